@@ -1,0 +1,247 @@
+"""Settings -> Parts: everything built, nothing left to configure. The only place that instantiates what a YAML file names."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
+
+from actbench.datasets import Splits
+from actbench.errors import Problem, UserError
+from actbench.inits import initialise
+from actbench.machine import choose_device
+from actbench.models import Ingredients
+from actbench.seeding import generator, generators, global_seed
+from actbench.settings import Choice, Settings
+from actbench.stacking import Ensemble, assemble
+from actbench.train import Parts
+
+TRUSTED = ("torch", "torchvision", "actbench")  # packages whose objects a YAML file may name
+
+UNITS = "units"  # as the value of an activation's parameter: as many as the layer has units
+TOTAL_STEPS = "total_steps"  # as the value of a scheduler's parameter: the optimizer steps of the run
+
+
+def build(settings: Settings) -> Parts:
+    """Builds all that the settings ask for, on the device they ask for.
+
+    Raises:
+        UserError: something cannot be built; all that can be known before the data are loaded is checked first.
+    """
+    device = choose_device(settings.train.device)
+    splits = load_splits(settings)
+    _check_batches(settings, splits)
+    seeds = settings.seeds
+    networks = [build_network(settings, splits.inputs, splits.classes, seed) for seed in seeds]
+    dropout = generators(seeds, "dropout", device)
+    optimizer = _partial("optimizer", settings.optimizer, settings.trust)
+    ensemble: Ensemble = assemble(networks, dropout, optimizer=optimizer.func, sample=splits.train_x[:4]).to(device)
+    optimizers = [_optimizer(settings, optimizer, parameters, device) for parameters in ensemble.parameter_sets()]
+    total_steps = settings.train.epochs * math.ceil(len(splits.train_y) / settings.train.batch_size)
+    schedulers = [s for s in (_scheduler(settings, o, total_steps) for o in optimizers) if s is not None]
+    return Parts(
+        seeds=seeds,
+        network=ensemble,
+        optimizers=optimizers,
+        schedulers=schedulers,
+        schedule_by_step=settings.scheduler.params.get("interval") == "step",
+        clip=_optional("clip", settings.clip, settings.trust),
+        augment=_optional("augment", settings.augment, settings.trust),
+        splits=splits.to(device),
+        order=generators(seeds, "order"),
+        dropout=dropout,
+        augmentation=generators(seeds, "augment", device),
+        epochs=settings.train.epochs,
+        batch_size=settings.train.batch_size,
+        eval_batch_size=settings.train.eval_batch_size,
+        bf16=settings.train.precision == "bf16",
+        probe=settings.probe,
+        device=device,
+    )
+
+
+def check(settings: Settings) -> None:
+    """Finds what `build` would stumble over, at the price of building one small part of it.
+
+    Raises:
+        UserError: with every mistake that is found.
+    """
+    problems: list[Problem] = []
+
+    def attempt(step: Callable[[], Any]) -> Any:
+        try:
+            return step()
+        except UserError as error:
+            problems.extend(error.problems)
+            return None
+
+    attempt(lambda: choose_device(settings.train.device))
+    attempt(lambda: _optional("clip", settings.clip, settings.trust))
+    attempt(lambda: _optional("augment", settings.augment, settings.trust))
+    splits = attempt(lambda: load_splits(settings))
+    shape = ((1, 28, 28), 10) if splits is None else (splits.inputs, splits.classes)
+    network = attempt(lambda: build_network(settings, *shape, settings.seed))
+    if network is not None:
+        attempt(lambda: _try_network(settings, network, shape[0]))
+    if splits is not None:
+        attempt(lambda: _check_batches(settings, splits))
+    if problems:
+        raise UserError.of(problems)
+
+
+def _try_network(settings: Settings, network: nn.Module, inputs: tuple[int, ...]) -> None:
+    try:
+        with torch.no_grad():
+            network.train()(torch.zeros(2, *inputs))
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise UserError(_first_line(error), where=f"activation={settings.activation.name} model={settings.model.name}") from error
+    optimizer = _partial("optimizer", settings.optimizer, settings.trust)
+    built = _optimizer(settings, optimizer, list(network.parameters()), torch.device("cpu"))
+    _scheduler(settings, built, total_steps=10)
+
+
+def _check_batches(settings: Settings, splits: Splits) -> None:
+    n, batch = len(splits.train_y), settings.train.batch_size
+    if batch > n:
+        raise UserError(
+            f"is larger than the training set of {n:,} samples",
+            where=f"train.batch_size={batch}",
+            how=f"at most {n}",
+        )
+    if settings.norm.name == "batch" and (n % batch == 1 or batch == 1):
+        raise UserError(
+            f"leaves a batch of one sample ({n:,} = {n // batch} × {batch} + {n % batch}), and norm=batch needs two",
+            where=f"train.batch_size={batch}",
+            how=f"train.batch_size={batch + 1}",
+        )
+
+
+# ---------------------------------------------------------------- data
+
+
+def load_splits(settings: Settings) -> Splits:
+    """The dataset of the settings; a process loads it once."""
+    return _load_splits(json.dumps([settings.dataset.target, settings.dataset.params, list(settings.trust)]))
+
+
+@lru_cache(maxsize=2)
+def _load_splits(key: str) -> Splits:
+    target, params, trust = json.loads(key)
+    loader = _partial("dataset", Choice("", target, params), tuple(trust))
+    splits = loader()
+    if not isinstance(splits, Splits):
+        raise UserError(f"{target} returned {type(splits).__name__}", where="dataset", how="return actbench.datasets.Splits")
+    return splits
+
+
+# ---------------------------------------------------------------- networks
+
+
+def build_network(settings: Settings, inputs: tuple[int, ...], classes: int, seed: int) -> nn.Module:
+    """The ordinary module of one seed, initialised from that seed's generator, on the CPU."""
+    upper = settings.upper_activation
+    ingredients = Ingredients(
+        activation=activation_factory(settings.activation, settings.trust),
+        upper_activation=activation_factory(upper, settings.trust, "upper_activation") if upper.target else None,
+        split=settings.split,
+        norm=_optional("norm", settings.norm, settings.trust),
+        dropout=settings.dropout,
+    )
+    model = _partial("model", settings.model, settings.trust)
+    params = dict(settings.init.params)
+    gain = params.pop("gain", "auto")
+    scheme = _partial("init", Choice(settings.init.name, settings.init.target, params), settings.trust)
+    with global_seed(seed, "init"):  # what constructors draw, torch's default init above all
+        network = _built("model", lambda: model(ingredients, inputs=inputs, classes=classes))
+    _built("init", lambda: initialise(network, scheme=scheme, gain=gain, generator=generator(seed, "init")))
+    return network
+
+
+def activation_factory(
+    choice: Choice, trust: Sequence[str], group: str = "activation"
+) -> Callable[[int], nn.Module]:
+    """Units -> a fresh module at every call. A parameter whose value is `units` gets their number.
+
+    Raises:
+        UserError: the module cannot be built, or would work in place, which would hide z from the probes.
+    """
+    if choice.params.get("inplace"):
+        raise UserError("would overwrite what the probes look at", where=f"{group}.inplace=true", how="leave it out")
+    constructor = _partial(group, choice, trust)
+
+    def make(units: int) -> nn.Module:
+        sized = {key: units for key, value in choice.params.items() if value == UNITS}
+        return _built(group, lambda: constructor(**sized))
+
+    if not isinstance(make(1), nn.Module):
+        raise UserError(f"{choice.target} does not make a torch.nn.Module", where=group)
+    return make
+
+
+# ---------------------------------------------------------------- optimizer and scheduler
+
+
+def _optimizer(
+    settings: Settings, constructor: partial[Any], parameters: list[nn.Parameter], device: torch.device
+) -> torch.optim.Optimizer:
+    fused = constructor.keywords.get("fused")
+    without = partial(constructor, fused=None) if fused and device.type not in ("cpu", "cuda") else constructor
+    return _built("optimizer", lambda: without(parameters))
+
+
+def _scheduler(settings: Settings, optimizer: torch.optim.Optimizer, total_steps: int) -> LRScheduler | None:
+    if settings.scheduler.target is None:
+        return None
+    params = {key: value for key, value in settings.scheduler.params.items() if key != "interval"}
+    params = {key: total_steps if value == TOTAL_STEPS else value for key, value in params.items()}
+    constructor = _partial("scheduler", Choice(settings.scheduler.name, settings.scheduler.target, params), settings.trust)
+    return _built("scheduler", lambda: constructor(optimizer))
+
+
+# ---------------------------------------------------------------- instantiating
+
+
+def _optional(group: str, choice: Choice, trust: Sequence[str]) -> partial[Any] | None:
+    return None if choice.target is None else _partial(group, choice, trust)
+
+
+def _partial(group: str, choice: Choice, trust: Sequence[str]) -> partial[Any]:
+    """What the choice names, with its parameters, not yet called.
+
+    Raises:
+        UserError: the target is not from a trusted package, or is not there.
+    """
+    target = str(choice.target)
+    if target.split(".")[0] not in (*TRUSTED, *trust) and not target.startswith(tuple(f"{t}." for t in trust)):
+        raise UserError(
+            f"`_target_: {target}` is from a package that is not trusted",
+            where=f"{group}={choice.name}",
+            how=f"trust={target.split('.')[0]} if it is yours",
+        )
+    if trust and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # where a user's own module is likely to be
+    try:
+        return instantiate({"_target_": target, "_partial_": True, "_convert_": "all", **choice.params})
+    except InstantiationException as error:
+        raise UserError(_first_line(error), where=f"{group}={choice.name}") from error
+
+
+def _built(group: str, step: Callable[[], Any]) -> Any:
+    try:
+        return step()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UserError(_first_line(error), where=group, how=f"actbench list {group}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,194 @@
+"""The command: `actbench ...` trains, `actbench list` shows what can be chosen. Imports no torch at import time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from actbench import __version__
+from actbench.errors import Problem, UserError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+USAGE = 2  # exit code of the user's mistakes
+FAILED = 1  # exit code of a run that failed or diverged
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        sys.exit(_main(sys.argv[1:]))
+    except UserError as error:
+        _complain(error)
+        sys.exit(USAGE)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+    except BrokenPipeError:  # `actbench list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+
+
+def _main(argv: Sequence[str]) -> int:
+    if argv[:1] == ["list"]:
+        from actbench.listing import show
+
+        return show(argv[1:])
+    if argv[:1] == ["--version"]:
+        print(f"actbench {__version__}")
+        return 0
+    if argv and not argv[0].startswith("-") and "=" not in argv[0] and not argv[0].startswith("~"):
+        raise UserError("is not a command", where=argv[0], how="actbench list, or actbench key=value ...; --help shows more")
+    return _train(argv)
+
+
+def _train(argv: Sequence[str]) -> int:
+    """Checks every run that the command line asks for, and then has Hydra start them."""
+    from hydra._internal.utils import get_args_parser
+
+    from actbench import config
+
+    asked = get_args_parser().parse_args(list(argv))
+    config.register()
+    only_shows = (asked.help, asked.hydra_help, asked.cfg, asked.info, asked.shell_completion)
+    elsewhere = (asked.config_name, asked.config_path, asked.config_dir, asked.experimental_rerun)
+    if not any(only_shows):
+        if any(elsewhere):
+            raise UserError(
+                "are not supported",
+                where="--config-name, --config-path, --config-dir, --experimental-rerun",
+                how="put your own choices into a `conf` folder beside where you type",
+            )
+        _check(config.plan(asked.overrides, multirun=asked.multirun))
+    _outcomes.clear()
+    _hydra_main()
+    return max(_outcomes, default=0)
+
+
+def _check(jobs: Sequence[Any]) -> None:
+    """What can be known of every job before the first one starts: its folder, and whether it can be built."""
+    from actbench import stored
+
+    problems: list[Problem] = []
+    waiting = []
+    for job in jobs:
+        try:
+            stored.check_owner(job.folder, job.settings)
+            _check_writable(job.folder)
+            if stored.completed(job.folder) is None:
+                waiting.append(job)
+        except UserError as error:
+            problems += error.problems
+    if waiting:
+        from actbench import build, machine
+
+        machine.prepare(waiting[0].settings.train.threads)
+        for settings in {job.settings.folder: job.settings for job in waiting}.values():
+            try:
+                build.check(settings)
+            except UserError as error:
+                problems += error.problems
+    if problems:
+        raise UserError.of(problems)
+
+
+def _check_writable(folder: Path) -> None:
+    """Tries the nearest folder that exists."""
+    import tempfile
+
+    near = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    try:
+        with tempfile.TemporaryFile(dir=near):
+            pass
+    except OSError as error:
+        raise UserError(error.strerror or str(error), where=str(near), how="output_dir=FOLDER that you may write to") from error
+
+
+# ---------------------------------------------------------------- what Hydra calls
+
+_outcomes: list[int] = []  # an exit code for each job of this process
+
+
+def _hydra_main() -> None:
+    import hydra
+
+    from actbench.choices import packaged_conf
+
+    hydra.main(version_base="1.3", config_path=str(packaged_conf()), config_name="config")(_job)()
+
+
+def _job(composed: DictConfig) -> float:
+    """One run; returns the mean validation accuracy (%), by which Hydra's sweepers can choose. NaN if it failed."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from actbench import config, run
+
+    hydra_config = HydraConfig.get()
+    folder = _relative(Path(hydra_config.runtime.output_dir))
+    stop = run.Stop()
+    try:
+        settings = config.to_settings(composed, hydra_config.runtime.choices)
+        summary = run.run(settings, folder, console=_console(), live=_is_live(hydra_config), stop=stop)
+    except UserError as error:
+        _complain(error)
+        _outcomes.append(USAGE)
+        return float("nan")
+    except OSError as error:
+        _complain(_explained(error, folder))
+        _outcomes.append(FAILED)
+        return float("nan")
+    if summary.status == "interrupted":
+        print(f"interrupted {summary.reason}; what was done is in {folder}", file=sys.stderr)
+        print(_how_to_go_on(settings, composed, hydra_config), file=sys.stderr)
+        sys.exit(128 + stop.signal)
+    _outcomes.append(FAILED if summary.status == "diverged" else 0)
+    return summary.metrics["val_accuracy"].mean if summary.metrics["val_accuracy"].n else float("nan")
+
+
+def _how_to_go_on(settings: Any, composed: DictConfig, hydra_config: Any) -> str:
+    import shlex
+
+    overrides = [o for o in hydra_config.overrides.task if not o.startswith("study=")]
+    command = shlex.join(["actbench", *overrides, f"study={settings.study}"])
+    return f"to go on:  {command}"
+
+
+def _relative(folder: Path) -> Path:
+    """The folder as a person would type it: from where they are, if it is below."""
+    try:
+        return folder.relative_to(Path.cwd())
+    except ValueError:
+        return folder
+
+
+def _is_live(hydra_config: Any) -> bool:
+    """A moving bar needs a terminal, and one job at a time."""
+    return _console().is_terminal and "BasicLauncher" in str(hydra_config.launcher._target_)
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console()
+
+
+def _explained(error: OSError, folder: Path) -> UserError:
+    return UserError(
+        error.strerror or str(error),
+        where=str(error.filename or folder),
+        how="make room or choose another output_dir; with the same study=NAME the run goes on after its last epoch",
+    )
+
+
+def _complain(error: UserError) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True)
+    for problem in error.problems:
+        console.print(Text.assemble(("error: ", "bold red"), str(problem)), soft_wrap=True)

@@ -1,0 +1,424 @@
+"""Hydra's composed configuration -> Settings; every complaint at once.
+
+YAML holds values. What a key may hold is said here: by a rule in RULES, or else by the type of its value in its YAML file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException, OverrideParseException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from actbench.choices import choices_of, conf_folders, packaged_conf
+from actbench.errors import Problem, UserError
+from actbench.settings import GROUPS, Choice, Settings, Train
+
+# ---------------------------------------------------------------- what a key may hold
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`accepts` a value or not; `expected` says in words what would be right."""
+
+    accepts: Callable[[Any], bool]
+    expected: str
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
+
+
+def _integer(low: int, *, or_words: tuple[Any, ...] = ()) -> Rule:
+    words = "".join(f", or {'null' if word is None else word}" for word in or_words)
+    return Rule(lambda v: v in or_words or (_is_int(v) and v >= low), f"a whole number of {low} or more{words}")
+
+
+def _number(test: Callable[[float], bool], expected: str, *, or_words: tuple[str, ...] = ()) -> Rule:
+    words = "".join(f", or {word}" for word in or_words)
+    return Rule(lambda v: v in or_words or (_is_number(v) and test(v)), f"a number {expected}{words}")
+
+
+def _one_of(*words: str) -> Rule:
+    return Rule(lambda v: v in words, "one of " + ", ".join(words))
+
+
+def _finite(v: float) -> bool:
+    return abs(v) != float("inf")
+
+
+_SHARE = _number(lambda v: 0 <= v <= 1, "from 0 to 1")
+_PROBABILITY = _number(lambda v: 0 <= v < 1, "from 0 to below 1")
+_POSITIVE = _number(lambda v: 0 < v and _finite(v), "above 0")
+_NOT_NEGATIVE = _number(lambda v: 0 <= v and _finite(v), "of 0 or more")
+_SWITCH = Rule(lambda v: isinstance(v, bool), "true or false")
+_MOMENTA = Rule(
+    lambda v: isinstance(v, list) and len(v) == 2 and all(_is_number(b) and 0 <= b < 1 for b in v),
+    "two numbers from 0 to below 1",
+)
+_SIZES = Rule(lambda v: isinstance(v, list) and v and all(_is_int(n) and n >= 1 for n in v), "a list of sizes: [16,32]")
+_FOLDER = Rule(
+    lambda v: isinstance(v, str) and re.fullmatch(r"[\w.=,+-][\w.=,+ -]*", v) is not None and v.strip(".") != "",
+    "a plain folder name: letters, digits, . _ - + = ,",
+)
+
+RULES: dict[str, Rule] = {
+    "split": _SHARE,
+    "dropout": _PROBABILITY,
+    "seed": _integer(0),
+    "num_seeds": _integer(1),
+    "probe": _SWITCH,
+    "tensorboard": _SWITCH,
+    "study": _FOLDER,
+    "output_dir": Rule(lambda v: isinstance(v, str) and v != "", "a folder"),
+    "trust": Rule(
+        lambda v: v is None or isinstance(v, str) or (isinstance(v, list) and all(isinstance(p, str) for p in v)),
+        "the name of a package, or a list of names",
+    ),
+    "train.epochs": _integer(1),
+    "train.batch_size": _integer(1),
+    "train.eval_batch_size": _integer(1),
+    "train.threads": _integer(1, or_words=(None,)),
+    "train.precision": _one_of("fp32", "bf16"),
+    "train.device": Rule(
+        lambda v: isinstance(v, str) and re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", v) is not None,
+        "one of auto, cpu, cuda, cuda:N, mps",
+    ),
+    "model.width": _integer(1),
+    "model.depth": _integer(1),
+    "model.blocks": _integer(1),
+    "model.dense": _integer(1),
+    "model.kernel_size": _integer(1),
+    "model.channels": _SIZES,
+    "activation.num_parameters": Rule(lambda v: v == "units" or (_is_int(v) and v == 1), "1 or units"),
+    "activation.approximate": _one_of("none", "tanh"),
+    "activation.beta": _POSITIVE,
+    "init.gain": _number(lambda v: 0 < v and _finite(v), "above 0", or_words=("auto",)),
+    "init.mode": _one_of("fan_in", "fan_out"),
+    "norm.momentum": _SHARE,
+    "norm.eps": _POSITIVE,
+    "optimizer.lr": _POSITIVE,
+    "optimizer.weight_decay": _NOT_NEGATIVE,
+    "optimizer.momentum": _PROBABILITY,
+    "optimizer.alpha": _PROBABILITY,
+    "optimizer.eps": _POSITIVE,
+    "optimizer.betas": _MOMENTA,
+    "scheduler.gamma": _POSITIVE,
+    "scheduler.step_size": _integer(1),
+    "scheduler.T_max": _integer(1, or_words=("total_steps",)),
+    "scheduler.total_steps": _integer(1, or_words=("total_steps",)),
+    "scheduler.warmup": _SHARE,
+    "scheduler.eta_min": _NOT_NEGATIVE,
+    "scheduler.pct_start": _number(lambda v: 0 < v < 1, "between 0 and 1"),
+    "scheduler.max_lr": _POSITIVE,
+    "scheduler.interval": _one_of("epoch", "step"),
+    "clip.max_norm": _POSITIVE,
+    "clip.clip_value": _POSITIVE,
+    "dataset.train_size": _integer(1, or_words=(None,)),
+    "augment.degrees": _number(lambda v: 0 <= v <= 180, "from 0 to 180"),
+    "augment.translate": _SHARE,
+}
+
+
+def _rule_of(key: str, default: Any) -> Rule:
+    """The rule of a key; where none is written down, the type of its value in the YAML file decides."""
+    rule = RULES.get(key.replace("upper_activation.", "activation."))
+    if rule is not None:
+        return rule
+    if isinstance(default, bool):
+        return _SWITCH
+    if isinstance(default, int):
+        return Rule(_is_int, "a whole number")
+    if isinstance(default, float):
+        return _number(_finite, "(finite)")
+    if isinstance(default, str):
+        return Rule(lambda v: isinstance(v, str), "a word")
+    if isinstance(default, list):
+        return Rule(lambda v: isinstance(v, list), "a list")
+    return Rule(lambda v: True, "anything")
+
+
+# ---------------------------------------------------------------- DictConfig -> Settings
+
+
+def to_settings(config: DictConfig, names: Mapping[str, Any]) -> Settings:
+    """The settings of a composed configuration; `names` are Hydra's runtime choices, group -> file.
+
+    Raises:
+        UserError: with every mistake in it.
+    """
+    try:
+        content = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise UserError(_first_line(error), where="configuration", how="look at `actbench --cfg job`") from error
+    assert isinstance(content, dict)
+    content.pop("hydra", None)
+    problems: list[Problem] = []
+    choices = {group: _choice(group, content.pop(group), str(names.get(group)), problems) for group in GROUPS}
+    train = content.pop("train")
+    plain = {key: content.pop(key) for key in _PLAIN_KEYS}
+    for key, value in [*plain.items(), *((f"train.{key}", value) for key, value in train.items())]:
+        if key in RULES:
+            _hold(RULES[key], key, value, problems)
+    unknown = [*content, *(f"train.{key}" for key in train if key not in _TRAIN_KEYS)]
+    known = [*GROUPS, *_PLAIN_KEYS, *(f"train.{key}" for key in _TRAIN_KEYS)]
+    problems += [Problem("no such key", key, _nearest(key, known)) for key in unknown]
+    if problems:
+        raise UserError.of(problems)
+    trust = plain.pop("trust") or []
+    plain.pop("output_dir")
+    return Settings(
+        **choices,
+        **{key: float(value) if key in ("split", "dropout") else value for key, value in plain.items()},
+        train=Train(**train),
+        trust=tuple([trust] if isinstance(trust, str) else trust),
+    )
+
+
+_TRAIN_KEYS = [f.name for f in fields(Train)]
+_PLAIN_KEYS = [
+    *(f.name for f in fields(Settings) if f.name not in (*GROUPS, "train")),
+    "output_dir",
+]
+
+
+def _hold(rule: Rule, key: str, value: Any, problems: list[Problem]) -> None:
+    if not rule.accepts(value):
+        problems.append(Problem(f"must be {rule.expected}", f"{key}={_shown(value)}"))
+
+
+def _shown(value: Any) -> str:
+    return {None: "null", True: "true", False: "false"}.get(value, str(value)) if not isinstance(value, list) else (
+        "[" + ",".join(map(str, value)) + "]"
+    )
+
+
+def _choice(group: str, content: Any, name: str, problems: list[Problem]) -> Choice:
+    if not isinstance(content, dict) or "_target_" not in content:
+        problems.append(Problem("is not one of the group's choices", f"{group}={_shown(content)}", f"actbench list {group}"))
+        return Choice(name)
+    params = {key: value for key, value in content.items() if key not in ("_target_", "_partial_")}
+    defaults = _defaults(group, name)
+    for key, value in params.items():
+        if defaults is not None and key not in defaults:
+            problems.append(Problem("no such key", f"{group}.{key}", _nearest(key, defaults)))
+            continue
+        default = (defaults or {}).get(key)
+        _hold(_rule_of(f"{group}.{key}", default), f"{group}.{key}", value, problems)
+        if isinstance(default, float) and _is_int(value):
+            params[key] = float(value)  # 1 and 1.0 are one configuration
+    return Choice(name, content["_target_"], params)
+
+
+def _defaults(group: str, name: str) -> dict[str, Any] | None:
+    """The values in the YAML file of a choice; None where it is not one file of ours or of the user's `./conf`."""
+    folder = "activation" if group == "upper_activation" else group
+    for conf in conf_folders():
+        path = conf / folder / f"{name}.yaml"
+        if path.exists():
+            content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+            return {str(key): value for key, value in content.items()} if isinstance(content, dict) else None
+    return {} if name == "none" else None
+
+
+# ---------------------------------------------------------------- composing
+
+
+def _stamp() -> str:
+    """A study of one's own: the time, and something that three runs of the same second do not share."""
+    import secrets
+    from datetime import datetime
+
+    return f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(2)}"
+
+
+def _folder(*, _root_: DictConfig) -> str:
+    return to_settings(_without_hydra(_root_), _root_.hydra.runtime.choices).folder
+
+
+def _without_hydra(root: DictConfig) -> DictConfig:
+    flat = OmegaConf.masked_copy(root, [key for key in root if key != "hydra"])
+    OmegaConf.copy_cache(from_config=root, to_config=flat)
+    return flat
+
+
+class _UserConf(SearchPathPlugin):
+    """A `conf` folder where the command is typed adds to the choices."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        for folder in conf_folders()[1:]:
+            search_path.append("actbench-user", f"file://{folder}")
+
+
+def register() -> None:
+    """Tells Hydra what it must know before it composes: our resolvers, the user's `./conf`, and `upper_activation`."""
+    OmegaConf.register_new_resolver("actbench.stamp", _stamp, use_cache=True, replace=True)
+    OmegaConf.register_new_resolver("actbench.folder", _folder, replace=True)
+    if _UserConf not in Plugins.instance().discover(SearchPathPlugin):
+        Plugins.instance().register(_UserConf)
+    store = ConfigStore.instance()
+    store.store(group="upper_activation", name="none", node={"_target_": None})
+    for choice in choices_of("activation"):
+        store.store(group="upper_activation", name=choice.name, node=OmegaConf.load(choice.path))
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run that a command line asks for."""
+
+    overrides: tuple[str, ...]
+    settings: Settings
+    folder: Path
+
+
+def plan(overrides: Sequence[str], *, multirun: bool) -> list[Job]:
+    """Every run that the command line asks for, checked, before any of them starts.
+
+    Raises:
+        UserError: with the mistakes of all of them.
+    """
+    problems: list[Problem] = []
+    jobs: list[Job] = []
+    with initialize_config_dir(str(packaged_conf()), version_base="1.3", job_name="actbench"):
+        for job_overrides in _expand(overrides, multirun):
+            try:
+                jobs.append(_job(job_overrides, multirun))
+            except UserError as error:
+                problems += error.problems
+    if problems:
+        raise UserError.of(problems)
+    return jobs
+
+
+def _job(overrides: Sequence[str], multirun: bool) -> Job:
+    try:
+        config = compose("config", overrides=list(overrides), return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError.of(_diagnose(overrides)) from error
+    settings = to_settings(_without_hydra(config), config.hydra.runtime.choices)
+    try:
+        where = config.hydra.sweep if multirun else config.hydra.run
+        folder = Path(where.dir) / str(where.subdir) if multirun else Path(where.dir)
+    except OmegaConfBaseException as error:
+        raise UserError(_first_line(error), where="hydra.run.dir") from error
+    return Job(tuple(overrides), settings, folder)
+
+
+def _expand(overrides: Sequence[str], multirun: bool) -> list[list[str]]:
+    """The overrides of each job. Sweepers that choose as they go (not Hydra's basic one) are checked without the sweep."""
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    except OverrideParseException as error:
+        raise UserError(_first_line(error), where=error.override, how="key=value, or --help") from error
+    if not multirun:
+        return [list(overrides)]
+    fixed = [o.input_line for o in parsed if o.input_line and not o.is_sweep_override()]
+    try:
+        sweeper = compose("config", overrides=fixed, return_hydra_config=True).hydra.sweeper
+    except (HydraException, OmegaConfBaseException):
+        return [fixed]  # whose mistakes `_job` explains
+    hydras = [o for o in fixed if o.lstrip("+~").startswith("hydra.")]
+    if "BasicSweeper" not in sweeper["_target_"]:
+        return [fixed]
+    params = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
+    asked = [line for line in (*params, *overrides) if line not in hydras]
+    try:
+        batches = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(asked), None)
+    except (HydraException, ValueError) as error:
+        raise UserError(_first_line(error), where=" ".join(asked)) from error
+    return [[*hydras, *job] for batch in batches for job in batch]
+
+
+# ---------------------------------------------------------------- what is wrong with overrides
+
+
+def _diagnose(overrides: Sequence[str]) -> list[Problem]:
+    """What is wrong with each override by itself; those that change a group come first, as they decide on the keys."""
+    groups = {*GROUPS, "experiment", "sweep"}
+    ordered = sorted(overrides, key=lambda o: o.lstrip("+~").split("=")[0].split("@")[0] not in groups)
+    good: list[str] = []
+    problems = []
+    for override in ordered:
+        try:
+            compose("config", overrides=[*good, override], return_hydra_config=True)
+            good.append(override)
+        except (HydraException, OmegaConfBaseException) as error:
+            problems.append(_explain(override, error, good))
+    try:
+        to_settings(compose("config", overrides=good), _names(good))
+    except UserError as error:
+        problems += error.problems
+    except (HydraException, OmegaConfBaseException) as error:
+        problems.append(Problem(_first_line(error)))
+    return problems
+
+
+def _names(overrides: Iterable[str]) -> Mapping[str, Any]:
+    config = compose("config", overrides=list(overrides), return_hydra_config=True)
+    return dict(config.hydra.runtime.choices)
+
+
+def _explain(override: str, error: Exception, good: Sequence[str]) -> Problem:
+    key, _, value = override.lstrip("+~").partition("=")
+    if key in (*GROUPS, "experiment", "sweep"):
+        names = [choice.name for choice in choices_of("activation" if key == "upper_activation" else key)]
+        if value not in names:
+            if "," in value:
+                return Problem("several values need a sweep", override, f"actbench -m {override}")
+            return Problem(f"there is no {key} called {value}", override, _nearest(value, names, f"actbench list {key}"))
+    elif "," in value and "several" not in str(error) and "Ambiguous" in str(error):
+        return Problem("several values need a sweep", override, f"actbench -m {override}")
+    known = _flat_keys(compose("config", overrides=list(good)))
+    if key not in known:
+        return Problem("no such key", override, _nearest(key, known, "actbench --help shows all keys"))
+    return Problem(_first_line(error), override)
+
+
+def _flat_keys(config: Any, prefix: str = "") -> list[str]:
+    keys = []
+    for key in config:
+        keys.append(f"{prefix}{key}")
+        child = config._get_node(key)
+        if isinstance(child, DictConfig) and not child._is_none():
+            keys += _flat_keys(child, f"{prefix}{key}.")
+    return [key for key in keys if not key.endswith(("_target_", "_partial_"))]
+
+
+def _nearest(word: str, known: Iterable[str], otherwise: str = "") -> str:
+    known = list(known)
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    if not near:  # a key that is right but for its group: `lr` for `optimizer.lr`
+        near = [key for key in known if key.rpartition(".")[2] == word.rpartition(".")[2]][:1]
+    return f"did you mean {near[0]}?" if near else otherwise
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return text[0].strip() if text else type(error).__name__
+
+
+def trusted_by_default() -> tuple[str, ...]:
+    """What a `_target_` may start with: torch, torchvision and actbench."""
+    return ("torch.", "torchvision.", "actbench.")
+
+
+def _cwd() -> str:
+    return os.getcwd()

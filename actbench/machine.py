@@ -1,0 +1,102 @@
+"""What a process runs on: its threads, its device, and the record of both."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from actbench.errors import UserError
+
+
+def prepare(threads: int | None) -> None:
+    """Sets what belongs to the whole process. Call it before the first tensor operation.
+
+    Denormal numbers are flushed to zero: the optimizer's state of a dead unit decays into them, and every later update of
+    that unit would be slow. The flag is inherited by threads when they are made, so it is worth something only before the
+    first parallel operation.
+    """
+    torch.set_flush_denormal(True)
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of `train.device`: `auto` is CUDA, else MPS, else the CPU.
+
+    Raises:
+        UserError: the machine does not have it.
+    """
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if name == "auto":
+        return torch.device("cuda:0" if cuda else "mps" if mps else "cpu")
+    device = torch.device("cuda:0" if name == "cuda" else name)
+    if device.type == "cuda" and not cuda:
+        built = f"this torch ({torch.__version__}) was built without CUDA" if not torch.version.cuda else "no GPU is seen"
+        raise UserError(f"CUDA is not available: {built}", where=f"train.device={name}", how="train.device=auto or cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(
+            f"there are {torch.cuda.device_count()} CUDA devices, numbered from 0",
+            where=f"train.device={name}",
+            how="train.device=cuda:0",
+        )
+    if device.type == "mps" and not mps:
+        raise UserError("MPS is not available", where=f"train.device={name}", how="train.device=auto or cpu")
+    return device
+
+
+def describe(device: torch.device) -> str:
+    """The device as a person would name it."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    if device.type == "cpu":
+        return f"cpu ({torch.get_num_threads()} threads)"
+    return str(device)
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """What is needed to judge and repeat a run beside its settings; `environment.json`."""
+    packages = ("actbench", "torch", "torchvision", "hydra-core", "omegaconf", "numpy", "scipy", "tensorboard")
+    return {
+        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "argv": sys.argv,
+        "cwd": os.getcwd(),
+        "host": platform.node(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in packages},
+        "git": _git(Path(__file__).resolve().parent),
+        "device": describe(device),
+        "threads": torch.get_num_threads(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "cuda": torch.version.cuda,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git(folder: Path) -> dict[str, Any] | None:
+    """Commit and dirty flag of the checkout that the package runs from; None where it is installed."""
+    if not (folder.parent / ".git").exists():
+        return None
+
+    def ask(*arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+
+    try:
+        return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None

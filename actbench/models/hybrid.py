@@ -1,0 +1,41 @@
+"""The article's hybrid: two activations within each block."""
+
+from __future__ import annotations
+
+import math
+
+from torch import nn
+
+from actbench.models.layers import Ingredients, layer
+
+
+def hybrid(
+    ingredients: Ingredients, *, inputs: tuple[int, ...], classes: int, width: int = 512, blocks: int = 1
+) -> nn.Sequential:
+    """flatten -> block1 -> ... -> output; a block is Linear-`activation`-Linear-`upper_activation`.
+
+    The lower half of each block uses `activation` (ReLU by default), the upper half `upper_activation` (GELU by default);
+    `split` has no part in it.
+
+    Args:
+        ingredients: activations, norm and dropout of the blocks.
+        inputs: shape of one sample, (C, H, W).
+        classes: number of logits.
+        width: units of both layers of a block.
+        blocks: number of blocks, 1 or more.
+
+    Shapes: x (B, C, H, W) -> logits (B, classes).
+    """
+    upper_activation = ingredients.upper_activation or ingredients.activation
+    network = nn.Sequential()
+    network.add_module("flatten", nn.Flatten())
+    fan_in = math.prod(inputs)
+    for number in range(1, blocks + 1):
+        block = nn.Sequential()
+        lower, upper = nn.Linear(fan_in, width), nn.Linear(width, width)
+        block.add_module("lower", layer(lower, activation=ingredients.activation, ingredients=ingredients))
+        block.add_module("upper", layer(upper, activation=upper_activation, ingredients=ingredients))
+        network.add_module(f"block{number}", block)
+        fan_in = width
+    network.add_module("output", nn.Linear(fan_in, classes))
+    return network

@@ -1,0 +1,88 @@
+"""What every model is made of: a layer, its norm, its activation, its dropout; and which activation goes where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from actbench.errors import UserError
+
+ActivationFactory = Callable[[int], nn.Module]  # units -> a fresh activation
+NormFactory = Callable[..., nn.Module]  # (units, spatial=) -> a fresh norm
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ingredients:
+    """What the configuration chose for the layers of a model, whatever the model is.
+
+    Args:
+        activation: units -> a fresh module.
+        upper_activation: the same for the upper sites; None where all sites are alike.
+        split: the share of the sites, from below, that keep `activation`.
+        norm: (units, spatial=True for convolutions) -> a fresh module, or None.
+        dropout: probability behind each activation; 0 for none.
+    """
+
+    activation: ActivationFactory
+    upper_activation: ActivationFactory | None = None
+    split: float = 0.5
+    norm: NormFactory | None = None
+    dropout: float = 0.0
+
+    def at(self, site: int, sites: int) -> ActivationFactory:
+        """The activation of site number `site` (from 0) of `sites`: lower where its middle lies within `split`.
+
+        With split=0.5, three sites give lower, lower, upper.
+
+        Raises:
+            UserError: one of the two activations would have no site at all.
+        """
+        if self.upper_activation is None:
+            return self.activation
+        lower = sum((k + 0.5) / sites <= self.split for k in range(sites))
+        if lower in (0, sites):
+            raise UserError(
+                f"of {sites} activation sites, split={self.split:g} leaves none to "
+                f"{'`activation`' if lower == 0 else '`upper_activation`'}",
+                where="upper_activation",
+                how="a deeper model (model.depth=2), another split, or upper_activation=none",
+            )
+        return self.activation if site < lower else self.upper_activation
+
+
+def layer(
+    core: nn.Linear | nn.Conv2d,
+    *,
+    activation: ActivationFactory,
+    ingredients: Ingredients,
+    pool: nn.Module | None = None,
+) -> nn.Sequential:
+    """linear or conv -> norm -> activation -> pool -> dropout, under these names; what is not chosen is not there."""
+    spatial = isinstance(core, nn.Conv2d)
+    units = core.out_channels if isinstance(core, nn.Conv2d) else core.out_features
+    parts = nn.Sequential()
+    parts.add_module("conv" if spatial else "linear", core)
+    if ingredients.norm is not None:
+        parts.add_module("norm", ingredients.norm(units, spatial=spatial))
+    parts.add_module("activation", activation(units))
+    if pool is not None:
+        parts.add_module("pool", pool)
+    if ingredients.dropout > 0:
+        parts.add_module("dropout", nn.Dropout(ingredients.dropout))
+    return parts
+
+
+def batch_norm(units: int, *, spatial: bool, momentum: float = 0.1, eps: float = 1e-5) -> nn.Module:
+    """Batch normalisation over a unit's batch (and positions). Ioffe & Szegedy 2015, arXiv:1502.03167."""
+    kind = nn.BatchNorm2d if spatial else nn.BatchNorm1d
+    return kind(units, eps=eps, momentum=momentum)
+
+
+def layer_norm(units: int, *, spatial: bool, eps: float = 1e-5) -> nn.Module:
+    """Layer normalisation over the units of a sample, for convolutions over all channels and positions (one group).
+
+    Ba et al. 2016, arXiv:1607.06450; Wu & He 2018, arXiv:1803.08494, for the equivalence with one group.
+    """
+    return nn.GroupNorm(1, units, eps=eps) if spatial else nn.LayerNorm(units, eps=eps)

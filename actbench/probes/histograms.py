@@ -1,0 +1,58 @@
+"""How pre-activations are distributed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from actbench.stacking import Ensemble
+
+BINS = 64
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """`counts` (BINS,) between `edges` (BINS + 1,), with the exact sums over all values."""
+
+    edges: list[float]
+    counts: list[float]
+    num: int
+    sum: float
+    sum_squares: float
+    min: float
+    max: float
+
+
+@torch.no_grad()
+def preactivation_histograms(network: Ensemble, x: Tensor) -> dict[str, list[Histogram | None]]:
+    """Layer -> for each seed the histogram of z over the samples x (B, ...), in evaluation mode (None: not finite)."""
+    seen: dict[str, list[Tensor]] = {}
+    handles = []
+    for layer, modules in network.sites().items():
+        seen[layer] = []
+        for module in modules:
+
+            def keep(_module: object, arguments: tuple[Tensor, ...], layer: str = layer) -> None:
+                z = arguments[0].float()
+                seen[layer].extend(z.unbind() if network.stacked else [z])
+
+            handles.append(module.register_forward_pre_hook(keep))
+    try:
+        network.eval()
+        network(x.expand(network.seeds, *x.shape))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return {layer: [_histogram(z) for z in values] for layer, values in seen.items()}
+
+
+def _histogram(z: Tensor) -> Histogram | None:
+    low, high = (float(bound) for bound in z.aminmax())
+    if not (torch.isfinite(z).all() and low < high):
+        return None
+    counts = torch.histc(z, BINS, low, high)
+    edges = torch.linspace(low, high, BINS + 1)
+    total, squares = z.double().sum(), z.double().square().sum()
+    return Histogram(edges.tolist(), counts.tolist(), z.numel(), float(total), float(squares), low, high)

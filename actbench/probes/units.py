@@ -1,0 +1,147 @@
+"""What is wrong with units: dead, dormant, saturated; and how active they are.
+
+A unit is a feature of a linear layer or a channel of a convolution (all its positions together), at an activation site with
+pre-activation z and output h = f(z). f' comes from autograd, so that the words mean the same for every activation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from actbench.stacking import Ensemble
+
+DORMANT = 0.025  # τ of Sokar et al. 2023, arXiv:2302.12902
+SATURATED = 0.01  # share of the steepest slope below which a unit's slopes all lie
+STATISTICS = ("dead", "dormant", "saturated", "active", "mean", "std")
+
+_CHUNK = 1 << 18  # elements looked at in one go: what a core's cache holds, so that the passes over them are cheap
+_GRID = torch.linspace(-10.0, 10.0, 801)  # where the steepest slope of an activation is looked for
+
+Apply = Callable[[Tensor], Tensor]  # z (S, B, F, ...) -> f(z), for the S seeds that one module serves
+
+
+@dataclass
+class _Site:
+    """Running sums over the samples of one activation site, for the seeds that one module serves: each (S, F)."""
+
+    apply: Apply
+    parameters: int  # of one seed's activation: more than one means that units differ
+    pairs: int = 0  # (sample, position) pairs of one unit
+    sums: dict[str, Tensor] = field(default_factory=dict)
+
+    def observe(self, z: Tensor) -> None:
+        """Takes a batch of pre-activations (S, B, F, ...)."""
+        per_sample = max(1, z[:, 0].numel())
+        for part in z.split(max(1, _CHUNK // per_sample), dim=1):
+            self._observe(part.float())
+        self.pairs += z.shape[1] * z[0, 0, 0].numel()
+
+    def _observe(self, z: Tensor) -> None:
+        h, slope = slopes(self.apply, z)
+        over = (1, *range(3, z.ndim))  # samples and positions
+        self._add("positive", (z > 0).sum(over))
+        self._add("absolute", torch.linalg.vector_norm(h, 1, over))
+        self._add("output", h.sum(over))
+        self._add("square", torch.linalg.vector_norm(h, 2, over).double().square())
+        peak = torch.linalg.vector_norm(slope, torch.inf, over)
+        self.sums["peak"] = peak if "peak" not in self.sums else torch.maximum(self.sums["peak"], peak)
+
+    def _add(self, name: str, value: Tensor) -> None:
+        self.sums[name] = self.sums[name] + value.double() if name in self.sums else value.double()
+
+    def judge(self) -> Tensor:
+        """The shares and moments named in STATISTICS: (6, S)."""
+        sums, units = self.sums, self.sums["peak"].shape[1]
+        absolute = sums["absolute"] / self.pairs  # (S, F): mean |h| of each unit
+        mean = sums["output"].mean(1) / self.pairs
+        square = sums["square"].mean(1) / self.pairs
+        threshold = SATURATED * steepest_slope(self.apply, units if self.parameters > 1 else 1, len(mean), mean.device)
+        return torch.stack(
+            [
+                (sums["peak"] == 0).double().mean(1),
+                (absolute <= DORMANT * absolute.mean(1, keepdim=True)).double().mean(1),
+                (sums["peak"] < threshold).double().mean(1),
+                sums["positive"].mean(1) / self.pairs,
+                mean,
+                (square - mean.square()).clamp(min=0).sqrt(),
+            ]
+        )
+
+
+def slopes(apply: Apply, z: Tensor) -> tuple[Tensor, Tensor]:
+    """(f(z), f'(z)) of an elementwise f, both of z's shape."""
+    with torch.enable_grad():
+        z = z.detach().requires_grad_()
+        h = apply(z)
+        if not h.requires_grad:  # a constant
+            return h, torch.zeros_like(h)
+        (slope,) = torch.autograd.grad(h, z, torch.ones_like(h))
+    return h.detach(), slope
+
+
+def steepest_slope(apply: Apply, units: int, seeds: int, device: torch.device) -> Tensor:
+    """The largest |f'(z)| for z in [-10, 10]: (S, F), or (S, 1) where all units share one activation."""
+    z = _GRID.to(device).view(1, -1, 1).expand(seeds, -1, units)
+    return slopes(apply, z)[1].abs().amax(1)
+
+
+@dataclass
+class UnitWatch:
+    """What `watch_units` has seen so far."""
+
+    _sites: dict[str, list[_Site]]
+
+    @property
+    def layers(self) -> list[str]:
+        return list(self._sites)
+
+    def units(self) -> list[int]:
+        """Units of each layer."""
+        return [sites[0].sums["peak"].shape[1] for sites in self._sites.values()]
+
+    def judge(self) -> Tensor:
+        """STATISTICS of every layer: (L, 6, S), still on the device."""
+        return torch.stack([torch.cat([site.judge() for site in sites], dim=1) for sites in self._sites.values()])
+
+
+@contextmanager
+def watch_units(network: Ensemble) -> Iterator[UnitWatch]:
+    """Within the block every forward pass of `network` is looked at, at each activation site.
+
+    >>> with watch_units(network) as watch:  # doctest: +SKIP
+    ...     network(x)
+    >>> watch.judge()  # doctest: +SKIP
+    """
+    sites: dict[str, list[_Site]] = {}
+    handles = []
+    for layer, modules in network.sites().items():
+        sites[layer] = []
+        for module in modules:
+            site = _Site(*_as_stacked(module, network))
+            sites[layer].append(site)
+            handles.append(module.register_forward_pre_hook(partial(_look, site, network.stacked)))
+    try:
+        yield UnitWatch(sites)
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _look(site: _Site, stacked: bool, _module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+    (z,) = arguments
+    with torch.autocast(z.device.type, enabled=False):
+        site.observe(z if stacked else z.unsqueeze(0))
+
+
+def _as_stacked(module: nn.Module, network: Ensemble) -> tuple[Apply, int]:
+    """The module without its hooks, as a function of z (S, B, F, ...), and the number of one seed's parameters in it."""
+    parameters = sum(parameter.numel() for parameter in module.parameters())
+    if network.stacked:
+        return module.forward, parameters // network.seeds
+    return lambda z: module.forward(z.squeeze(0)).unsqueeze(0), parameters

@@ -1,0 +1,165 @@
+"""The only shapes that leave the training loop: one seed in one epoch, one of its layers, and the sum of a run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from scipy.special import stdtrit
+
+Status = Literal["completed", "diverged", "interrupted", "failed"]
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One seed in one epoch; a row of `history.csv`.
+
+    Losses are means over samples in nats, accuracies percentages, `lr` the learning rate at the end of the epoch,
+    `grad_norm` the Euclidean norm of the whole gradient (before clipping; mean over a few steps of the epoch),
+    `seconds` the wall time of the epoch for all seeds together, validation included.
+    """
+
+    seed: int
+    epoch: int
+    lr: float
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    grad_norm: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class LayerRecord:
+    """The units of one layer of one seed after one epoch (0: before training); a row of `layers.csv`.
+
+    `dead`, `dormant` and `saturated` are shares of the layer's `units`, `active` the share of (unit, sample) pairs with
+    z > 0, `mean` and `std` those of the outputs, `grad_norm` the norm of the gradient of the layer's parameters.
+    """
+
+    seed: int
+    epoch: int
+    layer: str
+    units: int
+    dead: float
+    dormant: float
+    saturated: float
+    active: float
+    mean: float
+    std: float
+    grad_norm: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """What one epoch gave: a record for each seed that had not diverged before, and for each of their layers.
+
+    Epoch 0 is the look at the untrained network and has layers only. `diverged` names the seeds whose loss stopped being
+    finite in this epoch.
+    """
+
+    number: int
+    records: tuple[EpochRecord, ...] = ()
+    layers: tuple[LayerRecord, ...] = ()
+    diverged: tuple[int, ...] = ()
+    train_seconds: float = 0.0
+    eval_seconds: float = 0.0
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> Epoch:
+        """The epoch of which `dataclasses.asdict` made `content`."""
+        records = tuple(EpochRecord(**record) for record in content["records"])
+        layers = tuple(LayerRecord(**layer) for layer in content["layers"])
+        return cls(**{**content, "records": records, "layers": layers, "diverged": tuple(content["diverged"])})
+
+    def of_seed(self, seed: int) -> tuple[LayerRecord, ...]:
+        """The layers of one seed."""
+        return tuple(layer for layer in self.layers if layer.seed == seed)
+
+
+RATIOS = ("dead", "dormant", "saturated", "active")
+
+
+def network_ratio(layers: Sequence[LayerRecord], ratio: str) -> float:
+    """The ratio over all units of a network, from the records of its layers (one seed, one epoch)."""
+    units = sum(layer.units for layer in layers)
+    return sum(getattr(layer, ratio) * layer.units for layer in layers) / units if units else math.nan
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A metric over seeds: `values` in the order of the run's seeds (None: that seed diverged), n of them finite.
+
+    `ci95` is the two-sided 95 % interval of the mean by Student's t with n - 1 degrees of freedom;
+    `std` (n - 1 in the denominator) and `ci95` are None for fewer than two values.
+    """
+
+    mean: float | None
+    std: float | None
+    ci95: tuple[float, float] | None
+    n: int
+    values: tuple[float | None, ...]
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Estimate:
+        """The estimate of the mean of `values`, one for each seed; what is not finite counts as missing.
+
+        >>> Estimate.of([97.0, 98.0, 99.0]).ci95  # 98 ± 4.303 · 1 / sqrt(3)
+        (95.51586..., 100.48413...)
+        """
+        finite = [value for value in values if math.isfinite(value)]
+        kept = tuple(value if math.isfinite(value) else None for value in values)
+        n = len(finite)
+        if n == 0:
+            return cls(None, None, None, 0, kept)
+        mean = math.fsum(finite) / n
+        if n == 1:
+            return cls(mean, None, None, 1, kept)
+        std = math.sqrt(math.fsum((value - mean) ** 2 for value in finite) / (n - 1))
+        half = float(stdtrit(n - 1, 0.975)) * std / math.sqrt(n)
+        return cls(mean, std, (mean - half, mean + half), n, kept)
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What a run came to; `summary.json`. `diverged` maps a seed to the epoch in which its loss stopped being finite."""
+
+    status: Status
+    id: str
+    label: str
+    dataset: str
+    dataset_note: str  # not empty where the data are not what was hoped for: `auto` that fell back to the digits
+    activation: str
+    upper_activation: str
+    seeds: tuple[int, ...]
+    diverged: dict[int, int]
+    epochs_done: int
+    parameters: int
+    metrics: dict[str, Estimate]
+    seconds: dict[str, float]
+    samples_per_second: float
+    execution: str  # how the seeds were trained: stacked, or seed by seed and why
+    device: str
+    reason: str = ""  # one line, for what failed or was interrupted
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> RunSummary:
+        """The summary that `to_dict` wrote; a KeyError or TypeError where it did not."""
+        metrics = {
+            name: Estimate(
+                metric["mean"],
+                metric["std"],
+                tuple(metric["ci95"]) if metric["ci95"] else None,
+                metric["n"],
+                tuple(metric["values"]),
+            )
+            for name, metric in content["metrics"].items()
+        }
+        diverged = {int(seed): epoch for seed, epoch in content["diverged"].items()}
+        return cls(**{**content, "seeds": tuple(content["seeds"]), "metrics": metrics, "diverged": diverged})

@@ -1,0 +1,118 @@
+"""The settings of one run: frozen, plain values, no torch and no Hydra; and the identity that names them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen in one group of `conf/`: the file's name, what it builds and with which parameters."""
+
+    name: str
+    target: str | None = None  # None where the choice is "nothing": norm=none, clip=none, ...
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Train:
+    """How long, in which portions and on what a run trains; `conf/config.yaml` says what each knob means."""
+
+    epochs: int
+    batch_size: int
+    eval_batch_size: int
+    device: str
+    threads: int | None
+    precision: str
+
+
+GROUPS = (
+    "activation",
+    "upper_activation",
+    "init",
+    "model",
+    "norm",
+    "optimizer",
+    "scheduler",
+    "clip",
+    "dataset",
+    "augment",
+)
+
+# What cannot change what is compared (beyond rounding) has no part in the identity of a run.
+_NOT_IDENTITY = ("seed", "num_seeds", "probe", "tensorboard", "study", "trust")
+_NOT_IDENTITY_TRAIN = ("device", "threads", "eval_batch_size")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything one run was asked for. One field for each group of `conf/` and each key of `conf/config.yaml`."""
+
+    activation: Choice
+    upper_activation: Choice
+    init: Choice
+    model: Choice
+    norm: Choice
+    optimizer: Choice
+    scheduler: Choice
+    clip: Choice
+    dataset: Choice
+    augment: Choice
+    split: float
+    dropout: float
+    train: Train
+    seed: int
+    num_seeds: int
+    probe: bool
+    tensorboard: bool
+    study: str
+    trust: tuple[str, ...]
+
+    @property
+    def seeds(self) -> list[int]:
+        return list(range(self.seed, self.seed + self.num_seeds))
+
+    @property
+    def id(self) -> str:
+        """Ten hexadecimal digits that two runs share exactly when they differ in nothing but their seeds.
+
+        `dataset=auto` counts as `mnist`; a run that fell back to the digits has the settings of `digits`.
+        """
+        content = asdict(self)
+        for key in _NOT_IDENTITY:
+            del content[key]
+        for key in _NOT_IDENTITY_TRAIN:
+            del content["train"][key]
+        for group in GROUPS:
+            del content[group]["name"]
+        if self.upper_activation.target is None:
+            del content["split"]
+        if self.dataset.name == "auto":
+            content["dataset"]["target"] = "actbench.datasets.mnist"
+        text = json.dumps(content, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+    @property
+    def label(self) -> str:
+        """A short name for people; the id beside it tells configurations with one label apart."""
+        upper = f"+{self.upper_activation.name}" if self.upper_activation.target else ""
+        return f"{self.activation.name}{upper}-{self.model.name}"
+
+    @property
+    def folder(self) -> str:
+        """The name of the run's folder within its study: a function of what was asked, and of nothing else."""
+        last = self.seed + self.num_seeds - 1
+        seeds = f"seed{self.seed}" if self.num_seeds == 1 else f"seeds{self.seed}-{last}"
+        return f"{self.label}-{self.id}-{seeds}"
+
+    def with_dataset(self, name: str) -> Settings:
+        """The same settings on the dataset that `dataset=auto` turned out to be."""
+        dataset = Choice(name, f"actbench.datasets.{name}", self.dataset.params)
+        return replace(self, dataset=dataset)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for `settings.yaml`, with the `id` first."""
+        return {"id": self.id, **asdict(self), "trust": list(self.trust)}

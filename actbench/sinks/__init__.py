@@ -1,0 +1,1 @@
+"""Where records go: files, TensorBoard, the terminal."""

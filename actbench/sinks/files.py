@@ -1,0 +1,110 @@
+"""The folder of a run: plain files that pandas and torch can read. Every file is whole or not there."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor
+
+from actbench.atomic import replacing, write_text
+from actbench.errors import UserError
+from actbench.records import Epoch, EpochRecord, LayerRecord, RunSummary
+from actbench.settings import Settings
+
+_EPOCH_COLUMNS = [field.name for field in fields(EpochRecord)]
+_LAYER_COLUMNS = [field.name for field in fields(LayerRecord)]
+
+
+class RunFolder:
+    """Writes what a run leaves, and reads what an earlier process left of it.
+
+    Args:
+        path: the folder; it is made when the first file is written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._history = _Table(path / "history.csv", _EPOCH_COLUMNS)
+        self._layers = _Table(path / "layers.csv", _LAYER_COLUMNS)
+
+    def write_settings(self, settings: Settings) -> None:
+        text = yaml.safe_dump(settings.to_dict(), sort_keys=False, allow_unicode=True)
+        write_text(self.path / "settings.yaml", text)
+
+    def write_environment(self, environment: dict[str, Any]) -> None:
+        write_text(self.path / "environment.json", json.dumps(environment, indent=2) + "\n")
+
+    def write_epochs(self, epochs: Iterable[Epoch]) -> None:
+        """Appends the rows of `epochs` to `history.csv` and `layers.csv`."""
+        for epoch in epochs:
+            self._history.add(epoch.records)
+            self._layers.add(epoch.layers)
+        self._history.write()
+        self._layers.write()
+
+    def write_checkpoints(self, seeds: Sequence[int], state_dicts: Sequence[dict[str, Tensor]]) -> None:
+        """`checkpoints/seed=K.pt` for each seed: a plain state_dict on the CPU."""
+        folder = self.path / "checkpoints"
+        folder.mkdir(exist_ok=True)
+        for seed, state in zip(seeds, state_dicts, strict=True):
+            with replacing(folder / f"seed={seed}.pt") as part:
+                torch.save(state, part)
+
+    def write_summary(self, summary: RunSummary) -> None:
+        text = json.dumps(_finite(summary.to_dict()), indent=2, ensure_ascii=False)
+        write_text(self.path / "summary.json", text + "\n")
+
+    def write_resume(self, state: dict[str, Any], epochs: Sequence[Epoch]) -> None:
+        """`resume.pt`: the state after the last of `epochs`, and the epochs themselves."""
+        with replacing(self.path / "resume.pt") as part:
+            torch.save({"state": state, "epochs": [asdict(epoch) for epoch in epochs]}, part)
+
+    def read_resume(self, device: torch.device) -> tuple[dict[str, Any], list[Epoch]] | None:
+        """The state and the epochs of an unfinished run; None where there is none."""
+        path = self.path / "resume.pt"
+        if not path.exists():
+            return None
+        try:
+            content = torch.load(path, map_location=device, weights_only=True)
+            return content["state"], [Epoch.from_dict(epoch) for epoch in content["epochs"]]
+        except Exception as error:
+            raise UserError(
+                f"cannot be read ({str(error).splitlines()[0]})", where=str(path), how="delete it to begin again"
+            ) from error
+
+    def remove_resume(self) -> None:
+        (self.path / "resume.pt").unlink(missing_ok=True)
+
+
+class _Table:
+    """A CSV file that grows in memory and is replaced as a whole; numbers are written so that they read back exactly."""
+
+    def __init__(self, path: Path, columns: list[str]) -> None:
+        self.path = path
+        self.text = io.StringIO()
+        self.writer = csv.writer(self.text, lineterminator="\n")
+        self.writer.writerow(columns)
+        self.columns = columns
+
+    def add(self, records: Iterable[EpochRecord | LayerRecord]) -> None:
+        self.writer.writerows([getattr(record, column) for column in self.columns] for record in records)
+
+    def write(self) -> None:
+        write_text(self.path, self.text.getvalue())
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN: null."""
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and value - value != 0 else value

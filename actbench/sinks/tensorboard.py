@@ -1,0 +1,149 @@
+"""TensorBoard: one run per seed, one for their mean with its interval, hyperparameters, pictures and histograms."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from actbench.probes import Histogram
+from actbench.records import RATIOS, Epoch, EpochRecord, Estimate, LayerRecord, RunSummary, network_ratio
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # of what tensorboard imports
+    from torch.utils.tensorboard import SummaryWriter
+    from torch.utils.tensorboard.summary import hparams
+
+_FINAL = {"test_accuracy": "accuracy/test", "test_loss": "loss/test"}
+_PER_LAYER = {
+    **{ratio: f"{ratio}_ratio" for ratio in RATIOS},
+    "mean": "output_mean",
+    "std": "output_std",
+    "grad_norm": "grad_norm",
+}
+
+
+class TensorBoardSink:
+    """Event files under `folder`: `seed=K/` for each seed and `mean/` for all of them.
+
+    Args:
+        folder: the run's `tensorboard` folder; it must not hold an earlier process's events.
+        seeds: the run's seeds.
+        hyperparameters: flat values for the HParams dashboard.
+        group: the name under which the dashboard groups the sessions of this run.
+    """
+
+    def __init__(
+        self, folder: Path, *, seeds: Sequence[int], hyperparameters: Mapping[str, str | bool | int | float], group: str
+    ) -> None:
+        self._seeds = {seed: SummaryWriter(str(folder / f"seed={seed}")) for seed in seeds}
+        self._mean = SummaryWriter(str(folder / "mean"))
+        self._ends: dict[int, Any] = {}
+        self._laid_out = False
+        for seed, writer in self._seeds.items():
+            # The first item describes the whole experiment and would hide the columns of other runs: it is left out.
+            _, start, self._ends[seed] = hparams({**hyperparameters, "seed": seed}, {"accuracy/test": None})
+            _name_group(start, group)
+            writer.file_writer.add_summary(start)
+
+    def write_epoch(self, epoch: Epoch) -> None:
+        by_tag: dict[str, list[float]] = {}
+        for seed, writer in self._seeds.items():
+            record = next((record for record in epoch.records if record.seed == seed), None)
+            layers = [layer for layer in epoch.layers if layer.seed == seed]
+            for tag, value in _scalars(record, layers):
+                writer.add_scalar(tag, value, epoch.number)
+                if seed not in epoch.diverged:
+                    by_tag.setdefault(tag, []).append(value)
+        self._write_mean(by_tag, epoch.number)
+        if not self._laid_out and epoch.records:
+            self._mean.add_custom_scalars(_layout(list(by_tag)))
+            self._laid_out = True
+        for writer in (*self._seeds.values(), self._mean):
+            writer.flush()
+
+    def _write_mean(self, by_tag: Mapping[str, Sequence[float]], step: int) -> None:
+        for tag, values in by_tag.items():
+            estimate = Estimate.of(values)
+            if estimate.mean is None:
+                continue
+            low, high = estimate.ci95 or (estimate.mean, estimate.mean)
+            for name, value in ((tag, estimate.mean), (f"{tag}/low", low), (f"{tag}/high", high)):
+                self._mean.add_scalar(name, value, step)
+
+    def write_activation(self, name: str, figure: Figure, step: int) -> None:
+        """A picture of an activation and its derivative."""
+        self._mean.add_figure(f"activation/{name}", figure, step, close=False)
+
+    def write_histograms(self, histograms: Mapping[str, Sequence[Histogram | None]], step: int) -> None:
+        """Layer -> for each seed the distribution of its pre-activations."""
+        for layer, of_seeds in histograms.items():
+            for writer, histogram in zip(self._seeds.values(), of_seeds, strict=True):
+                if histogram is not None:
+                    writer.add_histogram_raw(
+                        f"preactivation/{layer}",
+                        min=histogram.min,
+                        max=histogram.max,
+                        num=histogram.num,
+                        sum=histogram.sum,
+                        sum_squares=histogram.sum_squares,
+                        bucket_limits=histogram.edges[1:],
+                        bucket_counts=histogram.counts,
+                        global_step=step,
+                    )
+
+    def write_summary(self, summary: RunSummary) -> None:
+        """The final metrics, and the end of each session."""
+        step = summary.epochs_done
+        finals = {tag: summary.metrics[name].values for name, tag in _FINAL.items() if name in summary.metrics}
+        for tag, values in finals.items():
+            for writer, value in zip(self._seeds.values(), values, strict=True):
+                if value is not None:
+                    writer.add_scalar(tag, value, step)
+            self._write_mean({tag: [value for value in values if value is not None]}, step)
+        for seed, writer in self._seeds.items():
+            writer.file_writer.add_summary(self._ends[seed])
+
+    def close(self) -> None:
+        for writer in (*self._seeds.values(), self._mean):
+            writer.close()
+
+
+def _name_group(start: Any, group: str) -> None:
+    """The dashboard averages the sessions of one group: the group's name goes into the session's start record."""
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    metadata = start.value[0].metadata.plugin_data
+    content = HParamsPluginData.FromString(metadata.content)
+    content.session_start_info.group_name = group
+    metadata.content = content.SerializeToString()
+
+
+def _scalars(record: EpochRecord | None, layers: Sequence[LayerRecord]) -> Iterator[tuple[str, float]]:
+    """Tag and value of everything that one seed gave in one epoch."""
+    if record is not None:
+        yield "loss/train", record.train_loss
+        yield "loss/val", record.val_loss
+        yield "accuracy/train", record.train_accuracy
+        yield "accuracy/val", record.val_accuracy
+        yield "lr", record.lr
+        if layers:
+            yield "grad_norm/all", record.grad_norm
+    if layers:
+        for ratio in RATIOS:
+            yield f"{ratio}_ratio/all", network_ratio(layers, ratio)
+    for layer in layers:
+        for field, tag in _PER_LAYER.items():
+            yield f"{tag}/{layer.layer}", getattr(layer, field)
+
+
+def _layout(tags: Sequence[str]) -> dict[str, dict[str, list[Any]]]:
+    """Margin charts: the mean of each tag with its 95 % interval as a band."""
+    layout: dict[str, dict[str, list[Any]]] = {}
+    for tag in tags:
+        chart = ["Margin", [tag, f"{tag}/low", f"{tag}/high"]]
+        layout.setdefault(tag.split("/")[0], {})[tag] = chart
+    return layout

@@ -1,0 +1,207 @@
+"""The terminal: live progress for a person, one plain line per epoch for a file; a table at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from actbench.records import RATIOS, Epoch, Estimate, LayerRecord, RunSummary, network_ratio
+
+
+class Clock(Protocol):
+    """Something that counts the steps done."""
+
+    steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Headline:
+    """What is said before the first step."""
+
+    label: str
+    seeds: tuple[int, ...]
+    epochs: int
+    dataset: str
+    note: str
+    samples: tuple[int, int, int]
+    device: str
+    execution: str
+    parameters: int
+    folder: Path
+    resumed_from: int = 0
+
+
+class TerminalSink:
+    """Says how a run goes.
+
+    Args:
+        console: where to.
+        live: a progress bar that moves; otherwise one plain line per epoch.
+    """
+
+    def __init__(self, console: Console, *, live: bool) -> None:
+        self.console, self.live = console, live
+        self._progress: _Polling | None = None
+        self._epochs = 0
+
+    def begin(self, head: Headline, clock: Clock, total_steps: int) -> None:
+        self._epochs = head.epochs
+        if head.note:
+            self.console.print(Text(head.note, style="bold yellow"))
+        train, val, test = head.samples
+        self._say(
+            f"[bold]{head.label}[/] on {head.dataset} ({train:,} / {val:,} / {test:,} samples for training / validation / "
+            f"test), {_seeds(head.seeds)}, {head.parameters:,} parameters each"
+        )
+        self._say(f"{head.device}, {head.execution}; files in {head.folder}", style="dim")
+        if head.resumed_from:
+            self._say(f"going on after epoch {head.resumed_from} of {head.epochs}")
+        if self.live:
+            self._progress = _Polling(self.console, clock, total_steps)
+            self._progress.start()
+
+    def epoch(self, epoch: Epoch) -> None:
+        for seed in epoch.diverged:
+            self._say(f"seed {seed} diverged in epoch {epoch.number}: its loss is no longer finite", style="bold red")
+        alive = [record for record in epoch.records if record.seed not in epoch.diverged]
+        if not alive:
+            return
+        line = f"epoch {epoch.number}/{self._epochs}  "
+        line += f"train loss {_mean(record.train_loss for record in alive):.4f}  "
+        line += f"val accuracy {plus_minus(Estimate.of([record.val_accuracy for record in alive]))} %"
+        if epoch.layers:
+            dead = _mean(network_ratio(epoch.of_seed(record.seed), "dead") for record in alive)
+            line += f"  dead {100 * dead:.1f} %"
+        if self._progress is not None:
+            self._progress.say(line)
+        else:
+            self._say(f"{line}  {alive[0].seconds:.1f} s")
+
+    def close(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def end(self, summary: RunSummary, layers: Iterable[LayerRecord], folder: Path, *, stored: bool = False) -> None:
+        """The table of a finished run."""
+        self.close()
+        if stored:
+            self._say("already complete: this is the stored result", style="bold")
+        if summary.dataset_note:
+            self.console.print(Text(summary.dataset_note, style="bold yellow"))
+        self.console.print(summary_table(summary))
+        rows = [layer for layer in layers if layer.seed not in summary.diverged]
+        if rows:
+            self.console.print(layer_table(rows))
+        self._say(f"files        {folder}")
+        if (folder / "tensorboard").exists():
+            self._say(f"look inside  tensorboard --logdir {_quoted(folder)}")
+
+    def _say(self, text: str, style: str = "") -> None:
+        self.console.print(text, style=style or None, highlight=False, soft_wrap=True)
+
+
+class _Polling(Progress):
+    """A bar that reads the step counter whenever it is drawn: the loop knows nothing of it."""
+
+    def __init__(self, console: Console, clock: Clock, total: int) -> None:
+        self._clock = clock
+        self._task: TaskID | None = None
+        columns = (
+            TextColumn("{task.description}"), BarColumn(bar_width=24), TaskProgressColumn(), TimeRemainingColumn()
+        )  # fmt: skip
+        super().__init__(*columns, console=console, transient=True, refresh_per_second=4)
+        self._task = self.add_task("training", total=total, completed=clock.steps)
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        if self._task is not None:
+            self.update(self._task, completed=self._clock.steps)
+        return super().get_renderables()
+
+    def say(self, line: str) -> None:
+        if self._task is not None:
+            self.update(self._task, description=line)
+
+
+def summary_table(summary: RunSummary) -> Table:
+    """Accuracy, loss and cost with 95 % intervals over seeds."""
+    finite = max((estimate.n for estimate in summary.metrics.values()), default=0)
+    title = f"{summary.label} on {summary.dataset}, {summary.epochs_done} epochs"
+    table = Table(title=title, title_justify="left", title_style="bold", show_edge=False, pad_edge=False)
+    table.add_column("metric")
+    table.add_column(f"mean ± 95 % (n = {finite})", justify="right")
+    table.add_column("by seed", overflow="fold")
+    rows = [
+        ("test accuracy %", "test_accuracy", 2),
+        ("validation accuracy %", "val_accuracy", 2),
+        ("test loss", "test_loss", 4),
+        ("validation loss", "val_loss", 4),
+        ("training loss", "train_loss", 4),
+    ]
+    for title, name, digits in rows:
+        if name in summary.metrics:
+            estimate = summary.metrics[name]
+            values = "  ".join("–" if value is None else f"{value:.{digits}f}" for value in estimate.values)
+            table.add_row(title, plus_minus(estimate, digits), values)
+    for seed, epoch in summary.diverged.items():
+        table.add_row(f"seed {seed}", "[bold red]diverged[/]", f"in epoch {epoch}")
+    if summary.epochs_done:
+        per_epoch = (summary.seconds["train"] + summary.seconds["eval"]) / summary.epochs_done
+        cost = f"all {len(summary.seeds)} seeds together; {summary.samples_per_second:,.0f} training samples/s"
+        table.add_row("seconds per epoch", f"{per_epoch:.2f}", cost)
+    return table
+
+
+def layer_table(layers: Iterable[LayerRecord]) -> Table:
+    """The shares of dead, dormant, saturated and active units of each layer, in percent, averaged over seeds."""
+    rows = list(layers)
+    names = list(dict.fromkeys(row.layer for row in rows))
+    table = Table(show_edge=False, pad_edge=False, title_justify="left", title="")
+    table.add_column("layer")
+    table.add_column("units", justify="right")
+    for ratio in RATIOS:
+        table.add_column(f"{ratio} %", justify="right")
+    for name in names:
+        own = [row for row in rows if row.layer == name]
+        shares = (100 * _mean(getattr(row, ratio) for row in own) for ratio in RATIOS)
+        table.add_row(name, str(own[0].units), *(f"{share:.1f}" for share in shares))
+    if len(names) > 1:
+        seeds = sorted({row.seed for row in rows})
+        units = sum(row.units for row in rows) // len(seeds)
+        ratios = (
+            _mean(network_ratio([row for row in rows if row.seed == seed], ratio) for seed in seeds) for ratio in RATIOS
+        )
+        table.add_section()
+        table.add_row("all", str(units), *(f"{100 * share:.1f}" for share in ratios))
+    return table
+
+
+def plus_minus(estimate: Estimate, digits: int = 2) -> str:
+    """`98.07 ± 0.05`, or the bare value where there is one seed."""
+    if estimate.mean is None:
+        return "–"
+    if estimate.ci95 is None:
+        return f"{estimate.mean:.{digits}f}"
+    return f"{estimate.mean:.{digits}f} ± {(estimate.ci95[1] - estimate.ci95[0]) / 2:.{digits}f}"
+
+
+def _mean(values: Iterable[float]) -> float:
+    listed = list(values)
+    return sum(listed) / len(listed)
+
+
+def _seeds(seeds: tuple[int, ...]) -> str:
+    return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]}-{seeds[-1]}"
+
+
+def _quoted(path: Path) -> str:
+    import shlex
+
+    return shlex.quote(str(path))

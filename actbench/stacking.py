@@ -1,0 +1,512 @@
+"""S networks of one shape -> one network with a leading seed dimension, and back.
+
+`assemble` takes ordinary modules, one per seed, and returns an `Ensemble`: something that maps x (S, B, ...) to logits
+(S, B, C), in which seed s sees only its own parameters. Two kinds exist:
+
+- `StackedNetwork`: parameters (S, ...), one batched kernel per layer for all seeds. A layer type takes part by one function
+  registered with `stack_layer`.
+- `SeedBySeed`: the modules as they are, one after the other, for what cannot be stacked.
+
+Both give seed s what it would compute alone; `state_dicts` takes them apart into plain state_dicts.
+
+Shape letters: S seeds, B batch, F features, C channels, H and W height and width, L parameters.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from functools import singledispatch
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from actbench.activations import SquaredReLU, Swish
+
+Noise = Sequence[torch.Generator]  # one for each seed
+
+# Modules without parameters that treat every element alike: a leading dimension more makes no difference to them.
+ELEMENTWISE = (
+    nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus, nn.Softsign, nn.Hardswish,
+    nn.ReLU6, nn.Hardtanh, nn.Tanh, nn.Sigmoid, nn.Identity, nn.Hardsigmoid, nn.Softshrink, nn.Hardshrink,
+    nn.Tanhshrink, nn.LogSigmoid, nn.Threshold, SquaredReLU,
+)  # fmt: skip
+
+# Optimizers that treat every element of a parameter alike, so that stacked parameters are trained as separate ones are.
+ELEMENTWISE_OPTIMIZERS = (
+    torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.Adamax, torch.optim.Adadelta,
+    torch.optim.Adagrad, torch.optim.NAdam, torch.optim.RAdam, torch.optim.RMSprop, torch.optim.Rprop, torch.optim.ASGD,
+)  # fmt: skip
+
+
+class NotStackable(Exception):
+    """This network has no stacked form; the message says which part of it."""
+
+
+# ---------------------------------------------------------------- layers with a leading seed dimension
+
+
+class StackedLayer(nn.Module):
+    """A layer whose parameters and buffers have the seeds in front. Final classes override `forward` alone, or both."""
+
+    def seed_state(self, seed: int) -> dict[str, Tensor]:
+        """The state that the plain layer of one seed would have, by its plain names."""
+        own = [*self.named_parameters(recurse=False), *self.named_buffers(recurse=False)]
+        return {name: tensor[seed] for name, tensor in own}
+
+
+def _gather(peers: Sequence[nn.Module], name: str) -> Tensor:
+    return torch.stack([getattr(peer, name).detach() for peer in peers])
+
+
+def _adopt(layer: StackedLayer, peers: Sequence[nn.Module]) -> None:
+    """Gives `layer` the parameters and buffers of `peers`, stacked, under the same names."""
+    for name, _ in peers[0].named_parameters(recurse=False):
+        layer.register_parameter(name, nn.Parameter(_gather(peers, name)))
+    for name, _ in peers[0].named_buffers(recurse=False):
+        layer.register_buffer(name, _gather(peers, name))
+
+
+class StackedLinear(StackedLayer):
+    """x (S, B, ..., in) -> (S, B, ..., out) by one batched matrix product; weights are kept as (S, in, out)."""
+
+    weight: nn.Parameter
+    bias: nn.Parameter | None
+
+    def __init__(self, peers: Sequence[nn.Linear]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(_gather(peers, "weight").mT.contiguous())  # (S, in, out)
+        self.bias = None if peers[0].bias is None else nn.Parameter(_gather(peers, "bias"))  # (S, out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat = x.flatten(1, -2)  # (S, B·..., in)
+        if self.bias is None:
+            y = torch.bmm(flat, self.weight)
+        else:
+            y = torch.baddbmm(self.bias.unsqueeze(1), flat, self.weight)
+        return y.view(*x.shape[:-1], -1)
+
+    def seed_state(self, seed: int) -> dict[str, Tensor]:
+        state = super().seed_state(seed)
+        return {**state, "weight": state["weight"].mT}
+
+
+class StackedConv2d(StackedLayer):
+    """x (S, B, C, H, W) -> (S, B, C', H', W').
+
+    On a GPU one grouped convolution; on a CPU, where grouping gains nothing and the change of layout costs, one after
+    the other.
+    """
+
+    weight: nn.Parameter
+    bias: nn.Parameter | None
+
+    def __init__(self, peers: Sequence[nn.Conv2d]) -> None:
+        super().__init__()
+        first = peers[0]
+        if first.padding_mode != "zeros":
+            raise NotStackable(f"Conv2d with padding_mode={first.padding_mode}")
+        self.options = dict(stride=first.stride, padding=first.padding, dilation=first.dilation)
+        self.groups = first.groups
+        self.bias = None
+        _adopt(self, peers)  # weight (S, C', C, h, w), bias (S, C')
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.device.type == "cpu":
+            biases = [None] * len(x) if self.bias is None else self.bias.unbind()
+            parts = zip(x.unbind(), self.weight.unbind(), biases, strict=True)
+            return torch.stack([F.conv2d(*part, groups=self.groups, **self.options) for part in parts])
+        seeds = x.shape[0]
+        beside = x.transpose(0, 1).flatten(1, 2)  # (B, S·C, H, W)
+        bias = None if self.bias is None else self.bias.flatten()
+        y = F.conv2d(beside, self.weight.flatten(0, 1), bias, groups=seeds * self.groups, **self.options)
+        return y.unflatten(1, (seeds, -1)).transpose(0, 1)  # (S, B, C', H', W')
+
+
+class StackedBatchNorm(StackedLayer):
+    """x (S, B, F) or (S, B, C, H, W), each seed normalised by its own statistics and with its own running ones."""
+
+    def __init__(self, peers: Sequence[nn.BatchNorm1d | nn.BatchNorm2d]) -> None:
+        super().__init__()
+        first = peers[0]
+        if not (first.affine and first.track_running_stats):
+            raise NotStackable(f"{type(first).__name__} without affine or running statistics")
+        self.momentum, self.eps = first.momentum, first.eps
+        _adopt(self, peers)  # weight, bias, running_mean, running_var (S, F), num_batches_tracked (S,)
+
+    def forward(self, x: Tensor) -> Tensor:
+        momentum = self.momentum
+        if self.training:
+            self.num_batches_tracked += 1
+            if momentum is None:  # a cumulative average, as in torch
+                momentum = 1.0 / float(self.num_batches_tracked[0])
+        return torch.stack(
+            [
+                F.batch_norm(
+                    x[s],
+                    self.running_mean[s],
+                    self.running_var[s],
+                    self.weight[s],
+                    self.bias[s],
+                    self.training,
+                    momentum or 0.0,
+                    self.eps,
+                )
+                for s in range(x.shape[0])
+            ]
+        )
+
+
+class StackedNorm(StackedLayer):
+    """Layer and group normalisation: the plain one without its affine part, then each seed's own weight and bias."""
+
+    def __init__(self, peers: Sequence[nn.LayerNorm | nn.GroupNorm]) -> None:
+        super().__init__()
+        self.plain = copy.deepcopy(peers[0])
+        self.plain.register_parameter("weight", None)
+        self.plain.register_parameter("bias", None)
+        self.spatial = isinstance(peers[0], nn.GroupNorm)
+        self.weight = self.bias = None
+        _adopt(self, peers)  # (S, F...)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.plain(x.flatten(0, 1)).view_as(x)  # the plain layer sees S·B samples
+        if self.weight is not None:
+            y = y * self._beside(self.weight, x)
+        if self.bias is not None:
+            y = y + self._beside(self.bias, x)
+        return y
+
+    def _beside(self, affine: Tensor, x: Tensor) -> Tensor:
+        if self.spatial:  # (S, C) against (S, B, C, H, W)
+            return affine.view(*affine.shape[:1], 1, *affine.shape[1:], *(1,) * (x.ndim - 3))
+        between = x.ndim - affine.ndim  # (S, F...) against (S, B, ..., F...)
+        return affine.view(affine.shape[0], *(1,) * between, *affine.shape[1:])
+
+
+class StackedDropout(StackedLayer):
+    """Zeroes elements with probability p in training, each seed by masks of its own generator, and scales by 1/(1 - p)."""
+
+    def __init__(self, p: float, noise: Noise) -> None:
+        super().__init__()
+        self.p, self.noise = p, noise
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0.0:
+            return x
+        keep = torch.empty_like(x, memory_format=torch.contiguous_format)
+        for mask, generator in zip(keep, self.noise, strict=True):
+            mask.bernoulli_(1.0 - self.p, generator=generator)
+        return x * keep.div_(1.0 - self.p)
+
+
+class StackedPReLU(StackedLayer):
+    """max(0, z) + a·min(0, z) with a (S, 1) or (S, F): one slope for each seed's layer or unit."""
+
+    weight: nn.Parameter
+
+    def __init__(self, peers: Sequence[nn.PReLU]) -> None:
+        super().__init__()
+        _adopt(self, peers)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return torch.where(z > 0, z, _against_units(self.weight, z) * z)
+
+
+class StackedSwish(StackedLayer):
+    """z·σ(βz) with β (S, 1) or (S, F)."""
+
+    weight: nn.Parameter
+
+    def __init__(self, peers: Sequence[Swish]) -> None:
+        super().__init__()
+        _adopt(self, peers)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return z * torch.sigmoid(_against_units(self.weight, z) * z)
+
+
+def _against_units(parameter: Tensor, z: Tensor) -> Tensor:
+    """(S, 1) or (S, F) against z (S, B, F, ...)."""
+    return parameter.view(parameter.shape[0], 1, -1, *(1,) * (z.ndim - 3))
+
+
+class StackedSequential(nn.Sequential):
+    """Layers one after the other, under the names that the plain ones have."""
+
+
+class PerSample(StackedLayer):
+    """A layer without parameters that treats every sample alike (pooling): it sees S·B samples."""
+
+    def __init__(self, plain: nn.Module) -> None:
+        super().__init__()
+        self.plain = plain
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.plain(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+
+
+@singledispatch
+def stack_layer(layer: nn.Module, peers: Sequence[nn.Module], noise: Noise) -> nn.Module:
+    """The stacked form of `peers`, the same layer of every seed; `layer` is the first of them.
+
+    Register one function for each layer type: `@stack_layer.register`. `noise` holds one generator for each seed.
+    A module without parameters, buffers and children is taken to be elementwise.
+
+    Raises:
+        NotStackable: nothing is registered for this type.
+    """
+    stateless = not (list(layer.parameters()) or list(layer.buffers()) or list(layer.children()))
+    if isinstance(layer, ELEMENTWISE) or stateless:  # `assemble` puts the stateless ones to the test
+        return copy.deepcopy(layer)
+    raise NotStackable(f"{type(layer).__module__}.{type(layer).__qualname__} has no stacked form")
+
+
+@stack_layer.register
+def _(layer: nn.Sequential, peers: Sequence[nn.Sequential], noise: Noise) -> nn.Module:
+    stacked = StackedSequential()
+    for name, child in layer.named_children():
+        stacked.add_module(name, stack_layer(child, [peer.get_submodule(name) for peer in peers], noise))
+    return stacked
+
+
+@stack_layer.register
+def _(layer: nn.Linear, peers: Sequence[nn.Linear], noise: Noise) -> nn.Module:
+    return StackedLinear(peers)
+
+
+@stack_layer.register
+def _(layer: nn.Conv2d, peers: Sequence[nn.Conv2d], noise: Noise) -> nn.Module:
+    return StackedConv2d(peers)
+
+
+@stack_layer.register(nn.BatchNorm1d)
+@stack_layer.register(nn.BatchNorm2d)
+def _(layer: nn.Module, peers: Sequence[nn.BatchNorm1d], noise: Noise) -> nn.Module:
+    return StackedBatchNorm(peers)
+
+
+@stack_layer.register(nn.LayerNorm)
+@stack_layer.register(nn.GroupNorm)
+def _(layer: nn.Module, peers: Sequence[nn.LayerNorm], noise: Noise) -> nn.Module:
+    return StackedNorm(peers)
+
+
+@stack_layer.register
+def _(layer: nn.Dropout, peers: Sequence[nn.Dropout], noise: Noise) -> nn.Module:
+    return StackedDropout(layer.p, noise)
+
+
+@stack_layer.register
+def _(layer: nn.PReLU, peers: Sequence[nn.PReLU], noise: Noise) -> nn.Module:
+    return StackedPReLU(peers)
+
+
+@stack_layer.register
+def _(layer: Swish, peers: Sequence[Swish], noise: Noise) -> nn.Module:
+    return StackedSwish(peers)
+
+
+@stack_layer.register
+def _(layer: nn.Flatten, peers: Sequence[nn.Flatten], noise: Noise) -> nn.Module:
+    start, end = (dim + 1 if dim >= 0 else dim for dim in (layer.start_dim, layer.end_dim))
+    return nn.Flatten(start, end)
+
+
+@stack_layer.register(nn.MaxPool2d)
+@stack_layer.register(nn.AvgPool2d)
+@stack_layer.register(nn.AdaptiveAvgPool2d)
+def _(layer: nn.Module, peers: Sequence[nn.Module], noise: Noise) -> nn.Module:
+    return PerSample(copy.deepcopy(layer))
+
+
+# ---------------------------------------------------------------- whole networks
+
+
+class Ensemble(nn.Module):
+    """S networks of one shape: x (S, B, ...) -> logits (S, B, C)."""
+
+    seeds: int
+    stacked: bool  # whether one module serves all seeds
+    execution: str  # how the seeds are run, for the log and the summary
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor: ...
+
+    @abstractmethod
+    def parameter_sets(self) -> list[list[nn.Parameter]]:
+        """The parameters of each optimizer that is needed: one set if stacked, otherwise one for each seed."""
+
+    @abstractmethod
+    def gradients(self) -> list[dict[str, Tensor]]:
+        """For each of `parameter_sets`: name -> gradient with the seeds in front, a view that may be written to."""
+
+    @abstractmethod
+    def sites(self) -> dict[str, list[nn.Module]]:
+        """Layer -> the modules at its activation site: one for all seeds, or one for each."""
+
+    @abstractmethod
+    def state_dicts(self) -> list[dict[str, Tensor]]:
+        """One plain state_dict for each seed, as the ordinary module of that seed would have it, on the CPU."""
+
+
+def activation_sites(network: nn.Module) -> dict[str, nn.Module]:
+    """Layer -> the module at its activation site, from below. A site is a child called `activation` of the layer.
+
+    >>> from torch.nn import Linear, ReLU, Sequential
+    >>> hidden = Sequential(); hidden.add_module("linear", Linear(4, 3)); hidden.add_module("activation", ReLU())
+    >>> network = Sequential(); network.add_module("hidden1", hidden)
+    >>> list(activation_sites(network))
+    ['hidden1']
+    """
+    found = network.named_modules(remove_duplicate=False)
+    return {name.removesuffix("activation").rstrip("."): m for name, m in found if name.split(".")[-1] == "activation"}
+
+
+class StackedNetwork(Ensemble):
+    """One network whose parameters have the seeds in front."""
+
+    def __init__(self, networks: Sequence[nn.Module], noise: Noise) -> None:
+        super().__init__()
+        self.seeds = len(networks)
+        self.template = [name for name in networks[0].state_dict()]
+        self.network = stack_layer(networks[0], networks, noise)
+        self.stacked, self.execution = True, "stacked"
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x)
+
+    def parameter_sets(self) -> list[list[nn.Parameter]]:
+        return [list(self.network.parameters())]
+
+    def gradients(self) -> list[dict[str, Tensor]]:
+        return [{name: p.grad for name, p in self.network.named_parameters() if p.grad is not None}]
+
+    def sites(self) -> dict[str, list[nn.Module]]:
+        return {layer: [module] for layer, module in activation_sites(self.network).items()}
+
+    def state_dicts(self) -> list[dict[str, Tensor]]:
+        return [self._state(seed) for seed in range(self.seeds)]
+
+    def _state(self, seed: int) -> dict[str, Tensor]:
+        state: dict[str, Tensor] = {}
+        for prefix, layer in self.network.named_modules():
+            if isinstance(layer, StackedLayer):
+                for name, tensor in layer.seed_state(seed).items():
+                    state[f"{prefix}.{name}" if prefix else name] = tensor.detach().cpu().contiguous().clone()
+        return {name: state[name] for name in self.template}
+
+
+class SeedBySeed(Ensemble):
+    """The ordinary modules, one after the other, each with its own stretch of torch's global random numbers."""
+
+    def __init__(self, networks: Sequence[nn.Module], noise: Noise, reason: str) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        self.noise = noise
+        self.seeds, self.stacked, self.execution = len(networks), False, f"seed by seed: {reason}"
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([self._one(s, x[s]) for s in range(len(self.networks))])
+
+    def _one(self, s: int, x: Tensor) -> Tensor:
+        if not self.training:
+            return self.networks[s](x)
+        with own_randomness(self.noise[s]):
+            return self.networks[s](x)
+
+    def parameter_sets(self) -> list[list[nn.Parameter]]:
+        return [list(network.parameters()) for network in self.networks]
+
+    def gradients(self) -> list[dict[str, Tensor]]:
+        return [
+            {name: p.grad.unsqueeze(0) for name, p in network.named_parameters() if p.grad is not None}
+            for network in self.networks
+        ]
+
+    def sites(self) -> dict[str, list[nn.Module]]:
+        found = [activation_sites(network) for network in self.networks]
+        return {layer: [sites[layer] for sites in found] for layer in found[0]}
+
+    def state_dicts(self) -> list[dict[str, Tensor]]:
+        return [
+            {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
+            for network in self.networks
+        ]
+
+
+class own_randomness:  # noqa: N801 - used like a function
+    """Within the block torch's global generator of the device is `generator`, which goes on from where it was."""
+
+    def __init__(self, generator: torch.Generator) -> None:
+        self.generator = generator
+        on_cpu = generator.device.type == "cpu"
+        self.globally = torch.default_generator if on_cpu else _device_generator(generator.device)
+
+    def __enter__(self) -> None:
+        self.before = self.globally.get_state()
+        self.globally.set_state(self.generator.get_state())
+
+    def __exit__(self, *_: object) -> None:
+        self.generator.set_state(self.globally.get_state())
+        self.globally.set_state(self.before)
+
+
+def _device_generator(device: torch.device) -> torch.Generator:
+    module = torch.get_device_module(device)
+    return module.default_generators[device.index or 0] if device.type == "cuda" else module._get_default_mps_generator()
+
+
+def assemble(networks: Sequence[nn.Module], noise: Noise, *, optimizer: type, sample: Tensor) -> Ensemble:
+    """The stacked network where there is one that computes the same, otherwise the networks one after the other.
+
+    Args:
+        networks: one for each seed, of one shape, on the CPU.
+        noise: one generator for each seed, for dropout.
+        optimizer: the class of the optimizer; one that is not elementwise needs separate parameters.
+        sample: a small input (B, ...), by which modules of unknown kind are put to the test.
+    """
+    if not issubclass(optimizer, ELEMENTWISE_OPTIMIZERS):
+        return SeedBySeed(networks, noise, f"{optimizer.__name__} is not known to be elementwise")
+    if _draws_globally(networks[0], sample):
+        return SeedBySeed(networks, noise, "the network draws from torch's global random numbers")
+    try:
+        stacked = StackedNetwork(networks, noise)
+    except NotStackable as error:
+        return SeedBySeed(networks, noise, str(error))
+    if not _computes_the_same(stacked, networks, sample):
+        return SeedBySeed(networks, noise, "stacked, it would not compute what one network computes")
+    return stacked
+
+
+@torch.no_grad()
+def _draws_globally(network: nn.Module, sample: Tensor) -> bool:
+    trial = copy.deepcopy(network).train()
+    for module in trial.modules():
+        if isinstance(module, nn.Dropout):  # stacked, it has generators of its own
+            module.eval()
+    with torch.random.fork_rng(devices=[]):
+        before = torch.get_rng_state()
+        trial(sample)
+        return not torch.equal(before, torch.get_rng_state())
+
+
+@torch.no_grad()
+def _computes_the_same(stacked: StackedNetwork, networks: Sequence[nn.Module], sample: Tensor) -> bool:
+    stacked.eval()
+    theirs = torch.stack([copy.deepcopy(network).eval()(sample) for network in networks])
+    try:
+        ours = stacked(sample.expand(len(networks), *sample.shape))
+    except (RuntimeError, ValueError, IndexError):  # a module that counts its dimensions
+        return False
+    if ours.shape != theirs.shape:
+        return False
+    return torch.allclose(ours, theirs, rtol=1e-3, atol=1e-3 * float(theirs.abs().max()), equal_nan=True)
+
+
+def layer_of(parameter: str, layers: Iterator[str] | Sequence[str]) -> str | None:
+    """The layer (of `sites`) that a parameter's name lies in, or None."""
+    inside = [layer for layer in layers if parameter.startswith(f"{layer}.")]
+    return max(inside, key=len) if inside else None

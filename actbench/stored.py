@@ -1,0 +1,76 @@
+"""What earlier processes left in a run's folder, read without torch."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from actbench.errors import UserError
+from actbench.records import LayerRecord, RunSummary
+from actbench.settings import Settings
+
+
+def completed(folder: Path) -> RunSummary | None:
+    """The summary of a run that is complete (or in which every seed diverged); None where there is still work to do."""
+    path = folder / "summary.json"
+    if not path.exists():
+        return None
+    try:
+        summary = RunSummary.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"is not a summary that this version of actbench wrote ({error})",
+            where=str(path),
+            how="another study=NAME, or move the folder away",
+        ) from error
+    return summary if summary.status in ("completed", "diverged") else None
+
+
+def check_owner(folder: Path, settings: Settings) -> None:
+    """Nothing is written into a folder that holds something else.
+
+    Raises:
+        UserError: the folder belongs to another configuration or other seeds, or is a file.
+    """
+    path = folder / "settings.yaml"
+    if folder.exists() and not folder.is_dir():
+        raise UserError("is a file", where=str(folder), how="another study=NAME or output_dir")
+    if not path.exists():
+        return
+    try:
+        owner: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        theirs = (owner["id"], owner["dataset"]["name"], owner["seed"], owner["num_seeds"])
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise UserError("cannot be read", where=str(path), how="another study=NAME, or move the folder away") from error
+    ours = (settings.id, settings.dataset.name, settings.seed, settings.num_seeds)
+    if theirs == ours or (settings.dataset.name == "auto" and theirs[1] in ("mnist", "digits") and theirs[2:] == ours[2:]):
+        return
+    raise UserError(
+        f"holds another configuration ({owner['activation']['name']}, id {theirs[0]}, {theirs[1]}, seeds from {theirs[2]}, "
+        f"{theirs[3]} of them); this one is id {ours[0]}, {ours[1]}, seeds from {ours[2]}, {ours[3]} of them",
+        where=str(folder),
+        how="another study=NAME or output_dir",
+    )
+
+
+def last_layers(folder: Path) -> list[LayerRecord]:
+    """The layers of the last epoch in `layers.csv`; none where there are none."""
+    path = folder / "layers.csv"
+    if not path.exists():
+        return []
+    whole = ("seed", "epoch", "units")
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    try:
+        records = [
+            LayerRecord(**{k: v if k == "layer" else int(v) if k in whole else float(v) for k, v in row.items()})
+            for row in rows
+        ]
+    except (TypeError, ValueError) as error:
+        raise UserError("cannot be read", where=str(path), how="another study=NAME, or move the folder away") from error
+    last = max((record.epoch for record in records), default=0)
+    return [record for record in records if record.epoch == last]

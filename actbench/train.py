@@ -1,0 +1,230 @@
+"""The training loop: S seeds of one configuration at once.
+
+Shape letters: S seeds, B batch, C classes, N samples.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from actbench.datasets import Splits
+from actbench.probes import UnitWatch, gradient_norms, untrained_gradient_norms, watch_units
+from actbench.records import Epoch, EpochRecord, LayerRecord
+from actbench.stacking import Ensemble
+
+GRADIENT_LOOKS = 8  # steps of an epoch at which the gradient's norm is taken
+
+
+@dataclass(kw_only=True)
+class Parts:
+    """Everything a run trains with: built, on the device, and nothing left to configure."""
+
+    seeds: list[int]
+    network: Ensemble
+    optimizers: list[Optimizer]  # one for all seeds where they are stacked, otherwise one each
+    schedulers: list[LRScheduler]  # one for each optimizer, or none
+    schedule_by_step: bool
+    clip: Callable[[Sequence[Tensor]], None] | None
+    augment: Callable[..., Tensor] | None
+    splits: Splits
+    order: list[torch.Generator]  # on the CPU: the order of samples is the same on every device
+    dropout: list[torch.Generator]
+    augmentation: list[torch.Generator]
+    epochs: int
+    batch_size: int
+    eval_batch_size: int
+    bf16: bool
+    probe: bool
+    device: torch.device
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return math.ceil(len(self.splits.train_y) / self.batch_size)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self.device.type, dtype=torch.bfloat16) if self.bf16 else nullcontext()
+
+    def state(self) -> dict[str, Any]:
+        """Everything that training changes; `load_state` goes on from it bit for bit."""
+        return {
+            "network": self.network.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
+            "generators": [generator.get_state() for generator in self._generators()],
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        for optimizer, content in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(content)
+        for scheduler, content in zip(self.schedulers, state["schedulers"], strict=True):
+            scheduler.load_state_dict(content)
+        for generator, content in zip(self._generators(), state["generators"], strict=True):
+            generator.set_state(content.cpu())
+
+    def _generators(self) -> list[torch.Generator]:
+        return [*self.order, *self.dropout, *self.augmentation]
+
+
+@dataclass
+class Control:
+    """What the world outside the loop may see and say: how far it is, and whether it shall stop after this step."""
+
+    steps: int = 0
+    stop: bool = False
+
+
+def fit(parts: Parts, *, control: Control, done: int = 0, diverged: Sequence[int] = ()) -> Iterator[Epoch]:
+    """Trains from epoch `done` + 1 on, and yields after each epoch (first, if `done` is 0, the untrained network).
+
+    It ends early where `control.stop` is set, leaving the running epoch out, and where every seed has diverged.
+    `diverged` names the seeds that had done so before.
+    """
+    network, alive = parts.network, [seed for seed in parts.seeds if seed not in diverged]
+    if done == 0 and parts.probe:
+        yield Epoch(number=0, layers=tuple(_look_at_untrained(parts)))
+    for number in range(done + 1, parts.epochs + 1):
+        began = time.perf_counter()
+        network.train()
+        totals = torch.zeros(2, len(parts.seeds), device=parts.device, dtype=torch.float64)  # loss, correct: (2, S)
+        norms: list[Tensor] = []
+        looks = _spread(parts.steps_per_epoch, GRADIENT_LOOKS) if parts.probe else ()
+        for step, rows in enumerate(_batches(parts)):  # rows (S, B)
+            if control.stop:
+                return
+            x, y = parts.splits.train_x[rows], parts.splits.train_y[rows]  # (S, B, ...), (S, B)
+            if parts.augment is not None:
+                x = parts.augment(x, generators=parts.augmentation, background=parts.splits.background)
+            with parts.autocast():
+                logits = network(x)  # (S, B, C)
+                losses = cross_entropy(logits, y)  # (S,)
+            losses.sum().backward()  # each seed's gradient is what it would be alone
+            if step in looks:
+                norms.append(gradient_norms(network, list(network.sites())))
+            if parts.clip is not None:
+                for gradients in network.gradients():
+                    parts.clip(list(gradients.values()))
+            for optimizer in parts.optimizers:
+                optimizer.step()
+                optimizer.zero_grad()
+            if parts.schedule_by_step:
+                _advance(parts.schedulers)
+            correct = (logits.detach().argmax(-1) == y).sum(1)
+            totals += torch.stack([losses.detach().double() * y.shape[1], correct.double()])
+            control.steps += 1
+        lr = parts.optimizers[0].param_groups[0]["lr"]
+        if not parts.schedule_by_step:
+            _advance(parts.schedulers)
+        totals = totals.cpu() / len(parts.splits.train_y)  # waits for the device
+        trained = time.perf_counter()
+
+        watching: AbstractContextManager[Any] = watch_units(network) if parts.probe else nullcontext()
+        with watching as watch:
+            val_loss, val_accuracy = evaluate(parts, parts.splits.val_x, parts.splits.val_y)
+        gradients_seen = torch.stack(norms).mean(0).cpu() if norms else None  # (1 + L, S)
+        layers = _layer_records(parts, number, watch, gradients_seen) if parts.probe else []
+        ended = time.perf_counter()
+
+        records = tuple(
+            EpochRecord(
+                seed=seed,
+                epoch=number,
+                lr=float(lr),
+                train_loss=float(totals[0, s]),
+                train_accuracy=100.0 * float(totals[1, s]),
+                val_loss=val_loss[s],
+                val_accuracy=val_accuracy[s],
+                grad_norm=float(gradients_seen[0, s]) if gradients_seen is not None else math.nan,
+                seconds=ended - began,
+            )
+            for s, seed in enumerate(parts.seeds)
+            if seed in alive
+        )
+        gone = tuple(r.seed for r in records if not (math.isfinite(r.train_loss) and math.isfinite(r.val_loss)))
+        yield Epoch(
+            number=number,
+            records=records,
+            layers=tuple(layer for layer in layers if layer.seed in alive),
+            diverged=gone,
+            train_seconds=trained - began,
+            eval_seconds=ended - trained,
+        )
+        alive = [seed for seed in alive if seed not in gone]
+        if not alive:
+            return
+
+
+def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
+    """The mean cross-entropy of each seed's batch, in nats: logits (S, B, C), y (S, B) -> (S,)."""
+    return F.cross_entropy(logits.flatten(0, 1).float(), y.flatten(), reduction="none").view(y.shape).mean(1)
+
+
+@torch.no_grad()
+def evaluate(parts: Parts, x: Tensor, y: Tensor) -> tuple[list[float], list[float]]:
+    """Mean loss (nats) and accuracy (%) of every seed over x (N, ...) and y (N,), in evaluation mode."""
+    network, seeds = parts.network, len(parts.seeds)
+    network.eval()
+    totals = torch.zeros(2, seeds, device=parts.device, dtype=torch.float64)  # (2, S)
+    for inputs, labels in zip(x.split(parts.eval_batch_size), y.split(parts.eval_batch_size), strict=True):
+        with parts.autocast():
+            logits = network(inputs.expand(seeds, *inputs.shape))  # (S, B, C)
+        target = labels.expand(seeds, -1)
+        correct = (logits.argmax(-1) == target).sum(1)
+        totals += torch.stack([cross_entropy(logits, target).double() * len(labels), correct.double()])
+    loss, accuracy = (totals.cpu() / len(y)).tolist()
+    return loss, [100.0 * share for share in accuracy]
+
+
+def _batches(parts: Parts) -> Iterator[Tensor]:
+    """The rows (S, B) of each step of an epoch: every seed has an order of its own."""
+    n = len(parts.splits.train_y)
+    order = torch.stack([torch.randperm(n, generator=generator) for generator in parts.order])  # (S, N)
+    yield from order.to(parts.device).split(parts.batch_size, dim=1)
+
+
+def _spread(steps: int, looks: int) -> set[int]:
+    """`looks` step numbers, evenly spaced over an epoch of `steps`, the first one among them."""
+    return {k * steps // looks for k in range(looks)}
+
+
+def _advance(schedulers: Sequence[LRScheduler]) -> None:
+    for scheduler in schedulers:
+        scheduler.step()
+
+
+def _look_at_untrained(parts: Parts) -> list[LayerRecord]:
+    x, y = parts.splits.val_x, parts.splits.val_y
+    first = slice(parts.batch_size)
+    norms = untrained_gradient_norms(parts.network, x[first], y[first], list(parts.network.sites())).cpu()
+    with watch_units(parts.network) as watch:
+        evaluate(parts, x, y)
+    return _layer_records(parts, 0, watch, norms)
+
+
+def _layer_records(parts: Parts, epoch: int, watch: UnitWatch, norms: Tensor | None) -> list[LayerRecord]:
+    if not watch.layers:
+        return []
+    judged = watch.judge().cpu().tolist()  # (L, 6, S)
+    return [
+        LayerRecord(
+            seed,
+            epoch,
+            layer,
+            units,
+            *(statistic[s] for statistic in judged[index]),
+            grad_norm=float(norms[1 + index, s]) if norms is not None else math.nan,
+        )
+        for s, seed in enumerate(parts.seeds)
+        for index, (layer, units) in enumerate(zip(watch.layers, watch.units(), strict=True))
+    ]
