@@ -15,6 +15,9 @@ from actbench.errors import Problem, UserError
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from actbench.config import Job
+    from actbench.records import RunSummary
+
 USAGE = 2  # exit code of the user's mistakes
 FAILED = 1  # exit code of a run that failed or diverged
 
@@ -42,6 +45,10 @@ def _main(argv: Sequence[str]) -> int:
     if argv[:1] == ["--version"]:
         print(f"actbench {__version__}")
         return 0
+    if "--help" in argv or "-h" in argv:
+        from actbench.listing import show_help
+
+        return show_help()
     if argv and not argv[0].startswith("-") and "=" not in argv[0] and not argv[0].startswith("~"):
         raise UserError("is not a command", where=argv[0], how="actbench list, or actbench key=value ...; --help shows more")
     return _train(argv)
@@ -55,7 +62,7 @@ def _train(argv: Sequence[str]) -> int:
 
     asked = get_args_parser().parse_args(list(argv))
     config.register()
-    only_shows = (asked.help, asked.hydra_help, asked.cfg, asked.info, asked.shell_completion)
+    only_shows = (asked.hydra_help, asked.cfg, asked.info, asked.shell_completion)
     elsewhere = (asked.config_name, asked.config_path, asked.config_dir, asked.experimental_rerun)
     if not any(only_shows):
         if any(elsewhere):
@@ -64,18 +71,21 @@ def _train(argv: Sequence[str]) -> int:
                 where="--config-name, --config-path, --config-dir, --experimental-rerun",
                 how="put your own choices into a `conf` folder beside where you type",
             )
-        _check(config.plan(asked.overrides, multirun=asked.multirun))
+        _check(*config.plan(asked.overrides, multirun=asked.multirun))
     _outcomes.clear()
     _hydra_main()
     return max(_outcomes, default=0)
 
 
-def _check(jobs: Sequence[Any]) -> None:
-    """What can be known of every job before the first one starts: its folder, and whether it can be built."""
+def _check(jobs: Sequence[Job], problems: list[Problem]) -> None:
+    """What can be known of every job before the first one starts: its folder, and whether it can be built.
+
+    Raises:
+        UserError: with `problems` and with all that is found here.
+    """
     from actbench import stored
 
-    problems: list[Problem] = []
-    waiting = []
+    problems, waiting = list(problems), []
     for job in jobs:
         try:
             stored.check_owner(job.folder, job.settings)
@@ -126,13 +136,18 @@ def _job(composed: DictConfig) -> float:
     """One run; returns the mean validation accuracy (%), by which Hydra's sweepers can choose. NaN if it failed."""
     from hydra.core.hydra_config import HydraConfig
 
-    from actbench import config, run
+    from actbench import config, stored
 
     hydra_config = HydraConfig.get()
     folder = _relative(Path(hydra_config.runtime.output_dir))
-    stop = run.Stop()
     try:
         settings = config.to_settings(composed, hydra_config.runtime.choices)
+        finished = stored.completed(folder)
+        if finished is not None:
+            return _ended(_show_again(finished, folder))
+        from actbench import run  # imports torch
+
+        stop = run.Stop()
         summary = run.run(settings, folder, console=_console(), live=_is_live(hydra_config), stop=stop)
     except UserError as error:
         _complain(error)
@@ -146,8 +161,22 @@ def _job(composed: DictConfig) -> float:
         print(f"interrupted {summary.reason}; what was done is in {folder}", file=sys.stderr)
         print(_how_to_go_on(settings, composed, hydra_config), file=sys.stderr)
         sys.exit(128 + stop.signal)
+    return _ended(summary)
+
+
+def _ended(summary: RunSummary) -> float:
     _outcomes.append(FAILED if summary.status == "diverged" else 0)
-    return summary.metrics["val_accuracy"].mean if summary.metrics["val_accuracy"].n else float("nan")
+    mean = summary.metrics["val_accuracy"].mean
+    return float("nan") if mean is None else mean
+
+
+def _show_again(summary: RunSummary, folder: Path) -> RunSummary:
+    """The stored result of a complete run."""
+    from actbench import stored
+    from actbench.sinks.terminal import TerminalSink
+
+    TerminalSink(_console(), live=False).end(summary, stored.last_layers(folder), folder, stored=True)
+    return summary
 
 
 def _how_to_go_on(settings: Any, composed: DictConfig, hydra_config: Any) -> str:

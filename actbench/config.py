@@ -5,8 +5,8 @@ YAML holds values. What a key may hold is said here: by a rule in RULES, or else
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -206,9 +206,12 @@ def _hold(rule: Rule, key: str, value: Any, problems: list[Problem]) -> None:
 
 
 def _shown(value: Any) -> str:
-    return {None: "null", True: "true", False: "false"}.get(value, str(value)) if not isinstance(value, list) else (
-        "[" + ",".join(map(str, value)) + "]"
-    )
+    """The value as it would be typed."""
+    if isinstance(value, list):
+        return "[" + ",".join(map(_shown, value)) + "]"
+    if value is None or isinstance(value, bool):
+        return str(value).replace("None", "null").lower()
+    return str(value)
 
 
 def _choice(group: str, content: Any, name: str, problems: list[Problem]) -> Choice:
@@ -289,23 +292,28 @@ class Job:
     folder: Path
 
 
-def plan(overrides: Sequence[str], *, multirun: bool) -> list[Job]:
-    """Every run that the command line asks for, checked, before any of them starts.
+def plan(overrides: Sequence[str], *, multirun: bool) -> tuple[list[Job], list[Problem]]:
+    """Every run that the command line asks for, and what is wrong with it.
 
-    Raises:
-        UserError: with the mistakes of all of them.
+    Where something is wrong, the job is given as it would be without that, so that what else is wrong with it can be found.
     """
     problems: list[Problem] = []
     jobs: list[Job] = []
     with initialize_config_dir(str(packaged_conf()), version_base="1.3", job_name="actbench"):
-        for job_overrides in _expand(overrides, multirun):
+        try:
+            asked = _expand(overrides, multirun)
+        except UserError as error:
+            return [], list(error.problems)
+        for job_overrides in asked:
             try:
                 jobs.append(_job(job_overrides, multirun))
             except UserError as error:
                 problems += error.problems
-    if problems:
-        raise UserError.of(problems)
-    return jobs
+                wrong = {problem.where.partition("=")[0].lstrip("+~") for problem in error.problems}
+                rest = [o for o in job_overrides if o.partition("=")[0].lstrip("+~") not in wrong]
+                with contextlib.suppress(UserError):
+                    jobs.append(_job(rest, multirun))
+    return jobs, problems
 
 
 def _job(overrides: Sequence[str], multirun: bool) -> Job:
@@ -413,12 +421,3 @@ def _nearest(word: str, known: Iterable[str], otherwise: str = "") -> str:
 def _first_line(error: Exception) -> str:
     text = str(error).strip().splitlines()
     return text[0].strip() if text else type(error).__name__
-
-
-def trusted_by_default() -> tuple[str, ...]:
-    """What a `_target_` may start with: torch, torchvision and actbench."""
-    return ("torch.", "torchvision.", "actbench.")
-
-
-def _cwd() -> str:
-    return os.getcwd()

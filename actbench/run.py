@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import shutil
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -34,7 +35,7 @@ class Stop(Control):
 
     signal: int = 0
 
-    @contextmanager
+    @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
         """Within the block the first signal asks for a stop after the running step; the second one is as always."""
         if threading.current_thread() is not threading.main_thread():
@@ -105,6 +106,10 @@ def run(settings: Settings, folder: Path, *, console: Console, live: bool, stop:
     try:
         with stop.listening():
             return _run(settings, parts, RunFolder(folder), terminal, stop)
+    except Exception as error:
+        with contextlib.suppress(OSError):  # a full disk is what may have failed
+            RunFolder(folder).write_summary(_failed(settings, parts, error))
+        raise
     finally:
         lock.release()
         (folder / ".lock").unlink(missing_ok=True)
@@ -150,6 +155,12 @@ def _run(settings: Settings, parts: Parts, folder: RunFolder, terminal: Terminal
         folder.remove_resume()
         terminal.end(summary, progress.epochs[-1].layers, folder.path)
     return summary
+
+
+def _failed(settings: Settings, parts: Parts, error: Exception) -> RunSummary:
+    summary = summarise(settings, parts, Progress(), finished=False)
+    reason = str(error).strip().splitlines()
+    return replace(summary, status="failed", reason=f"{type(error).__name__}: {reason[0] if reason else ''}")
 
 
 def summarise(settings: Settings, parts: Parts, progress: Progress, *, finished: bool) -> RunSummary:
@@ -223,8 +234,6 @@ def _headline(settings: Settings, parts: Parts, folder: Path, done: int) -> Head
 
 
 def _tensorboard(settings: Settings, folder: Path) -> Any:
-    import shutil
-
     from actbench.sinks.tensorboard import TensorBoardSink
 
     events = folder / "tensorboard"

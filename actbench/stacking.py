@@ -63,8 +63,8 @@ def _gather(peers: Sequence[nn.Module], name: str) -> Tensor:
 
 def _adopt(layer: StackedLayer, peers: Sequence[nn.Module]) -> None:
     """Gives `layer` the parameters and buffers of `peers`, stacked, under the same names."""
-    for name, _ in peers[0].named_parameters(recurse=False):
-        layer.register_parameter(name, nn.Parameter(_gather(peers, name)))
+    for name, parameter in peers[0]._parameters.items():
+        layer.register_parameter(name, None if parameter is None else nn.Parameter(_gather(peers, name)))
     for name, _ in peers[0].named_buffers(recurse=False):
         layer.register_buffer(name, _gather(peers, name))
 
@@ -110,7 +110,6 @@ class StackedConv2d(StackedLayer):
             raise NotStackable(f"Conv2d with padding_mode={first.padding_mode}")
         self.options = dict(stride=first.stride, padding=first.padding, dilation=first.dilation)
         self.groups = first.groups
-        self.bias = None
         _adopt(self, peers)  # weight (S, C', C, h, w), bias (S, C')
 
     def forward(self, x: Tensor) -> Tensor:
@@ -127,6 +126,12 @@ class StackedConv2d(StackedLayer):
 
 class StackedBatchNorm(StackedLayer):
     """x (S, B, F) or (S, B, C, H, W), each seed normalised by its own statistics and with its own running ones."""
+
+    weight: nn.Parameter
+    bias: nn.Parameter
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
 
     def __init__(self, peers: Sequence[nn.BatchNorm1d | nn.BatchNorm2d]) -> None:
         super().__init__()
@@ -162,13 +167,15 @@ class StackedBatchNorm(StackedLayer):
 class StackedNorm(StackedLayer):
     """Layer and group normalisation: the plain one without its affine part, then each seed's own weight and bias."""
 
+    weight: nn.Parameter | None
+    bias: nn.Parameter | None
+
     def __init__(self, peers: Sequence[nn.LayerNorm | nn.GroupNorm]) -> None:
         super().__init__()
         self.plain = copy.deepcopy(peers[0])
         self.plain.register_parameter("weight", None)
         self.plain.register_parameter("bias", None)
         self.spatial = isinstance(peers[0], nn.GroupNorm)
-        self.weight = self.bias = None
         _adopt(self, peers)  # (S, F...)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -46,15 +46,21 @@ def check_owner(folder: Path, settings: Settings) -> None:
         theirs = (owner["id"], owner["dataset"]["name"], owner["seed"], owner["num_seeds"])
     except (yaml.YAMLError, KeyError, TypeError) as error:
         raise UserError("cannot be read", where=str(path), how="another study=NAME, or move the folder away") from error
-    ours = (settings.id, settings.dataset.name, settings.seed, settings.num_seeds)
-    if theirs == ours or (settings.dataset.name == "auto" and theirs[1] in ("mnist", "digits") and theirs[2:] == ours[2:]):
-        return
-    raise UserError(
-        f"holds another configuration ({owner['activation']['name']}, id {theirs[0]}, {theirs[1]}, seeds from {theirs[2]}, "
-        f"{theirs[3]} of them); this one is id {ours[0]}, {ours[1]}, seeds from {ours[2]}, {ours[3]} of them",
-        where=str(folder),
-        how="another study=NAME or output_dir",
-    )
+    asked = settings
+    if settings.dataset.name == "auto" and theirs[1] in ("mnist", "digits"):  # what `auto` turned out to be
+        asked = settings.with_dataset(theirs[1])
+    ours = (asked.id, asked.dataset.name, asked.seed, asked.num_seeds)
+    if theirs != ours:
+        raise UserError(
+            f"holds another run: {_described(owner['activation']['name'], *theirs)}; "
+            f"this one is {_described(asked.activation.name, *ours)}",
+            where=str(folder),
+            how="another study=NAME or output_dir",
+        )
+
+
+def _described(activation: str, run_id: str, dataset: str, seed: int, num_seeds: int) -> str:
+    return f"{activation} on {dataset}, id {run_id}, {num_seeds} seeds from {seed}"
 
 
 def last_layers(folder: Path) -> list[LayerRecord]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -57,10 +60,10 @@ class TerminalSink:
             self.console.print(Text(head.note, style="bold yellow"))
         train, val, test = head.samples
         self._say(
-            f"[bold]{head.label}[/] on {head.dataset} ({train:,} / {val:,} / {test:,} samples for training / validation / "
+            f"[bold]{escape(head.label)}[/] on {escape(head.dataset)} ({train:,} / {val:,} / {test:,} samples for training / validation / "
             f"test), {_seeds(head.seeds)}, {head.parameters:,} parameters each"
         )
-        self._say(f"{head.device}, {head.execution}; files in {head.folder}", style="dim")
+        self._say(escape(f"{head.device}, {head.execution}; files in {head.folder}"), style="dim")
         if head.resumed_from:
             self._say(f"going on after epoch {head.resumed_from} of {head.epochs}")
         if self.live:
@@ -100,9 +103,9 @@ class TerminalSink:
         rows = [layer for layer in layers if layer.seed not in summary.diverged]
         if rows:
             self.console.print(layer_table(rows))
-        self._say(f"files        {folder}")
+        self._say(escape(f"files        {folder}"))
         if (folder / "tensorboard").exists():
-            self._say(f"look inside  tensorboard --logdir {_quoted(folder)}")
+            self._say(escape(f"look inside  tensorboard --logdir {_quoted(folder)}"))
 
     def _say(self, text: str, style: str = "") -> None:
         self.console.print(text, style=style or None, highlight=False, soft_wrap=True)
@@ -134,16 +137,16 @@ def summary_table(summary: RunSummary) -> Table:
     """Accuracy, loss and cost with 95 % intervals over seeds."""
     finite = max((estimate.n for estimate in summary.metrics.values()), default=0)
     title = f"{summary.label} on {summary.dataset}, {summary.epochs_done} epochs"
-    table = Table(title=title, title_justify="left", title_style="bold", show_edge=False, pad_edge=False)
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("metric")
     table.add_column(f"mean ± 95 % (n = {finite})", justify="right")
     table.add_column("by seed", overflow="fold")
     rows = [
         ("test accuracy %", "test_accuracy", 2),
         ("validation accuracy %", "val_accuracy", 2),
-        ("test loss", "test_loss", 4),
-        ("validation loss", "val_loss", 4),
-        ("training loss", "train_loss", 4),
+        ("test loss", "test_loss", 3),
+        ("validation loss", "val_loss", 3),
+        ("training loss", "train_loss", 3),
     ]
     for title, name, digits in rows:
         if name in summary.metrics:
@@ -154,7 +157,7 @@ def summary_table(summary: RunSummary) -> Table:
         table.add_row(f"seed {seed}", "[bold red]diverged[/]", f"in epoch {epoch}")
     if summary.epochs_done:
         per_epoch = (summary.seconds["train"] + summary.seconds["eval"]) / summary.epochs_done
-        cost = f"all {len(summary.seeds)} seeds together; {summary.samples_per_second:,.0f} training samples/s"
+        cost = f"for all seeds; {summary.samples_per_second:,.0f} samples/s"
         table.add_row("seconds per epoch", f"{per_epoch:.2f}", cost)
     return table
 
@@ -163,7 +166,7 @@ def layer_table(layers: Iterable[LayerRecord]) -> Table:
     """The shares of dead, dormant, saturated and active units of each layer, in percent, averaged over seeds."""
     rows = list(layers)
     names = list(dict.fromkeys(row.layer for row in rows))
-    table = Table(show_edge=False, pad_edge=False, title_justify="left", title="")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("layer")
     table.add_column("units", justify="right")
     for ratio in RATIOS:
@@ -202,6 +205,4 @@ def _seeds(seeds: tuple[int, ...]) -> str:
 
 
 def _quoted(path: Path) -> str:
-    import shlex
-
     return shlex.quote(str(path))
