@@ -32,8 +32,9 @@ def shift_rotate(
     draws = (2 * draws - 1).flatten(0, 1).to(images.dtype)  # (S·B, 3), uniform in -1..1
     angle = draws[:, 0] * math.radians(degrees)
     shift = draws[:, 1:] * (2 * translate)  # in the units of affine_grid, where an image spans -1..1
+    aspect = images.shape[-2] / images.shape[-1]  # affine_grid's units are not square where the image is not
     theta = torch.stack(
-        [angle.cos(), -angle.sin(), shift[:, 0], angle.sin(), angle.cos(), shift[:, 1]], dim=1
+        [angle.cos(), -angle.sin() * aspect, shift[:, 0], angle.sin() / aspect, angle.cos(), shift[:, 1]], dim=1
     ).view(-1, 2, 3)  # (S·B, 2, 3)
     flat = images.flatten(0, 1) - background  # (S·B, C, H, W): grid_sample fills with zero
     grid = F.affine_grid(theta, list(flat.shape), align_corners=False)

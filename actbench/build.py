@@ -1,4 +1,4 @@
-"""Settings -> Parts: everything built, nothing left to configure. The only place that instantiates what a YAML file names."""
+"""Settings -> Parts: everything built, nothing left to configure. The only place that instantiates what YAML names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hydra.utils import instantiate
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from actbench.datasets import Splits
+from actbench.datasets import TRAINING_SAMPLES, Splits
 from actbench.errors import Problem, UserError
 from actbench.inits import initialise
 from actbench.machine import choose_device
@@ -40,13 +40,13 @@ def build(settings: Settings) -> Parts:
     """
     device = choose_device(settings.train.device)
     splits = load_splits(settings)
-    _check_batches(settings, splits)
+    _check_batches(settings, len(splits.train_y))
     seeds = settings.seeds
     networks = [build_network(settings, splits.inputs, splits.classes, seed) for seed in seeds]
     dropout = generators(seeds, "dropout", device)
     optimizer = _partial("optimizer", settings.optimizer, settings.trust)
-    ensemble: Ensemble = assemble(networks, dropout, optimizer=optimizer.func, sample=splits.train_x[:4]).to(device)
-    optimizers = [_optimizer(settings, optimizer, parameters, device) for parameters in ensemble.parameter_sets()]
+    ensemble: Ensemble = assemble(networks, dropout, optimizer=_class(optimizer), sample=splits.train_x[:4]).to(device)
+    optimizers = [_optimizer(optimizer, parameters, device) for parameters in ensemble.parameter_sets()]
     total_steps = settings.train.epochs * math.ceil(len(splits.train_y) / settings.train.batch_size)
     schedulers = [s for s in (_scheduler(settings, o, total_steps) for o in optimizers) if s is not None]
     return Parts(
@@ -70,8 +70,11 @@ def build(settings: Settings) -> Parts:
     )
 
 
-def check(settings: Settings) -> None:
+def check(settings: Settings, *, quick: bool = False) -> None:
     """Finds what `build` would stumble over, at the price of building one small part of it.
+
+    Args:
+        quick: leave out what takes seconds, the data and the optimizer: something else is wrong already.
 
     Raises:
         UserError: with every mistake that is found.
@@ -88,13 +91,15 @@ def check(settings: Settings) -> None:
     attempt(lambda: choose_device(settings.train.device))
     attempt(lambda: _optional("clip", settings.clip, settings.trust))
     attempt(lambda: _optional("augment", settings.augment, settings.trust))
-    splits = attempt(lambda: load_splits(settings))
-    shape = ((1, 28, 28), 10) if splits is None else (splits.inputs, splits.classes)
-    network = attempt(lambda: build_network(settings, *shape, settings.seed))
-    if network is not None:
-        attempt(lambda: _try_network(settings, network, shape[0]))
-    if splits is not None:
-        attempt(lambda: _check_batches(settings, splits))
+    splits = None if quick else attempt(lambda: load_splits(settings))
+    inputs, classes = ((1, 28, 28), 10) if splits is None else (splits.inputs, splits.classes)
+    network = attempt(lambda: build_network(settings, inputs, classes, settings.seed))
+    if network is not None and not quick:
+        attempt(lambda: _try_network(settings, network, inputs))
+    samples = TRAINING_SAMPLES.get(settings.dataset.name) if splits is None else len(splits.train_y)
+    if samples is not None:
+        asked = settings.dataset.params.get("train_size") or samples
+        attempt(lambda: _check_batches(settings, min(samples, asked)))
     if problems:
         raise UserError.of(problems)
 
@@ -104,14 +109,16 @@ def _try_network(settings: Settings, network: nn.Module, inputs: tuple[int, ...]
         with torch.no_grad():
             network.train()(torch.zeros(2, *inputs))
     except (RuntimeError, ValueError, TypeError) as error:
-        raise UserError(_first_line(error), where=f"activation={settings.activation.name} model={settings.model.name}") from error
+        raise UserError(
+            _first_line(error), where=f"activation={settings.activation.name} model={settings.model.name}"
+        ) from error
     optimizer = _partial("optimizer", settings.optimizer, settings.trust)
-    built = _optimizer(settings, optimizer, list(network.parameters()), torch.device("cpu"))
+    built = _optimizer(optimizer, list(network.parameters()), torch.device("cpu"))
     _scheduler(settings, built, total_steps=10)
 
 
-def _check_batches(settings: Settings, splits: Splits) -> None:
-    n, batch = len(splits.train_y), settings.train.batch_size
+def _check_batches(settings: Settings, n: int) -> None:
+    batch = settings.train.batch_size
     if batch > n:
         raise UserError(
             f"is larger than the training set of {n:,} samples",
@@ -140,7 +147,9 @@ def _load_splits(key: str) -> Splits:
     loader = _partial("dataset", Choice("", target, params), tuple(trust))
     splits = loader()
     if not isinstance(splits, Splits):
-        raise UserError(f"{target} returned {type(splits).__name__}", where="dataset", how="return actbench.datasets.Splits")
+        raise UserError(
+            f"{target} returned {type(splits).__name__}", where="dataset", how="return actbench.datasets.Splits"
+        )
     return splits
 
 
@@ -167,9 +176,7 @@ def build_network(settings: Settings, inputs: tuple[int, ...], classes: int, see
     return network
 
 
-def activation_factory(
-    choice: Choice, trust: Sequence[str], group: str = "activation"
-) -> Callable[[int], nn.Module]:
+def activation_factory(choice: Choice, trust: Sequence[str], group: str = "activation") -> Callable[[int], nn.Module]:
     """Units -> a fresh module at every call. A parameter whose value is `units` gets their number.
 
     Raises:
@@ -191,8 +198,14 @@ def activation_factory(
 # ---------------------------------------------------------------- optimizer and scheduler
 
 
+def _class(constructor: partial[Any]) -> type:
+    if not isinstance(constructor.func, type):
+        raise UserError(f"{constructor.func} is not a class", where="optimizer", how="a `_target_` that is one")
+    return constructor.func
+
+
 def _optimizer(
-    settings: Settings, constructor: partial[Any], parameters: list[nn.Parameter], device: torch.device
+    constructor: partial[Any], parameters: list[nn.Parameter], device: torch.device
 ) -> torch.optim.Optimizer:
     fused = constructor.keywords.get("fused")
     without = partial(constructor, fused=None) if fused and device.type not in ("cpu", "cuda") else constructor
@@ -204,7 +217,9 @@ def _scheduler(settings: Settings, optimizer: torch.optim.Optimizer, total_steps
         return None
     params = {key: value for key, value in settings.scheduler.params.items() if key != "interval"}
     params = {key: total_steps if value == TOTAL_STEPS else value for key, value in params.items()}
-    constructor = _partial("scheduler", Choice(settings.scheduler.name, settings.scheduler.target, params), settings.trust)
+    constructor = _partial(
+        "scheduler", Choice(settings.scheduler.name, settings.scheduler.target, params), settings.trust
+    )
     return _built("scheduler", lambda: constructor(optimizer))
 
 

@@ -1,4 +1,4 @@
-"""What can be chosen: the files of `conf/`, ours and the user's, with the line that describes each. Reads files only."""
+"""What can be chosen: the files of `conf/`, ours and the user's, with the line that describes each. Files only."""
 
 from __future__ import annotations
 

@@ -50,7 +50,9 @@ def _main(argv: Sequence[str]) -> int:
 
         return show_help()
     if argv and not argv[0].startswith("-") and "=" not in argv[0] and not argv[0].startswith("~"):
-        raise UserError("is not a command", where=argv[0], how="actbench list, or actbench key=value ...; --help shows more")
+        raise UserError(
+            "is not a command", where=argv[0], how="actbench list, or actbench key=value ...; --help shows more"
+        )
     return _train(argv)
 
 
@@ -100,7 +102,7 @@ def _check(jobs: Sequence[Job], problems: list[Problem]) -> None:
         machine.prepare(waiting[0].settings.train.threads)
         for settings in {job.settings.folder: job.settings for job in waiting}.values():
             try:
-                build.check(settings)
+                build.check(settings, quick=bool(problems))
             except UserError as error:
                 problems += error.problems
     if problems:
@@ -116,7 +118,9 @@ def _check_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=near):
             pass
     except OSError as error:
-        raise UserError(error.strerror or str(error), where=str(near), how="output_dir=FOLDER that you may write to") from error
+        raise UserError(
+            error.strerror or str(error), where=str(near), how="output_dir=FOLDER that you may write to"
+        ) from error
 
 
 # ---------------------------------------------------------------- what Hydra calls
@@ -159,7 +163,7 @@ def _job(composed: DictConfig) -> float:
         return float("nan")
     if summary.status == "interrupted":
         print(f"interrupted {summary.reason}; what was done is in {folder}", file=sys.stderr)
-        print(_how_to_go_on(settings, composed, hydra_config), file=sys.stderr)
+        print(_how_to_go_on(settings, hydra_config), file=sys.stderr)
         sys.exit(128 + stop.signal)
     return _ended(summary)
 
@@ -179,7 +183,7 @@ def _show_again(summary: RunSummary, folder: Path) -> RunSummary:
     return summary
 
 
-def _how_to_go_on(settings: Any, composed: DictConfig, hydra_config: Any) -> str:
+def _how_to_go_on(settings: Any, hydra_config: Any) -> str:
     import shlex
 
     overrides = [o for o in hydra_config.overrides.task if not o.startswith("study=")]

@@ -14,12 +14,12 @@ from torch import Tensor
 
 def seed_norms(gradients: Sequence[Tensor]) -> Tensor:
     """The Euclidean norm of each seed's whole gradient: (S,)."""
-    norms = [torch.linalg.vector_norm(gradient.flatten(1), dim=1) for gradient in gradients]
+    norms = [torch.linalg.vector_norm(gradient.reshape(len(gradient), -1), dim=1) for gradient in gradients]
     return torch.linalg.vector_norm(torch.stack(norms), dim=0)
 
 
 def clip_norm(gradients: Sequence[Tensor], *, max_norm: float) -> None:
-    """Scales a seed's gradient by min(1, max_norm/(norm + 1e-6)), as `torch.nn.utils.clip_grad_norm_` does for one model.
+    """Scales a seed's gradient by min(1, max_norm/(norm + 1e-6)): `torch.nn.utils.clip_grad_norm_` for each model.
 
     Source: Pascanu et al. 2013, arXiv:1211.5063, algorithm 1.
     """

@@ -1,6 +1,6 @@
 """Hydra's composed configuration -> Settings; every complaint at once.
 
-YAML holds values. What a key may hold is said here: by a rule in RULES, or else by the type of its value in its YAML file.
+YAML holds values. What a key may hold is said here: by a rule in RULES, else by the type of its value in its YAML file.
 """
 
 from __future__ import annotations
@@ -67,14 +67,16 @@ def _finite(v: float) -> bool:
 
 _SHARE = _number(lambda v: 0 <= v <= 1, "from 0 to 1")
 _PROBABILITY = _number(lambda v: 0 <= v < 1, "from 0 to below 1")
-_POSITIVE = _number(lambda v: 0 < v and _finite(v), "above 0")
-_NOT_NEGATIVE = _number(lambda v: 0 <= v and _finite(v), "of 0 or more")
+_POSITIVE = _number(lambda v: v > 0 and _finite(v), "above 0")
+_NOT_NEGATIVE = _number(lambda v: v >= 0 and _finite(v), "of 0 or more")
 _SWITCH = Rule(lambda v: isinstance(v, bool), "true or false")
 _MOMENTA = Rule(
     lambda v: isinstance(v, list) and len(v) == 2 and all(_is_number(b) and 0 <= b < 1 for b in v),
     "two numbers from 0 to below 1",
 )
-_SIZES = Rule(lambda v: isinstance(v, list) and v and all(_is_int(n) and n >= 1 for n in v), "a list of sizes: [16,32]")
+_SIZES = Rule(
+    lambda v: isinstance(v, list) and len(v) > 0 and all(_is_int(n) and n >= 1 for n in v), "a list of sizes: [16,32]"
+)
 _FOLDER = Rule(
     lambda v: isinstance(v, str) and re.fullmatch(r"[\w.=,+-][\w.=,+ -]*", v) is not None and v.strip(".") != "",
     "a plain folder name: letters, digits, . _ - + = ,",
@@ -111,7 +113,7 @@ RULES: dict[str, Rule] = {
     "activation.num_parameters": Rule(lambda v: v == "units" or (_is_int(v) and v == 1), "1 or units"),
     "activation.approximate": _one_of("none", "tanh"),
     "activation.beta": _POSITIVE,
-    "init.gain": _number(lambda v: 0 < v and _finite(v), "above 0", or_words=("auto",)),
+    "init.gain": _number(lambda v: v > 0 and _finite(v), "above 0", or_words=("auto",)),
     "init.mode": _one_of("fan_in", "fan_out"),
     "norm.momentum": _SHARE,
     "norm.eps": _POSITIVE,
@@ -153,7 +155,7 @@ def _rule_of(key: str, default: Any) -> Rule:
         return Rule(lambda v: isinstance(v, str), "a word")
     if isinstance(default, list):
         return Rule(lambda v: isinstance(v, list), "a list")
-    return Rule(lambda v: True, "anything")
+    return Rule(lambda _: True, "anything")
 
 
 # ---------------------------------------------------------------- DictConfig -> Settings
@@ -185,12 +187,9 @@ def to_settings(config: DictConfig, names: Mapping[str, Any]) -> Settings:
         raise UserError.of(problems)
     trust = plain.pop("trust") or []
     plain.pop("output_dir")
-    return Settings(
-        **choices,
-        **{key: float(value) if key in ("split", "dropout") else value for key, value in plain.items()},
-        train=Train(**train),
-        trust=tuple([trust] if isinstance(trust, str) else trust),
-    )
+    values: dict[str, Any] = {**choices, **plain}
+    values["split"], values["dropout"] = float(plain["split"]), float(plain["dropout"])
+    return Settings(**values, train=Train(**train), trust=tuple([trust] if isinstance(trust, str) else trust))
 
 
 _TRAIN_KEYS = [f.name for f in fields(Train)]
@@ -216,7 +215,9 @@ def _shown(value: Any) -> str:
 
 def _choice(group: str, content: Any, name: str, problems: list[Problem]) -> Choice:
     if not isinstance(content, dict) or "_target_" not in content:
-        problems.append(Problem("is not one of the group's choices", f"{group}={_shown(content)}", f"actbench list {group}"))
+        problems.append(
+            Problem("is not one of the group's choices", f"{group}={_shown(content)}", f"actbench list {group}")
+        )
         return Choice(name)
     params = {key: value for key, value in content.items() if key not in ("_target_", "_partial_")}
     defaults = _defaults(group, name)
@@ -258,7 +259,7 @@ def _folder(*, _root_: DictConfig) -> str:
 
 
 def _without_hydra(root: DictConfig) -> DictConfig:
-    flat = OmegaConf.masked_copy(root, [key for key in root if key != "hydra"])
+    flat = OmegaConf.masked_copy(root, [str(key) for key in root if key != "hydra"])
     OmegaConf.copy_cache(from_config=root, to_config=flat)
     return flat
 
@@ -295,7 +296,7 @@ class Job:
 def plan(overrides: Sequence[str], *, multirun: bool) -> tuple[list[Job], list[Problem]]:
     """Every run that the command line asks for, and what is wrong with it.
 
-    Where something is wrong, the job is given as it would be without that, so that what else is wrong with it can be found.
+    Where something is wrong, the job is given as it would be without that, so that what else is wrong can be found.
     """
     problems: list[Problem] = []
     jobs: list[Job] = []
@@ -331,7 +332,7 @@ def _job(overrides: Sequence[str], multirun: bool) -> Job:
 
 
 def _expand(overrides: Sequence[str], multirun: bool) -> list[list[str]]:
-    """The overrides of each job. Sweepers that choose as they go (not Hydra's basic one) are checked without the sweep."""
+    """The overrides of each job. What a sweeper chooses as it goes (unlike Hydra's basic one) is not known here."""
     try:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
     except OverrideParseException as error:
@@ -391,7 +392,9 @@ def _explain(override: str, error: Exception, good: Sequence[str]) -> Problem:
         if value not in names:
             if "," in value:
                 return Problem("several values need a sweep", override, f"actbench -m {override}")
-            return Problem(f"there is no {key} called {value}", override, _nearest(value, names, f"actbench list {key}"))
+            return Problem(
+                f"there is no {key} called {value}", override, _nearest(value, names, f"actbench list {key}")
+            )
     elif "," in value and "several" not in str(error) and "Ambiguous" in str(error):
         return Problem("several values need a sweep", override, f"actbench -m {override}")
     known = _flat_keys(compose("config", overrides=list(good)))

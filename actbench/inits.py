@@ -1,17 +1,19 @@
 """How weights start, and the gain of any activation.
 
 A scheme is a function `(weight, *, gain, generator, ...)` that fills `weight` in place: (out, in) of a linear layer or
-(out, in, height, width) of a convolution. Draws come from `generator` alone, so that for one seed all activations start from
-the same draws and differ by their gain.
+(out, in, height, width) of a convolution. Draws come from `generator` alone, so that for one seed all activations start
+from the same draws and differ by their gain.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -74,8 +76,6 @@ def _gauss_panels() -> tuple[Tensor, Tensor]:
 
     Kinks of piecewise functions (0, ±1, ±3, 6) fall on the edges of panels, so that they cost no accuracy.
     """
-    import numpy as np
-
     nodes, weights = np.polynomial.legendre.leggauss(32)
     edges = np.arange(-14.0, 14.0, 0.5)
     z = (edges[:, None] + (nodes + 1) / 4).ravel()
@@ -83,10 +83,11 @@ def _gauss_panels() -> tuple[Tensor, Tensor]:
     return torch.from_numpy(z), torch.from_numpy(w)
 
 
-def auto_gain(activation: nn.Module) -> float:
+def auto_gain(activation: nn.Module, *, units: int | None = None) -> float:
     """1/sqrt(E[f(z)²]) for z ~ N(0, 1): the gain that keeps the mean square of activations from layer to layer.
 
-    Learnable activations count as they are now. It gives sqrt(2) for ReLU (He et al. 2015, arXiv:1502.01852, eq. 10)
+    Learnable activations count as they are now, on average over the `units` of the layer (by default as many as the
+    activation has parameters). It gives sqrt(2) for ReLU (He et al. 2015, arXiv:1502.01852, eq. 10)
     and sqrt(2/(1 + a²)) for LeakyReLU(a) (eq. 15).
 
     Raises:
@@ -98,8 +99,9 @@ def auto_gain(activation: nn.Module) -> float:
     z, weights = _gauss_panels()
     with torch.no_grad():
         double = _copy_in_double(activation)
-        units = max((parameter.numel() for parameter in double.parameters()), default=1)
-        output = double(z[:, None].expand(-1, units))  # (nodes, units)
+        sizes = [parameter.numel() for parameter in double.parameters()]
+        columns = (units or max(sizes)) if sizes else 1
+        output = double(z[:, None].expand(-1, columns))  # (nodes, units)
         square = (weights[:, None] * output.double().square()).sum(0).mean().item()
     if not (math.isfinite(square) and square > 0):
         name = type(activation).__name__
@@ -108,9 +110,7 @@ def auto_gain(activation: nn.Module) -> float:
 
 
 def _copy_in_double(module: nn.Module) -> nn.Module:
-    import copy
-
-    return copy.deepcopy(module).double()
+    return copy.deepcopy(module).double().eval()
 
 
 def initialise(network: nn.Module, *, scheme: Scheme, gain: float | str, generator: torch.Generator) -> None:
@@ -125,7 +125,9 @@ def initialise(network: nn.Module, *, scheme: Scheme, gain: float | str, generat
         activation = getattr(module, "activation", None)
         for layer in module.children():
             if isinstance(layer, (nn.Linear, nn.Conv2d)):
-                own = 1.0 if activation is None else auto_gain(activation) if gain == "auto" else float(gain)
+                own = 1.0
+                if activation is not None:
+                    own = auto_gain(activation, units=len(layer.weight)) if gain == "auto" else float(gain)
                 scheme(layer.weight, gain=own, generator=generator)
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)

@@ -19,9 +19,9 @@ from actbench.errors import UserError
 def prepare(threads: int | None) -> None:
     """Sets what belongs to the whole process. Call it before the first tensor operation.
 
-    Denormal numbers are flushed to zero: the optimizer's state of a dead unit decays into them, and every later update of
-    that unit would be slow. The flag is inherited by threads when they are made, so it is worth something only before the
-    first parallel operation.
+    Denormal numbers are flushed to zero: the optimizer's state of a dead unit decays into them, and every later update
+    of that unit would be slow. The flag is inherited by threads when they are made, so it is worth something only
+    before the first parallel operation.
     """
     torch.set_flush_denormal(True)
     if threads is not None:
@@ -39,7 +39,9 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda:0" if cuda else "mps" if mps else "cpu")
     device = torch.device("cuda:0" if name == "cuda" else name)
     if device.type == "cuda" and not cuda:
-        built = f"this torch ({torch.__version__}) was built without CUDA" if not torch.version.cuda else "no GPU is seen"
+        built = (
+            f"this torch ({torch.__version__}) was built without CUDA" if not torch.version.cuda else "no GPU is seen"
+        )
         raise UserError(f"CUDA is not available: {built}", where=f"train.device={name}", how="train.device=auto or cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UserError(

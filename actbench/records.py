@@ -57,8 +57,8 @@ class LayerRecord:
 class Epoch:
     """What one epoch gave: a record for each seed that had not diverged before, and for each of their layers.
 
-    Epoch 0 is the look at the untrained network and has layers only. `diverged` names the seeds whose loss stopped being
-    finite in this epoch.
+    Epoch 0 is the look at the untrained network and has layers only. `diverged` names the seeds whose loss stopped
+    being finite in this epoch.
     """
 
     number: int
@@ -125,7 +125,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What a run came to; `summary.json`. `diverged` maps a seed to the epoch in which its loss stopped being finite."""
+    """A run's results; `summary.json`. `diverged` maps a seed to the epoch in which its loss stopped being finite."""
 
     status: Status
     id: str

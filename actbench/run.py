@@ -128,15 +128,17 @@ def _run(settings: Settings, parts: Parts, folder: RunFolder, terminal: Terminal
     stop.steps = progress.done * parts.steps_per_epoch
     terminal.begin(_headline(settings, parts, folder.path, progress.done), stop, parts.epochs * parts.steps_per_epoch)
     folder.write_epochs(progress.epochs)
-    for epoch in progress.epochs if tensorboard else ():
-        tensorboard.write_epoch(epoch)
+    if tensorboard:
+        for epoch in progress.epochs:
+            tensorboard.write_epoch(epoch)
     try:
         for epoch in fit(parts, control=stop, done=progress.done, diverged=list(progress.diverged)):
             progress.epochs.append(epoch)
             folder.write_epochs([epoch])
             if tensorboard:
                 tensorboard.write_epoch(epoch)
-            folder.write_resume(parts.state(), progress.epochs)
+            if epoch.number > 0:  # nothing has been trained before
+                folder.write_resume(parts.state(), progress.epochs)
             terminal.epoch(epoch)
         finished = progress.done == parts.epochs or len(progress.diverged) == len(parts.seeds)
         summary = summarise(settings, parts, progress, finished=finished)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -19,7 +20,8 @@ def warmup_cosine(optimizer: Optimizer, *, total_steps: int, warmup: float = 0.1
         warmup: share of the steps, 0..1, that the warm-up takes.
         eta_min: the last learning rate.
 
-    Source: Loshchilov & Hutter 2017, "SGDR", arXiv:1608.03983, eq. 5; warm-up as in Goyal et al. 2017, arXiv:1706.02677, § 2.2.
+    Source: Loshchilov & Hutter 2017, "SGDR", arXiv:1608.03983, eq. 5; the warm-up is that of Goyal et al. 2017,
+    arXiv:1706.02677, § 2.2.
     """
     if not 0.0 <= warmup <= 1.0:
         raise ValueError(f"warmup is a share between 0 and 1, not {warmup}")
@@ -31,5 +33,4 @@ def warmup_cosine(optimizer: Optimizer, *, total_steps: int, warmup: float = 0.1
         along = min(1.0, (step - rising) / max(1, total_steps - rising))
         return (eta_min + (base - eta_min) * (1 + math.cos(math.pi * along)) / 2) / base
 
-    bases = [group["lr"] for group in optimizer.param_groups]
-    return LambdaLR(optimizer, [lambda step, base=base: factor(step, base) for base in bases])
+    return LambdaLR(optimizer, [partial(factor, base=group["lr"]) for group in optimizer.param_groups])

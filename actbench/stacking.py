@@ -3,8 +3,8 @@
 `assemble` takes ordinary modules, one per seed, and returns an `Ensemble`: something that maps x (S, B, ...) to logits
 (S, B, C), in which seed s sees only its own parameters. Two kinds exist:
 
-- `StackedNetwork`: parameters (S, ...), one batched kernel per layer for all seeds. A layer type takes part by one function
-  registered with `stack_layer`.
+- `StackedNetwork`: parameters (S, ...), one batched kernel per layer for all seeds. A layer type takes part by one
+  function registered with `stack_layer`.
 - `SeedBySeed`: the modules as they are, one after the other, for what cannot be stacked.
 
 Both give seed s what it would compute alone; `state_dicts` takes them apart into plain state_dicts.
@@ -17,7 +17,7 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from functools import singledispatch
+from functools import partial, singledispatch
 
 import torch
 import torch.nn.functional as F
@@ -108,19 +108,19 @@ class StackedConv2d(StackedLayer):
         first = peers[0]
         if first.padding_mode != "zeros":
             raise NotStackable(f"Conv2d with padding_mode={first.padding_mode}")
-        self.options = dict(stride=first.stride, padding=first.padding, dilation=first.dilation)
         self.groups = first.groups
+        self._convolve = partial(F.conv2d, stride=first.stride, padding=first.padding, dilation=first.dilation)
         _adopt(self, peers)  # weight (S, C', C, h, w), bias (S, C')
 
     def forward(self, x: Tensor) -> Tensor:
         if x.device.type == "cpu":
-            biases = [None] * len(x) if self.bias is None else self.bias.unbind()
+            biases: Sequence[Tensor | None] = [None] * len(x) if self.bias is None else self.bias.unbind()
             parts = zip(x.unbind(), self.weight.unbind(), biases, strict=True)
-            return torch.stack([F.conv2d(*part, groups=self.groups, **self.options) for part in parts])
+            return torch.stack([self._convolve(*part, groups=self.groups) for part in parts])
         seeds = x.shape[0]
         beside = x.transpose(0, 1).flatten(1, 2)  # (B, S·C, H, W)
         bias = None if self.bias is None else self.bias.flatten()
-        y = F.conv2d(beside, self.weight.flatten(0, 1), bias, groups=seeds * self.groups, **self.options)
+        y = self._convolve(beside, self.weight.flatten(0, 1), bias, groups=seeds * self.groups)
         return y.unflatten(1, (seeds, -1)).transpose(0, 1)  # (S, B, C', H', W')
 
 
@@ -194,7 +194,7 @@ class StackedNorm(StackedLayer):
 
 
 class StackedDropout(StackedLayer):
-    """Zeroes elements with probability p in training, each seed by masks of its own generator, and scales by 1/(1 - p)."""
+    """In training zeroes elements with probability p, by masks of each seed's generator, and scales by 1/(1 - p)."""
 
     def __init__(self, p: float, noise: Noise) -> None:
         super().__init__()
@@ -265,7 +265,7 @@ def stack_layer(layer: nn.Module, peers: Sequence[nn.Module], noise: Noise) -> n
     Raises:
         NotStackable: nothing is registered for this type.
     """
-    stateless = not (list(layer.parameters()) or list(layer.buffers()) or list(layer.children()))
+    stateless = not [*layer.parameters(), *layer.buffers(), *layer.children()]
     if isinstance(layer, ELEMENTWISE) or stateless:  # `assemble` puts the stateless ones to the test
         return copy.deepcopy(layer)
     raise NotStackable(f"{type(layer).__module__}.{type(layer).__qualname__} has no stacked form")
@@ -378,7 +378,7 @@ class StackedNetwork(Ensemble):
     def __init__(self, networks: Sequence[nn.Module], noise: Noise) -> None:
         super().__init__()
         self.seeds = len(networks)
-        self.template = [name for name in networks[0].state_dict()]
+        self.template = list(networks[0].state_dict())
         self.network = stack_layer(networks[0], networks, noise)
         self.stacked, self.execution = True, "stacked"
 
@@ -444,7 +444,7 @@ class SeedBySeed(Ensemble):
         ]
 
 
-class own_randomness:  # noqa: N801 - used like a function
+class own_randomness:
     """Within the block torch's global generator of the device is `generator`, which goes on from where it was."""
 
     def __init__(self, generator: torch.Generator) -> None:
@@ -463,7 +463,9 @@ class own_randomness:  # noqa: N801 - used like a function
 
 def _device_generator(device: torch.device) -> torch.Generator:
     module = torch.get_device_module(device)
-    return module.default_generators[device.index or 0] if device.type == "cuda" else module._get_default_mps_generator()
+    return (
+        module.default_generators[device.index or 0] if device.type == "cuda" else module._get_default_mps_generator()
+    )
 
 
 def assemble(networks: Sequence[nn.Module], noise: Noise, *, optimizer: type, sample: Tensor) -> Ensemble:

@@ -68,15 +68,20 @@ def last_layers(folder: Path) -> list[LayerRecord]:
     path = folder / "layers.csv"
     if not path.exists():
         return []
-    whole = ("seed", "epoch", "units")
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     try:
         records = [
-            LayerRecord(**{k: v if k == "layer" else int(v) if k in whole else float(v) for k, v in row.items()})
+            LayerRecord(
+                int(row.pop("seed")),
+                int(row.pop("epoch")),
+                row.pop("layer"),
+                int(row.pop("units")),
+                **{column: float(value) for column, value in row.items()},
+            )
             for row in rows
         ]
-    except (TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise UserError("cannot be read", where=str(path), how="another study=NAME, or move the folder away") from error
     last = max((record.epoch for record in records), default=0)
     return [record for record in records if record.epoch == last]

@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from actbench.datasets import Splits
-from actbench.probes import UnitWatch, gradient_norms, untrained_gradient_norms, watch_units
+from actbench.probes import STATISTICS, UnitWatch, gradient_norms, untrained_gradient_norms, watch_units
 from actbench.records import Epoch, EpochRecord, LayerRecord
 from actbench.stacking import Ensemble
 
@@ -167,7 +167,8 @@ def fit(parts: Parts, *, control: Control, done: int = 0, diverged: Sequence[int
 
 def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     """The mean cross-entropy of each seed's batch, in nats: logits (S, B, C), y (S, B) -> (S,)."""
-    return F.cross_entropy(logits.flatten(0, 1).float(), y.flatten(), reduction="none").view(y.shape).mean(1)
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none").view(y.shape).mean(1)
 
 
 @torch.no_grad()
@@ -218,11 +219,11 @@ def _layer_records(parts: Parts, epoch: int, watch: UnitWatch, norms: Tensor | N
     judged = watch.judge().cpu().tolist()  # (L, 6, S)
     return [
         LayerRecord(
-            seed,
-            epoch,
-            layer,
-            units,
-            *(statistic[s] for statistic in judged[index]),
+            seed=seed,
+            epoch=epoch,
+            layer=layer,
+            units=units,
+            **{name: statistic[s] for name, statistic in zip(STATISTICS, judged[index], strict=True)},
             grad_norm=float(norms[1 + index, s]) if norms is not None else math.nan,
         )
         for s, seed in enumerate(parts.seeds)

@@ -28,7 +28,7 @@ class Swish(nn.Module):
         self.weight = nn.Parameter(torch.full((num_parameters,), float(init)))
 
     def forward(self, z: Tensor) -> Tensor:
-        beta = self.weight
+        beta: Tensor = self.weight
         if self.num_parameters > 1:
             beta = beta.view(-1, *(1,) * (z.ndim - 2))  # (F, 1, ...): against dimension 1
         return z * torch.sigmoid(beta * z)

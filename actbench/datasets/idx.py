@@ -15,7 +15,7 @@ import shutil
 import struct
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -48,7 +48,7 @@ class Unavailable(UserError):
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """A dataset of MNIST's shape. `torchvision` names the class that knows its mirrors and checksums, and its folder."""
+    """A dataset of MNIST's shape. `torchvision` names its folder, and the class that knows mirrors and checksums."""
 
     title: str
     torchvision: str
@@ -134,7 +134,7 @@ def _fetch(folder: Path, family: Family) -> None:
         if not faults:
             return
         mirrors, archives = _sources(family)
-        for name, fault in faults.items():
+        for name, fault in sorted(faults.items(), key=lambda item: item[1] == "missing"):  # damage is said first
             if fault != "missing":
                 print(f"{folder / name} is {fault}; fetching it again", file=sys.stderr)
             try:
@@ -179,10 +179,11 @@ def _fetch_one(path: Path, family: Family, mirrors: list[str], md5: str) -> None
     archive = path.with_name(f"{path.name}.gz")
     if not (archive.exists() and _md5(archive) == md5):
         _download(archive, mirrors, md5)
-    with replacing(path) as part, gzip.open(archive, "rb") as packed, part.open("wb") as file:
-        shutil.copyfileobj(packed, file)
-    if fault := _fault(path, _SHAPES[path.name], family.md5.get(path.name)):
-        raise UserError(f"{fault}, although its archive is good", where=str(path))
+    with replacing(path) as part:
+        with gzip.open(archive, "rb") as packed, part.open("wb") as file:
+            shutil.copyfileobj(packed, file)
+        if fault := _fault(part, _SHAPES[path.name], family.md5.get(path.name)):
+            raise UserError(f"{fault}, although its archive has the right MD5", where=str(archive), how="delete it")
     archive.unlink()
 
 
@@ -192,17 +193,17 @@ def _download(archive: Path, mirrors: list[str], md5: str) -> None:
         try:
             with replacing(archive) as part:
                 with _answer(mirror + archive.name, PATIENCE / len(mirrors)) as response, part.open("wb") as file:
-                    _copy_with_progress(response, file, archive.name)
+                    _copy_with_progress(_blocks(response), response.headers.get("Content-Length"), file, archive.name)
                 if _md5(part) != md5:
                     raise _Unreachable("what it sends has a wrong MD5")
             return
-        except (_Unreachable, http.client.HTTPException, ConnectionError, TimeoutError) as error:
+        except (_Unreachable, http.client.HTTPException) as error:
             reasons.append(f"{mirror}: {error or type(error).__name__}")
     raise _Unreachable("; ".join(reasons))
 
 
 def _answer(url: str, patience: float) -> http.client.HTTPResponse:
-    """The response to a request, or _Unreachable within `patience` seconds, even where the look-up of the name hangs."""
+    """The response to a request, or _Unreachable within `patience` seconds, even where looking the name up hangs."""
     box: SimpleQueue[http.client.HTTPResponse | Exception] = SimpleQueue()
 
     def ask() -> None:
@@ -221,15 +222,27 @@ def _answer(url: str, patience: float) -> http.client.HTTPResponse:
     return answer
 
 
-def _copy_with_progress(response: http.client.HTTPResponse, file: BinaryIO, title: str) -> None:
+def _blocks(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    """What the response sends. Errors of the network become _Unreachable, so that those of the disk remain OSErrors."""
+    while True:
+        try:
+            block = response.read(1 << 16)
+        except OSError as error:
+            raise _Unreachable(error.strerror or str(error)) from error
+        if not block:
+            return
+        yield block
+
+
+def _copy_with_progress(blocks: Iterator[bytes], length: str | None, file: BinaryIO, title: str) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
-    size = int(response.headers.get("Content-Length", 0)) or None
+    size = int(length) if length and length.isdigit() else None
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task(f"downloading {title}", total=size)
-        while block := response.read(1 << 16):
+        for block in blocks:
             file.write(block)
             progress.advance(task, len(block))

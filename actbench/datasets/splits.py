@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,8 +43,10 @@ class Splits:
 
     def to(self, device: torch.device) -> Splits:
         """The same splits with their tensors on `device`."""
-        tensors = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in vars(self).items()}
-        return Splits(**tensors)
+        moved: dict[str, Any] = {
+            name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)
+        }
+        return replace(self, **moved)
 
 
 def stratified(labels: np.ndarray, size: int) -> np.ndarray:
@@ -71,7 +74,7 @@ def make_splits(
     std: float,
     note: str = "",
 ) -> Splits:
-    """Splits from uint8 images (N, H, W) and labels (N,): `val_size` samples of the training set become the validation split.
+    """Splits from uint8 images (N, H, W) and labels (N,): `val_size` training samples become the validation split.
 
     Args:
         mean, std: of the dataset's pixels on the scale 0..1.

@@ -14,8 +14,8 @@ def hybrid(
 ) -> nn.Sequential:
     """flatten -> block1 -> ... -> output; a block is Linear-`activation`-Linear-`upper_activation`.
 
-    The lower half of each block uses `activation` (ReLU by default), the upper half `upper_activation` (GELU by default);
-    `split` has no part in it.
+    The lower half of each block uses `activation` (ReLU by default), the upper half `upper_activation` (GELU by
+    default); `split` has no part in it.
 
     Args:
         ingredients: activations, norm and dropout of the blocks.

@@ -59,13 +59,19 @@ def layer(
     ingredients: Ingredients,
     pool: nn.Module | None = None,
 ) -> nn.Sequential:
-    """linear or conv -> norm -> activation -> pool -> dropout, under these names; what is not chosen is not there."""
+    """linear or conv -> norm -> activation -> pool -> dropout, under these names; what is not chosen is not there.
+
+    In front of batch normalisation, which subtracts it again, `core` loses its bias.
+    """
     spatial = isinstance(core, nn.Conv2d)
     units = core.out_channels if isinstance(core, nn.Conv2d) else core.out_features
     parts = nn.Sequential()
     parts.add_module("conv" if spatial else "linear", core)
     if ingredients.norm is not None:
-        parts.add_module("norm", ingredients.norm(units, spatial=spatial))
+        norm = ingredients.norm(units, spatial=spatial)
+        if isinstance(norm, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            core.register_parameter("bias", None)
+        parts.add_module("norm", norm)
     parts.add_module("activation", activation(units))
     if pool is not None:
         parts.add_module("pool", pool)

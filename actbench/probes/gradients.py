@@ -31,10 +31,10 @@ def _norms(gradients: dict[str, Tensor], layers: Sequence[str]) -> Tensor:
 
 
 def untrained_gradient_norms(network: Ensemble, x: Tensor, y: Tensor, layers: Sequence[str]) -> Tensor:
-    """The same for the mean loss over x (B, ...) and y (B,) in evaluation mode, for a network that has no gradients yet."""
+    """The same for the mean loss over x (B, ...) and y (B,) in evaluation mode, for a network without gradients."""
     network.eval()
     logits = network(x.expand(network.seeds, *x.shape))  # (S, B, C)
-    loss = F.cross_entropy(logits.flatten(0, 1).float(), y.repeat(network.seeds), reduction="sum") / len(y)
+    loss = F.cross_entropy(logits.flatten(0, 1), y.repeat(network.seeds), reduction="sum") / len(y)
     loss.backward()
     norms = gradient_norms(network, layers)
     network.zero_grad(set_to_none=True)

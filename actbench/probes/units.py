@@ -1,7 +1,7 @@
 """What is wrong with units: dead, dormant, saturated; and how active they are.
 
-A unit is a feature of a linear layer or a channel of a convolution (all its positions together), at an activation site with
-pre-activation z and output h = f(z). f' comes from autograd, so that the words mean the same for every activation.
+A unit is a feature of a linear layer or a channel of a convolution (all its positions together), at an activation site
+with pre-activation z and output h = f(z). f' comes from autograd, so that the words mean the same for every activation.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def _look(site: _Site, stacked: bool, _module: nn.Module, arguments: tuple[Tenso
 
 
 def _as_stacked(module: nn.Module, network: Ensemble) -> tuple[Apply, int]:
-    """The module without its hooks, as a function of z (S, B, F, ...), and the number of one seed's parameters in it."""
+    """The module without its hooks, as a function of z (S, B, F, ...), and the number of one seed's parameters."""
     parameters = sum(parameter.numel() for parameter in module.parameters())
     if network.stacked:
         return module.forward, parameters // network.seeds

@@ -14,7 +14,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from actbench.atomic import replacing, write_text
+from actbench.atomic import write_bytes, write_text
 from actbench.errors import UserError
 from actbench.records import Epoch, EpochRecord, LayerRecord, RunSummary
 from actbench.settings import Settings
@@ -55,8 +55,7 @@ class RunFolder:
         folder = self.path / "checkpoints"
         folder.mkdir(exist_ok=True)
         for seed, state in zip(seeds, state_dicts, strict=True):
-            with replacing(folder / f"seed={seed}.pt") as part:
-                torch.save(state, part)
+            _save(state, folder / f"seed={seed}.pt")
 
     def write_summary(self, summary: RunSummary) -> None:
         text = json.dumps(_finite(summary.to_dict()), indent=2, ensure_ascii=False)
@@ -64,8 +63,7 @@ class RunFolder:
 
     def write_resume(self, state: dict[str, Any], epochs: Sequence[Epoch]) -> None:
         """`resume.pt`: the state after the last of `epochs`, and the epochs themselves."""
-        with replacing(self.path / "resume.pt") as part:
-            torch.save({"state": state, "epochs": [asdict(epoch) for epoch in epochs]}, part)
+        _save({"state": state, "epochs": [asdict(epoch) for epoch in epochs]}, self.path / "resume.pt")
 
     def read_resume(self, device: torch.device) -> tuple[dict[str, Any], list[Epoch]] | None:
         """The state and the epochs of an unfinished run; None where there is none."""
@@ -84,8 +82,15 @@ class RunFolder:
         (self.path / "resume.pt").unlink(missing_ok=True)
 
 
+def _save(content: Any, path: Path) -> None:
+    """By way of memory: on a full disk, torch.save alone fails with an error of its own that hides the cause."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_bytes(path, buffer.getbuffer())
+
+
 class _Table:
-    """A CSV file that grows in memory and is replaced as a whole; numbers are written so that they read back exactly."""
+    """A CSV file that grows in memory and is replaced as a whole; numbers read back exactly."""
 
     def __init__(self, path: Path, columns: list[str]) -> None:
         self.path = path

@@ -47,7 +47,7 @@ class TensorBoardSink:
             # The first item describes the whole experiment and would hide the columns of other runs: it is left out.
             _, start, self._ends[seed] = hparams({**hyperparameters, "seed": seed}, {"accuracy/test": None})
             _name_group(start, group)
-            writer.file_writer.add_summary(start)
+            writer._get_file_writer().add_summary(start)
 
     def write_epoch(self, epoch: Epoch) -> None:
         by_tag: dict[str, list[float]] = {}
@@ -105,7 +105,7 @@ class TensorBoardSink:
                     writer.add_scalar(tag, value, step)
             self._write_mean({tag: [value for value in values if value is not None]}, step)
         for seed, writer in self._seeds.items():
-            writer.file_writer.add_summary(self._ends[seed])
+            writer._get_file_writer().add_summary(self._ends[seed])
 
     def close(self) -> None:
         for writer in (*self._seeds.values(), self._mean):

@@ -1,0 +1,5 @@
+"""`python -m actbench` is `actbench`."""
+
+from actbench.cli import main
+
+main()

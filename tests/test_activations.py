@@ -1,0 +1,251 @@
+"""Every choice of conf/activation computes its formula, has the right gradient, and is a fresh module at each site."""
+
+import inspect
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+from scipy import special
+from torch.func import functional_call
+from torch.nn.functional import silu
+
+from actbench.activations import Swish
+from actbench.build import activation_factory
+from actbench.choices import packaged_conf
+from actbench.errors import UserError
+from actbench.settings import Choice
+
+YAMLS = sorted((packaged_conf() / "activation").glob("*.yaml"))
+NAMES = [path.stem for path in YAMLS]
+GRID = np.concatenate([np.linspace(-30.0, 30.0, 241), np.linspace(-3.3, 3.3, 97), [0.0, -1e-6, 1e-6]])
+ABSENT = object()
+
+
+def choice(name, **changed):
+    content = OmegaConf.to_container(OmegaConf.load(packaged_conf() / "activation" / f"{name}.yaml"))
+    params = {key: value for key, value in content.items() if key not in ("_target_", "_partial_")}
+    assert set(changed) <= set(params), f"{name} has {sorted(params)}"
+    return Choice(name, content["_target_"], {**params, **changed})
+
+
+def fresh(name, units=1, **changed):
+    return activation_factory(choice(name, **changed), ())(units)
+
+
+def sigma(z):
+    return special.expit(z)
+
+
+def gelu(z, approximate):
+    if approximate == "none":
+        return z * 0.5 * (1 + special.erf(z / math.sqrt(2)))
+    return 0.5 * z * (1 + np.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * z**3)))
+
+
+def elu(z, alpha):
+    return np.where(z > 0, z, alpha * np.expm1(np.minimum(z, 0)))
+
+
+def softplus(z, beta=1.0, threshold=20.0):
+    return np.where(beta * z > threshold, z, np.logaddexp(0, beta * z) / beta)
+
+
+# Each from its paper or its YAML file's first line; the arguments are the keys of the YAML file.
+CLOSED = {
+    "celu": lambda z, alpha: np.maximum(0, z) + np.minimum(0, alpha * np.expm1(np.minimum(z, 0) / alpha)),
+    "elu": elu,
+    "gelu": gelu,
+    "hardswish": lambda z: z * np.clip(z + 3, 0, 6) / 6,
+    "hardtanh": lambda z, min_val, max_val: np.clip(z, min_val, max_val),
+    "identity": lambda z: z,
+    "leaky_relu": lambda z, negative_slope: np.where(z > 0, z, negative_slope * z),
+    "mish": lambda z: z * np.tanh(np.logaddexp(0, z)),
+    "prelu": lambda z, num_parameters, init: np.where(z > 0, z, init * z),
+    "relu": lambda z: np.maximum(z, 0),
+    "relu6": lambda z: np.clip(z, 0, 6),
+    "selu": lambda z: 1.0507009873554805 * elu(z, 1.6732632423543772),
+    "sigmoid": sigma,
+    "silu": lambda z: z * sigma(z),
+    "softplus": softplus,
+    "softsign": lambda z: z / (1 + np.abs(z)),
+    "squared_relu": lambda z: np.maximum(z, 0) ** 2,
+    "swish": lambda z, num_parameters, init: z * sigma(init * z),
+    "tanh": lambda z: np.tanh(z),
+}
+
+OTHER_VALUES = [
+    ("leaky_relu", {"negative_slope": 0.2}),
+    ("elu", {"alpha": 0.5}),
+    ("celu", {"alpha": 2.0}),
+    ("softplus", {"beta": 2.0, "threshold": 30.0}),
+    ("gelu", {"approximate": "tanh"}),
+    ("hardtanh", {"min_val": -2.0, "max_val": 0.5}),
+    ("prelu", {"init": -0.5}),
+    ("swish", {"init": 2.5}),
+]
+
+DEFAULTS = {
+    "celu": {"alpha": 1.0},
+    "elu": {"alpha": 1.0},
+    "gelu": {"approximate": "none"},  # the exact one, by erf
+    "hardtanh": {"min_val": -1.0, "max_val": 1.0},
+    "leaky_relu": {"negative_slope": 0.01},
+    "prelu": {"num_parameters": 1, "init": 0.25},
+    "softplus": {"beta": 1.0, "threshold": 20.0},
+    "swish": {"num_parameters": 1, "init": 1.0},
+}
+
+KINKS = {
+    "hardswish": [-3, 3],
+    "hardtanh": [-1, 1],
+    "relu6": [0, 6],
+    **{name: [0] for name in ("celu", "elu", "leaky_relu", "prelu", "relu", "selu", "squared_relu", "softsign")},
+}
+
+
+def test_every_choice_has_a_closed_form_to_be_held_against():
+    assert set(NAMES) == set(CLOSED), "a new file needs a line in CLOSED"
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_an_activation_has_the_values_of_its_paper_unless_asked_otherwise(name):
+    assert choice(name).params == DEFAULTS.get(name, {})
+
+
+@pytest.mark.parametrize(("name", "changed"), [*((name, {}) for name in NAMES), *OTHER_VALUES])
+def test_an_activation_computes_its_closed_form(name, changed):
+    module = fresh(name, **changed).double()
+    ours = module(torch.from_numpy(GRID)[:, None])[:, 0].detach().numpy()
+    theirs = CLOSED[name](GRID, **choice(name, **changed).params)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_activation_is_elementwise_and_keeps_shape_and_dtype(name):
+    module = fresh(name, units=3)
+    z = torch.randn(4, 3, 5, 2, generator=torch.Generator().manual_seed(0))
+    output = module(z)
+    assert output.shape == z.shape
+    assert output.dtype == torch.float32
+    one_by_one = torch.stack([module(x.view(1, 1)).view(()) for x in z.flatten()])
+    torch.testing.assert_close(output.flatten(), one_by_one)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_looking_at_z_afterwards_shows_what_went_in(name):
+    z = torch.linspace(-4, 4, 33)[:, None]
+    before = z.clone()
+    fresh(name)(z)
+    assert torch.equal(z, before)
+
+
+@pytest.mark.parametrize("units", [1, 3])
+@pytest.mark.parametrize("name", NAMES)
+def test_the_gradient_is_the_derivative_of_z_and_of_every_parameter(name, units):
+    per_unit = {"num_parameters": "units"} if "num_parameters" in choice(name).params else {}
+    module = fresh(name, units, **per_unit).double()
+    grid = np.linspace(-7.03, 7.07, 48)
+    kinks = np.array(KINKS.get(name, []), dtype=float)
+    away = grid[(np.abs(grid[:, None] - kinks) > 1e-3).all(axis=1)]
+    z = torch.from_numpy(away[: len(away) // units * units]).view(-1, units).clone().requires_grad_()
+    learned = {key: value.detach().clone().requires_grad_() for key, value in module.named_parameters()}
+
+    def apply(z, *values):
+        return functional_call(module, dict(zip(learned, values, strict=True)), (z,))
+
+    assert torch.autograd.gradcheck(apply, (z, *learned.values()), eps=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_call_of_the_factory_makes_a_fresh_module(name):
+    make = activation_factory(choice(name), ())
+    one, other = make(5), make(5)
+    assert one is not other
+    assert type(one) is type(other)
+    for mine, theirs in zip(one.parameters(), other.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+        with torch.no_grad():
+            mine.add_(1.0)
+        assert not torch.equal(mine, theirs)
+
+
+@pytest.mark.parametrize("name", ["prelu", "swish"])
+@pytest.mark.parametrize(("asked", "units", "got"), [("units", 7, 7), ("units", 1, 1), (1, 7, 1)])
+def test_num_parameters_units_gives_one_parameter_for_each_unit(name, asked, units, got):
+    module = fresh(name, units, num_parameters=asked, init=0.75)
+    (parameter,) = module.parameters()
+    assert parameter.shape == (got,)
+    assert torch.equal(parameter, torch.full((got,), 0.75))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_only_prelu_and_swish_learn(name):
+    assert len(list(fresh(name).parameters())) == (name in ("prelu", "swish"))
+
+
+@pytest.mark.parametrize("name", ["prelu", "swish"])
+@pytest.mark.parametrize("shape", [(4, 3), (4, 3, 2, 5)])
+def test_a_parameter_for_each_unit_acts_on_dimension_1_alone(name, shape):
+    z = torch.randn(shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    module = fresh(name, 3, num_parameters="units").double()
+    values = [-0.5, 0.25, 2.0]  # exact in float32 too
+    with torch.no_grad():
+        module.weight.copy_(torch.tensor(values))
+    output = module(z)
+    assert output.shape == z.shape
+    for place in itertools.product(*map(range, shape)):
+        x, value = z[place].item(), values[place[1]]
+        alone = x / (1 + math.exp(-value * x)) if name == "swish" else (x if x > 0 else value * x)
+        assert output[place].item() == pytest.approx(alone, rel=1e-12, abs=1e-14)
+
+
+def test_swish_with_beta_1_is_silu_with_beta_0_half_of_z_and_with_a_huge_beta_relu():
+    z = torch.linspace(-9, 9, 400, dtype=torch.float64)[:, None]
+    torch.testing.assert_close(Swish().double()(z), silu(z), rtol=1e-14, atol=1e-15)
+    torch.testing.assert_close(Swish(init=0.0).double()(z), z / 2, rtol=1e-14, atol=0)
+    torch.testing.assert_close(Swish(init=1e6).double()(z), torch.relu(z), rtol=1e-14, atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "torch.nn." + name
+        for name, kind in sorted(vars(torch.nn).items())
+        if inspect.isclass(kind)
+        and kind.__module__ == "torch.nn.modules.activation"
+        and inspect.signature(kind).parameters.get("inplace", ABSENT) is not ABSENT
+        and all(p.default is not p.empty for p in inspect.signature(kind).parameters.values())
+    ],
+)
+def test_a_module_that_would_work_in_place_is_refused(target):
+    with pytest.raises(UserError, match="probes") as caught:
+        activation_factory(Choice("mine", target, {"inplace": True}), ())
+    assert caught.value.problems[0].where == "activation.inplace=true"
+    z = torch.full((1, 1), -2.0)
+    activation_factory(Choice("mine", target, {"inplace": False}), ())(1)(z)
+    assert z.item() == -2.0
+
+
+def test_the_group_that_is_wrong_is_the_one_that_is_named():
+    with pytest.raises(UserError) as caught:
+        activation_factory(Choice("relu", "torch.nn.ReLU", {"inplace": True}), (), "upper_activation")
+    assert caught.value.problems[0].where == "upper_activation.inplace=true"
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        (Choice("mine", "torch.nn.ReLU", {"slope": 1}), "slope"),
+        (Choice("mine", "torch.nn.Rulu", {}), "Rulu"),
+        (Choice("mine", "torch.Size", {}), "torch.nn.Module"),
+        (Choice("mine", "os.getcwd", {}), "trust"),
+    ],
+    ids=["unknown parameter", "unknown class", "not a module", "untrusted"],
+)
+def test_what_cannot_be_an_activation_is_the_users_error(bad, said):
+    with pytest.raises(UserError) as caught:
+        activation_factory(bad, ())
+    assert said in str(caught.value)

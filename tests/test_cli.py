@@ -1,0 +1,551 @@
+"""The command as a user runs it: what it leaves, what it says, and what bad input gets."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+import yaml
+from conftest import HAS_MNIST
+from processes import Command
+from torch import nn
+
+ARTEFACTS = {
+    ".hydra/config.yaml",
+    ".hydra/overrides.yaml",
+    "settings.yaml",
+    "environment.json",
+    "history.csv",
+    "layers.csv",
+    "summary.json",
+    "checkpoints/seed=0.pt",
+    "checkpoints/seed=1.pt",
+}
+
+
+def the_run(folder):
+    """The one run folder below `folder`."""
+    (found,) = {path.parent for path in folder.glob("**/settings.yaml")}
+    return found
+
+
+def files(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def without_times(folder):
+    """What must be equal when a command is repeated: history without seconds, layers, metrics, checkpoints' bits."""
+    history = [{k: v for k, v in row.items() if k != "seconds"} for row in rows(folder / "history.csv")]
+    summary = json.loads((folder / "summary.json").read_text())
+    for key in ("seconds", "samples_per_second"):
+        summary.pop(key)
+    checkpoints = {}
+    for path in sorted((folder / "checkpoints").glob("*.pt")):
+        for name, tensor in torch.load(path, weights_only=True).items():
+            checkpoints[path.name, name] = tensor.numpy().tobytes()
+    settings = yaml.safe_load((folder / "settings.yaml").read_text())
+    settings.pop("study")
+    return history, rows(folder / "layers.csv"), summary, checkpoints, settings
+
+
+# ---------------------------------------------------------------- what a run leaves
+
+
+def test_a_run_leaves_what_the_design_says(actbench, tiny, tmp_path):
+    done = actbench(*tiny, "activation=leaky_relu")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    folder = the_run(tmp_path)
+    left = set(files(folder))
+    assert left >= ARTEFACTS
+    assert not [name for name in left if "resume" in name or name.endswith((".part", ".lock"))]
+    assert {p.name for p in (folder / "tensorboard").iterdir()} == {"seed=0", "seed=1", "mean"}
+
+    history = rows(folder / "history.csv")
+    assert list(history[0]) == [
+        "seed", "epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "grad_norm", "seconds",
+    ]  # fmt: skip
+    assert [(row["epoch"], row["seed"]) for row in history] == [("1", "0"), ("1", "1"), ("2", "0"), ("2", "1")]
+    layers = rows(folder / "layers.csv")
+    assert list(layers[0]) == [
+        "seed", "epoch", "layer", "units", "dead", "dormant", "saturated", "active", "mean", "std", "grad_norm",
+    ]  # fmt: skip
+    assert [row["epoch"] for row in layers] == ["0", "0", "1", "1", "2", "2"]
+    assert all(0 <= float(row[k]) <= 1 for row in layers for k in ("dead", "dormant", "saturated", "active"))
+    assert all(float(row["grad_norm"]) > 0 for row in layers)
+
+    summary = json.loads((folder / "summary.json").read_text())
+    settings = yaml.safe_load((folder / "settings.yaml").read_text())
+    assert summary["status"] == "completed"
+    assert summary["id"] == settings["id"]
+    assert summary["id"] in folder.name
+    assert (summary["dataset"], summary["activation"], summary["seeds"]) == ("digits", "leaky_relu", [0, 1])
+    assert summary["parameters"] == 784 * 16 + 16 + 16 * 10 + 10
+    metric = summary["metrics"]["test_accuracy"]
+    a, b = metric["values"]
+    assert metric["n"] == 2
+    assert metric["mean"] == pytest.approx((a + b) / 2)
+    half = 12.7062047 * abs(a - b) / 2  # t(1, .975) · std / sqrt(2)
+    assert metric["ci95"] == pytest.approx([metric["mean"] - half, metric["mean"] + half])
+    assert summary["metrics"]["val_accuracy"]["values"] == [float(row["val_accuracy"]) for row in history[2:]]
+    assert summary["metrics"]["dead_ratio"]["values"] == [float(row["dead"]) for row in layers[4:]]
+    assert set(summary["seconds"]) == {"total", "train", "eval"}
+    assert summary["samples_per_second"] > 0
+    environment = json.loads((folder / "environment.json").read_text())
+    assert environment["packages"]["torch"]
+    assert environment["argv"][1:] == [*tiny, "activation=leaky_relu"]
+
+    assert "leaky_relu-mlp on digits" in done.stdout
+    assert f"{metric['mean']:.2f} ± " in done.stdout
+    assert "epoch 1/2" in done.stdout  # one plain line per epoch where there is no terminal
+    assert "tensorboard --logdir" in done.stdout
+    for word in ("dead %", "dormant %", "saturated %", "active %", "seconds per epoch", "n = 2"):
+        assert word in done.stdout
+
+
+def test_a_checkpoint_loads_into_a_network_written_with_plain_torch(actbench, tmp_path):
+    """No actbench in what scores it: the digits are made anew with scikit-learn and torch as the docstring describes."""
+    from actbench.datasets import digits
+
+    actbench("dataset=digits", "train.epochs=2", "num_seeds=2", "train.threads=1", "activation=elu")
+    folder = the_run(tmp_path)
+    expected = json.loads((folder / "summary.json").read_text())["metrics"]["test_accuracy"]["values"]
+    splits = digits()
+    for seed in range(2):
+        network = nn.Sequential()
+        network.add_module("flatten", nn.Flatten())
+        hidden = nn.Sequential()
+        hidden.add_module("linear", nn.Linear(784, 512))
+        hidden.add_module("activation", nn.ELU())
+        network.add_module("hidden1", hidden)
+        network.add_module("output", nn.Linear(512, 10))
+        network.load_state_dict(torch.load(folder / "checkpoints" / f"seed={seed}.pt", weights_only=True))
+        accuracy = 100 * (network(splits.test_x).argmax(1) == splits.test_y).float().mean().item()
+        assert accuracy == pytest.approx(expected[seed], abs=1e-3)
+
+
+def test_the_same_command_gives_the_same_numbers(actbench, tiny, tmp_path):
+    rich = ["norm=batch", "dropout=0.2", "activation=swish", "clip=norm", "augment=shift_rotate", "scheduler=cosine"]
+    for study in ("a", "b"):
+        assert actbench(*tiny, *rich, f"study={study}").returncode == 0
+    one, two = (without_times(the_run(tmp_path / "outputs" / study)) for study in ("a", "b"))
+    assert one == two
+
+
+def test_sinks_and_probes_off_give_the_same_numbers(actbench, tiny, tmp_path):
+    actbench(*tiny, "study=on")
+    actbench(*tiny, "study=off", "probe=false", "tensorboard=false")
+    on, off = the_run(tmp_path / "outputs" / "on"), the_run(tmp_path / "outputs" / "off")
+    assert on.name == off.name  # looking is no part of the identity
+    assert not (off / "tensorboard").exists()
+    assert rows(off / "layers.csv") == []
+    unseen = ("seconds", "grad_norm")
+    histories = [
+        [{k: v for k, v in row.items() if k not in unseen} for row in rows(folder / "history.csv")]
+        for folder in (on, off)
+    ]
+    assert histories[0] == histories[1]
+    assert without_times(on)[3] == without_times(off)[3]
+
+
+def test_dataset_auto_falls_back_loudly_and_writes_it_everywhere(actbench, tiny, tmp_path):
+    auto = [o.replace("digits", "auto") for o in tiny]
+    done = actbench(*auto, env={"ACTBENCH_DATA": str(tmp_path / "empty")})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("NOT MNIST: ")
+    folder = the_run(tmp_path / "outputs")
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["dataset"] == "digits"
+    assert summary["dataset_note"].startswith("NOT MNIST")
+    settings = yaml.safe_load((folder / "settings.yaml").read_text())
+    assert settings["dataset"]["name"] == "digits"
+
+
+@pytest.mark.skipif(not HAS_MNIST, reason="ACTBENCH_DATA does not point at MNIST")
+def test_real_mnist_by_default(actbench, tmp_path):
+    done = actbench("train.epochs=1", "num_seeds=2", "model.width=32", "dataset.train_size=5000")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((the_run(tmp_path) / "summary.json").read_text())
+    assert summary["dataset"] == "mnist"
+    assert summary["metrics"]["test_accuracy"]["mean"] > 80
+
+
+# ---------------------------------------------------------------- studies, interruption, resuming
+
+
+def test_a_complete_run_is_shown_again_and_nothing_is_written(actbench, tiny, tmp_path):
+    first = actbench(*tiny, "study=mine")
+    before = {k: v for k, v in files(the_run(tmp_path)).items() if not k.startswith(".hydra")}
+    again = actbench(*tiny, "study=mine")
+    assert again.returncode == 0, again.stderr
+    assert "already complete" in again.stdout
+    assert {k: v for k, v in files(the_run(tmp_path)).items() if not k.startswith(".hydra")} == before
+    table = first.stdout[first.stdout.index("relu-mlp on digits, 2") :]
+    assert table in again.stdout
+
+
+def test_other_seeds_and_settings_get_folders_of_their_own(actbench, tiny, tmp_path):
+    for extra in ([], ["seed=2"], ["optimizer.lr=0.002"], ["model.depth=2"]):
+        assert actbench(*tiny, "study=mine", *extra).returncode == 0
+    assert len(list((tmp_path / "outputs" / "mine").iterdir())) == 4
+
+
+LONG = [
+    "dataset=digits",
+    "num_seeds=2",
+    "train.threads=1",
+    "study=mine",
+    "dropout=0.1",
+    "norm=batch",
+    "optimizer=nadam",
+]
+
+
+@pytest.mark.parametrize(
+    ("which", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_stopped_and_continued_is_bit_equal_to_never_stopped(actbench, tmp_path, which, code):
+    long = [*LONG, "train.epochs=12"]
+    command = Command(*long, cwd=tmp_path)
+    command.wait_for("epoch 3/12")
+    command.send(which)
+    stopped = command.wait()
+    assert stopped.returncode == code
+    folder = the_run(tmp_path)
+    done = max(int(row["epoch"]) for row in rows(folder / "history.csv"))
+    assert 3 <= done < 12
+    if which != signal.SIGKILL:
+        summary = json.loads((folder / "summary.json").read_text())
+        assert summary["status"] == "interrupted"
+        assert summary["epochs_done"] == done
+        assert "test_accuracy" not in summary["metrics"]
+        assert "to go on:  actbench" in stopped.stderr
+        assert "study=mine" in stopped.stderr
+        assert not list(folder.rglob("*.part"))
+    for name in ("history.csv", "layers.csv"):
+        assert (folder / name).read_text().endswith("\n")
+
+    again = actbench(*long)
+    assert again.returncode == 0, again.stderr
+    assert re.search(r"going on after epoch \d+ of 12", again.stdout)
+    straight = actbench(*long[:3], *long[4:], "study=straight")
+    assert straight.returncode == 0, straight.stderr
+    other = the_run(tmp_path / "outputs" / "straight")
+    assert without_times(folder) == without_times(other)
+    assert not (folder / "resume.pt").exists()
+
+
+def test_the_command_that_goes_on_works_for_a_run_without_a_study(actbench, tmp_path):
+    overrides = [o for o in LONG if not o.startswith("study")] + ["train.epochs=12"]
+    command = Command(*overrides, cwd=tmp_path)
+    command.wait_for("epoch 2/12")
+    command.send(signal.SIGINT)
+    (arguments,) = re.findall(r"to go on:  actbench (.*)", command.wait().stderr)
+    again = actbench(*arguments.split())
+    assert "going on after epoch" in again.stdout
+    assert len(list((tmp_path / "outputs").glob("*/*/settings.yaml"))) == 1
+
+
+def test_kill_at_any_moment_leaves_no_half_file(tmp_path):
+    """Killed at many moments of starting, training and writing: every file that is there can be read."""
+    for number, moment in enumerate((0.01, 0.05, 0.11, 0.23, 0.37, 0.52)):
+        command = Command(*LONG[:3], f"study=s{number}", "train.epochs=60", "model.width=64", cwd=tmp_path)
+        command.wait_for("epoch 1/60")
+        time.sleep(moment)
+        command.send(signal.SIGKILL)
+        command.wait()
+        folder = the_run(tmp_path / "outputs" / f"s{number}")
+        resume = torch.load(folder / "resume.pt", weights_only=True)
+        last = resume["epochs"][-1]["number"]
+        written = [int(row["epoch"]) for row in rows(folder / "history.csv")]
+        assert max(written) - last in (0, 1)
+        assert yaml.safe_load((folder / "settings.yaml").read_text())["id"]
+        assert json.loads((folder / "environment.json").read_text())["argv"]
+
+
+def test_a_seed_that_diverges_is_marked_and_the_run_succeeds(actbench, tmp_path):
+    """SGD at a rate at which, of these seeds, some survive the first epochs and some do not."""
+    overrides = ["dataset=digits", "train.threads=1", "optimizer=sgd", "activation=squared_relu", "model.depth=3",
+                 "model.width=32", "train.epochs=3", "num_seeds=8", "optimizer.lr=0.006"]  # fmt: skip
+    done = actbench(*overrides)
+    summary = json.loads((the_run(tmp_path) / "summary.json").read_text())
+    gone = {int(seed): epoch for seed, epoch in summary["diverged"].items()}
+    assert 0 < len(gone) < 8, gone
+    assert done.returncode == 0
+    assert summary["status"] == "completed"
+    metric = summary["metrics"]["test_accuracy"]
+    assert metric["n"] == 8 - len(gone)
+    assert [value is None for value in metric["values"]] == [seed in gone for seed in range(8)]
+    for seed, epoch in gone.items():
+        assert f"seed {seed} diverged in epoch {epoch}" in done.stdout
+        own = [row for row in rows(the_run(tmp_path) / "history.csv") if int(row["seed"]) == seed]
+        assert max(int(row["epoch"]) for row in own) == epoch
+    assert "diverged" in done.stdout[done.stdout.index("metric") :]
+
+
+def test_a_run_in_which_every_seed_diverges_fails(actbench, tiny, tmp_path):
+    done = actbench(*tiny, "optimizer=sgd", "optimizer.lr=1e20", "study=mine")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    summary = json.loads((the_run(tmp_path) / "summary.json").read_text())
+    assert summary["status"] == "diverged"
+    assert summary["metrics"]["val_accuracy"]["mean"] is None
+    again = actbench(*tiny, "optimizer=sgd", "optimizer.lr=1e20", "study=mine")
+    assert "already complete" in again.stdout
+    assert again.returncode == 1
+
+
+# ---------------------------------------------------------------- sweeps
+
+
+def test_a_sweep_runs_every_job_in_one_study(actbench, tiny, tmp_path):
+    done = actbench("-m", *tiny, "activation=relu,gelu", "optimizer.lr=1e-3,3e-3")
+    assert done.returncode == 0, done.stderr
+    (study,) = (tmp_path / "outputs").iterdir()
+    summaries = [json.loads(p.read_text()) for p in study.glob("*/summary.json")]
+    assert sorted(s["activation"] for s in summaries) == ["gelu", "gelu", "relu", "relu"]
+    assert len({s["id"] for s in summaries}) == 4
+
+
+def test_a_sweep_is_checked_whole_before_the_first_job(actbench, tiny, tmp_path):
+    done = actbench("-m", *tiny, "activation=relu,gelu,foo", "optimizer.lr=0.1,-1", "train.batch_size=32,5000")
+    assert done.returncode == 2
+    for part in ("no activation called foo", "optimizer.lr=-1: must be", "train.batch_size=5000: is larger"):
+        assert done.stderr.count(part) == 1, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_value_for_sweepers_is_the_mean_validation_accuracy(tmp_path, monkeypatch):
+    from hydra import compose, initialize_config_dir
+    from hydra.core.hydra_config import HydraConfig
+
+    from actbench import cli, config
+    from actbench.choices import packaged_conf
+
+    config.register()
+    monkeypatch.chdir(tmp_path)
+    overrides = ["dataset=digits", "train.epochs=1", "num_seeds=2", "model.width=8", "hydra.runtime.output_dir=out",
+                 "hydra.overrides.task=[]"]  # fmt: skip
+    with initialize_config_dir(str(packaged_conf()), version_base="1.3"):
+        composed = compose("config", overrides=overrides, return_hydra_config=True)
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", composed)
+    value = cli._job(config._without_hydra(composed))
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert value == summary["metrics"]["val_accuracy"]["mean"]
+
+
+# ---------------------------------------------------------------- bad input
+
+
+BAD = {
+    "misspelt choice": (["activation=reluu"], ["no activation called reluu", "did you mean relu?"]),
+    "misspelt group": (["activaton=relu"], ["activaton=relu: no such key", "did you mean activation?"]),
+    "misspelt key": (["model.widht=3"], ["model.widht=3: no such key", "did you mean model.width?"]),
+    "key of a group": (["lr=0.1"], ["did you mean optimizer.lr?"]),
+    "added key": (["+foo=1"], ["foo: no such key"]),
+    "added parameter": (["+model.foo=1"], ["model.foo: no such key"]),
+    "wrong type": (["optimizer.lr=fast"], ["optimizer.lr=fast: must be a number above 0"]),
+    "float for int": (["train.epochs=2.5"], ["train.epochs=2.5: must be a whole number"]),
+    "bool for number": (["dropout=true"], ["dropout=true: must be"]),
+    "dropout": (["dropout=1.5"], ["dropout=1.5: must be a number from 0 to below 1"]),
+    "width": (["model.width=0"], ["model.width=0: must be a whole number of 1 or more"]),
+    "lr": (["optimizer.lr=-1"], ["optimizer.lr=-1: must be a number above 0"]),
+    "nan": (["optimizer.lr=nan"], ["optimizer.lr=nan: must be"]),
+    "num_seeds": (["num_seeds=0"], ["num_seeds=0: must be"]),
+    "epochs": (["train.epochs=0"], ["train.epochs=0: must be"]),
+    "max_norm": (["clip=norm", "clip.max_norm=0"], ["clip.max_norm=0: must be a number above 0"]),
+    "batch": (["train.batch_size=2000"], ["train.batch_size=2000: is larger than the training set of 1,257"]),
+    "device word": (["train.device=gpu"], ["train.device=gpu: must be one of auto, cpu, cuda, cuda:N, mps"]),
+    "precision": (["train.precision=fp16"], ["must be one of fp32, bf16"]),
+    "sweep without -m": (["activation=relu,gelu"], ["actbench -m activation=relu,gelu"]),
+    "values without -m": (["optimizer.lr=0.1,0.2"], ["actbench -m optimizer.lr=0.1,0.2"]),
+    "no site left": (["upper_activation=gelu"], ["split=0.5 leaves none to `upper_activation`"]),
+    "study": (["study=a/b"], ["study=a/b: must be a plain folder name"]),
+    "command": (["lits"], ["lits: is not a command"]),
+    "list": (["list", "activations"], ["did you mean activation?"]),
+    "gelu": (["activation=gelu", "activation.approximate=erf"], ["must be one of none, tanh"]),
+    "slopes": (["activation=prelu", "activation.num_parameters=3"], ["must be 1 or units"]),
+    "in place": (["+activation.inplace=true"], ["activation.inplace"]),
+    "batch norm of one": (["norm=batch", "train.batch_size=157"], ["leaves a batch of one sample"]),
+    "train_size": (["dataset.train_size=9"], ["dataset.train_size=9", "from 10 to 1257"]),
+    "pooled away": (["model=cnn", "model.channels=[2,2,2,2,2]"], ["halve 28×28 pixels to nothing"]),
+    "even kernel": (["model=cnn", "model.kernel_size=4"], ["model.kernel_size=4: is even"]),
+    "target": (["+activation.x=1", "activation._target_=os.system"], ["not trusted"]),
+    "missing target": (["activation._target_=torch.nn.Relu"], ["torch.nn.Relu"]),
+    "output": (["output_dir=/proc/nowhere"], ["/proc"]),
+    "syntax": (["activation=="], ["activation=="]),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_gets_one_clear_message_and_nothing_is_written(actbench, tmp_path, case):
+    overrides, parts = BAD[case]
+    base = [] if overrides[0] in ("list", "lits") else ["dataset=digits"]
+    done = actbench(*overrides, *base)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("error: ")
+    for part in parts:
+        assert part in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_cuda_without_cuda_and_everything_else_at_once(actbench, tmp_path):
+    done = actbench("dataset=digits", "train.device=cuda", "dropout=1.5", "model.widht=3", "num_seeds=0", "activation=reluu",
+                    "train.batch_size=2000")  # fmt: skip
+    assert done.returncode == 2
+    for part in ("CUDA is not available", "dropout=1.5", "model.widht", "num_seeds=0", "reluu", "is larger than"):
+        assert part in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_network_with_strict_mnist(actbench, tmp_path):
+    done = actbench("dataset=mnist", env={"ACTBENCH_DATA": str(tmp_path / "data")})
+    assert done.returncode == 2
+    assert "MNIST is not in" in done.stderr
+    assert "dataset=digits" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_data_folder_that_is_not_writable(actbench, tmp_path):
+    (tmp_path / "file").write_text("")
+    done = actbench("dataset=mnist", env={"ACTBENCH_DATA": str(tmp_path / "file" / "data")})
+    assert done.returncode == 2
+    assert str(tmp_path / "file") in done.stderr
+    assert "ACTBENCH_DATA" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_damaged_file_is_named(actbench, tmp_path):
+    raw = tmp_path / "data" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (raw / f"{name}-ubyte").write_bytes(b"\0\0\10\3 truncated")
+    for dataset in ("mnist", "auto"):
+        done = actbench(f"dataset={dataset}", env={"ACTBENCH_DATA": str(tmp_path / "data")})
+        assert done.returncode == 2
+        assert f"{raw}/train-images-idx3-ubyte: damaged: 14 bytes instead of 47,040,016" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_a_folder_of_another_configuration_is_left_alone(actbench, tiny, tmp_path):
+    actbench(*tiny, "hydra.run.dir=here")
+    before = files(tmp_path / "here")
+    done = actbench(*tiny, "optimizer.lr=0.1", "hydra.run.dir=here")
+    assert done.returncode == 2
+    assert "here: holds another run" in done.stderr
+    assert files(tmp_path / "here") == before
+
+
+def test_a_hand_edited_summary_is_named(actbench, tiny, tmp_path):
+    actbench(*tiny, "study=mine")
+    path = the_run(tmp_path) / "summary.json"
+    path.write_text("{}")
+    done = actbench(*tiny, "study=mine")
+    assert done.returncode == 2
+    assert "summary.json" in done.stderr
+    assert path.read_text() == "{}"
+
+
+def test_a_full_disk_is_said_and_loses_nothing(tmp_path, tiny):
+    """A limit on the size of files stands in for a full disk: resume.pt cannot be written."""
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000));"
+        "from actbench.cli import main; sys.argv = ['actbench', *sys.argv[1:]]; main()"
+    )
+    wide = [o for o in tiny if "width" not in o]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *wide], cwd=tmp_path, capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == 1, done.stderr
+    assert "File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    folder = the_run(tmp_path)
+    assert json.loads((folder / "summary.json").read_text())["status"] == "failed"
+    assert len(rows(folder / "history.csv")) == 2
+    assert not list(folder.rglob("*.part"))
+
+
+# ---------------------------------------------------------------- list, help, and a user's own activation
+
+
+def test_list_shows_every_choice_with_a_line(actbench):
+    from actbench.choices import choices_of, groups, packaged_conf
+
+    done = actbench("list")
+    assert done.returncode == 0
+    for path in packaged_conf().glob("*/*.yaml"):
+        assert re.search(rf"^  {path.stem} +\S", done.stdout, re.MULTILINE), path
+    assert all(choice.description for group in groups() for choice in choices_of(group))
+    one = actbench("list", "activation").stdout
+    assert "max(0, z)" in one
+    assert "optimizer" not in one
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["--version"]])
+def test_showing_imports_neither_torch_nor_hydra(arguments):
+    code = (
+        "import sys; sys.argv[0] = 'actbench'\nfrom actbench.cli import main\n"
+        "try: main()\nexcept SystemExit as e: assert not e.code\n"
+        "assert not {'torch', 'hydra', 'scipy', 'numpy'} & set(sys.modules), 'heavy imports'"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def test_help_names_every_group_and_key(actbench):
+    from actbench.settings import GROUPS
+
+    text = actbench("--help").stdout
+    for word in (*GROUPS, "experiment", "dropout", "epochs", "num_seeds", "study", "--cfg job"):
+        assert word in text
+
+
+def test_cfg_job_prints_the_configuration(actbench):
+    done = actbench("--cfg", "job", "activation=elu", "activation.alpha=0.5")
+    assert done.returncode == 0, done.stderr
+    assert yaml.safe_load(done.stdout)["activation"]["alpha"] == 0.5
+
+
+def test_a_users_own_activation(actbench, tiny, tmp_path):
+    (tmp_path / "conf" / "activation").mkdir(parents=True)
+    (tmp_path / "conf" / "activation" / "bent.yaml").write_text(
+        "# (sqrt(z² + 1) - 1) / 2 + z\n_target_: my_acts.Bent\n_partial_: true\nscale: 1.0\n"
+    )
+    (tmp_path / "my_acts.py").write_text(
+        "import torch\nclass Bent(torch.nn.Module):\n"
+        "    def __init__(self, scale=1.0):\n        super().__init__()\n        self.scale = scale\n"
+        "    def forward(self, z):\n        return self.scale * (((z * z + 1).sqrt() - 1) / 2 + z)\n"
+    )
+    assert "bent" in actbench("list", "activation").stdout
+    refused = actbench(*tiny, "activation=bent")
+    assert refused.returncode == 2
+    assert "trust=my_acts" in refused.stderr
+    done = actbench(*tiny, "activation=bent", "trust=my_acts", "activation.scale=0.9")
+    assert done.returncode == 0, done.stderr
+    assert "stacked" in done.stdout
+    typo = actbench(*tiny, "activation=bent", "trust=my_acts", "activation.scael=0.9")
+    assert "did you mean activation.scale?" in typo.stderr
+    upper = actbench(*tiny, "model.depth=2", "upper_activation=bent", "trust=my_acts")
+    assert upper.returncode == 0, upper.stderr
+
+
+def test_no_color_is_respected_and_pipes_get_no_escapes(actbench, tiny):
+    done = actbench(*tiny, env={"NO_COLOR": "1"})
+    assert "\x1b" not in done.stdout

@@ -1,0 +1,271 @@
+"""Every file of conf/ composes, builds and takes a training step, so that what is added enrols itself."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import build_parts, random_splits, settings_of
+
+import actbench
+from actbench import build
+from actbench.build import build_network
+from actbench.choices import packaged_conf
+from actbench.datasets import Splits
+from actbench.train import Control, fit
+
+CONF = packaged_conf()
+FILES = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml") if path.name != "config.yaml")
+SMALL = ["num_seeds=2", "train.batch_size=20", "train.epochs=2"]
+
+
+def small_images(n=60):
+    """28×28, for models that pool."""
+    return random_splits(train=n, side=28)
+
+
+def overrides_of(file: Path) -> list[str]:
+    group, name = file.parent.name, file.stem
+    shrink = {
+        "activation": ["model.width=8"],
+        "model": {
+            "mlp": ["model.width=8"],
+            "cnn": ["model.channels=[2,3]", "model.dense=8"],
+            "hybrid": ["model.width=8"],
+        },
+    }.get(group, [])
+    if isinstance(shrink, dict):
+        shrink = shrink[name]
+    return [f"{group}={name}", *shrink]
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if f.parent.name != "dataset"], ids=str)
+def test_every_choice_composes_builds_and_trains_a_step(monkeypatch, file):
+    overrides = overrides_of(file)
+    extra = ["train.epochs=1"] if file.parent.name == "experiment" else []
+    parts = build_parts(monkeypatch, small_images(), *SMALL, *overrides, *extra)
+    before = {name: p.clone() for name, p in parts.network.named_parameters()}
+    epochs = list(fit(parts, control=Control()))
+    assert epochs[-1].number == parts.epochs
+    assert all(torch.isfinite(torch.tensor(record.val_loss)) for record in epochs[-1].records), file
+    assert any(not torch.equal(before[name], p) for name, p in parts.network.named_parameters())
+    assert parts.network.execution == "stacked"
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if f.parent.name == "dataset"], ids=str)
+def test_every_dataset_builds(monkeypatch, file):
+    """With a stand-in for files that a machine may not have; the real ones are in test_datasets."""
+    import importlib
+
+    import numpy as np
+
+    mnist = importlib.import_module("actbench.datasets.mnist")
+    rng = np.random.default_rng(0)
+
+    def fake(_family):
+        def arrays(n):
+            return rng.integers(0, 255, (n, 28, 28), dtype=np.uint8), np.arange(n).astype(np.uint8) % 10
+
+        return arrays(6000), arrays(100)
+
+    monkeypatch.setattr(mnist, "load", fake)
+    build._load_splits.cache_clear()
+    splits = build.load_splits(settings_of(f"dataset={file.stem}", "dataset.train_size=50"))
+    build._load_splits.cache_clear()
+    assert isinstance(splits, Splits)
+    assert len(splits.train_y) == 50
+    assert splits.inputs == (1, 28, 28)
+    assert splits.classes == 10
+
+
+def test_config_names_every_group_and_folders_have_no_other():
+    from actbench.settings import GROUPS
+
+    folders = {path.parent.name for path in CONF.glob("*/*.yaml")}
+    assert folders == {*GROUPS, "experiment"} - {"upper_activation"}
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_every_file_begins_with_a_line_that_says_what_it_is(file):
+    lines = [x for x in (CONF / file).read_text().splitlines() if not x.startswith("# @package")]
+    assert lines[0].startswith("# ")
+    assert len(lines[0]) < 140
+
+
+@pytest.mark.parametrize("name", [f.stem for f in FILES if f.parent.name == "optimizer"])
+def test_optimizers_have_the_defaults_of_torch(name):
+    """What the file says is what torch would do by itself, but for the kernel and for what the file's name says."""
+    import inspect
+
+    choice = settings_of(f"optimizer={name}").optimizer
+    own = {"momentum": {"momentum": 0.9}, "nesterov": {"momentum": 0.9, "nesterov": True}}.get(name, {})
+    constructor = getattr(torch.optim, choice.target.rpartition(".")[2])
+    defaults = {k: p.default for k, p in inspect.signature(constructor).parameters.items()}
+    for key, value in choice.params.items():
+        if key != "fused":
+            expected = own.get(key, defaults[key])
+            assert value == (list(expected) if isinstance(expected, tuple) else expected), key
+    has_fused = "fused" in defaults
+    assert choice.params.get("fused", False) is has_fused
+
+
+# ---------------------------------------------------------------- models
+
+
+def count(network, kind):
+    return sum(isinstance(module, kind) for module in network.modules())
+
+
+def network_of(*overrides):
+    return build_network(settings_of(*overrides), (1, 28, 28), 10, 0)
+
+
+def test_the_default_is_784_512_10():
+    shapes = {name: tuple(p.shape) for name, p in network_of().named_parameters()}
+    assert shapes == {
+        "hidden1.linear.weight": (512, 784), "hidden1.linear.bias": (512,),
+        "output.weight": (10, 512), "output.bias": (10,),
+    }  # fmt: skip
+
+
+def test_cnn_has_the_stages_that_were_asked_for():
+    shapes = {name: tuple(p.shape) for name, p in network_of("model=cnn").named_parameters() if "weight" in name}
+    assert shapes == {
+        "conv1.conv.weight": (16, 1, 3, 3), "conv2.conv.weight": (32, 16, 3, 3),
+        "dense.linear.weight": (128, 32 * 7 * 7), "output.weight": (10, 128),
+    }  # fmt: skip
+
+
+def test_hybrid_alternates_relu_and_gelu_in_each_block():
+    network = network_of("model=hybrid", "model.blocks=2", "model.width=6")
+    kinds = [type(m).__name__ for m in network.modules() if isinstance(m, (torch.nn.ReLU, torch.nn.GELU))]
+    assert kinds == ["ReLU", "GELU", "ReLU", "GELU"]
+    other = network_of("model=hybrid", "model.width=6", "upper_activation=mish", "activation=elu")
+    assert (count(other, torch.nn.ELU), count(other, torch.nn.Mish)) == (1, 1)
+    same = network_of("model=hybrid", "model.width=6", "upper_activation=none")
+    assert count(same, torch.nn.ReLU) == 2
+
+
+@pytest.mark.parametrize(
+    ("depth", "split", "lower"),
+    [(2, 0.5, 1), (3, 0.5, 2), (4, 0.5, 2), (5, 0.5, 3), (4, 0.25, 1), (4, 0.75, 3), (10, 0.9, 9)],
+)
+def test_the_upper_part_uses_the_other_activation(depth, split, lower):
+    network = network_of(f"model.depth={depth}", "model.width=4", "upper_activation=gelu", f"split={split}")
+    kinds = [type(m).__name__ for m in network.modules() if isinstance(m, (torch.nn.ReLU, torch.nn.GELU))]
+    assert kinds == ["ReLU"] * lower + ["GELU"] * (depth - lower)
+
+
+def test_norm_is_before_and_dropout_after_the_activation():
+    names = [name for name, _ in network_of("norm=batch", "dropout=0.3").hidden1.named_children()]
+    assert names == ["linear", "norm", "activation", "dropout"]
+    conv = [name for name, _ in network_of("model=cnn", "norm=layer", "dropout=0.3").conv1.named_children()]
+    assert conv == ["conv", "norm", "activation", "pool", "dropout"]
+
+
+def test_fifty_layers_are_no_limit():
+    network = network_of("model.depth=60", "model.width=4")
+    assert count(network, torch.nn.ReLU) == 60
+    sites = [module for module in network.modules() if isinstance(module, torch.nn.ReLU)]
+    assert len({id(site) for site in sites}) == 60  # a fresh instance at each
+
+
+def test_the_deep_preset_keeps_signals_alive_at_the_start():
+    """He init with the activation's own gain: after 50 layers the outputs are neither gone nor exploded."""
+    network = network_of("experiment=deep_clipped", "activation=leaky_relu")
+    with torch.no_grad():
+        logits = network(torch.randn(64, 1, 28, 28))
+    assert 0.05 < float(logits.std()) < 20
+
+
+# ---------------------------------------------------------------- identity
+
+
+def test_the_id_knows_what_is_compared_and_nothing_else():
+    base = settings_of()
+    same = [
+        ["seed=7"], ["num_seeds=2"], ["study=x"], ["train.device=cpu"], ["train.threads=1"], ["probe=false"],
+        ["tensorboard=false"], ["train.eval_batch_size=10"], ["optimizer.lr=1e-3"], ["dataset=mnist"], ["split=0.3"],
+        ["model.width=512"], ["dropout=0"],
+    ]  # fmt: skip
+    other = [
+        ["activation=gelu"], ["optimizer.lr=2e-3"], ["model.depth=2"], ["train.epochs=3"], ["train.batch_size=32"],
+        ["dropout=0.1"], ["norm=batch"], ["init=orthogonal"], ["init.gain=1"], ["dataset=digits"], ["clip=norm"],
+        ["augment=shift_rotate"], ["scheduler=cosine"], ["train.precision=bf16"], ["dataset.train_size=100"],
+        ["upper_activation=gelu"],
+    ]  # fmt: skip
+    assert {settings_of(*o).id for o in same} == {base.id}
+    ids = [settings_of(*o).id for o in other]
+    assert len({base.id, *ids}) == len(ids) + 1
+
+
+def test_the_id_is_stable():
+    """A changed id would orphan every run that people have: this one may change with the configuration alone."""
+    assert settings_of("experiment=article_mlp").id == settings_of("init=torch_default").id
+
+
+def test_settings_of_a_fallen_back_auto_are_those_of_digits():
+    auto = settings_of("dataset=auto", "dataset.train_size=50")
+    assert auto.with_dataset("digits").id == settings_of("dataset=digits", "dataset.train_size=50").id
+    assert auto.with_dataset("mnist").id == auto.id
+
+
+# ---------------------------------------------------------------- the house
+
+
+FLOORS = {
+    "errors": 0, "settings": 0, "records": 0, "atomic": 0, "choices": 0, "__init__": 0,
+    "seeding": 1, "activations": 1, "inits": 1, "schedules": 1, "clipping": 1, "augment": 1, "datasets": 1, "machine": 1,
+    "models": 2, "stacking": 2, "probes": 2, "sinks": 2, "stored": 2,
+    "train": 3, "config": 4, "build": 4, "run": 5, "listing": 5, "cli": 6, "__main__": 7,
+}  # fmt: skip
+
+
+def imports(path: Path, wholly: bool = True):
+    """Dotted names that a module imports, anywhere in it; with `wholly` off only those executed at import time."""
+    tree = ast.parse(path.read_text())
+    nodes = ast.walk(tree) if wholly else tree.body
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def modules():
+    root = Path(actbench.__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        yield path, path.relative_to(root).with_suffix("").parts[0]
+
+
+def test_imports_go_down_or_sideways():
+    for path, room in modules():
+        for name in imports(path):
+            if name.startswith("actbench."):
+                other = name.split(".")[1]
+                if other in FLOORS:
+                    assert FLOORS[other] <= FLOORS[room], f"{path} imports {name}"
+                    if FLOORS[other] == FLOORS[room] and other != room:
+                        allowed = {("probes", "stacking"), ("sinks", "probes"), ("models", "stacking")}
+                        assert FLOORS[room] == 0 or (room, other) in allowed, f"{path} imports {name} on its own floor"
+
+
+def test_every_room_is_on_a_floor():
+    assert {room for _, room in modules()} == set(FLOORS)
+
+
+def test_hydra_torch_and_tensorboard_stay_in_their_rooms():
+    for path, room in modules():
+        names = {name.split(".")[0] for name in imports(path)}
+        if names & {"hydra", "omegaconf"}:
+            assert room in ("config", "build", "cli"), path
+        if "tensorboard" in " ".join(imports(path)) and "torch" in names:
+            assert path.name in ("tensorboard.py", "run.py"), path
+        if room in ("errors", "settings", "records", "atomic", "choices", "stored", "config", "listing", "cli"):
+            assert "torch" not in names, path
+    cli = next(path for path, room in modules() if room == "cli")
+    at_import = {name.split(".")[0] for name in imports(cli, wholly=False)}
+    assert at_import <= {"__future__", "os", "signal", "sys", "collections", "pathlib", "typing", "actbench"}

@@ -1,0 +1,242 @@
+"""Dead, dormant, saturated, active: against a hand-wired network whose answers are known, and against definitions in a loop."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from helpers import build_parts, random_splits
+from torch import nn
+
+from actbench.probes import gradient_norms, preactivation_histograms, untrained_gradient_norms, watch_units
+from actbench.probes.units import STATISTICS, slopes, steepest_slope
+from actbench.records import LayerRecord, network_ratio
+from actbench.seeding import generators
+from actbench.stacking import SeedBySeed, StackedNetwork
+
+
+def wired(activation, weights, biases):
+    """One hidden layer of known weights over two inputs."""
+    network = nn.Sequential()
+    hidden = nn.Sequential()
+    linear = nn.Linear(2, len(weights))
+    with torch.no_grad():
+        linear.weight.copy_(torch.tensor(weights))
+        linear.bias.copy_(torch.tensor(biases))
+    hidden.add_module("linear", linear)
+    hidden.add_module("activation", activation)
+    network.add_module("hidden1", hidden)
+    network.add_module("output", nn.Linear(len(weights), 3))
+    return network
+
+
+def ensemble(networks, stacked):
+    noise = generators(range(len(networks)), "dropout")
+    return StackedNetwork(networks, noise) if stacked else SeedBySeed(networks, noise, "asked for")
+
+
+def judged(network, *batches):
+    """Layer -> statistic -> (S,) over the batches x (B, ...)."""
+    network.eval()
+    with torch.no_grad(), watch_units(network) as watch:
+        for x in batches:
+            network(x.expand(network.seeds, *x.shape))
+    return {
+        layer: dict(zip(STATISTICS, values, strict=True))
+        for layer, values in zip(watch.layers, watch.judge(), strict=True)
+    }
+
+
+#                 z = x1      z = -5      z = 3       z = -x1     z = 0.001·x1 + 0.001
+HAND_WEIGHTS = [[1.0, 0.0], [0.0, 0.0], [0.0, 0.0], [-1.0, 0.0], [0.001, 0.0]]
+HAND_BIASES = [0.0, -5.0, 3.0, 0.0, 0.001]
+HAND_X = torch.tensor([[2.0, 9.0], [-1.0, 9.0], [1.0, 9.0], [-2.0, 9.0]])  # x1 in 2, -1, 1, -2
+
+
+@pytest.mark.parametrize("stacked", [True, False])
+def test_relu_of_a_hand_wired_network(stacked):
+    """Worked out by hand.
+
+    z of the five units: (2,-1,1,-2), -5, 3, (-2,1,-1,2), (.003,0,.002,-.001). ReLU's slope at z = 0 is 0.
+    mean |h|: .75, 0, 3, .75, .00125; their mean .90025, times .025 = .0225: units 2 and 5 are dormant.
+    Active pairs: 2 + 0 + 4 + 2 + 2 = 10 of 20.
+    """
+    network = ensemble([wired(nn.ReLU(), HAND_WEIGHTS, HAND_BIASES)] * 2, stacked)
+    for batches in ([HAND_X], [HAND_X[:1], HAND_X[1:]]):  # however the samples come
+        found = judged(network, *batches)["hidden1"]
+        for seed in range(2):
+            assert found["dead"][seed] == pytest.approx(1 / 5)
+            assert found["dormant"][seed] == pytest.approx(2 / 5)
+            assert found["saturated"][seed] == pytest.approx(1 / 5)
+            assert found["active"][seed] == pytest.approx(10 / 20)
+            assert found["mean"][seed] == pytest.approx((0.75 + 0 + 3 + 0.75 + 0.00125) / 5, rel=1e-5)
+            square = ((4 + 1) / 4 + 0 + 9 + (1 + 4) / 4 + (9e-6 + 4e-6) / 4) / 5
+            assert found["std"][seed] == pytest.approx(math.sqrt(square - 0.90025**2), rel=1e-5)
+
+
+def test_a_leaky_relu_unit_in_the_negative_region_is_not_dead():
+    found = judged(ensemble([wired(nn.LeakyReLU(0.01), HAND_WEIGHTS, HAND_BIASES)], True), HAND_X)["hidden1"]
+    assert found["dead"] == 0
+    assert found["saturated"] == 0  # slope 0.01 is not below 0.01 of the steepest
+    flatter = judged(ensemble([wired(nn.LeakyReLU(0.009), HAND_WEIGHTS, HAND_BIASES)], True), HAND_X)["hidden1"]
+    assert flatter["dead"] == 0
+    assert flatter["saturated"] == pytest.approx(1 / 5)  # the unit at z = -5
+
+
+def test_sigmoid_units_saturate_long_before_they_are_dead():
+    """Slope σ(1-σ) is below 1 % of its largest, 1/4, beyond |z| = 5.9862; in float32 it is 0 beyond about z = 17."""
+    weights, biases = [[0.0, 0.0]] * 6, [0.0, 5.9, 6.1, -6.1, -20.0, 40.0]
+    found = judged(ensemble([wired(nn.Sigmoid(), weights, biases)], True), HAND_X)["hidden1"]
+    assert found["saturated"] == pytest.approx(4 / 6)
+    assert found["dead"] == pytest.approx(1 / 6)
+
+
+def test_channels_are_units_over_all_positions():
+    """A channel is alive as soon as one position of one sample is."""
+    network = nn.Sequential()
+    stage = nn.Sequential()
+    conv = nn.Conv2d(1, 3, 1)
+    with torch.no_grad():
+        conv.weight.copy_(torch.tensor([1.0, -1.0, 0.0]).view(3, 1, 1, 1))
+        conv.bias.copy_(torch.tensor([0.0, 0.0, -1.0]))
+    stage.add_module("conv", conv)
+    stage.add_module("activation", nn.ReLU())
+    network.add_module("conv1", stage)
+    x = torch.zeros(2, 1, 4, 4)
+    x[1, 0, 3, 3] = 8.0
+    found = judged(ensemble([network], True), x)["conv1"]
+    assert found["dead"] == pytest.approx(2 / 3)
+    assert found["active"] == pytest.approx(1 / (3 * 32))
+    assert found["mean"] == pytest.approx(8 / (3 * 32))
+
+
+@pytest.mark.parametrize(
+    "model", [["model.width=12", "model.depth=2"], ["model=cnn", "model.channels=[3]", "model.dense=7"]]
+)
+@pytest.mark.parametrize("activation", ["relu", "gelu", "swish", "prelu", "hardtanh", "squared_relu"])
+def test_statistics_are_those_of_a_loop_over_units(monkeypatch, model, activation):
+    """The definitions once more, unit by unit, with autograd at each single unit."""
+    splits = random_splits()
+    parts = build_parts(monkeypatch, splits, "num_seeds=2", *model, f"activation={activation}", "init.gain=2.5")
+    found = judged(parts.network, splits.val_x[:25], splits.val_x[25:])
+    for seed in range(2):
+        network = build_parts(monkeypatch, splits, "num_seeds=2", *model, f"activation={activation}", "init.gain=2.5")
+        z_of = {}
+        plain = plain_copy(network, seed, model, activation, splits)
+        for name, module in plain.named_modules():
+            if name.endswith("activation"):
+                module.register_forward_pre_hook(
+                    lambda m, a, n=name, z_of=z_of: z_of.__setitem__(n.rpartition(".")[0], (m, a[0]))
+                )
+        plain.eval()(splits.val_x)
+        for layer, (module, z) in z_of.items():
+            z = z.detach()
+            z = z.movedim(1, 0).reshape(z.shape[1], -1)  # (F, pairs)
+            h, slope, steepest = torch.empty_like(z), torch.empty_like(z), []
+            grid = torch.linspace(-10, 10, 801)
+            for unit in range(len(z)):
+                own = z[unit].clone().requires_grad_()
+                h[unit] = module(own)
+                slope[unit] = torch.autograd.grad(h[unit].sum(), own, retain_graph=True)[0]
+                wide = grid.clone().requires_grad_()
+                steepest.append(torch.autograd.grad(module(wide).sum(), wide)[0].abs().max())
+            h = h.detach()
+            size = h.abs().mean(1)
+            expected = {
+                "dead": (slope == 0).all(1).float().mean(),
+                "dormant": (size <= 0.025 * size.mean()).float().mean(),
+                "saturated": (slope.abs() < 0.01 * torch.stack(steepest)[:, None]).all(1).float().mean(),
+                "active": (z > 0).float().mean(),
+                "mean": h.mean(),
+                "std": h.std(unbiased=False),
+            }
+            for name, value in expected.items():
+                assert float(found[layer][name][seed]) == pytest.approx(float(value), rel=1e-4, abs=1e-6), (layer, name)
+
+
+def plain_copy(parts, seed, model, activation, splits):
+    from helpers import settings_of
+
+    from actbench.build import build_network
+
+    network = build_network(settings_of(*model, f"activation={activation}"), splits.inputs, splits.classes, 0)
+    network.load_state_dict(parts.network.state_dicts()[seed])
+    return network
+
+
+def test_per_unit_slopes_are_judged_unit_by_unit():
+    """PReLU with slope 0 in one unit only: that unit alone is dead at z = -5."""
+    prelu = nn.PReLU(num_parameters=2)
+    with torch.no_grad():
+        prelu.weight.copy_(torch.tensor([0.0, 0.5]))
+    network = ensemble([wired(prelu, [[0.0, 0.0]] * 2, [-5.0, -5.0])], True)
+    assert judged(network, HAND_X)["hidden1"]["dead"] == 0.5
+
+
+def test_slopes_are_autograds():
+    z = torch.linspace(-3, 3, 13)
+    value, slope = slopes(torch.tanh, z)
+    torch.testing.assert_close(value, torch.tanh(z))
+    torch.testing.assert_close(slope, 1 - torch.tanh(z) ** 2)
+    assert float(steepest_slope(torch.tanh, 1, 1, torch.device("cpu"))) == pytest.approx(1.0)
+
+
+def test_a_constant_activation_is_dead_everywhere():
+    class Constant(nn.Module):
+        def forward(self, z):
+            return torch.ones_like(z)
+
+    assert judged(ensemble([wired(Constant(), HAND_WEIGHTS, HAND_BIASES)], True), HAND_X)["hidden1"]["dead"] == 1.0
+
+
+def test_hooks_are_gone_and_no_gradient_is_left(monkeypatch):
+    splits = random_splits()
+    parts = build_parts(monkeypatch, splits, "num_seeds=2", "model.width=8")
+    judged(parts.network, splits.val_x)
+    untrained_gradient_norms(parts.network, splits.val_x, splits.val_y, list(parts.network.sites()))
+    preactivation_histograms(parts.network, splits.val_x)
+    assert all(not module._forward_pre_hooks for module in parts.network.modules())
+    assert all(parameter.grad is None for parameter in parts.network.parameters())
+
+
+def test_gradient_norms_are_those_of_each_seed_alone(monkeypatch):
+    splits = random_splits()
+    parts = build_parts(monkeypatch, splits, "num_seeds=2", "model.width=8", "model.depth=2", "activation=prelu")
+    x, y = splits.train_x[:20], splits.train_y[:20]
+    norms = untrained_gradient_norms(parts.network, x, y, ["hidden1", "hidden2"])  # (3, 2)
+    from helpers import settings_of
+
+    from actbench.build import build_network
+
+    for seed in range(2):
+        network = build_network(
+            settings_of("model.width=8", "model.depth=2", "activation=prelu"), splits.inputs, splits.classes, seed
+        )
+        nn.functional.cross_entropy(network(x), y).backward()
+        for row, prefix in enumerate(["", "hidden1", "hidden2"]):
+            gradients = [p.grad.flatten() for name, p in network.named_parameters() if name.startswith(prefix)]
+            assert float(norms[row, seed]) == pytest.approx(float(torch.cat(gradients).norm()), rel=1e-5)
+    logits = parts.network(x.expand(2, *x.shape))
+    nn.functional.cross_entropy(logits[0], y).backward()
+    again = gradient_norms(parts.network, ["hidden1", "hidden2"])
+    torch.testing.assert_close(again[:, 0], norms[:, 0])
+    assert torch.equal(again[:, 1], torch.zeros(3))
+
+
+def test_histograms_count_every_preactivation(monkeypatch):
+    splits = random_splits()
+    parts = build_parts(monkeypatch, splits, "num_seeds=2", "model.width=8")
+    for histogram in preactivation_histograms(parts.network, splits.val_x)["hidden1"]:
+        assert sum(histogram.counts) == histogram.num == 40 * 8
+        assert len(histogram.edges) == len(histogram.counts) + 1
+        assert histogram.min == pytest.approx(histogram.edges[0])
+        assert histogram.max == pytest.approx(histogram.edges[-1])
+
+
+def test_the_ratio_of_a_network_weighs_units_equally():
+    def layer(units, dead):
+        return LayerRecord(0, 1, "l", units, dead, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+    assert network_ratio([layer(30, 1.0), layer(10, 0.2)], "dead") == pytest.approx(32 / 40)
+    assert math.isnan(network_ratio([], "dead"))

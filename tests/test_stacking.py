@@ -1,0 +1,359 @@
+"""Contract 1: a seed trained in a stack gives what it gives alone."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from helpers import build_parts, in_double, random_splits
+from torch import nn
+
+from actbench.seeding import generators
+from actbench.stacking import (
+    NotStackable,
+    SeedBySeed,
+    StackedNetwork,
+    activation_sites,
+    assemble,
+    layer_of,
+    stack_layer,
+)
+from actbench.train import Control, fit
+
+STEPS_20 = ["train.batch_size=10", "train.epochs=2", "train.eval_batch_size=40"]  # 100 samples: 2 × 10 steps
+
+
+def train_states(monkeypatch, splits, *overrides):
+    """The plain state_dicts after 20 steps, and the records of all epochs."""
+    parts = build_parts(monkeypatch, splits, *STEPS_20, *overrides)
+    epochs = list(fit(parts, control=Control()))
+    return parts.network.state_dicts(), epochs
+
+
+def assert_same_states(ours, theirs, atol):
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        torch.testing.assert_close(ours[name], theirs[name], rtol=0, atol=atol, msg=lambda m, n=name: f"{n}: {m}")
+
+
+MODELS = {
+    "mlp": ["model=mlp", "model.width=12", "model.depth=3"],
+    "cnn": ["model=cnn", "model.channels=[3,4]", "model.dense=6"],
+    "hybrid": ["model=hybrid", "model.width=10", "model.blocks=2"],
+}
+NORMS = ["none", "batch", "layer"]
+OPTIMIZERS = ["sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "adagrad", "nadam", "radam"]
+CLIPS = ["none", "norm", "value"]
+PARAMETRIC = {
+    "prelu": ["activation=prelu"],
+    "prelu per unit": ["activation=prelu", "activation.num_parameters=units"],
+    "swish": ["activation=swish"],
+    "swish per unit": ["activation=swish", "activation.num_parameters=units"],
+    "relu": ["activation=relu"],
+}
+
+
+def check_parity(monkeypatch, *overrides):
+    splits = in_double(random_splits())
+    together, _ = train_states(monkeypatch, splits, "seed=3", "num_seeds=3", *overrides)
+    for k in range(3):
+        (alone,), _ = train_states(monkeypatch, splits, f"seed={3 + k}", "num_seeds=1", *overrides)
+        assert_same_states(together[k], alone, atol=1e-9)
+
+
+@pytest.mark.parametrize("clip", CLIPS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_seed_in_a_stack_trains_as_alone_for_every_optimizer_and_clip(monkeypatch, optimizer, clip):
+    tight = {"none": [], "norm": ["clip.max_norm=0.3"], "value": ["clip.clip_value=0.01"]}[clip]
+    check_parity(
+        monkeypatch,
+        *MODELS["mlp"],
+        "norm=batch",
+        f"optimizer={optimizer}",
+        f"clip={clip}",
+        *tight,
+        *PARAMETRIC["prelu"],
+    )
+
+
+@pytest.mark.parametrize("activation", PARAMETRIC)
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("model", MODELS)
+def test_seed_in_a_stack_trains_as_alone_for_every_model_norm_and_learned_activation(
+    monkeypatch, model, norm, activation
+):
+    check_parity(
+        monkeypatch, *MODELS[model], f"norm={norm}", "optimizer=adam", "clip=norm", "clip.max_norm=0.3",
+        "dropout=0.2", "augment=shift_rotate", *PARAMETRIC[activation],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("scheduler", ["constant", "step", "exponential", "cosine", "warmup_cosine", "onecycle"])
+def test_seed_in_a_stack_trains_as_alone_under_every_scheduler(monkeypatch, scheduler):
+    check_parity(monkeypatch, *MODELS["mlp"], f"scheduler={scheduler}", "optimizer=nadam")
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("norm", NORMS)
+def test_stacked_training_is_that_of_ordinary_modules_in_an_ordinary_loop(monkeypatch, model, norm):
+    """An oracle that shares no code with the loop: plain modules, plain torch, the same batches."""
+    splits = in_double(random_splits())
+    overrides = [*MODELS[model], f"norm={norm}", "clip=norm", "clip.max_norm=0.5", "activation=swish", "optimizer=adam"]
+    stacked, _ = train_states(monkeypatch, splits, "num_seeds=2", *overrides)
+    parts = build_parts(monkeypatch, splits, *STEPS_20, "num_seeds=2", *overrides)
+    for k, order in enumerate(generators([0, 1], "order")):
+        network = plain_network(splits, parts, k, *overrides)
+        optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+        network.train()
+        for _ in range(2):
+            for rows in torch.randperm(100, generator=order).split(10):
+                optimizer.zero_grad()
+                loss = nn.functional.cross_entropy(network(splits.train_x[rows]), splits.train_y[rows])
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(network.parameters(), 0.5)
+                optimizer.step()
+        assert_same_states(stacked[k], network.state_dict(), atol=1e-9)
+
+
+def plain_network(splits, parts, k, *overrides):
+    """An ordinary module with the initial weights of seed number k."""
+    from helpers import settings_of
+
+    from actbench.build import build_network
+
+    network = build_network(settings_of(*overrides), splits.inputs, splits.classes, k).double()
+    assert_same_states(parts.network.state_dicts()[k], network.state_dict(), atol=0)  # the same initial bits
+    return network
+
+
+def test_stack_begins_with_the_bits_of_seeds_built_alone(monkeypatch):
+    splits = random_splits()
+    together = build_parts(monkeypatch, splits, "seed=2", "num_seeds=3", *MODELS["cnn"]).network.state_dicts()
+    for k in range(3):
+        (alone,) = build_parts(
+            monkeypatch, splits, f"seed={2 + k}", "num_seeds=1", *MODELS["cnn"]
+        ).network.state_dicts()
+        assert_same_states(together[k], alone, atol=0)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_seed_that_diverges_leaves_the_others_bit_equal(monkeypatch, model):
+    splits = random_splits()
+    overrides = ["num_seeds=3", *MODELS[model], "norm=batch", "clip=norm", "activation=prelu", "dropout=0.1"]
+
+    def train(poisoned):
+        parts = build_parts(monkeypatch, splits, *STEPS_20, *overrides)
+        if poisoned:
+            with torch.no_grad():
+                next(parts.network.parameters())[1].fill_(float("nan"))
+        return parts.network, list(fit(parts, control=Control()))
+
+    healthy, healthy_epochs = train(poisoned=False)
+    poisoned, epochs = train(poisoned=True)
+    for k in (0, 2):
+        assert_same_states(poisoned.state_dicts()[k], healthy.state_dicts()[k], atol=0)
+    assert [epoch.diverged for epoch in epochs if epoch.number] == [(1,), ()]
+    assert [{r.seed for r in epoch.records} for epoch in epochs if epoch.number] == [{0, 1, 2}, {0, 2}]
+    for ours, theirs in zip(epochs, healthy_epochs, strict=True):
+        assert [l for l in ours.layers if l.seed != 1] == [l for l in theirs.layers if l.seed != 1]
+
+
+# ---------------------------------------------------------------- taking apart, and what cannot be stacked
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("norm", NORMS)
+def test_state_dicts_load_into_ordinary_modules_that_compute_the_same(monkeypatch, model, norm):
+    from helpers import settings_of
+
+    from actbench.build import build_network
+
+    splits = random_splits()
+    overrides = [*MODELS[model], f"norm={norm}", "activation=prelu", "activation.num_parameters=units"]
+    parts = build_parts(monkeypatch, splits, *STEPS_20, "num_seeds=2", *overrides)
+    list(fit(parts, control=Control()))
+    parts.network.eval()
+    logits = parts.network(splits.val_x.expand(2, *splits.val_x.shape))
+    for k, state in enumerate(parts.network.state_dicts()):
+        network = build_network(settings_of(*overrides), splits.inputs, splits.classes, 99)
+        network.load_state_dict(state)
+        torch.testing.assert_close(network.eval()(splits.val_x), logits[k], rtol=1e-4, atol=1e-5)
+
+
+class OwnLayer(nn.Module):
+    """A module of a user's own with a parameter: there is no stacked form of it."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, z):
+        return torch.relu(z) * self.scale
+
+
+class CountsDimensions(nn.Module):
+    def forward(self, z):
+        if z.ndim != 2:
+            raise ValueError("two dimensions")
+        return z.relu()
+
+
+class AcrossTheBatch(nn.Module):
+    def forward(self, z):
+        return z - z.mean(0)
+
+
+class Noisy(nn.Module):
+    def forward(self, z):
+        return z.relu() + (torch.randn_like(z) if self.training else 0)
+
+
+class Elementwise(nn.Module):
+    def forward(self, z):
+        return z * (z > 0)
+
+
+def small(activation):
+    network = nn.Sequential()
+    hidden = nn.Sequential()
+    hidden.add_module("linear", nn.Linear(6, 5))
+    hidden.add_module("activation", activation)
+    network.add_module("hidden1", hidden)
+    network.add_module("drop", nn.Dropout(0.3))
+    network.add_module("output", nn.Linear(5, 3))
+    return network
+
+
+def ensemble_of(activation, seeds=(0, 1, 2), optimizer=torch.optim.Adam):
+    networks = []
+    for seed in seeds:
+        torch.manual_seed(seed)
+        networks.append(small(activation()))
+    return assemble(networks, generators(seeds, "dropout"), optimizer=optimizer, sample=torch.randn(4, 6))
+
+
+@pytest.mark.parametrize(
+    ("activation", "stacked", "reason"),
+    [
+        (nn.ReLU, True, ""),
+        (Elementwise, True, ""),
+        (OwnLayer, False, "OwnLayer has no stacked form"),
+        (CountsDimensions, False, "would not compute"),
+        (AcrossTheBatch, False, "would not compute"),
+        (Noisy, False, "global random numbers"),
+        (nn.RReLU, False, "global random numbers"),
+    ],
+)
+def test_what_cannot_be_stacked_runs_seed_by_seed_and_says_why(activation, stacked, reason):
+    ensemble = ensemble_of(activation)
+    assert isinstance(ensemble, StackedNetwork if stacked else SeedBySeed)
+    assert reason in ensemble.execution
+
+
+def test_an_optimizer_that_is_not_elementwise_runs_seed_by_seed():
+    ensemble = ensemble_of(nn.ReLU, optimizer=torch.optim.LBFGS)
+    assert isinstance(ensemble, SeedBySeed)
+    assert "LBFGS" in ensemble.execution
+    assert len(ensemble.parameter_sets()) == 3
+
+
+@pytest.mark.parametrize("activation", [OwnLayer, Noisy])
+def test_seed_by_seed_gives_each_seed_what_it_gives_alone_with_its_own_random_numbers(activation):
+    x, state = torch.randn(3, 4, 6), torch.get_rng_state()
+    together = ensemble_of(activation).train()
+    first, second = together(x), together(x)
+    assert not torch.equal(first, second)  # dropout goes on
+    for s in range(3):
+        alone = ensemble_of(activation, seeds=(s,)).train()
+        assert torch.equal(alone(x[s : s + 1])[0], first[s])
+        assert torch.equal(alone(x[s : s + 1])[0], second[s])
+    torch.set_rng_state(state)
+
+
+def test_seed_by_seed_leaves_the_global_random_numbers_alone():
+    ensemble = ensemble_of(Noisy).train()
+    before = torch.get_rng_state()
+    ensemble(torch.zeros(3, 4, 6))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_seed_by_seed_and_stacked_draw_the_same_dropout():
+    stacked = ensemble_of(nn.ReLU).train()
+    apart = ensemble_of(nn.ReLU, optimizer=torch.optim.LBFGS).train()
+    x = torch.randn(3, 4, 6)
+    torch.testing.assert_close(stacked(x), apart(x))
+    torch.testing.assert_close(stacked(x), apart(x))
+
+
+def test_training_seed_by_seed_is_that_of_the_stack(monkeypatch):
+    """The same loop, forced apart: parameters agree in float64."""
+    from actbench import build
+
+    splits = in_double(random_splits())
+    overrides = ["num_seeds=2", *MODELS["mlp"], "norm=batch", "dropout=0.2", "clip=norm", "clip.max_norm=0.3"]
+    stacked, stacked_epochs = train_states(monkeypatch, splits, *overrides)
+    original = build.assemble
+    monkeypatch.setattr(build, "assemble", lambda networks, noise, **_: SeedBySeed(networks, noise, "asked for"))
+    parts = None
+
+    def apart():
+        nonlocal parts
+        monkeypatch.setattr(build, "load_splits", lambda settings: splits)
+        plain = build.build_network
+        monkeypatch.setattr(build, "build_network", lambda *a: plain(*a).double())
+        from helpers import settings_of
+
+        parts = build.build(settings_of(*STEPS_20, *overrides))
+        return list(fit(parts, control=Control()))
+
+    epochs = apart()
+    monkeypatch.setattr(build, "assemble", original)
+    for k in range(2):
+        assert_same_states(parts.network.state_dicts()[k], stacked[k], atol=1e-9)
+    for ours, theirs in zip(epochs, stacked_epochs, strict=True):
+        for a, b in zip(ours.layers, theirs.layers, strict=True):
+            assert (a.seed, a.layer, a.units) == (b.seed, b.layer, b.units)
+            for name in ("dead", "dormant", "saturated", "active", "mean", "std", "grad_norm"):
+                assert getattr(a, name) == pytest.approx(getattr(b, name), abs=1e-6)
+
+
+def test_every_stacked_layer_has_no_hidden_mixing_of_seeds(monkeypatch):
+    """The gradient of one seed's loss reaches that seed's parameters alone."""
+    splits = random_splits()
+    parts = build_parts(monkeypatch, splits, "num_seeds=3", *MODELS["cnn"], "norm=batch", "activation=swish")
+    logits = parts.network(splits.train_x[:10].expand(3, -1, -1, -1, -1))
+    logits[1].sum().backward()
+    for (gradients,) in [parts.network.gradients()]:
+        for name, gradient in gradients.items():
+            assert gradient[0].abs().sum() == 0, name
+            assert gradient[2].abs().sum() == 0, name
+    assert sum(float(g[1].abs().sum()) for g in parts.network.gradients()[0].values()) > 0
+
+
+def test_unregistered_layer_type_is_named():
+    with pytest.raises(NotStackable, match="LSTM"):
+        stack_layer(nn.LSTM(2, 2), [nn.LSTM(2, 2)], [])
+
+
+def test_sites_are_found_by_name_in_order_of_the_network():
+    network = small(nn.ReLU())
+    assert list(activation_sites(network)) == ["hidden1"]
+    assert layer_of("hidden1.linear.weight", ["hidden1", "hidden10"]) == "hidden1"
+    assert layer_of("hidden10.linear.weight", ["hidden1", "hidden10"]) == "hidden10"
+    assert layer_of("output.weight", ["hidden1"]) is None
+
+
+def test_one_layer_norm_without_affine_and_one_with_stack_alike():
+    for make in (
+        lambda: nn.LayerNorm(5),
+        lambda: nn.LayerNorm(5, elementwise_affine=False),
+        lambda: nn.LayerNorm(5, bias=False),
+    ):
+        peers = [make() for _ in range(2)]
+        for k, peer in enumerate(peers):
+            for parameter in peer.parameters():
+                nn.init.normal_(parameter, generator=torch.Generator().manual_seed(k))
+        x = torch.randn(2, 3, 5)
+        ours = stack_layer(peers[0], peers, [])(x)
+        torch.testing.assert_close(ours, torch.stack([copy.deepcopy(p)(x[k]) for k, p in enumerate(peers)]))

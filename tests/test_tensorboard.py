@@ -1,0 +1,107 @@
+"""What TensorBoard will find: read back with TensorBoard's own reader."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+from processes import Command
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """One finished run, and TensorBoard's view of its three folders."""
+    home = tmp_path_factory.mktemp("run")
+    overrides = ["dataset=digits", "train.epochs=2", "num_seeds=3", "model.width=8", "model.depth=2", "train.threads=1",
+                 "activation=prelu", "upper_activation=gelu"]  # fmt: skip
+    done = Command(*overrides, cwd=home).wait()
+    assert done.returncode == 0, done.stderr
+    (folder,) = {path.parent for path in home.glob("**/settings.yaml")}
+    views = {}
+    for path in (folder / "tensorboard").iterdir():
+        view = EventAccumulator(str(path), size_guidance={"images": 0, "histograms": 0, "scalars": 0})
+        views[path.name] = view.Reload()
+    return folder, views
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def values(view, tag):
+    return [(event.step, event.value) for event in view.Scalars(tag)]
+
+
+def test_scalars_are_those_of_the_files(run):
+    folder, views = run
+    history, layers = rows(folder / "history.csv"), rows(folder / "layers.csv")
+    for seed in ("0", "1", "2"):
+        view = views[f"seed={seed}"]
+        own = [row for row in history if row["seed"] == seed]
+        columns = {"loss/train": "train_loss", "loss/val": "val_loss", "accuracy/val": "val_accuracy", "lr": "lr"}
+        for tag, column in columns.items():
+            assert values(view, tag) == [(int(r["epoch"]), pytest.approx(float(r[column]), rel=1e-6)) for r in own]
+        for layer in ("hidden1", "hidden2"):
+            of_layer = [row for row in layers if row["seed"] == seed and row["layer"] == layer]
+            pairs = {"dead_ratio": "dead", "dormant_ratio": "dormant", "saturated_ratio": "saturated",
+                     "active_ratio": "active", "output_mean": "mean", "grad_norm": "grad_norm"}  # fmt: skip
+            for tag, column in pairs.items():
+                expected = [(int(r["epoch"]), pytest.approx(float(r[column]), rel=1e-6)) for r in of_layer]
+                assert values(view, f"{tag}/{layer}") == expected
+        assert len(values(view, "dead_ratio/all")) == 3  # epochs 0, 1, 2
+
+
+def test_the_mean_run_carries_intervals_and_bands_for_them(run):
+    folder, views = run
+    mean = views["mean"]
+    summary = json.loads((folder / "summary.json").read_text())["metrics"]
+    for name, tag in (("val_accuracy", "accuracy/val"), ("val_loss", "loss/val"), ("test_accuracy", "accuracy/test")):
+        low, high = summary[name]["ci95"]
+        for suffix, expected in (("", summary[name]["mean"]), ("/low", low), ("/high", high)):
+            assert values(mean, tag + suffix)[-1] == (2, pytest.approx(expected, rel=1e-5))
+    (event,) = mean.Tensors("custom_scalars__config__")
+    layout = layout_pb2.Layout.FromString(event.tensor_proto.string_val[0])
+    charts = {chart.title: chart.margin.series[0] for category in layout.category for chart in category.chart}
+    assert {"loss/train", "accuracy/val", "dead_ratio/all", "dead_ratio/hidden1"} <= set(charts)
+    tags = set(mean.Tags()["scalars"])
+    for title, series in charts.items():
+        assert (series.value, series.lower, series.upper) == (title, f"{title}/low", f"{title}/high")
+        assert {series.value, series.lower, series.upper} <= tags
+
+
+def test_hparams_sessions_are_flat_grouped_and_finished(run):
+    folder, views = run
+    groups = set()
+    for seed in range(3):
+        view = views[f"seed={seed}"]
+        metadata = view.summary_metadata
+        start = HParamsPluginData.FromString(metadata["_hparams_/session_start_info"].plugin_data.content)
+        hparams = start.session_start_info.hparams
+        assert hparams["activation"].string_value == "prelu"
+        assert hparams["upper_activation"].string_value == "gelu"
+        assert hparams["optimizer.lr"].number_value == 0.001
+        assert hparams["seed"].number_value == seed
+        assert "study" not in hparams
+        groups.add(start.session_start_info.group_name)
+        assert "_hparams_/session_end_info" in metadata
+        assert "_hparams_/experiment" not in metadata  # it would hide the columns of other runs
+        final = json.loads((folder / "summary.json").read_text())["metrics"]["test_accuracy"]["values"][seed]
+        assert values(view, "accuracy/test") == [(2, pytest.approx(final, rel=1e-6))]
+    (group,) = groups
+    assert json.loads((folder / "summary.json").read_text())["id"] in group
+
+
+def test_pictures_and_histograms_are_there(run):
+    _, views = run
+    assert set(views["mean"].Tags()["images"]) == {"activation/prelu", "activation/gelu"}
+    for seed in range(3):
+        tags = set(views[f"seed={seed}"].Tags()["histograms"])
+        assert tags == {"preactivation/hidden1", "preactivation/hidden2"}
+        (event,) = views[f"seed={seed}"].Histograms("preactivation/hidden1")
+        assert event.histogram_value.num == 180 * 8  # the digits' validation split
+        assert sum(event.histogram_value.bucket) == 180 * 8

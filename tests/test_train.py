@@ -1,0 +1,183 @@
+"""The loop: looking changes nothing, the same twice is the same, interrupted and resumed is as never interrupted."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+from helpers import build_parts, random_splits
+
+from actbench.train import Control, evaluate, fit
+
+RICH = [
+    "num_seeds=2", "model=cnn", "model.channels=[3,4]", "model.dense=6", "norm=batch", "activation=swish",
+    "upper_activation=prelu", "dropout=0.2", "augment=shift_rotate", "clip=norm", "scheduler=onecycle", "optimizer=nadam",
+    "train.batch_size=16", "train.epochs=4", "train.eval_batch_size=15",
+]  # fmt: skip
+PLAIN = ["num_seeds=2", "model.width=8", "train.batch_size=16", "train.epochs=4", "scheduler=step"]
+
+
+def no_times(epoch):
+    """All that an epoch gave, but how long it took."""
+    content = asdict(replace(epoch, train_seconds=0.0, eval_seconds=0.0))
+    for record in content["records"]:
+        record["seconds"] = 0.0
+    return content
+
+
+def bits(parts):
+    return {name: tensor.clone() for name, tensor in parts.network.state_dict().items()}
+
+
+def assert_equal_bits(a, b):
+    assert a.keys() == b.keys()
+    for name in a:
+        assert torch.equal(a[name], b[name]), name
+
+
+@pytest.mark.parametrize("overrides", [RICH, PLAIN])
+def test_looking_changes_no_bit(monkeypatch, overrides):
+    looked_at = build_parts(monkeypatch, random_splits(), *overrides)
+    epochs = list(fit(looked_at, control=Control()))
+    unseen = build_parts(monkeypatch, random_splits(), *overrides, "probe=false")
+    bare = list(fit(unseen, control=Control()))
+    assert_equal_bits(bits(looked_at), bits(unseen))
+    assert [e.number for e in epochs] == [0, 1, 2, 3, 4]
+    assert [e.number for e in bare] == [1, 2, 3, 4]
+    for ours, theirs in zip(epochs[1:], bare, strict=True):
+        for a, b in zip(ours.records, theirs.records, strict=True):
+            assert replace(a, seconds=0, grad_norm=0) == replace(b, seconds=0, grad_norm=0)
+        assert ours.layers
+        assert not theirs.layers
+
+
+@pytest.mark.parametrize("overrides", [RICH, PLAIN])
+def test_the_same_settings_give_the_same_bits(monkeypatch, overrides):
+    runs = []
+    for _ in range(2):
+        parts = build_parts(monkeypatch, random_splits(), *overrides)
+        runs.append(([no_times(epoch) for epoch in fit(parts, control=Control())], bits(parts)))
+    assert runs[0][0] == runs[1][0]
+    assert_equal_bits(runs[0][1], runs[1][1])
+
+
+@pytest.mark.parametrize("overrides", [RICH, PLAIN])
+@pytest.mark.parametrize("after", [0, 1, 3])
+def test_resumed_is_bit_equal_to_never_interrupted(monkeypatch, overrides, after):
+    straight = build_parts(monkeypatch, random_splits(), *overrides)
+    whole = [no_times(epoch) for epoch in fit(straight, control=Control())]
+    first = build_parts(monkeypatch, random_splits(), *overrides)
+    head = []
+    for epoch in fit(first, control=Control()):
+        head.append(no_times(epoch))
+        if epoch.number == after:
+            break
+    file = io.BytesIO()
+    torch.save(first.state(), file)
+    file.seek(0)
+    second = build_parts(monkeypatch, random_splits(), *overrides)
+    second.load_state(torch.load(file, weights_only=True))
+    control = Control()
+    tail = [no_times(epoch) for epoch in fit(second, control=control, done=after)]
+    tail = [epoch for epoch in tail if epoch["number"] > after]
+    assert head + tail == whole
+    assert_equal_bits(bits(second), bits(straight))
+
+
+def test_a_stop_leaves_the_running_epoch_out(monkeypatch):
+    parts = build_parts(monkeypatch, random_splits(), *PLAIN)
+    control, numbers = Control(), []
+    for epoch in fit(parts, control=control):
+        numbers.append(epoch.number)
+        control.stop = epoch.number == 2
+    assert numbers == [0, 1, 2]
+    assert control.steps == 2 * parts.steps_per_epoch
+
+
+def test_every_sample_is_seen_once_an_epoch_in_an_order_of_each_seeds_own(monkeypatch):
+    from actbench.train import _batches
+
+    parts = build_parts(monkeypatch, random_splits(), *PLAIN)
+    first = torch.cat(list(_batches(parts)), dim=1)
+    second = torch.cat(list(_batches(parts)), dim=1)
+    for rows in (*first, *second):
+        assert sorted(rows.tolist()) == list(range(100))
+    assert not torch.equal(first[0], first[1])
+    assert not torch.equal(first[0], second[0])
+
+
+def test_comparisons_are_paired(monkeypatch):
+    """Contract 2: for one seed number all activations get the same batches and the same draws up to their gain."""
+    from actbench.inits import auto_gain
+    from actbench.train import _batches
+
+    a = build_parts(monkeypatch, random_splits(), *PLAIN, "activation=relu")
+    b = build_parts(monkeypatch, random_splits(), *PLAIN, "activation=gelu", "dropout=0.3", "augment=shift_rotate")
+    for ours, theirs in zip(_batches(a), _batches(b), strict=True):
+        assert torch.equal(ours, theirs)
+    ratio = auto_gain(torch.nn.GELU()) / auto_gain(torch.nn.ReLU())
+    for ours, theirs in zip(a.network.state_dicts(), b.network.state_dicts(), strict=True):
+        torch.testing.assert_close(ours["hidden1.linear.weight"] * ratio, theirs["hidden1.linear.weight"])
+        assert torch.equal(ours["output.weight"], theirs["output.weight"])
+
+
+def test_metrics_are_those_of_a_plain_evaluation(monkeypatch):
+    from helpers import settings_of
+
+    from actbench.build import build_network
+
+    splits = random_splits()
+    parts = build_parts(monkeypatch, splits, *PLAIN, "train.eval_batch_size=7")
+    *_, last = fit(parts, control=Control())
+    loss, accuracy = evaluate(parts, splits.test_x, splits.test_y)
+    for k, state in enumerate(parts.network.state_dicts()):
+        network = build_network(settings_of(*PLAIN), splits.inputs, splits.classes, 5).eval()
+        network.load_state_dict(state)
+        for x, y, ours_loss, ours_accuracy in (
+            (splits.test_x, splits.test_y, loss[k], accuracy[k]),
+            (splits.val_x, splits.val_y, last.records[k].val_loss, last.records[k].val_accuracy),
+        ):
+            logits = network(x).detach()
+            assert ours_loss == pytest.approx(float(torch.nn.functional.cross_entropy(logits, y)), rel=1e-5)
+            assert ours_accuracy == pytest.approx(100 * float((logits.argmax(1) == y).float().mean()))
+
+
+def test_training_learns(monkeypatch):
+    parts = build_parts(monkeypatch, random_splits(train=400), "num_seeds=3", "model.width=64", "train.batch_size=20",
+                        "train.epochs=15", "optimizer.lr=0.01")  # fmt: skip
+    *_, last = fit(parts, control=Control())
+    assert all(record.train_accuracy > 95 for record in last.records)
+    assert all(record.val_accuracy > 60 for record in last.records)  # chance is 25
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "expected"),
+    [
+        ("constant", [1e-3] * 4),
+        ("step", [1e-3, 1e-3, 1e-3, 1e-4]),
+        ("exponential", [1e-3 * 0.9**k for k in range(4)]),
+    ],
+)
+def test_the_recorded_rate_is_the_one_the_epoch_was_trained_with(monkeypatch, scheduler, expected):
+    parts = build_parts(monkeypatch, random_splits(), *PLAIN, f"scheduler={scheduler}")
+    rates = [epoch.records[0].lr for epoch in fit(parts, control=Control()) if epoch.records]
+    assert rates == pytest.approx(expected)
+
+
+def test_schedules_by_step_end_where_they_should(monkeypatch):
+    for scheduler in ("cosine", "warmup_cosine", "onecycle"):
+        parts = build_parts(monkeypatch, random_splits(), *PLAIN, f"scheduler={scheduler}")
+        rates = [epoch.records[0].lr for epoch in fit(parts, control=Control()) if epoch.records]
+        assert rates[-1] < 1e-5 < rates[0], scheduler
+
+
+def test_bf16_trains_and_keeps_parameters_in_fp32(monkeypatch):
+    parts = build_parts(monkeypatch, random_splits(), *PLAIN, "train.precision=bf16")
+    *_, last = fit(parts, control=Control())
+    assert all(p.dtype == torch.float32 for p in parts.network.parameters())
+    assert all(0 < record.train_loss < 10 for record in last.records)
+    full = build_parts(monkeypatch, random_splits(), *PLAIN)
+    *_, exact = fit(full, control=Control())
+    assert last.records[0].train_loss != exact.records[0].train_loss
