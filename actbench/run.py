@@ -124,39 +124,65 @@ def _run(settings: Settings, parts: Parts, folder: RunFolder, terminal: Terminal
         parts.load_state(state)
     folder.write_settings(settings)
     folder.write_environment({**machine.environment(parts.device), "resumed_after_epoch": progress.done})
-    tensorboard = _tensorboard(settings, folder.path) if settings.tensorboard else None
     stop.steps = progress.done * parts.steps_per_epoch
     terminal.begin(_headline(settings, parts, folder.path, progress.done), stop, parts.epochs * parts.steps_per_epoch)
-    folder.write_epochs(progress.epochs)
-    if tensorboard:
-        for epoch in progress.epochs:
-            tensorboard.write_epoch(epoch)
+    sinks = Sinks(settings, folder, terminal)
     try:
+        sinks.again(progress.epochs)
         for epoch in fit(parts, control=stop, done=progress.done, diverged=list(progress.diverged)):
             progress.epochs.append(epoch)
-            folder.write_epochs([epoch])
-            if tensorboard:
-                tensorboard.write_epoch(epoch)
-            if epoch.number > 0:  # nothing has been trained before
-                folder.write_resume(parts.state(), progress.epochs)
-            terminal.epoch(epoch)
+            sinks.epoch(parts, progress)
         finished = progress.done == parts.epochs or len(progress.diverged) == len(parts.seeds)
         summary = summarise(settings, parts, progress, finished=finished)
-        if finished:
-            folder.write_checkpoints(parts.seeds, parts.network.state_dicts())
-            if tensorboard:
-                _draw(settings, parts, tensorboard, progress.done)
-        if tensorboard:
-            tensorboard.write_summary(summary)
+        sinks.end(parts, summary, progress)
     finally:
-        terminal.close()
-        if tensorboard:
-            tensorboard.close()
-    folder.write_summary(summary)
-    if finished:
-        folder.remove_resume()
-        terminal.end(summary, progress.epochs[-1].layers, folder.path)
+        sinks.close()
     return summary
+
+
+class Sinks:
+    """Everywhere that records go, in the order that a crash at any moment leaves something to go on from."""
+
+    def __init__(self, settings: Settings, folder: RunFolder, terminal: TerminalSink) -> None:
+        self.settings, self.folder, self.terminal = settings, folder, terminal
+        self.tensorboard: Any = _tensorboard(settings, folder.path) if settings.tensorboard else None
+
+    def again(self, epochs: Sequence[Epoch]) -> None:
+        """The epochs of an earlier process, if there was one."""
+        self.folder.write_epochs(epochs)
+        for epoch in epochs if self.tensorboard else ():
+            self.tensorboard.write_epoch(epoch)
+
+    def epoch(self, parts: Parts, progress: Progress) -> None:
+        """The last epoch of `progress`."""
+        epoch = progress.epochs[-1]
+        self.folder.write_epochs([epoch])
+        if self.tensorboard:
+            self.tensorboard.write_epoch(epoch)
+        if epoch.number > 0:  # nothing has been trained before
+            self.folder.write_resume(parts.state(), progress.epochs)
+        self.terminal.epoch(epoch)
+
+    def end(self, parts: Parts, summary: RunSummary, progress: Progress) -> None:
+        """The sum of a run; `summary.json` comes last, as the sign that everything else is there."""
+        self.terminal.close()
+        finished = summary.status != "interrupted"
+        if finished:
+            self.folder.write_checkpoints(parts.seeds, parts.network.state_dicts())
+        if self.tensorboard:
+            if finished:
+                _draw(self.settings, parts, self.tensorboard, progress.done)
+            self.tensorboard.write_summary(summary)
+            self.tensorboard.close()
+        self.folder.write_summary(summary)
+        if finished:
+            self.folder.remove_resume()
+            self.terminal.end(summary, progress.epochs[-1].layers, self.folder.path)
+
+    def close(self) -> None:
+        self.terminal.close()
+        if self.tensorboard:
+            self.tensorboard.close()
 
 
 def _failed(settings: Settings, parts: Parts, error: Exception) -> RunSummary:
@@ -235,13 +261,13 @@ def _headline(settings: Settings, parts: Parts, folder: Path, done: int) -> Head
 # ---------------------------------------------------------------- TensorBoard
 
 
-def _tensorboard(settings: Settings, folder: Path) -> Any:
+def _tensorboard(settings: Settings, folder: Path) -> Any:  # a TensorBoardSink, whose import takes a while
     from actbench.sinks.tensorboard import TensorBoardSink
 
     events = folder / "tensorboard"
     shutil.rmtree(events, ignore_errors=True)  # an interrupted run's: its epochs are written again
     return TensorBoardSink(
-        events, seeds=settings.seeds, hyperparameters=hyperparameters(settings), group=f"{settings.label} {settings.id}"
+        events, seeds=settings.seeds, hyperparameters=hyperparameters(settings), name=f"{settings.label} {settings.id}"
     )
 
 

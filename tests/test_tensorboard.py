@@ -74,26 +74,28 @@ def test_the_mean_run_carries_intervals_and_bands_for_them(run):
         assert {series.value, series.lower, series.upper} <= tags
 
 
-def test_hparams_sessions_are_flat_grouped_and_finished(run):
+def test_hparams_sessions_are_flat_finished_and_one_row_each(run):
+    """A row for each seed and one for their mean: the dashboard averages what shares a group."""
     folder, views = run
-    groups = set()
-    for seed in range(3):
-        view = views[f"seed={seed}"]
+    groups = []
+    metric = json.loads((folder / "summary.json").read_text())["metrics"]["test_accuracy"]
+    for seed in (0, 1, 2, "mean"):
+        view = views["mean" if seed == "mean" else f"seed={seed}"]
         metadata = view.summary_metadata
         start = HParamsPluginData.FromString(metadata["_hparams_/session_start_info"].plugin_data.content)
         hparams = start.session_start_info.hparams
         assert hparams["activation"].string_value == "prelu"
         assert hparams["upper_activation"].string_value == "gelu"
         assert hparams["optimizer.lr"].number_value == 0.001
-        assert hparams["seed"].number_value == seed
+        assert hparams["seed"].string_value == str(seed)
         assert "study" not in hparams
-        groups.add(start.session_start_info.group_name)
+        groups.append(start.session_start_info.group_name)
         assert "_hparams_/session_end_info" in metadata
         assert "_hparams_/experiment" not in metadata  # it would hide the columns of other runs
-        final = json.loads((folder / "summary.json").read_text())["metrics"]["test_accuracy"]["values"][seed]
+        final = metric["mean"] if seed == "mean" else metric["values"][seed]
         assert values(view, "accuracy/test") == [(2, pytest.approx(final, rel=1e-6))]
-    (group,) = groups
-    assert json.loads((folder / "summary.json").read_text())["id"] in group
+    name = f"prelu+gelu-mlp {json.loads((folder / 'summary.json').read_text())['id']}"
+    assert groups == [f"{name} seed=0", f"{name} seed=1", f"{name} seed=2", f"{name} mean"]
 
 
 def test_pictures_and_histograms_are_there(run):

@@ -9,13 +9,16 @@ from matplotlib.figure import Figure
 
 def draw_activation(name: str, z: Sequence[float], f: Sequence[float], slope: Sequence[float]) -> Figure:
     """f(z) and f'(z) over z."""
-    figure = Figure(figsize=(6, 3.8), dpi=110, layout="constrained")
+    figure = Figure(figsize=(6, 4), dpi=110, layout="constrained")
     axes = figure.subplots()
+    axes.tick_params(labelsize=14)
     axes.axhline(0, color="0.8", linewidth=0.8)
     axes.axvline(0, color="0.8", linewidth=0.8)
     axes.plot(z, f, color="#0072B2", linewidth=2, label="f(z)")
     axes.plot(z, slope, color="#D55E00", linewidth=2, linestyle="--", label="f'(z)")
-    axes.set(title=name, xlabel="pre-activation z", ylabel="value", xlim=(min(z), max(z)))
-    axes.legend(frameon=False)
+    axes.set_title(name, fontsize=18)
+    axes.set_xlabel("pre-activation z", fontsize=14)
+    axes.set_xlim(min(z), max(z))
+    axes.legend(frameon=False, fontsize=16)
     axes.spines[["top", "right"]].set_visible(False)
     return figure

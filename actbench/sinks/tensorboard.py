@@ -33,21 +33,24 @@ class TensorBoardSink:
         folder: the run's `tensorboard` folder; it must not hold an earlier process's events.
         seeds: the run's seeds.
         hyperparameters: flat values for the HParams dashboard.
-        group: the name under which the dashboard groups the sessions of this run.
+        name: what the rows of this run are called in that dashboard, before `seed=K` or `mean`.
     """
 
     def __init__(
-        self, folder: Path, *, seeds: Sequence[int], hyperparameters: Mapping[str, str | bool | int | float], group: str
+        self, folder: Path, *, seeds: Sequence[int], hyperparameters: Mapping[str, str | bool | int | float], name: str
     ) -> None:
         self._seeds = {seed: SummaryWriter(str(folder / f"seed={seed}")) for seed in seeds}
         self._mean = SummaryWriter(str(folder / "mean"))
-        self._ends: dict[int, Any] = {}
         self._laid_out = False
-        for seed, writer in self._seeds.items():
+        self._ends: list[tuple[SummaryWriter, Any]] = []
+        # The dashboard has one row for each group of sessions, averaged: every seed is a group of its own, and so is
+        # their mean, so that both can be seen.
+        for seed, writer in (*self._seeds.items(), ("mean", self._mean)):
             # The first item describes the whole experiment and would hide the columns of other runs: it is left out.
-            _, start, self._ends[seed] = hparams({**hyperparameters, "seed": seed}, {"accuracy/test": None})
-            _name_group(start, group)
+            _, start, end = hparams({**hyperparameters, "seed": str(seed)}, {"accuracy/test": None})
+            _name_group(start, f"{name} {seed if seed == 'mean' else f'seed={seed}'}")
             writer._get_file_writer().add_summary(start)
+            self._ends.append((writer, end))
 
     def write_epoch(self, epoch: Epoch) -> None:
         by_tag: dict[str, list[float]] = {}
@@ -104,8 +107,8 @@ class TensorBoardSink:
                 if value is not None:
                     writer.add_scalar(tag, value, step)
             self._write_mean({tag: [value for value in values if value is not None]}, step)
-        for seed, writer in self._seeds.items():
-            writer._get_file_writer().add_summary(self._ends[seed])
+        for writer, end in self._ends:
+            writer._get_file_writer().add_summary(end)
 
     def close(self) -> None:
         for writer in (*self._seeds.values(), self._mean):
@@ -113,7 +116,7 @@ class TensorBoardSink:
 
 
 def _name_group(start: Any, group: str) -> None:
-    """The dashboard averages the sessions of one group: the group's name goes into the session's start record."""
+    """The name of a session's group, which `hparams` has no argument for, goes into the session's start record."""
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
     metadata = start.value[0].metadata.plugin_data

@@ -60,8 +60,8 @@ class TerminalSink:
             self.console.print(Text(head.note, style="bold yellow"))
         train, val, test = head.samples
         self._say(
-            f"[bold]{escape(head.label)}[/] on {escape(head.dataset)}, {_seeds(head.seeds)}, "
-            f"{head.parameters:,} parameters each; {train:,} / {val:,} / {test:,} samples to train / validate / test"
+            f"[bold]{escape(head.label)}[/] on {escape(head.dataset)} ({train:,} / {val:,} / {test:,} samples), "
+            f"{_seeds(head.seeds)}, {head.parameters:,} parameters"
         )
         self._say(escape(f"{head.device}, {head.execution}; files in {head.folder}"), style="dim")
         if head.resumed_from:

@@ -1,0 +1,19 @@
+"""The examples in docstrings."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import actbench
+
+MODULES = [m.name for m in pkgutil.walk_packages(actbench.__path__, "actbench.") if m.name != "actbench.__main__"]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_run(name):
+    found = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
+    assert found.failed == 0
