@@ -29,7 +29,7 @@ from actbench.train import Parts
 TRUSTED = ("torch", "torchvision", "actbench")  # packages whose objects a YAML file may name
 
 UNITS = "units"  # as the value of an activation's parameter: as many as the layer has units
-TOTAL_STEPS = "total_steps"  # as the value of a scheduler's parameter: the optimizer steps of the run
+TOTAL_STEPS = "total_steps"  # as the value of a scheduler's parameter: how often it is stepped in the run
 
 
 def build(settings: Settings) -> Parts:
@@ -47,8 +47,7 @@ def build(settings: Settings) -> Parts:
     optimizer = _partial("optimizer", settings.optimizer, settings.trust)
     ensemble: Ensemble = assemble(networks, dropout, optimizer=_class(optimizer), sample=splits.train_x[:4]).to(device)
     optimizers = [_optimizer(optimizer, parameters, device) for parameters in ensemble.parameter_sets()]
-    total_steps = settings.train.epochs * math.ceil(len(splits.train_y) / settings.train.batch_size)
-    schedulers = [s for s in (_scheduler(settings, o, total_steps) for o in optimizers) if s is not None]
+    schedulers = [s for s in (_scheduler(settings, o, len(splits.train_y)) for o in optimizers) if s is not None]
     return Parts(
         seeds=seeds,
         network=ensemble,
@@ -94,27 +93,29 @@ def check(settings: Settings, *, quick: bool = False) -> None:
     splits = None if quick else attempt(lambda: load_splits(settings))
     inputs, classes = ((1, 28, 28), 10) if splits is None else (splits.inputs, splits.classes)
     network = attempt(lambda: build_network(settings, inputs, classes, settings.seed))
+    samples = TRAINING_SAMPLES.get(settings.dataset.name, 55_000) if splits is None else len(splits.train_y)
+    samples = min(samples, settings.dataset.params.get("train_size") or samples)
     if network is not None and not quick:
-        attempt(lambda: _try_network(settings, network, inputs))
-    samples = TRAINING_SAMPLES.get(settings.dataset.name) if splits is None else len(splits.train_y)
-    if samples is not None:
-        asked = settings.dataset.params.get("train_size") or samples
-        attempt(lambda: _check_batches(settings, min(samples, asked)))
+        attempt(lambda: _try_network(settings, network, inputs, samples))
+    if splits is not None or settings.dataset.name in TRAINING_SAMPLES:
+        attempt(lambda: _check_batches(settings, samples))
     if problems:
         raise UserError.of(problems)
 
 
-def _try_network(settings: Settings, network: nn.Module, inputs: tuple[int, ...]) -> None:
+def _try_network(settings: Settings, network: nn.Module, inputs: tuple[int, ...], samples: int) -> None:
+    """One step of everything, on nothing."""
+    names = f"activation={settings.activation.name} model={settings.model.name}"
     try:
-        with torch.no_grad():
-            network.train()(torch.zeros(2, *inputs))
+        network.train()(torch.zeros(2, *inputs)).sum().backward()
     except (RuntimeError, ValueError, TypeError) as error:
-        raise UserError(
-            _first_line(error), where=f"activation={settings.activation.name} model={settings.model.name}"
-        ) from error
-    optimizer = _partial("optimizer", settings.optimizer, settings.trust)
-    built = _optimizer(optimizer, list(network.parameters()), torch.device("cpu"))
-    _scheduler(settings, built, total_steps=10)
+        raise UserError(_first_line(error), where=names) from error
+    constructor = _partial("optimizer", settings.optimizer, settings.trust)
+    optimizer = _optimizer(constructor, list(network.parameters()), torch.device("cpu"))
+    _built("optimizer", optimizer.step)
+    scheduler = _scheduler(settings, optimizer, samples)
+    if scheduler is not None:
+        _built("scheduler", scheduler.step)
 
 
 def _check_batches(settings: Settings, n: int) -> None:
@@ -212,11 +213,13 @@ def _optimizer(
     return _built("optimizer", lambda: without(parameters))
 
 
-def _scheduler(settings: Settings, optimizer: torch.optim.Optimizer, total_steps: int) -> LRScheduler | None:
+def _scheduler(settings: Settings, optimizer: torch.optim.Optimizer, samples: int) -> LRScheduler | None:
     if settings.scheduler.target is None:
         return None
     params = {key: value for key, value in settings.scheduler.params.items() if key != "interval"}
-    params = {key: total_steps if value == TOTAL_STEPS else value for key, value in params.items()}
+    by_step = settings.scheduler.params.get("interval") == "step"
+    total = settings.train.epochs * (math.ceil(samples / settings.train.batch_size) if by_step else 1)
+    params = {key: total if value == TOTAL_STEPS else value for key, value in params.items()}
     constructor = _partial(
         "scheduler", Choice(settings.scheduler.name, settings.scheduler.target, params), settings.trust
     )
@@ -246,7 +249,9 @@ def _partial(group: str, choice: Choice, trust: Sequence[str]) -> partial[Any]:
     if trust and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # where a user's own module is likely to be
     try:
-        return instantiate({"_target_": target, "_partial_": True, "_convert_": "all", **choice.params})
+        return instantiate(
+            {"_target_": target, "_partial_": True, "_convert_": "all", "_recursive_": False, **choice.params}
+        )
     except InstantiationException as error:
         raise UserError(_first_line(error), where=f"{group}={choice.name}") from error
 
@@ -254,7 +259,7 @@ def _partial(group: str, choice: Choice, trust: Sequence[str]) -> partial[Any]:
 def _built(group: str, step: Callable[[], Any]) -> Any:
     try:
         return step()
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, ArithmeticError, AssertionError) as error:
         raise UserError(_first_line(error), where=group, how=f"actbench list {group}") from error
 
 

@@ -63,6 +63,7 @@ def _train(argv: Sequence[str]) -> int:
     from actbench import config
 
     asked = get_args_parser().parse_args(list(argv))
+    jobs: list[Job] = []
     config.register()
     only_shows = (asked.hydra_help, asked.cfg, asked.info, asked.shell_completion)
     elsewhere = (asked.config_name, asked.config_path, asked.config_dir, asked.experimental_rerun)
@@ -73,10 +74,20 @@ def _train(argv: Sequence[str]) -> int:
                 where="--config-name, --config-path, --config-dir, --experimental-rerun",
                 how="put your own choices into a `conf` folder beside where you type",
             )
-        _check(*config.plan(asked.overrides, multirun=asked.multirun))
+        multirun = asked.multirun or "hydra.mode=MULTIRUN" in asked.overrides
+        jobs, problems = config.plan(asked.overrides, multirun=multirun)
+        _check(jobs, problems)
     _outcomes.clear()
     _hydra_main()
-    return max(_outcomes, default=0)
+    return max(_outcomes) if _outcomes else _judge(jobs)
+
+
+def _judge(jobs: Sequence[Job]) -> int:
+    """The exit code of jobs that ran in other processes, by what they left."""
+    from actbench import stored
+
+    ended = [stored.status(job.folder) for job in jobs]
+    return 0 if all(status == "completed" for status in ended) else FAILED
 
 
 def _check(jobs: Sequence[Job], problems: list[Problem]) -> None:
@@ -88,7 +99,12 @@ def _check(jobs: Sequence[Job], problems: list[Problem]) -> None:
     from actbench import stored
 
     problems, waiting = list(problems), []
+    owners: dict[Path, str] = {}
     for job in jobs:
+        if owners.setdefault(job.folder, job.settings.folder) != job.settings.folder:
+            problems.append(
+                Problem("two different runs would share it", str(job.folder), "leave hydra.sweep.subdir alone")
+            )
         try:
             stored.check_owner(job.folder, job.settings)
             _check_writable(job.folder)
@@ -146,6 +162,7 @@ def _job(composed: DictConfig) -> float:
     folder = _relative(Path(hydra_config.runtime.output_dir))
     try:
         settings = config.to_settings(composed, hydra_config.runtime.choices)
+        stored.check_owner(folder, settings)
         finished = stored.completed(folder)
         if finished is not None:
             return _ended(_show_again(finished, folder))
@@ -163,7 +180,7 @@ def _job(composed: DictConfig) -> float:
         return float("nan")
     if summary.status == "interrupted":
         print(f"interrupted {summary.reason}; what was done is in {folder}", file=sys.stderr)
-        print(_how_to_go_on(settings, hydra_config), file=sys.stderr)
+        print(_how_to_go_on(settings.study), file=sys.stderr)
         sys.exit(128 + stop.signal)
     return _ended(summary)
 
@@ -179,16 +196,17 @@ def _show_again(summary: RunSummary, folder: Path) -> RunSummary:
     from actbench import stored
     from actbench.sinks.terminal import TerminalSink
 
+    stored.tidy(folder)
     TerminalSink(_console(), live=False).end(summary, stored.last_layers(folder), folder, stored=True)
     return summary
 
 
-def _how_to_go_on(settings: Any, hydra_config: Any) -> str:
+def _how_to_go_on(study: str) -> str:
+    """What was typed, with the study by its name."""
     import shlex
 
-    overrides = [o for o in hydra_config.overrides.task if not o.startswith("study=")]
-    command = shlex.join(["actbench", *overrides, f"study={settings.study}"])
-    return f"to go on:  {command}"
+    typed = [argument for argument in sys.argv[1:] if not argument.startswith("study=")]
+    return f"to go on:  {shlex.join(['actbench', *typed, f'study={study}'])}"
 
 
 def _relative(folder: Path) -> Path:

@@ -10,6 +10,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,14 @@ from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, OverrideParseException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from actbench.choices import choices_of, conf_folders, packaged_conf
 from actbench.errors import Problem, UserError
@@ -37,6 +40,7 @@ class Rule:
 
     accepts: Callable[[Any], bool]
     expected: str
+    real: bool = False  # a number that need not be whole: 1 and 1.0 are one value
 
 
 def _is_int(value: Any) -> bool:
@@ -47,14 +51,15 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
 
 
-def _integer(low: int, *, or_words: tuple[Any, ...] = ()) -> Rule:
+def _integer(low: int, high: int = 2**31 - 1, *, or_words: tuple[Any, ...] = ()) -> Rule:
     words = "".join(f", or {'null' if word is None else word}" for word in or_words)
-    return Rule(lambda v: v in or_words or (_is_int(v) and v >= low), f"a whole number of {low} or more{words}")
+    upto = "or more" if high == 2**31 - 1 else f"to {high}"
+    return Rule(lambda v: v in or_words or (_is_int(v) and low <= v <= high), f"a whole number of {low} {upto}{words}")
 
 
 def _number(test: Callable[[float], bool], expected: str, *, or_words: tuple[str, ...] = ()) -> Rule:
     words = "".join(f", or {word}" for word in or_words)
-    return Rule(lambda v: v in or_words or (_is_number(v) and test(v)), f"a number {expected}{words}")
+    return Rule(lambda v: v in or_words or (_is_number(v) and test(v)), f"a number {expected}{words}", real=True)
 
 
 def _one_of(*words: str) -> Rule:
@@ -73,6 +78,7 @@ _SWITCH = Rule(lambda v: isinstance(v, bool), "true or false")
 _MOMENTA = Rule(
     lambda v: isinstance(v, list) and len(v) == 2 and all(_is_number(b) and 0 <= b < 1 for b in v),
     "two numbers from 0 to below 1",
+    real=True,
 )
 _SIZES = Rule(
     lambda v: isinstance(v, list) and len(v) > 0 and all(_is_int(n) and n >= 1 for n in v), "a list of sizes: [16,32]"
@@ -98,7 +104,7 @@ RULES: dict[str, Rule] = {
     "train.epochs": _integer(1),
     "train.batch_size": _integer(1),
     "train.eval_batch_size": _integer(1),
-    "train.threads": _integer(1, or_words=(None,)),
+    "train.threads": _integer(1, 1024, or_words=(None,)),
     "train.precision": _one_of("fp32", "bf16"),
     "train.device": Rule(
         lambda v: isinstance(v, str) and re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", v) is not None,
@@ -126,7 +132,9 @@ RULES: dict[str, Rule] = {
     "scheduler.gamma": _POSITIVE,
     "scheduler.step_size": _integer(1),
     "scheduler.T_max": _integer(1, or_words=("total_steps",)),
-    "scheduler.total_steps": _integer(1, or_words=("total_steps",)),
+    "scheduler.total_steps": _one_of("total_steps"),
+    "scheduler.div_factor": _POSITIVE,
+    "scheduler.final_div_factor": _POSITIVE,
     "scheduler.warmup": _SHARE,
     "scheduler.eta_min": _NOT_NEGATIVE,
     "scheduler.pct_start": _number(lambda v: 0 < v < 1, "between 0 and 1"),
@@ -174,22 +182,31 @@ def to_settings(config: DictConfig, names: Mapping[str, Any]) -> Settings:
     assert isinstance(content, dict)
     content.pop("hydra", None)
     problems: list[Problem] = []
-    choices = {group: _choice(group, content.pop(group), str(names.get(group)), problems) for group in GROUPS}
-    train = content.pop("train")
-    plain = {key: content.pop(key) for key in _PLAIN_KEYS}
-    for key, value in [*plain.items(), *((f"train.{key}", value) for key, value in train.items())]:
-        if key in RULES:
-            _hold(RULES[key], key, value, problems)
-    unknown = [*content, *(f"train.{key}" for key in train if key not in _TRAIN_KEYS)]
-    known = [*GROUPS, *_PLAIN_KEYS, *(f"train.{key}" for key in _TRAIN_KEYS)]
-    problems += [Problem("no such key", key, _nearest(key, known)) for key in unknown]
+    choices = {group: _choice(group, content.pop(group, None), str(names.get(group)), problems) for group in GROUPS}
+    train = content.pop("train", None)
+    flat: dict[str, Any] = {str(key): value for key, value in content.items()}
+    if isinstance(train, dict):
+        flat |= {f"train.{key}": value for key, value in train.items()}
+    else:
+        problems.append(Problem("is a group of keys", f"train={_shown(train)}", "train.epochs=10, say"))
+    if _is_int(flat.get("study")):
+        flat["study"] = str(flat["study"])  # study=2024
+    known = [*_PLAIN_KEYS, *(f"train.{key}" for key in _TRAIN_KEYS)]
+    for key in flat:
+        if key not in known:
+            problems.append(Problem("no such key", key, _nearest(key, [*GROUPS, *known])))
+    for key in known:
+        if key in flat:
+            _hold(RULES[key], key, flat[key], problems)
+        elif not key.startswith("train.") or isinstance(train, dict):
+            problems.append(Problem("is missing", key, f"leave ~{key} out"))
     if problems:
         raise UserError.of(problems)
-    trust = plain.pop("trust") or []
-    plain.pop("output_dir")
-    values: dict[str, Any] = {**choices, **plain}
-    values["split"], values["dropout"] = float(plain["split"]), float(plain["dropout"])
-    return Settings(**values, train=Train(**train), trust=tuple([trust] if isinstance(trust, str) else trust))
+    trust = flat["trust"] or []
+    values: dict[str, Any] = {**choices, **{key: flat[key] for key in _PLAIN_KEYS if key != "output_dir"}}
+    values |= {"split": float(flat["split"]), "dropout": float(flat["dropout"])}
+    values |= {"trust": tuple([trust] if isinstance(trust, str) else trust)}
+    return Settings(**values, train=Train(**{key: flat[f"train.{key}"] for key in _TRAIN_KEYS}))
 
 
 _TRAIN_KEYS = [f.name for f in fields(Train)]
@@ -213,6 +230,10 @@ def _shown(value: Any) -> str:
     return str(value)
 
 
+def _real(value: Any) -> Any:
+    return float(value) if _is_int(value) else value
+
+
 def _choice(group: str, content: Any, name: str, problems: list[Problem]) -> Choice:
     if not isinstance(content, dict) or "_target_" not in content:
         problems.append(
@@ -225,10 +246,12 @@ def _choice(group: str, content: Any, name: str, problems: list[Problem]) -> Cho
         if defaults is not None and key not in defaults:
             problems.append(Problem("no such key", f"{group}.{key}", _nearest(key, defaults)))
             continue
-        default = (defaults or {}).get(key)
-        _hold(_rule_of(f"{group}.{key}", default), f"{group}.{key}", value, problems)
-        if isinstance(default, float) and _is_int(value):
-            params[key] = float(value)  # 1 and 1.0 are one configuration
+        rule = _rule_of(f"{group}.{key}", (defaults or {}).get(key))
+        _hold(rule, f"{group}.{key}", value, problems)
+        if "_target_" in str(value):
+            problems.append(Problem("a parameter is a plain value", f"{group}.{key}", "no `_target_` within it"))
+        if rule.real:
+            params[key] = [float(v) for v in value] if isinstance(value, list) else _real(value)
     return Choice(name, content["_target_"], params)
 
 
@@ -238,14 +261,22 @@ def _defaults(group: str, name: str) -> dict[str, Any] | None:
     for conf in conf_folders():
         path = conf / folder / f"{name}.yaml"
         if path.exists():
-            content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+            content = OmegaConf.to_container(_load(path), resolve=False)
             return {str(key): value for key, value in content.items()} if isinstance(content, dict) else None
     return {} if name == "none" else None
+
+
+def _load(path: Path) -> Any:
+    try:
+        return OmegaConf.load(path)
+    except (YAMLError, OSError, ValueError) as error:
+        raise UserError(f"is not YAML: {' '.join(str(error).split())}", where=str(path)) from error
 
 
 # ---------------------------------------------------------------- composing
 
 
+@lru_cache(maxsize=1)  # the plan and Hydra speak of one folder
 def _stamp() -> str:
     """A study of one's own: the time, and something that three runs of the same second do not share."""
     import secrets
@@ -281,7 +312,10 @@ def register() -> None:
     store = ConfigStore.instance()
     store.store(group="upper_activation", name="none", node={"_target_": None})
     for choice in choices_of("activation"):
-        store.store(group="upper_activation", name=choice.name, node=OmegaConf.load(choice.path))
+        store.store(group="upper_activation", name=choice.name, node=_load(choice.path))
+
+
+_COMPOSING = (HydraException, OmegaConfBaseException, ValueError)  # what a wrong override makes Hydra raise
 
 
 @dataclass(frozen=True)
@@ -305,36 +339,47 @@ def plan(overrides: Sequence[str], *, multirun: bool) -> tuple[list[Job], list[P
             asked = _expand(overrides, multirun)
         except UserError as error:
             return [], list(error.problems)
-        for job_overrides in asked:
+        for number, job_overrides in enumerate(asked):
             try:
-                jobs.append(_job(job_overrides, multirun))
+                jobs.append(_job(job_overrides, number, multirun))
             except UserError as error:
                 problems += error.problems
-                wrong = {problem.where.partition("=")[0].lstrip("+~") for problem in error.problems}
-                rest = [o for o in job_overrides if o.partition("=")[0].lstrip("+~") not in wrong]
+                wrong = {_key(problem.where) for problem in error.problems}
+                rest = [o for o in job_overrides if _key(o) not in wrong]
                 with contextlib.suppress(UserError):
-                    jobs.append(_job(rest, multirun))
+                    jobs.append(_job(rest, number, multirun))
     return jobs, problems
 
 
-def _job(overrides: Sequence[str], multirun: bool) -> Job:
+def _key(override: str) -> str:
+    """What an override changes: the part before `=`."""
+    return override.partition("=")[0].lstrip("+~")
+
+
+def _job(overrides: Sequence[str], number: int, multirun: bool) -> Job:
+    renamed = [o for o in overrides if "_target_" in o]
+    if renamed:
+        how = "a YAML file of your own in ./conf/GROUP names what it builds"
+        raise UserError.of(Problem("cannot be changed here", o, how) for o in renamed)
+    numbered = [f"hydra.job.num={number}", f"++hydra.job.id={number}"] if multirun else []
     try:
-        config = compose("config", overrides=list(overrides), return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException) as error:
+        config = compose("config", overrides=[*overrides, *numbered], return_hydra_config=True)
+    except _COMPOSING as error:
         raise UserError.of(_diagnose(overrides)) from error
     settings = to_settings(_without_hydra(config), config.hydra.runtime.choices)
     try:
         where = config.hydra.sweep if multirun else config.hydra.run
         folder = Path(where.dir) / str(where.subdir) if multirun else Path(where.dir)
     except OmegaConfBaseException as error:
-        raise UserError(_first_line(error), where="hydra.run.dir") from error
+        raise UserError(_first_line(error), where="hydra.sweep.dir" if multirun else "hydra.run.dir") from error
     return Job(tuple(overrides), settings, folder)
 
 
 def _expand(overrides: Sequence[str], multirun: bool) -> list[list[str]]:
     """The overrides of each job. What a sweeper chooses as it goes (unlike Hydra's basic one) is not known here."""
     try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+        parsed = parser.parse_overrides(list(overrides))
     except OverrideParseException as error:
         raise UserError(_first_line(error), where=error.override, how="key=value, or --help") from error
     if not multirun:
@@ -342,7 +387,7 @@ def _expand(overrides: Sequence[str], multirun: bool) -> list[list[str]]:
     fixed = [o.input_line for o in parsed if o.input_line and not o.is_sweep_override()]
     try:
         sweeper = compose("config", overrides=fixed, return_hydra_config=True).hydra.sweeper
-    except (HydraException, OmegaConfBaseException):
+    except _COMPOSING:
         return [fixed]  # whose mistakes `_job` explains
     hydras = [o for o in fixed if o.lstrip("+~").startswith("hydra.")]
     if "BasicSweeper" not in sweeper["_target_"]:
@@ -350,7 +395,7 @@ def _expand(overrides: Sequence[str], multirun: bool) -> list[list[str]]:
     params = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
     asked = [line for line in (*params, *overrides) if line not in hydras]
     try:
-        batches = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(asked), None)
+        batches = BasicSweeper.split_arguments(parser.parse_overrides(asked), None)
     except (HydraException, ValueError) as error:
         raise UserError(_first_line(error), where=" ".join(asked)) from error
     return [[*hydras, *job] for batch in batches for job in batch]
@@ -369,13 +414,13 @@ def _diagnose(overrides: Sequence[str]) -> list[Problem]:
         try:
             compose("config", overrides=[*good, override], return_hydra_config=True)
             good.append(override)
-        except (HydraException, OmegaConfBaseException) as error:
+        except _COMPOSING as error:
             problems.append(_explain(override, error, good))
     try:
         to_settings(compose("config", overrides=good), _names(good))
     except UserError as error:
         problems += error.problems
-    except (HydraException, OmegaConfBaseException) as error:
+    except _COMPOSING as error:
         problems.append(Problem(_first_line(error)))
     return problems
 
@@ -389,18 +434,18 @@ def _explain(override: str, error: Exception, good: Sequence[str]) -> Problem:
     key, _, value = override.lstrip("+~").partition("=")
     if key in (*GROUPS, "experiment", "sweep"):
         names = [choice.name for choice in choices_of("activation" if key == "upper_activation" else key)]
+        if "," in value and value not in names:
+            return Problem("several values need a sweep", override, f"actbench -m {override}")
         if value not in names:
-            if "," in value:
-                return Problem("several values need a sweep", override, f"actbench -m {override}")
-            return Problem(
-                f"there is no {key} called {value}", override, _nearest(value, names, f"actbench list {key}")
-            )
-    elif "," in value and "several" not in str(error) and "Ambiguous" in str(error):
+            how = _nearest(value.lower(), names, f"actbench list {key}")
+            return Problem(f"there is no {key} called {value}", override, how)
+        return Problem("is chosen without a +", override, f"{key}={value}")
+    if "Ambiguous" in str(error):
         return Problem("several values need a sweep", override, f"actbench -m {override}")
     known = _flat_keys(compose("config", overrides=list(good)))
-    if key not in known:
-        return Problem("no such key", override, _nearest(key, known, "actbench --help shows all keys"))
-    return Problem(_first_line(error), override)
+    if key in known or key.startswith("hydra"):
+        return Problem(" ".join(str(error).split()), override)
+    return Problem("no such key", override, _nearest(key, known, "actbench --help shows all keys"))
 
 
 def _flat_keys(config: Any, prefix: str = "") -> list[str]:
@@ -415,7 +460,8 @@ def _flat_keys(config: Any, prefix: str = "") -> list[str]:
 
 def _nearest(word: str, known: Iterable[str], otherwise: str = "") -> str:
     known = list(known)
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    group = word.rpartition(".")[0]  # is right, where there is one: the rest is what was misspelt
+    near = difflib.get_close_matches(word, [name for name in known if name != group], n=1, cutoff=0.6)
     if not near:  # a key that is right but for its group: `lr` for `optimizer.lr`
         near = [key for key in known if key.rpartition(".")[2] == word.rpartition(".")[2]][:1]
     return f"did you mean {near[0]}?" if near else otherwise

@@ -15,6 +15,8 @@ import torch
 
 from actbench.errors import UserError
 
+_THREADS = torch.get_num_threads()  # torch's own choice
+
 
 def prepare(threads: int | None) -> None:
     """Sets what belongs to the whole process. Call it before the first tensor operation.
@@ -24,8 +26,16 @@ def prepare(threads: int | None) -> None:
     before the first parallel operation.
     """
     torch.set_flush_denormal(True)
-    if threads is not None:
-        torch.set_num_threads(threads)
+    torch.set_num_threads(threads or _THREADS)
+    if torch.cuda.is_available():  # the same command gives the same numbers, and fp32 is fp32
+        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.allow_tf32 = False
+
+
+def sums_dtype(device: torch.device) -> torch.dtype:
+    """What sums over many samples are kept in: double where the device has it."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def choose_device(name: str) -> torch.device:

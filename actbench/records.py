@@ -69,11 +69,9 @@ class Epoch:
     eval_seconds: float = 0.0
 
     @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> Epoch:
-        """The epoch of which `dataclasses.asdict` made `content`."""
-        records = tuple(EpochRecord(**record) for record in content["records"])
-        layers = tuple(LayerRecord(**layer) for layer in content["layers"])
-        return cls(**{**content, "records": records, "layers": layers, "diverged": tuple(content["diverged"])})
+    def from_dict(cls, head: dict[str, Any], *, records: Sequence[EpochRecord], layers: Sequence[LayerRecord]) -> Epoch:
+        """The epoch of which `dataclasses.asdict` made `head`, with its records."""
+        return cls(**{**head, "records": tuple(records), "layers": tuple(layers), "diverged": tuple(head["diverged"])})
 
     def of_seed(self, seed: int) -> tuple[LayerRecord, ...]:
         """The layers of one seed."""
@@ -125,7 +123,11 @@ class Estimate:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A run's results; `summary.json`. `diverged` maps a seed to the epoch in which its loss stopped being finite."""
+    """A run's results; `summary.json`.
+
+    `diverged` maps a seed to the epoch in which its loss stopped being finite. `seconds` are wall time: `train` and
+    `eval` (validation and probes) of all epochs, and `total`, their sum.
+    """
 
     status: Status
     id: str

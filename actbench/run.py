@@ -89,11 +89,6 @@ def run(settings: Settings, folder: Path, *, console: Console, live: bool, stop:
     machine.prepare(settings.train.threads)
     stop = stop or Stop()
     terminal = TerminalSink(console, live=live)
-    stored.check_owner(folder, settings)
-    finished = stored.completed(folder)
-    if finished is not None:
-        terminal.end(finished, stored.last_layers(folder), folder, stored=True)
-        return finished
     parts = build(settings)
     settings = settings.with_dataset(parts.splits.name) if settings.dataset.name == "auto" else settings
     stored.check_owner(folder, settings)
@@ -103,21 +98,27 @@ def run(settings: Settings, folder: Path, *, console: Console, live: bool, stop:
         lock.acquire()
     except Timeout:
         raise UserError("another process is working in it", where=str(folder), how="wait for it") from None
+    progress = Progress()
     try:
+        stored.tidy(folder)
+        finished = stored.completed(folder)  # by another process, while this one was building
+        if finished is not None:
+            terminal.end(finished, stored.last_layers(folder), folder, stored=True)
+            return finished
         with stop.listening():
-            return _run(settings, parts, RunFolder(folder), terminal, stop)
+            return _run(settings, parts, progress, RunFolder(folder), terminal, stop)
     except Exception as error:
         with contextlib.suppress(OSError):  # a full disk is what may have failed
-            RunFolder(folder).write_summary(_failed(settings, parts, error))
+            RunFolder(folder).write_summary(_failed(settings, parts, progress, error))
         raise
     finally:
         lock.release()
-        (folder / ".lock").unlink(missing_ok=True)
         terminal.close()
 
 
-def _run(settings: Settings, parts: Parts, folder: RunFolder, terminal: TerminalSink, stop: Stop) -> RunSummary:
-    progress = Progress()
+def _run(
+    settings: Settings, parts: Parts, progress: Progress, folder: RunFolder, terminal: TerminalSink, stop: Stop
+) -> RunSummary:
     earlier = folder.read_resume(parts.device)
     if earlier is not None:
         state, progress.epochs = earlier
@@ -160,7 +161,7 @@ class Sinks:
         if self.tensorboard:
             self.tensorboard.write_epoch(epoch)
         if epoch.number > 0:  # nothing has been trained before
-            self.folder.write_resume(parts.state(), progress.epochs)
+            self.folder.write_resume(parts.state(), progress.epochs, parts.device)
         self.terminal.epoch(epoch)
 
     def end(self, parts: Parts, summary: RunSummary, progress: Progress) -> None:
@@ -172,7 +173,7 @@ class Sinks:
         if self.tensorboard:
             if finished:
                 _draw(self.settings, parts, self.tensorboard, progress.done)
-            self.tensorboard.write_summary(summary)
+                self.tensorboard.write_summary(summary)
             self.tensorboard.close()
         self.folder.write_summary(summary)
         if finished:
@@ -185,8 +186,8 @@ class Sinks:
             self.tensorboard.close()
 
 
-def _failed(settings: Settings, parts: Parts, error: Exception) -> RunSummary:
-    summary = summarise(settings, parts, Progress(), finished=False)
+def _failed(settings: Settings, parts: Parts, progress: Progress, error: Exception) -> RunSummary:
+    summary = summarise(settings, parts, progress, finished=False)
     reason = str(error).strip().splitlines()
     return replace(summary, status="failed", reason=f"{type(error).__name__}: {reason[0] if reason else ''}")
 

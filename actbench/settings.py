@@ -77,9 +77,11 @@ class Settings:
 
     @property
     def id(self) -> str:
-        """Ten hexadecimal digits that two runs share exactly when they differ in nothing but their seeds.
+        """Ten hexadecimal digits that two runs share exactly when what they compare is the same.
 
-        `dataset=auto` counts as `mnist`; a run that fell back to the digits has the settings of `digits`.
+        Seeds have no part in it, nor what cannot change a result beyond rounding: device, threads, the evaluation
+        batch, probes and sinks. `dataset=auto` counts as `mnist`; a run that fell back to the digits has the settings
+        of `digits`.
         """
         content = asdict(self)
         for key in _NOT_IDENTITY:

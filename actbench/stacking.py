@@ -17,6 +17,7 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial, singledispatch
 
 import torch
@@ -444,21 +445,18 @@ class SeedBySeed(Ensemble):
         ]
 
 
-class own_randomness:
+@contextmanager
+def own_randomness(generator: torch.Generator) -> Iterator[None]:
     """Within the block torch's global generator of the device is `generator`, which goes on from where it was."""
-
-    def __init__(self, generator: torch.Generator) -> None:
-        self.generator = generator
-        on_cpu = generator.device.type == "cpu"
-        self.globally = torch.default_generator if on_cpu else _device_generator(generator.device)
-
-    def __enter__(self) -> None:
-        self.before = self.globally.get_state()
-        self.globally.set_state(self.generator.get_state())
-
-    def __exit__(self, *_: object) -> None:
-        self.generator.set_state(self.globally.get_state())
-        self.globally.set_state(self.before)
+    on_cpu = generator.device.type == "cpu"
+    globally = torch.default_generator if on_cpu else _device_generator(generator.device)
+    before = globally.get_state()
+    globally.set_state(generator.get_state())
+    try:
+        yield
+    finally:
+        generator.set_state(globally.get_state())
+        globally.set_state(before)
 
 
 def _device_generator(device: torch.device) -> torch.Generator:

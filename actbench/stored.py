@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from actbench.errors import UserError
-from actbench.records import LayerRecord, RunSummary
+from actbench.records import EpochRecord, LayerRecord, RunSummary
 from actbench.settings import Settings
 
 
@@ -40,6 +42,13 @@ def check_owner(folder: Path, settings: Settings) -> None:
     if folder.exists() and not folder.is_dir():
         raise UserError("is a file", where=str(folder), how="another study=NAME or output_dir")
     if not path.exists():
+        foreign = sorted(p.name for p in folder.glob("*") if not p.name.startswith(".")) if folder.exists() else []
+        if foreign:
+            raise UserError(
+                f"holds {foreign[0]} and no settings.yaml: it is not a run's folder",
+                where=str(folder),
+                how="another study=NAME or output_dir",
+            )
         return
     try:
         owner: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -63,25 +72,41 @@ def _described(activation: str, run_id: str, dataset: str, seed: int, num_seeds:
     return f"{activation} on {dataset}, id {run_id}, {num_seeds} seeds from {seed}"
 
 
-def last_layers(folder: Path) -> list[LayerRecord]:
-    """The layers of the last epoch in `layers.csv`; none where there are none."""
-    path = folder / "layers.csv"
+def status(folder: Path) -> str:
+    """The status in a folder's `summary.json`, or an empty string."""
+    try:
+        return str(json.loads((folder / "summary.json").read_text(encoding="utf-8"))["status"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def tidy(folder: Path) -> None:
+    """Removes what a killed process left half-written, and what a complete run has no use for."""
+    for part in folder.rglob(".*.part"):
+        part.unlink(missing_ok=True)
+    if status(folder) in ("completed", "diverged"):
+        (folder / "resume.pt").unlink(missing_ok=True)
+
+
+Record = TypeVar("Record", EpochRecord, LayerRecord)
+
+
+def records(path: Path, kind: type[Record]) -> list[Record]:
+    """The rows of `history.csv` (EpochRecord) or `layers.csv` (LayerRecord), exactly as they were."""
     if not path.exists():
         return []
+    read: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "str": str}
+    columns = {field.name: read[str(field.type)] for field in fields(kind)}
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     try:
-        records = [
-            LayerRecord(
-                int(row.pop("seed")),
-                int(row.pop("epoch")),
-                row.pop("layer"),
-                int(row.pop("units")),
-                **{column: float(value) for column, value in row.items()},
-            )
-            for row in rows
-        ]
+        return [kind(**{name: columns[name](value) for name, value in row.items()}) for row in rows]
     except (KeyError, TypeError, ValueError) as error:
         raise UserError("cannot be read", where=str(path), how="another study=NAME, or move the folder away") from error
-    last = max((record.epoch for record in records), default=0)
-    return [record for record in records if record.epoch == last]
+
+
+def last_layers(folder: Path) -> list[LayerRecord]:
+    """The layers of the last epoch in `layers.csv`."""
+    layers = records(folder / "layers.csv", LayerRecord)
+    last = max((layer.epoch for layer in layers), default=0)
+    return [layer for layer in layers if layer.epoch == last]

@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from actbench.datasets import Splits
+from actbench.machine import sums_dtype
 from actbench.probes import STATISTICS, UnitWatch, gradient_norms, untrained_gradient_norms, watch_units
 from actbench.records import Epoch, EpochRecord, LayerRecord
 from actbench.stacking import Ensemble
@@ -92,12 +93,15 @@ def fit(parts: Parts, *, control: Control, done: int = 0, diverged: Sequence[int
     `diverged` names the seeds that had done so before.
     """
     network, alive = parts.network, [seed for seed in parts.seeds if seed not in diverged]
+    sums = sums_dtype(parts.device)
     if done == 0 and parts.probe:
         yield Epoch(number=0, layers=tuple(_look_at_untrained(parts)))
     for number in range(done + 1, parts.epochs + 1):
+        if not alive:
+            return
         began = time.perf_counter()
         network.train()
-        totals = torch.zeros(2, len(parts.seeds), device=parts.device, dtype=torch.float64)  # loss, correct: (2, S)
+        totals = torch.zeros(2, len(parts.seeds), device=parts.device, dtype=sums)  # loss, correct: (2, S)
         norms: list[Tensor] = []
         looks = _spread(parts.steps_per_epoch, GRADIENT_LOOKS) if parts.probe else ()
         for step, rows in enumerate(_batches(parts)):  # rows (S, B)
@@ -118,12 +122,12 @@ def fit(parts: Parts, *, control: Control, done: int = 0, diverged: Sequence[int
             for optimizer in parts.optimizers:
                 optimizer.step()
                 optimizer.zero_grad()
+            lr = parts.optimizers[0].param_groups[0]["lr"]  # that of this step
             if parts.schedule_by_step:
                 _advance(parts.schedulers)
             correct = (logits.detach().argmax(-1) == y).sum(1)
-            totals += torch.stack([losses.detach().double() * y.shape[1], correct.double()])
+            totals += torch.stack([losses.detach().to(sums) * y.shape[1], correct.to(sums)])
             control.steps += 1
-        lr = parts.optimizers[0].param_groups[0]["lr"]
         if not parts.schedule_by_step:
             _advance(parts.schedulers)
         totals = totals.cpu() / len(parts.splits.train_y)  # waits for the device
@@ -161,8 +165,6 @@ def fit(parts: Parts, *, control: Control, done: int = 0, diverged: Sequence[int
             eval_seconds=ended - trained,
         )
         alive = [seed for seed in alive if seed not in gone]
-        if not alive:
-            return
 
 
 def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
@@ -174,15 +176,15 @@ def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
 @torch.no_grad()
 def evaluate(parts: Parts, x: Tensor, y: Tensor) -> tuple[list[float], list[float]]:
     """Mean loss (nats) and accuracy (%) of every seed over x (N, ...) and y (N,), in evaluation mode."""
-    network, seeds = parts.network, len(parts.seeds)
+    network, seeds, sums = parts.network, len(parts.seeds), sums_dtype(parts.device)
     network.eval()
-    totals = torch.zeros(2, seeds, device=parts.device, dtype=torch.float64)  # (2, S)
+    totals = torch.zeros(2, seeds, device=parts.device, dtype=sums)  # (2, S)
     for inputs, labels in zip(x.split(parts.eval_batch_size), y.split(parts.eval_batch_size), strict=True):
         with parts.autocast():
             logits = network(inputs.expand(seeds, *inputs.shape))  # (S, B, C)
         target = labels.expand(seeds, -1)
         correct = (logits.argmax(-1) == target).sum(1)
-        totals += torch.stack([cross_entropy(logits, target).double() * len(labels), correct.double()])
+        totals += torch.stack([cross_entropy(logits, target).to(sums) * len(labels), correct.to(sums)])
     loss, accuracy = (totals.cpu() / len(y)).tolist()
     return loss, [100.0 * share for share in accuracy]
 

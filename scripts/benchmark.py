@@ -4,7 +4,8 @@
     python scripts/benchmark.py --quick    fewer repeats, on a fifth of the training set
 
 Everything is measured in one process and in turn (A B C A B C ...), and reported as ratios with minimum, median and
-maximum: single times say little on a machine that others use too. Real MNIST has to be in $ACTBENCH_DATA or in the cache folder.
+maximum: single times say little on a machine that others use too. MNIST has to be in $ACTBENCH_DATA or the cache
+folder.
 """
 
 from __future__ import annotations

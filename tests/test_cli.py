@@ -70,7 +70,7 @@ def test_a_run_leaves_what_the_design_says(actbench, tiny, tmp_path):
     folder = the_run(tmp_path)
     left = set(files(folder))
     assert left >= ARTEFACTS
-    assert not [name for name in left if "resume" in name or name.endswith((".part", ".lock"))]
+    assert not [name for name in left if "resume" in name or name.endswith(".part")]
     assert {p.name for p in (folder / "tensorboard").iterdir()} == {"seed=0", "seed=1", "mean"}
 
     history = rows(folder / "history.csv")
@@ -382,8 +382,19 @@ BAD = {
     "train_size": (["dataset.train_size=9"], ["dataset.train_size=9", "from 10 to 1257"]),
     "pooled away": (["model=cnn", "model.channels=[2,2,2,2,2]"], ["halve 28×28 pixels to nothing"]),
     "even kernel": (["model=cnn", "model.kernel_size=4"], ["model.kernel_size=4: is even"]),
-    "target": (["+activation.x=1", "activation._target_=os.system"], ["not trusted"]),
-    "missing target": (["activation._target_=torch.nn.Relu"], ["torch.nn.Relu"]),
+    "target": (["activation._target_=torch.nn.GELU"], ["activation._target_=torch.nn.GELU: cannot be changed here"]),
+    "target within": (["activation=elu", "activation.alpha={_target_: os.getenv}"], ["cannot be changed here"]),
+    "case": (["activation=Relu"], ["did you mean relu?"]),
+    "plus": (["+experiment=article_mlp"], ["is chosen without a +"]),
+    "deleted key": (["~dropout"], ["dropout: is missing"]),
+    "deleted train": (["~train.epochs"], ["train.epochs: is missing"]),
+    "no group": (["train=3"], ["train"]),
+    "null choice": (["activation=null"], ["activation"]),
+    "many threads": (["train.threads=10000000000"], ["must be a whole number of 1 to 1024"]),
+    "huge batch": (["train.eval_batch_size=1000000000000000000000000"], ["train.eval_batch_size"]),
+    "factor": (["scheduler=onecycle", "scheduler.div_factor=0"], ["scheduler.div_factor=0: must be a number above 0"]),
+    "bounds": (["activation=hardtanh", "activation.min_val=1", "activation.max_val=-1"], ["error: activation"]),
+    "launcher": (["hydra/launcher=foo"], ["hydra/launcher=foo"]),
     "output": (["output_dir=/proc/nowhere"], ["/proc"]),
     "syntax": (["activation=="], ["activation=="]),
 }
@@ -400,6 +411,69 @@ def test_bad_input_gets_one_clear_message_and_nothing_is_written(actbench, tmp_p
     for part in parts:
         assert part in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_no_runs_folder_is_left_alone(actbench, tiny, tmp_path):
+    (tmp_path / "here" / "tensorboard").mkdir(parents=True)
+    (tmp_path / "here" / "history.csv").write_text("mine")
+    done = actbench(*tiny, "hydra.run.dir=here")
+    assert done.returncode == 2
+    assert "holds history.csv and no settings.yaml" in done.stderr
+    assert files(tmp_path) == {"here/history.csv": b"mine"}
+
+
+def test_two_runs_of_a_sweep_cannot_share_a_folder(actbench, tiny, tmp_path):
+    done = actbench("-m", *tiny, "activation=relu,gelu", "hydra.sweep.subdir=x")
+    assert done.returncode == 2
+    assert "two different runs would share it" in done.stderr
+    numbered = actbench("-m", *tiny, "activation=glob(*celu)", "hydra.sweep.subdir=${hydra.job.num}", "study=s")
+    assert numbered.returncode == 0, numbered.stderr
+    assert (tmp_path / "outputs" / "s" / "0" / "summary.json").exists()
+
+
+def test_a_broken_file_in_the_users_conf_is_named(actbench, tiny, tmp_path):
+    (tmp_path / "conf" / "activation").mkdir(parents=True)
+    path = tmp_path / "conf" / "activation" / "bad.yaml"
+    path.write_text("a: [1\n")
+    done = actbench(*tiny)
+    assert done.returncode == 2
+    assert "bad.yaml: is not YAML" in done.stderr
+    path.write_bytes(b"# \xe9\n")
+    done = actbench("list")
+    assert done.returncode == 2
+    assert "bad.yaml: cannot be read" in done.stderr
+
+
+def test_a_users_yaml_with_what_cannot_step_is_refused_before_training(actbench, tiny, tmp_path):
+    (tmp_path / "conf" / "optimizer").mkdir(parents=True)
+    text = "# L-BFGS\n_target_: torch.optim.LBFGS\n_partial_: true\nlr: 1.0\n"
+    (tmp_path / "conf" / "optimizer" / "lbfgs.yaml").write_text(text)
+    done = actbench(*tiny, "optimizer=lbfgs")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "closure" in done.stderr
+
+
+def test_a_resume_file_of_another_device_is_refused(actbench, tmp_path):
+    command = Command(*LONG, "train.epochs=40", cwd=tmp_path)
+    command.wait_for("epoch 2/40")
+    command.send(signal.SIGTERM)
+    command.wait()
+    path = the_run(tmp_path) / "resume.pt"
+    torch.save({**torch.load(path, weights_only=True), "device": "cuda"}, path)
+    done = actbench(*LONG, "train.epochs=40")
+    assert done.returncode == 2
+    assert "was written on cuda" in done.stderr
+
+
+def test_leftovers_of_a_killed_process_are_removed(actbench, tiny, tmp_path):
+    assert actbench(*tiny, "study=s").returncode == 0
+    folder = the_run(tmp_path)
+    (folder / ".history.csv.123.part").write_text("half")
+    (folder / "resume.pt").write_text("left over")
+    assert "already complete" in actbench(*tiny, "study=s").stdout
+    assert not list(folder.rglob("*.part"))
+    assert not (folder / "resume.pt").exists()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

@@ -188,7 +188,7 @@ def test_the_id_knows_what_is_compared_and_nothing_else():
     same = [
         ["seed=7"], ["num_seeds=2"], ["study=x"], ["train.device=cpu"], ["train.threads=1"], ["probe=false"],
         ["tensorboard=false"], ["train.eval_batch_size=10"], ["optimizer.lr=1e-3"], ["dataset=mnist"], ["split=0.3"],
-        ["model.width=512"], ["dropout=0"],
+        ["model.width=512"], ["dropout=0"], ["optimizer.betas=[0.9,0.999]"],
     ]  # fmt: skip
     other = [
         ["activation=gelu"], ["optimizer.lr=2e-3"], ["model.depth=2"], ["train.epochs=3"], ["train.batch_size=32"],
@@ -199,6 +199,20 @@ def test_the_id_knows_what_is_compared_and_nothing_else():
     assert {settings_of(*o).id for o in same} == {base.id}
     ids = [settings_of(*o).id for o in other]
     assert len({base.id, *ids}) == len(ids) + 1
+
+
+def test_one_and_one_point_zero_are_one_configuration():
+    for pair in (("init.gain=1", "init.gain=1.0"), ("optimizer.betas=[0,0.9]", "optimizer.betas=[0.0,0.9]")):
+        assert len({settings_of(o).id for o in pair}) == 1
+
+
+@pytest.mark.parametrize("interval", ["step", "epoch"])
+def test_a_cosine_reaches_its_end_whichever_way_it_is_stepped(monkeypatch, interval):
+    overrides = ["model.width=8", "scheduler=cosine", f"scheduler.interval={interval}", "train.epochs=4"]
+    parts = build_parts(monkeypatch, small_images(), *SMALL, *overrides)
+    rates = [epoch.records[0].lr for epoch in fit(parts, control=Control()) if epoch.records]
+    assert parts.optimizers[0].param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)
+    assert rates[-1] < rates[0] / 3
 
 
 def test_the_id_is_stable():
@@ -218,7 +232,8 @@ def test_settings_of_a_fallen_back_auto_are_those_of_digits():
 FLOORS = {
     "errors": 0, "settings": 0, "records": 0, "atomic": 0, "choices": 0, "__init__": 0,
     "seeding": 1, "activations": 1, "inits": 1, "schedules": 1, "clipping": 1, "augment": 1, "datasets": 1, "machine": 1,
-    "models": 2, "stacking": 2, "probes": 2, "sinks": 2, "stored": 2,
+    "stored": 1,
+    "models": 2, "stacking": 2, "probes": 2, "sinks": 2,
     "train": 3, "config": 4, "build": 4, "run": 5, "listing": 5, "cli": 6, "__main__": 7,
 }  # fmt: skip
 

@@ -170,7 +170,7 @@ def test_schedules_by_step_end_where_they_should(monkeypatch):
     for scheduler in ("cosine", "warmup_cosine", "onecycle"):
         parts = build_parts(monkeypatch, random_splits(), *PLAIN, f"scheduler={scheduler}")
         rates = [epoch.records[0].lr for epoch in fit(parts, control=Control()) if epoch.records]
-        assert rates[-1] < 1e-5 < rates[0], scheduler
+        assert 0 < rates[-1] < 2e-5 < rates[0], scheduler
 
 
 def test_bf16_trains_and_keeps_parameters_in_fp32(monkeypatch):
@@ -181,3 +181,8 @@ def test_bf16_trains_and_keeps_parameters_in_fp32(monkeypatch):
     full = build_parts(monkeypatch, random_splits(), *PLAIN)
     *_, exact = fit(full, control=Control())
     assert last.records[0].train_loss != exact.records[0].train_loss
+
+
+def test_nothing_is_trained_when_every_seed_had_diverged_before(monkeypatch):
+    parts = build_parts(monkeypatch, random_splits(), *PLAIN)
+    assert list(fit(parts, control=Control(), done=1, diverged=parts.seeds)) == []

@@ -26,7 +26,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
-from actbench.atomic import replacing
+from actbench.atomic import replacing, write_text
 from actbench.errors import UserError
 
 PATIENCE = 9.0  # seconds to wait for any mirror to answer, all mirrors together
@@ -90,7 +90,7 @@ def _read(path: Path, shape: tuple[int, ...]) -> np.ndarray:
 
 def _faults(folder: Path, family: Family) -> dict[str, str]:
     """File -> what is wrong with it ("missing" where it is not there)."""
-    found = {name: _fault(folder / name, shape, family.md5.get(name)) for name, shape in _SHAPES.items()}
+    found = {name: _fault(folder / name, shape, _known_md5(folder / name, family)) for name, shape in _SHAPES.items()}
     return {name: fault for name, fault in found.items() if fault}
 
 
@@ -108,6 +108,17 @@ def _fault(path: Path, shape: tuple[int, ...], md5: str | None) -> str:
     if md5 is not None and _md5(path) != md5:
         return "damaged: its MD5 is wrong"
     return ""
+
+
+def _checksum(path: Path) -> Path:
+    return path.with_name(f"{path.name}.md5")
+
+
+def _known_md5(path: Path, family: Family) -> str | None:
+    """The MD5 that the file must have: of the dataset, or as it was when it was unpacked here."""
+    if path.name in family.md5:
+        return family.md5[path.name]
+    return _checksum(path).read_text().strip() if _checksum(path).exists() else None
 
 
 def _md5(path: Path) -> str:
@@ -184,6 +195,7 @@ def _fetch_one(path: Path, family: Family, mirrors: list[str], md5: str) -> None
             shutil.copyfileobj(packed, file)
         if fault := _fault(part, _SHAPES[path.name], family.md5.get(path.name)):
             raise UserError(f"{fault}, although its archive has the right MD5", where=str(archive), how="delete it")
+    write_text(_checksum(path), _md5(path) + "\n")
     archive.unlink()
 
 
@@ -197,7 +209,7 @@ def _download(archive: Path, mirrors: list[str], md5: str) -> None:
                 if _md5(part) != md5:
                     raise _Unreachable("what it sends has a wrong MD5")
             return
-        except (_Unreachable, http.client.HTTPException) as error:
+        except (_Unreachable, http.client.HTTPException, ConnectionError, TimeoutError) as error:
             reasons.append(f"{mirror}: {error or type(error).__name__}")
     raise _Unreachable("; ".join(reasons))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from actbench.machine import sums_dtype
 from actbench.stacking import Ensemble
 
 BINS = 64
@@ -54,5 +55,6 @@ def _histogram(z: Tensor) -> Histogram | None:
         return None
     counts = torch.histc(z, BINS, low, high)
     edges = torch.linspace(low, high, BINS + 1)
-    total, squares = z.double().sum(), z.double().square().sum()
+    exact = z.to(sums_dtype(z.device))
+    total, squares = exact.sum(), exact.square().sum()
     return Histogram(edges.tolist(), counts.tolist(), z.numel(), float(total), float(squares), low, high)

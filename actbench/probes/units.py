@@ -14,6 +14,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from actbench.machine import sums_dtype
 from actbench.stacking import Ensemble
 
 DORMANT = 0.025  # τ of Sokar et al. 2023, arXiv:2302.12902
@@ -38,7 +39,8 @@ class _Site:
     def observe(self, z: Tensor) -> None:
         """Takes a batch of pre-activations (S, B, F, ...)."""
         per_sample = max(1, z[:, 0].numel())
-        for part in z.split(max(1, _CHUNK // per_sample), dim=1):
+        portion = max(1, _CHUNK // per_sample) if z.device.type == "cpu" else z.shape[1]
+        for part in z.split(portion, dim=1):
             self._observe(part.float())
         self.pairs += z.shape[1] * z[0, 0, 0].numel()
 
@@ -48,12 +50,13 @@ class _Site:
         self._add("positive", (z > 0).sum(over))
         self._add("absolute", torch.linalg.vector_norm(h, 1, over))
         self._add("output", h.sum(over))
-        self._add("square", torch.linalg.vector_norm(h, 2, over).double().square())
+        self._add("square", torch.linalg.vector_norm(h, 2, over).to(sums_dtype(z.device)).square())
         peak = torch.linalg.vector_norm(slope, torch.inf, over)
         self.sums["peak"] = peak if "peak" not in self.sums else torch.maximum(self.sums["peak"], peak)
 
     def _add(self, name: str, value: Tensor) -> None:
-        self.sums[name] = self.sums[name] + value.double() if name in self.sums else value.double()
+        value = value.to(sums_dtype(value.device))
+        self.sums[name] = self.sums[name] + value if name in self.sums else value
 
     def judge(self) -> Tensor:
         """The shares and moments named in STATISTICS: (6, S)."""
@@ -64,9 +67,9 @@ class _Site:
         threshold = SATURATED * steepest_slope(self.apply, units if self.parameters > 1 else 1, len(mean), mean.device)
         return torch.stack(
             [
-                (sums["peak"] == 0).double().mean(1),
-                (absolute <= DORMANT * absolute.mean(1, keepdim=True)).double().mean(1),
-                (sums["peak"] < threshold).double().mean(1),
+                (sums["peak"] == 0).to(mean.dtype).mean(1),
+                (absolute <= DORMANT * absolute.mean(1, keepdim=True)).to(mean.dtype).mean(1),
+                (sums["peak"] < threshold).to(mean.dtype).mean(1),
                 sums["positive"].mean(1) / self.pairs,
                 mean,
                 (square - mean.square()).clamp(min=0).sqrt(),

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 import yaml
 from torch import Tensor
 
+from actbench import stored
 from actbench.atomic import write_bytes, write_text
 from actbench.errors import UserError
 from actbench.records import Epoch, EpochRecord, LayerRecord, RunSummary
@@ -61,22 +62,43 @@ class RunFolder:
         text = json.dumps(_finite(summary.to_dict()), indent=2, ensure_ascii=False)
         write_text(self.path / "summary.json", text + "\n")
 
-    def write_resume(self, state: dict[str, Any], epochs: Sequence[Epoch]) -> None:
-        """`resume.pt`: the state after the last of `epochs`, and the epochs themselves."""
-        _save({"state": state, "epochs": [asdict(epoch) for epoch in epochs]}, self.path / "resume.pt")
+    def write_resume(self, state: dict[str, Any], epochs: Sequence[Epoch], device: torch.device) -> None:
+        """`resume.pt`: the state after the last of `epochs`, whose records are in the CSV files already."""
+        heads = [asdict(replace(epoch, records=(), layers=())) for epoch in epochs]
+        _save({"state": state, "epochs": heads, "device": device.type}, self.path / "resume.pt")
 
     def read_resume(self, device: torch.device) -> tuple[dict[str, Any], list[Epoch]] | None:
-        """The state and the epochs of an unfinished run; None where there is none."""
+        """The state and the epochs of an unfinished run; None where there is none.
+
+        Raises:
+            UserError: the file cannot be read, or was written on another kind of device.
+        """
         path = self.path / "resume.pt"
         if not path.exists():
             return None
         try:
-            content = torch.load(path, map_location=device, weights_only=True)
-            return content["state"], [Epoch.from_dict(epoch) for epoch in content["epochs"]]
+            content = torch.load(path, map_location="cpu", weights_only=True)
+            state, heads, kind = content["state"], content["epochs"], content["device"]
         except Exception as error:
             raise UserError(
                 f"cannot be read ({str(error).splitlines()[0]})", where=str(path), how="delete it to begin again"
             ) from error
+        if kind != device.type:
+            raise UserError(
+                f"was written on {kind}, whose random numbers {device.type} cannot go on with",
+                where=str(path),
+                how=f"train.device={kind}, or delete it to begin again",
+            )
+        history = stored.records(self.path / "history.csv", EpochRecord)
+        layers = stored.records(self.path / "layers.csv", LayerRecord)
+        return state, [
+            Epoch.from_dict(
+                head,
+                records=[record for record in history if record.epoch == head["number"]],
+                layers=[layer for layer in layers if layer.epoch == head["number"]],
+            )
+            for head in heads
+        ]
 
     def remove_resume(self) -> None:
         (self.path / "resume.pt").unlink(missing_ok=True)
