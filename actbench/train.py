@@ -130,29 +130,20 @@ def fit(parts: Parts, *, control: Control, done: int = 0, diverged: Sequence[int
             control.steps += 1
         if not parts.schedule_by_step:
             _advance(parts.schedulers)
-        totals = totals.cpu() / len(parts.splits.train_y)  # waits for the device
+        train_loss, train_accuracy = _means(totals, len(parts.splits.train_y))  # waits for the device
         trained = time.perf_counter()
 
         watching: AbstractContextManager[Any] = watch_units(network) if parts.probe else nullcontext()
         with watching as watch:
             val_loss, val_accuracy = evaluate(parts, parts.splits.val_x, parts.splits.val_y)
-        gradients_seen = torch.stack(norms).mean(0).cpu() if norms else None  # (1 + L, S)
-        layers = _layer_records(parts, number, watch, gradients_seen) if parts.probe else []
+        seen = torch.stack(norms).mean(0).cpu() if norms else torch.full((1, len(parts.seeds)), math.nan)  # (1 + L, S)
+        layers = _layer_records(parts, number, watch, seen[1:]) if parts.probe else []
         ended = time.perf_counter()
 
+        columns = zip(parts.seeds, train_loss, train_accuracy, val_loss, val_accuracy, seen[0].tolist(), strict=True)
         records = tuple(
-            EpochRecord(
-                seed=seed,
-                epoch=number,
-                lr=float(lr),
-                train_loss=float(totals[0, s]),
-                train_accuracy=100.0 * float(totals[1, s]),
-                val_loss=val_loss[s],
-                val_accuracy=val_accuracy[s],
-                grad_norm=float(gradients_seen[0, s]) if gradients_seen is not None else math.nan,
-                seconds=ended - began,
-            )
-            for s, seed in enumerate(parts.seeds)
+            EpochRecord(seed, number, float(lr), loss, accuracy, loss_val, accuracy_val, norm, ended - began)
+            for seed, loss, accuracy, loss_val, accuracy_val, norm in columns
             if seed in alive
         )
         gone = tuple(r.seed for r in records if not (math.isfinite(r.train_loss) and math.isfinite(r.val_loss)))
@@ -185,8 +176,13 @@ def evaluate(parts: Parts, x: Tensor, y: Tensor) -> tuple[list[float], list[floa
         target = labels.expand(seeds, -1)
         correct = (logits.argmax(-1) == target).sum(1)
         totals += torch.stack([cross_entropy(logits, target).to(sums) * len(labels), correct.to(sums)])
-    loss, accuracy = (totals.cpu() / len(y)).tolist()
-    return loss, [100.0 * share for share in accuracy]
+    return _means(totals, len(y))
+
+
+def _means(totals: Tensor, samples: int) -> tuple[list[float], list[float]]:
+    """Mean loss and accuracy (%) of each seed, from the sums of losses and of hits (2, S)."""
+    loss, hits = (totals.cpu() / samples).tolist()
+    return loss, [100.0 * share for share in hits]
 
 
 def _batches(parts: Parts) -> Iterator[Tensor]:
@@ -209,13 +205,14 @@ def _advance(schedulers: Sequence[LRScheduler]) -> None:
 def _look_at_untrained(parts: Parts) -> list[LayerRecord]:
     x, y = parts.splits.val_x, parts.splits.val_y
     first = slice(parts.batch_size)
-    norms = untrained_gradient_norms(parts.network, x[first], y[first], list(parts.network.sites())).cpu()
+    norms = untrained_gradient_norms(parts.network, x[first], y[first], list(parts.network.sites()))[1:].cpu()
     with watch_units(parts.network) as watch:
         evaluate(parts, x, y)
     return _layer_records(parts, 0, watch, norms)
 
 
-def _layer_records(parts: Parts, epoch: int, watch: UnitWatch, norms: Tensor | None) -> list[LayerRecord]:
+def _layer_records(parts: Parts, epoch: int, watch: UnitWatch, norms: Tensor) -> list[LayerRecord]:
+    """A record of each layer of each seed; `norms` (L, S) are those of the layers' gradients."""
     if not watch.layers:
         return []
     judged = watch.judge().cpu().tolist()  # (L, 6, S)
@@ -226,7 +223,7 @@ def _layer_records(parts: Parts, epoch: int, watch: UnitWatch, norms: Tensor | N
             layer=layer,
             units=units,
             **{name: statistic[s] for name, statistic in zip(STATISTICS, judged[index], strict=True)},
-            grad_norm=float(norms[1 + index, s]) if norms is not None else math.nan,
+            grad_norm=float(norms[index, s]),
         )
         for s, seed in enumerate(parts.seeds)
         for index, (layer, units) in enumerate(zip(watch.layers, watch.units(), strict=True))

@@ -623,3 +623,21 @@ def test_a_users_own_activation(actbench, tiny, tmp_path):
 def test_no_color_is_respected_and_pipes_get_no_escapes(actbench, tiny):
     done = actbench(*tiny, env={"NO_COLOR": "1"})
     assert "\x1b" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("statuses", "code"), [(["completed"] * 2, 0), (["completed", "diverged"], 1), (["completed", ""], 1)]
+)
+def test_jobs_of_other_processes_are_judged_by_what_they_left(tmp_path, statuses, code):
+    """A parallel launcher's workers have exit codes of their own; the command's is made from their summaries."""
+    from actbench import cli
+    from actbench.config import Job
+
+    jobs = []
+    for number, status in enumerate(statuses):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        if status:
+            (folder / "summary.json").write_text(json.dumps({"status": status}))
+        jobs.append(Job((), None, folder))
+    assert cli._judge(jobs) == code
