@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from actbench.errors import UserError
@@ -25,6 +26,8 @@ def prepare(threads: int | None) -> None:
     of that unit would be slow. The flag is inherited by threads when they are made, so it is worth something only
     before the first parallel operation.
     """
+    for kind in (np.float16, np.float32, np.float64, np.longdouble):
+        np.finfo(kind)  # NumPy before 2.3 looks for denormals when it is first asked, and warns where there are none
     torch.set_flush_denormal(True)
     torch.set_num_threads(threads or _THREADS)
     if torch.cuda.is_available():  # the same command gives the same numbers, and fp32 is fp32

@@ -24,7 +24,9 @@ from pathlib import Path
 
 import torch
 
-torch.set_flush_denormal(True)  # as the command does, before the first parallel operation
+from actbench.machine import prepare
+
+prepare(threads=None)  # as the command does, before the first parallel operation
 
 from hydra import compose, initialize_config_dir  # noqa: E402
 from rich.console import Console  # noqa: E402

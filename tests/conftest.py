@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
-import torch
 from processes import Command
 
-torch.set_flush_denormal(True)  # before the first parallel operation, as the command does
-torch.set_num_threads(1)  # small tensors: a second thread only waits
+from actbench.machine import prepare
+
+prepare(threads=1)  # before the first parallel operation, as the command does; small tensors have no use for a second
 
 HAS_MNIST = (Path(os.environ.get("ACTBENCH_DATA", "/nowhere")) / "MNIST" / "raw").is_dir()
 
