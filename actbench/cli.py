@@ -1,11 +1,11 @@
-"""The command: `actbench ...` trains, `actbench list` shows what can be chosen. Imports no torch at import time."""
+"""The command: `actbench ...` trains, `report` compares, `list` shows the choices. Imports no torch at import time."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,10 @@ def _main(argv: Sequence[str]) -> int:
         from actbench.listing import show
 
         return show(argv[1:])
+    if argv[:1] == ["report"]:
+        from actbench.report import command
+
+        return command.main(argv[1:])
     if argv[:1] == ["--version"]:
         print(f"actbench {__version__}")
         return 0
@@ -51,7 +55,9 @@ def _main(argv: Sequence[str]) -> int:
         return show_help()
     if argv and not argv[0].startswith("-") and "=" not in argv[0] and not argv[0].startswith("~"):
         raise UserError(
-            "is not a command", where=argv[0], how="actbench list, or actbench key=value ...; --help shows more"
+            "is not a command",
+            where=argv[0],
+            how="actbench list, actbench report, or actbench key=value ...; --help shows more",
         )
     return _train(argv)
 
@@ -64,6 +70,7 @@ def _train(argv: Sequence[str]) -> int:
 
     asked = get_args_parser().parse_args(list(argv))
     jobs: list[Job] = []
+    multirun = False
     config.register()
     only_shows = (asked.hydra_help, asked.cfg, asked.info, asked.shell_completion)
     elsewhere = (asked.config_name, asked.config_path, asked.config_dir, asked.experimental_rerun)
@@ -78,16 +85,38 @@ def _train(argv: Sequence[str]) -> int:
         jobs, problems = config.plan(asked.overrides, multirun=multirun)
         _check(jobs, problems)
     _outcomes.clear()
-    _hydra_main()
-    return max(_outcomes) if _outcomes else _judge(jobs)
+    compared = 0
+    try:
+        _hydra_main()
+    finally:  # whatever happened to some of the runs
+        if multirun:
+            compared = _compare(dict.fromkeys(job.folder.parent for job in jobs))
+    return max(*_outcomes, compared) if _outcomes else max(_judge(jobs), compared)
 
 
 def _judge(jobs: Sequence[Job]) -> int:
     """The exit code of jobs that ran in other processes, by what they left."""
     from actbench import stored
 
-    ended = [stored.status(job.folder) for job in jobs]
-    return 0 if all(status == "completed" for status in ended) else FAILED
+    folders = [job.folder for job in jobs if job.folder.exists()]
+    if not folders:  # a sweeper that makes its jobs as it goes: those of the study
+        folders = [path.parent for job in jobs for path in job.folder.parent.glob("*/settings.yaml")]
+    ended = [stored.status(folder) for folder in folders]
+    return 0 if ended and all(status == "completed" for status in ended) else FAILED
+
+
+def _compare(studies: Iterable[Path]) -> int:
+    """The comparison that a sweep ends with; returns the exit code."""
+    from actbench.report import command
+
+    code = 0
+    for study in studies:
+        try:
+            command.after_sweep(_relative(study.absolute()))
+        except UserError as error:
+            _complain(error)
+            code = FAILED
+    return code
 
 
 def _check(jobs: Sequence[Job], problems: list[Problem]) -> None:
@@ -153,31 +182,43 @@ def _hydra_main() -> None:
 
 
 def _job(composed: DictConfig) -> float:
-    """One run; returns the mean validation accuracy (%), by which Hydra's sweepers can choose. NaN if it failed."""
-    from hydra.core.hydra_config import HydraConfig
+    """One run; returns the mean validation accuracy (%), by which Hydra's sweepers can choose. NaN if it failed.
 
-    from actbench import config, stored
+    A run that fails does not stop the others of a sweep.
+    """
+    from hydra.core.hydra_config import HydraConfig
 
     hydra_config = HydraConfig.get()
     folder = _relative(Path(hydra_config.runtime.output_dir))
     try:
-        settings = config.to_settings(composed, hydra_config.runtime.choices)
-        stored.check_owner(folder, settings)
-        finished = stored.completed(folder)
-        if finished is not None:
-            return _ended(_show_again(finished, folder))
-        from actbench import run  # imports torch
-
-        stop = run.Stop()
-        summary = run.run(settings, folder, console=_console(), live=_is_live(hydra_config), stop=stop)
+        return _run(composed, hydra_config, folder)
     except UserError as error:
         _complain(error)
         _outcomes.append(USAGE)
-        return float("nan")
     except OSError as error:
         _complain(_explained(error, folder))
         _outcomes.append(FAILED)
-        return float("nan")
+    except Exception as error:
+        _complain(_unexpected(error, folder))
+        _outcomes.append(FAILED)
+    return float("nan")
+
+
+def _run(composed: DictConfig, hydra_config: Any, folder: Path) -> float:
+    from actbench import config, naming, stored
+
+    settings = config.to_settings(composed, hydra_config.runtime.choices)
+    name = naming.typed(settings, hydra_config.overrides.task)
+    many = "MULTIRUN" in str(hydra_config.mode)
+    stored.check_owner(folder, settings)
+    finished = stored.completed(folder)
+    if finished is not None:
+        return _ended(_show_again(finished, folder, name, many))
+    from actbench import run  # imports torch
+
+    stop = run.Stop()
+    live = _is_live(hydra_config)
+    summary = run.run(settings, folder, console=_console(), live=live, name=name, brief=many, stop=stop)
     if summary.status == "interrupted":
         print(f"interrupted {summary.reason}; what was done is in {folder}", file=sys.stderr)
         print(_how_to_go_on(settings.study), file=sys.stderr)
@@ -191,14 +232,33 @@ def _ended(summary: RunSummary) -> float:
     return float("nan") if mean is None else mean
 
 
-def _show_again(summary: RunSummary, folder: Path) -> RunSummary:
+def _show_again(summary: RunSummary, folder: Path, name: str, many: bool) -> RunSummary:
     """The stored result of a complete run."""
     from actbench import stored
     from actbench.sinks.terminal import TerminalSink
 
     stored.tidy(folder)
-    TerminalSink(_console(), live=False).end(summary, stored.last_layers(folder), folder, stored=True)
+    terminal = TerminalSink(_console(), live=False, name=name, brief=many)
+    terminal.end(summary, stored.last_layers(folder), folder, stored=True)
     return summary
+
+
+def _unexpected(error: Exception, folder: Path) -> UserError:
+    """What nobody foresaw: in a line here, in full in the run's folder."""
+    import traceback
+
+    from actbench import stored
+    from actbench.atomic import write_text
+
+    lines = str(error).strip().splitlines()
+    what = f"the run failed: {type(error).__name__}{f': {lines[0]}' if lines else ''}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / stored.TRACEBACK, "".join(traceback.format_exception(error)))
+    except OSError:
+        traceback.print_exception(error)
+        return UserError(what, where=str(folder))
+    return UserError(what, where=str(folder), how=f"{folder / stored.TRACEBACK} has the details")
 
 
 def _how_to_go_on(study: str) -> str:

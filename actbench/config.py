@@ -367,6 +367,9 @@ def _job(overrides: Sequence[str], number: int, multirun: bool) -> Job:
     except _COMPOSING as error:
         raise UserError.of(_diagnose(overrides)) from error
     settings = to_settings(_without_hydra(config), config.hydra.runtime.choices)
+    if not multirun and config.hydra.sweeper.get("params"):
+        preset = next((o for o in overrides if _key(o) == "sweep"), "hydra.sweeper.params")
+        raise UserError("several values need a sweep", where=preset, how=f"actbench -m {preset}")
     try:
         where = config.hydra.sweep if multirun else config.hydra.run
         folder = Path(where.dir) / str(where.subdir) if multirun else Path(where.dir)
@@ -393,6 +396,9 @@ def _expand(overrides: Sequence[str], multirun: bool) -> list[list[str]]:
     if "BasicSweeper" not in sweeper["_target_"]:
         return [fixed]
     params = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
+    twice = [o for o in overrides if _key(o) in {_key(param) for param in params}]
+    if twice:
+        raise UserError.of(Problem("is swept by the preset already", o, "leave one of the two out") for o in twice)
     asked = [line for line in (*params, *overrides) if line not in hydras]
     try:
         batches = BasicSweeper.split_arguments(parser.parse_overrides(asked), None)
@@ -439,6 +445,8 @@ def _explain(override: str, error: Exception, good: Sequence[str]) -> Problem:
         if value not in names:
             how = _nearest(value.lower(), names, f"actbench list {key}")
             return Problem(f"there is no {key} called {value}", override, how)
+        if key == "sweep":
+            return Problem("is chosen with a +", override, f"actbench -m +{key}={value}")
         return Problem("is chosen without a +", override, f"{key}={value}")
     if "Ambiguous" in str(error):
         return Problem("several values need a sweep", override, f"actbench -m {override}")

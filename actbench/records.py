@@ -120,6 +120,13 @@ class Estimate:
         half = float(stdtrit(n - 1, 0.975)) * std / math.sqrt(n)
         return cls(mean, std, (mean - half, mean + half), n, kept)
 
+    def plus_minus(self, digits: int = 2, scale: float = 1.0) -> str:
+        """`98.07 ± 0.05`, half the width of the 95 % interval; the bare value where there is one seed."""
+        if self.mean is None:
+            return "–"
+        mean = f"{scale * self.mean:.{digits}f}"
+        return mean if self.ci95 is None else f"{mean} ± {scale * (self.ci95[1] - self.ci95[0]) / 2:.{digits}f}"
+
 
 @dataclass(frozen=True)
 class RunSummary:

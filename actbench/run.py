@@ -20,6 +20,7 @@ from rich.console import Console
 from actbench import machine, stored
 from actbench.build import activation_factory, build
 from actbench.errors import UserError
+from actbench.naming import shown
 from actbench.probes import preactivation_histograms
 from actbench.probes.units import slopes
 from actbench.records import RATIOS, Epoch, Estimate, RunSummary, Status, network_ratio
@@ -72,15 +73,20 @@ class Progress:
         return {seed: epoch.number for epoch in self.epochs for seed in epoch.diverged}
 
 
-def run(settings: Settings, folder: Path, *, console: Console, live: bool, stop: Stop | None = None) -> RunSummary:
+def run(
+    settings: Settings, folder: Path, *, console: Console, live: bool, name: str, brief: bool = False,
+    stop: Stop | None = None,
+) -> RunSummary:  # fmt: skip
     """Trains the seeds of one configuration and leaves its results in `folder`.
 
-    A run that is complete there is not repeated, one that was interrupted goes on after its last epoch.
+    A run that is complete there is not repeated, one that was interrupted or failed goes on after its last epoch.
 
     Args:
         folder: the run's own folder; one of another configuration is not touched.
         console: where to say how it goes.
         live: a moving progress bar instead of a line per epoch.
+        name: what people call the run.
+        brief: one of many: every line begins with the name, and a line at the end takes the place of the tables.
         stop: what may interrupt the run.
 
     Raises:
@@ -88,8 +94,12 @@ def run(settings: Settings, folder: Path, *, console: Console, live: bool, stop:
     """
     machine.prepare(settings.train.threads)
     stop = stop or Stop()
-    terminal = TerminalSink(console, live=live)
-    parts = build(settings)
+    terminal = TerminalSink(console, live=live, name=name, brief=brief)
+    try:
+        parts = build(settings)
+    except Exception as error:
+        _leave_failure(settings, folder, error)
+        raise
     settings = settings.with_dataset(parts.splits.name) if settings.dataset.name == "auto" else settings
     stored.check_owner(folder, settings)
     folder.mkdir(parents=True, exist_ok=True)
@@ -146,7 +156,7 @@ class Sinks:
 
     def __init__(self, settings: Settings, folder: RunFolder, terminal: TerminalSink) -> None:
         self.settings, self.folder, self.terminal = settings, folder, terminal
-        self.tensorboard: Any = _tensorboard(settings, folder.path) if settings.tensorboard else None
+        self.tensorboard: Any = _tensorboard(settings, folder.path, terminal.name) if settings.tensorboard else None
 
     def again(self, epochs: Sequence[Epoch]) -> None:
         """The epochs of an earlier process, if there was one."""
@@ -188,8 +198,40 @@ class Sinks:
 
 def _failed(settings: Settings, parts: Parts, progress: Progress, error: Exception) -> RunSummary:
     summary = summarise(settings, parts, progress, finished=False)
-    reason = str(error).strip().splitlines()
-    return replace(summary, status="failed", reason=f"{type(error).__name__}: {reason[0] if reason else ''}")
+    return replace(summary, status="failed", reason=_reason(error))
+
+
+def _leave_failure(settings: Settings, folder: Path, error: Exception) -> None:
+    """What is known of a run that could not even be built."""
+    stored.check_owner(folder, settings)
+    summary = RunSummary(
+        status="failed",
+        id=settings.id,
+        label=settings.label,
+        dataset=settings.dataset.name,
+        dataset_note="",
+        activation=settings.activation.name,
+        upper_activation=settings.upper_activation.name,
+        seeds=tuple(settings.seeds),
+        diverged={},
+        epochs_done=0,
+        parameters=0,
+        metrics={},
+        seconds={"total": 0.0, "train": 0.0, "eval": 0.0},
+        samples_per_second=0.0,
+        execution="",
+        device="",
+        reason=_reason(error),
+    )
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        RunFolder(folder).write_settings(settings)
+        RunFolder(folder).write_summary(summary)
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def summarise(settings: Settings, parts: Parts, progress: Progress, *, finished: bool) -> RunSummary:
@@ -262,34 +304,22 @@ def _headline(settings: Settings, parts: Parts, folder: Path, done: int) -> Head
 # ---------------------------------------------------------------- TensorBoard
 
 
-def _tensorboard(settings: Settings, folder: Path) -> Any:  # a TensorBoardSink, whose import takes a while
+def _tensorboard(settings: Settings, folder: Path, name: str) -> Any:  # a TensorBoardSink, whose import takes a while
     from actbench.sinks.tensorboard import TensorBoardSink
 
     events = folder / "tensorboard"
     shutil.rmtree(events, ignore_errors=True)  # an interrupted run's: its epochs are written again
     return TensorBoardSink(
-        events, seeds=settings.seeds, hyperparameters=hyperparameters(settings), name=f"{settings.label} {settings.id}"
+        events, seeds=settings.seeds, hyperparameters=hyperparameters(settings), name=name, run_id=settings.id
     )
 
 
 def hyperparameters(settings: Settings) -> dict[str, str | bool | int | float]:
     """The settings as flat values: `activation`, `optimizer`, `optimizer.lr`, ..."""
-    flat: dict[str, str | bool | int | float] = {}
-    for key, value in settings.to_dict().items():
-        if key in ("id", "seed", "num_seeds", "study", "trust", "probe", "tensorboard"):
-            continue
-        if isinstance(value, dict) and "target" in value:
-            flat[key] = value["name"]
-            flat |= {f"{key}.{name}": _flat(item) for name, item in value["params"].items()}
-        elif isinstance(value, dict):
-            flat |= {f"{key}.{name}": _flat(item) for name, item in value.items()}
-        else:
-            flat[key] = _flat(value)
-    return flat
-
-
-def _flat(value: Any) -> str | bool | int | float:
-    return value if isinstance(value, (bool, int, float, str)) else str(value)
+    return {
+        key: value if isinstance(value, (bool, int, float, str)) else shown(value)
+        for key, value in settings.flat().items()
+    }
 
 
 def _draw(settings: Settings, parts: Parts, tensorboard: Any, step: int) -> None:

@@ -118,3 +118,23 @@ class Settings:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for `settings.yaml`, with the `id` first."""
         return {"id": self.id, **asdict(self), "trust": list(self.trust)}
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> Settings:
+        """The settings that `to_dict` wrote; a KeyError or TypeError where it did not."""
+        values = {key: value for key, value in content.items() if key != "id"}
+        values |= {group: Choice(**content[group]) for group in GROUPS}
+        return cls(**{**values, "train": Train(**content["train"]), "trust": tuple(content["trust"])})
+
+    def flat(self) -> dict[str, Any]:
+        """What has a part in the identity, by the keys that one types: `activation`, `optimizer.lr`, `train.epochs`."""
+        flat: dict[str, Any] = {}
+        for group in GROUPS:
+            choice: Choice = getattr(self, group)
+            flat[group] = choice.name
+            flat |= {f"{group}.{key}": value for key, value in choice.params.items()}
+        flat["dropout"] = self.dropout
+        if self.upper_activation.target is not None:
+            flat["split"] = self.split
+        train = asdict(self.train)
+        return flat | {f"train.{key}": value for key, value in train.items() if key not in _NOT_IDENTITY_TRAIN}

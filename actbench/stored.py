@@ -4,32 +4,132 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 
+from actbench import __version__
 from actbench.errors import UserError
-from actbench.records import EpochRecord, LayerRecord, RunSummary
+from actbench.records import EpochRecord, Estimate, LayerRecord, RunSummary, Status
 from actbench.settings import Settings
 
 
 def completed(folder: Path) -> RunSummary | None:
     """The summary of a run that is complete (or in which every seed diverged); None where there is still work to do."""
+    found = summary(folder)
+    return found if found is not None and found.status in ("completed", "diverged") else None
+
+
+def summary(folder: Path) -> RunSummary | None:
+    """What `summary.json` says; None where there is none.
+
+    Raises:
+        UserError: it is damaged, was written by another version, or has been changed by hand.
+    """
     path = folder / "summary.json"
-    if not path.exists():
-        return None
     try:
-        summary = RunSummary.from_dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot be read ({error})", where=str(path), how=_AWAY) from error
+    wrong = _missing(content, [field.name for field in fields(RunSummary)], folder)
+    if wrong:
+        raise UserError(wrong, where=str(path), how=_AWAY)
+    try:
+        found = RunSummary.from_dict(content)
+        wrong = _inconsistent(found)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
-            f"is not a summary that this version of actbench wrote ({error})",
-            where=str(path),
-            how="another study=NAME, or move the folder away",
+            f"is not a run's summary ({type(error).__name__}: {error})", where=str(path), how=_AWAY
         ) from error
-    return summary if summary.status in ("completed", "diverged") else None
+    if wrong:
+        raise UserError(f"{wrong}: it was not written by actbench like this", where=str(path), how=_AWAY)
+    return found
+
+
+_AWAY = "train the run again under another study=NAME, or move the folder away"
+
+
+def _missing(content: Any, expected: Sequence[str], folder: Path) -> str:
+    """What a file of another version lacks, or has beyond; an empty string where it is ours."""
+    if not isinstance(content, dict):
+        return "does not hold names and values"
+    lacking = [key for key in expected if key not in content]
+    beyond = [key for key in content if key not in expected]
+    if not lacking and not beyond:
+        return ""
+    what = f"has no `{lacking[0]}`" if lacking else f"has a `{beyond[0]}` that is not known here"
+    theirs = _version(folder)
+    return f"{what}; it was written by actbench {theirs}" if theirs not in ("", __version__) else what
+
+
+def _version(folder: Path) -> str:
+    """The actbench that trained a run, by its `environment.json`."""
+    try:
+        return str(json.loads((folder / "environment.json").read_text(encoding="utf-8"))["packages"]["actbench"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _inconsistent(found: RunSummary) -> str:
+    """What in a summary contradicts itself; an empty string where all is well."""
+    if found.status not in get_args(Status):
+        return f"there is no status `{found.status}`"
+    if len(set(found.seeds)) != len(found.seeds) or not all(isinstance(seed, int) for seed in found.seeds):
+        return "`seeds` is not a list of different numbers"
+    for name, metric in found.metrics.items():
+        values = [math.nan if value is None else float(value) for value in metric.values]
+        again = Estimate.of(values)
+        if len(values) != len(found.seeds):
+            return f"`{name}` has {len(values)} values for {len(found.seeds)} seeds"
+        if again.n != metric.n or not _close(again.mean, metric.mean):
+            return f"the mean of `{name}` ({metric.mean}) is not that of its values ({again.mean})"
+        low, high = (0, 100) if name.endswith("_accuracy") else (-math.inf, math.inf)
+        if any(not low <= value <= high for value in values if math.isfinite(value)):
+            return f"`{name}` has a value outside {low} to {high}"
+    if found.status == "completed" and "test_accuracy" not in found.metrics:
+        return "it is completed and has no `test_accuracy`"
+    return ""
+
+
+def _close(a: float | None, b: float | None) -> bool:
+    return a is b if a is None or b is None else math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9)
+
+
+def settings_of(folder: Path) -> Settings:
+    """What `settings.yaml` says.
+
+    Raises:
+        UserError: it is missing, damaged, of another version, or has been changed by hand.
+    """
+    path = folder / "settings.yaml"
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), _YAML)
+        wrong = _missing(content, ["id", *(field.name for field in fields(Settings))], folder)
+        if wrong:
+            raise UserError(wrong, where=str(path), how=_AWAY)
+        found = Settings.from_dict(content)
+        seeds, again = found.seeds, found.id
+    except FileNotFoundError as error:
+        raise UserError("is missing", where=str(path), how=_AWAY) from error
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"cannot be read ({reason})", where=str(path), how=_AWAY) from error
+    if again != content["id"] or not seeds:
+        raise UserError(
+            f"its id {content['id']} is not that of its content ({again}): it was changed by hand",
+            where=str(path),
+            how=_AWAY,
+        )
+    return found
+
+
+_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where PyYAML was built with it
 
 
 def check_owner(folder: Path, settings: Settings) -> None:
@@ -50,18 +150,15 @@ def check_owner(folder: Path, settings: Settings) -> None:
                 how="another study=NAME or output_dir",
             )
         return
-    try:
-        owner: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        theirs = (owner["id"], owner["dataset"]["name"], owner["seed"], owner["num_seeds"])
-    except (yaml.YAMLError, KeyError, TypeError) as error:
-        raise UserError("cannot be read", where=str(path), how="another study=NAME, or move the folder away") from error
+    owner = settings_of(folder)
+    theirs = (owner.id, owner.dataset.name, owner.seed, owner.num_seeds)
     asked = settings
     if settings.dataset.name == "auto" and theirs[1] in ("mnist", "digits"):  # what `auto` turned out to be
         asked = settings.with_dataset(theirs[1])
     ours = (asked.id, asked.dataset.name, asked.seed, asked.num_seeds)
     if theirs != ours:
         raise UserError(
-            f"holds another run: {_described(owner['activation']['name'], *theirs)}; "
+            f"holds another run: {_described(owner.activation.name, *theirs)}; "
             f"this one is {_described(asked.activation.name, *ours)}",
             where=str(folder),
             how="another study=NAME or output_dir",
@@ -80,12 +177,16 @@ def status(folder: Path) -> str:
         return ""
 
 
+TRACEBACK = "traceback.txt"  # of a run that failed
+
+
 def tidy(folder: Path) -> None:
     """Removes what a killed process left half-written, and what a complete run has no use for."""
     for part in folder.rglob(".*.part"):
         part.unlink(missing_ok=True)
     if status(folder) in ("completed", "diverged"):
-        (folder / "resume.pt").unlink(missing_ok=True)
+        for name in ("resume.pt", TRACEBACK):
+            (folder / name).unlink(missing_ok=True)
 
 
 Record = TypeVar("Record", EpochRecord, LayerRecord)

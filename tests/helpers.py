@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import torch
 from hydra import compose, initialize_config_dir
@@ -11,7 +13,9 @@ from hydra import compose, initialize_config_dir
 from actbench import build, config
 from actbench.choices import packaged_conf
 from actbench.datasets import Splits
+from actbench.records import Epoch, EpochRecord, Estimate, LayerRecord, RunSummary
 from actbench.settings import Settings
+from actbench.sinks.files import RunFolder
 
 
 @cache
@@ -57,3 +61,47 @@ def build_parts(monkeypatch, splits: Splits, *overrides: str):
         return build.build(settings_of(*overrides))
     finally:
         monkeypatch.undo()
+
+
+def fake_run(folder: Path, settings: Settings, accuracies, *, diverged=None, status="completed", dead=0.1, **other):
+    """A run's folder as `run` leaves it, without training: the test accuracy of each seed, straight learning curves.
+
+    `accuracies` has one for each seed of the settings; `diverged` maps a seed to an epoch; `other` are fields of the
+    summary.
+    """
+    diverged = diverged or {}
+    epochs = settings.train.epochs if status == "completed" else 1
+    values = [math.nan if seed in diverged else a for seed, a in zip(settings.seeds, accuracies, strict=True)]
+    validation = [v - 0.5 for v in values]
+    done = []
+    for epoch in range(epochs + 1):
+        share = (epoch + 1) / (epochs + 1)
+        records = [
+            EpochRecord(seed, epoch, 1e-3, 2.0 - share, 90.0 * share, 2.1 - share, a * share, 1.0, 0.5)
+            for seed, a in zip(settings.seeds, validation, strict=True)
+        ]
+        layers = [
+            LayerRecord(seed, epoch, layer, 16, dead * share, 0.1, 0.1, 0.5, 0.0, 1.0, 1.0)
+            for seed in settings.seeds for layer in ("hidden1", "hidden2")
+        ]  # fmt: skip
+        done.append(Epoch(number=epoch, records=tuple(records) if epoch else (), layers=tuple(layers)))
+    metrics = {"test_accuracy": values, "test_loss": [2 - v / 100 for v in values]} if status == "completed" else {}
+    metrics |= {"val_accuracy": validation if status == "completed" else [done[-1].records[k].val_accuracy for k in range(len(values))]}
+    metrics |= {"dead_ratio": [dead for _ in values]}
+    summary = RunSummary(
+        **{
+            "status": status, "id": settings.id, "label": settings.label, "dataset": settings.dataset.name,
+            "dataset_note": "", "activation": settings.activation.name,
+            "upper_activation": settings.upper_activation.name, "seeds": tuple(settings.seeds), "diverged": diverged,
+            "epochs_done": epochs, "parameters": 1234, "metrics": {k: Estimate.of(v) for k, v in metrics.items()},
+            "seconds": {"total": 0.6 * epochs, "train": 0.5 * epochs, "eval": 0.1 * epochs},
+            "samples_per_second": 1000.0, "execution": "stacked", "device": "cpu", **other,
+        }
+    )  # fmt: skip
+    folder.mkdir(parents=True)
+    files = RunFolder(folder)
+    files.write_settings(settings)
+    files.write_environment({"argv": ["actbench", "-m", "activation=relu,gelu"], "device": "cpu", "packages": {"actbench": "0.1.0", "torch": "2.15.0"}})
+    files.write_epochs(done)
+    files.write_summary(summary)
+    return folder

@@ -84,7 +84,7 @@ def test_config_names_every_group_and_folders_have_no_other():
     from actbench.settings import GROUPS
 
     folders = {path.parent.name for path in CONF.glob("*/*.yaml")}
-    assert folders == {*GROUPS, "experiment"} - {"upper_activation"}
+    assert folders == {*GROUPS, "experiment", "sweep"} - {"upper_activation"}
 
 
 @pytest.mark.parametrize("file", FILES, ids=str)
@@ -232,9 +232,9 @@ def test_settings_of_a_fallen_back_auto_are_those_of_digits():
 FLOORS = {
     "errors": 0, "settings": 0, "records": 0, "atomic": 0, "choices": 0, "__init__": 0,
     "seeding": 1, "activations": 1, "inits": 1, "schedules": 1, "clipping": 1, "augment": 1, "datasets": 1, "machine": 1,
-    "stored": 1,
+    "stored": 1, "naming": 1,
     "models": 2, "stacking": 2, "probes": 2, "sinks": 2,
-    "train": 3, "config": 4, "build": 4, "run": 5, "listing": 5, "cli": 6, "__main__": 7,
+    "train": 3, "config": 4, "build": 4, "run": 5, "listing": 5, "report": 5, "cli": 6, "__main__": 7,
 }  # fmt: skip
 
 
@@ -279,7 +279,19 @@ def test_hydra_torch_and_tensorboard_stay_in_their_rooms():
             assert room in ("config", "build", "cli"), path
         if "tensorboard" in " ".join(imports(path)) and "torch" in names:
             assert path.name in ("tensorboard.py", "run.py"), path
-        if room in ("errors", "settings", "records", "atomic", "choices", "stored", "config", "listing", "cli"):
+        if room in (
+            "errors",
+            "settings",
+            "records",
+            "atomic",
+            "choices",
+            "naming",
+            "stored",
+            "config",
+            "listing",
+            "report",
+            "cli",
+        ):
             assert "torch" not in names, path
     cli = next(path for path, room in modules() if room == "cli")
     at_import = {name.split(".")[0] for name in imports(cli, wholly=False)}

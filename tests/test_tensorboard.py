@@ -94,8 +94,9 @@ def test_hparams_sessions_are_flat_finished_and_one_row_each(run):
         assert "_hparams_/experiment" not in metadata  # it would hide the columns of other runs
         final = metric["mean"] if seed == "mean" else metric["values"][seed]
         assert values(view, "accuracy/test") == [(2, pytest.approx(final, rel=1e-6))]
-    name = f"prelu+gelu-mlp {json.loads((folder / 'summary.json').read_text())['id']}"
-    assert groups == [f"{name} seed=0", f"{name} seed=1", f"{name} seed=2", f"{name} mean"]
+    run_id = json.loads((folder / "summary.json").read_text())["id"]
+    name = "prelu+gelu width=8 depth=2"
+    assert groups == [f"{name} {which} ({run_id})" for which in ("seed=0", "seed=1", "seed=2", "mean")]
 
 
 def test_pictures_and_histograms_are_there(run):

@@ -101,7 +101,8 @@ class RunFolder:
         ]
 
     def remove_resume(self) -> None:
-        (self.path / "resume.pt").unlink(missing_ok=True)
+        for name in ("resume.pt", stored.TRACEBACK):
+            (self.path / name).unlink(missing_ok=True)
 
 
 def _save(content: Any, path: Path) -> None:

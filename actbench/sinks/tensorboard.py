@@ -33,11 +33,18 @@ class TensorBoardSink:
         folder: the run's `tensorboard` folder; it must not hold an earlier process's events.
         seeds: the run's seeds.
         hyperparameters: flat values for the HParams dashboard.
-        name: what the rows of this run are called in that dashboard, before `seed=K` or `mean`.
+        name: what people call the run: its rows in that dashboard are `NAME seed=K (ID)` and `NAME mean (ID)`.
+        run_id: tells runs of one name apart.
     """
 
     def __init__(
-        self, folder: Path, *, seeds: Sequence[int], hyperparameters: Mapping[str, str | bool | int | float], name: str
+        self,
+        folder: Path,
+        *,
+        seeds: Sequence[int],
+        hyperparameters: Mapping[str, str | bool | int | float],
+        name: str,
+        run_id: str,
     ) -> None:
         self._seeds = {seed: SummaryWriter(str(folder / f"seed={seed}")) for seed in seeds}
         self._mean = SummaryWriter(str(folder / "mean"))
@@ -48,7 +55,7 @@ class TensorBoardSink:
         for seed, writer in (*self._seeds.items(), ("mean", self._mean)):
             # The first item describes the whole experiment and would hide the columns of other runs: it is left out.
             _, start, end = hparams({**hyperparameters, "seed": str(seed)}, {"accuracy/test": None})
-            _name_group(start, f"{name} {seed if seed == 'mean' else f'seed={seed}'}")
+            _name_group(start, f"{name} {seed if seed == 'mean' else f'seed={seed}'} ({run_id})")
             writer._get_file_writer().add_summary(start)
             self._ends.append((writer, end))
 

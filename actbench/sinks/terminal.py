@@ -47,10 +47,12 @@ class TerminalSink:
     Args:
         console: where to.
         live: a progress bar that moves; otherwise one plain line per epoch.
+        name: what people call the run.
+        brief: one of many runs, perhaps beside others: every line names it, and it ends with a line, not with tables.
     """
 
-    def __init__(self, console: Console, *, live: bool) -> None:
-        self.console, self.live = console, live
+    def __init__(self, console: Console, *, live: bool, name: str = "", brief: bool = False) -> None:
+        self.console, self.live, self.name, self.brief = console, live, name, brief
         self._progress: _Polling | None = None
         self._epochs = 0
 
@@ -72,20 +74,24 @@ class TerminalSink:
 
     def epoch(self, epoch: Epoch) -> None:
         for seed in epoch.diverged:
-            self._say(f"seed {seed} diverged in epoch {epoch.number}: its loss is no longer finite", style="bold red")
+            named = f"{escape(self.name)}: " if self.brief else ""
+            self._say(
+                f"{named}seed {seed} diverged in epoch {epoch.number}: its loss is no longer finite", style="bold red"
+            )
         alive = [record for record in epoch.records if record.seed not in epoch.diverged]
         if not alive:
             return
         line = f"epoch {epoch.number}/{self._epochs}  "
         line += f"train loss {_mean(record.train_loss for record in alive):.4f}  "
-        line += f"val accuracy {plus_minus(Estimate.of([record.val_accuracy for record in alive]))} %"
+        line += f"val accuracy {Estimate.of([record.val_accuracy for record in alive]).plus_minus()} %"
         if epoch.layers:
             dead = _mean(network_ratio(epoch.of_seed(record.seed), "dead") for record in alive)
             line += f"  dead {100 * dead:.1f} %"
         if self._progress is not None:
             self._progress.say(line)
         else:
-            self._say(f"{line}  {alive[0].seconds:.1f} s")
+            named = f"{self.name}  " if self.brief else ""
+            self._say(escape(f"{named}{line}  {alive[0].seconds:.1f} s"))
 
     def close(self) -> None:
         if self._progress is not None:
@@ -95,6 +101,9 @@ class TerminalSink:
     def end(self, summary: RunSummary, layers: Iterable[LayerRecord], folder: Path, *, stored: bool = False) -> None:
         """The table of a finished run."""
         self.close()
+        if self.brief:
+            self._say(escape(f"{self.name}: {_in_a_line(summary, stored)}"))
+            return
         if stored:
             self._say("already complete: this is the stored result", style="bold")
         if summary.dataset_note:
@@ -133,6 +142,17 @@ class _Polling(Progress):
             self.update(self._task, description=line)
 
 
+def _in_a_line(summary: RunSummary, stored: bool) -> str:
+    skipped = "already complete, skipped; " if stored else ""
+    if summary.status == "diverged":
+        return f"{skipped}every seed diverged"
+    diverged = f", {len(summary.diverged)} of {len(summary.seeds)} seeds diverged" if summary.diverged else ""
+    dead = summary.metrics.get("dead_ratio")
+    share = f", dead {100 * dead.mean:.1f} %" if dead and dead.mean is not None else ""
+    accuracy = summary.metrics["test_accuracy"].plus_minus()
+    return f"{skipped}test accuracy {accuracy} %{share}{diverged} ({summary.seconds['total']:.1f} s)"
+
+
 def summary_table(summary: RunSummary) -> Table:
     """Accuracy, loss and cost with 95 % intervals over seeds."""
     finite = max((estimate.n for estimate in summary.metrics.values()), default=0)
@@ -152,7 +172,7 @@ def summary_table(summary: RunSummary) -> Table:
         if name in summary.metrics:
             estimate = summary.metrics[name]
             values = "  ".join("–" if value is None else f"{value:.{digits}f}" for value in estimate.values)
-            table.add_row(title, plus_minus(estimate, digits), values)
+            table.add_row(title, estimate.plus_minus(digits), values)
     for seed, epoch in summary.diverged.items():
         table.add_row(f"seed {seed}", "[bold red]diverged[/]", f"in epoch {epoch}")
     if summary.epochs_done:
@@ -184,15 +204,6 @@ def layer_table(layers: Iterable[LayerRecord]) -> Table:
         table.add_section()
         table.add_row("all", str(units), *(f"{100 * share:.1f}" for share in ratios))
     return table
-
-
-def plus_minus(estimate: Estimate, digits: int = 2) -> str:
-    """`98.07 ± 0.05`, or the bare value where there is one seed."""
-    if estimate.mean is None:
-        return "–"
-    if estimate.ci95 is None:
-        return f"{estimate.mean:.{digits}f}"
-    return f"{estimate.mean:.{digits}f} ± {(estimate.ci95[1] - estimate.ci95[0]) / 2:.{digits}f}"
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -1,0 +1,92 @@
+"""What a configuration is called: by what tells it from the others, in the words that one types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from actbench.settings import Settings
+
+_NOT_IN_NAMES = ("dataset", "train.epochs")  # they say on which terms something is compared, not what
+
+
+def shown(value: Any) -> str:
+    """A value as it would be typed.
+
+    >>> shown(0.003), shown([16, 32]), shown(None), shown(True)
+    ('0.003', '[16,32]', 'null', 'true')
+    """
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(map(shown, value)) + "]"
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def varying(settings: Sequence[Settings]) -> list[str]:
+    """The keys whose values differ, in the order of `Settings.flat`.
+
+    A parameter of a choice counts only where one choice has several values of it: that gelu has no `negative_slope` is
+    no difference beside `activation=gelu`.
+    """
+    flats = [one.flat() for one in settings]
+    values: dict[str, dict[Any, set[str]]] = {}
+    for flat in flats:
+        for key, value in flat.items():
+            group = key.partition(".")[0]
+            choice = flat[group] if group in flat and group != key else None
+            values.setdefault(key, {}).setdefault(choice, set()).add(shown(value))
+    return [
+        key
+        for key, by_choice in values.items()
+        if key.partition(".")[0] not in _NOT_IN_NAMES
+        and key not in _NOT_IN_NAMES
+        and any(len(found) > 1 for found in by_choice.values())
+    ]
+
+
+def names(settings: Sequence[Settings]) -> list[str]:
+    """A name for each, of what differs between them alone: `gelu lr=0.003`; the activation where nothing does.
+
+    The `id` is added where that does not tell two apart.
+    """
+    keys = varying(settings)
+    found = [_name(one.flat(), keys) or activations(one.flat()) for one in settings]
+    return [name if found.count(name) == 1 else f"{name} {one.id}" for name, one in zip(found, settings, strict=True)]
+
+
+def fragment(settings: Settings, keys: Sequence[str]) -> str:
+    """The part of a name that `keys` make."""
+    return _name(settings.flat(), keys)
+
+
+def _name(flat: dict[str, Any], keys: Sequence[str]) -> str:
+    words = [activations(flat)] if {"activation", "upper_activation"} & {*keys} else []
+    rest = [key for key in keys if key in flat and key not in ("activation", "upper_activation")]
+    return " ".join([*words, *(f"{short}={shown(flat[key])}" for key, short in zip(rest, _short(rest), strict=True))])
+
+
+def activations(flat: dict[str, Any]) -> str:
+    """`relu`, or `relu+gelu` with another activation above."""
+    upper = flat["upper_activation"]
+    return flat["activation"] if upper == "none" else f"{flat['activation']}+{upper}"
+
+
+def _short(keys: Sequence[str]) -> list[str]:
+    """Without the group, where that is clear: `lr`; but `norm.momentum` beside `optimizer.momentum`."""
+    last = [key.rpartition(".")[2] for key in keys]
+    return [short if last.count(short) == 1 else key for key, short in zip(keys, last, strict=True)]
+
+
+_BOOKKEEPING = ("seed", "num_seeds", "study", "output_dir", "probe", "tensorboard", "trust")
+_BOOKKEEPING_TRAIN = ("train.device", "train.threads", "train.eval_batch_size")
+
+
+def typed(settings: Settings, overrides: Iterable[str]) -> str:
+    """A run by what was typed for it: its activation, and every override but those that change no result."""
+    flat = settings.flat()
+    keys = dict.fromkeys(override.partition("=")[0].lstrip("+~") for override in overrides)
+    kept = [key for key in keys if key in flat and key not in (*_BOOKKEEPING, *_BOOKKEEPING_TRAIN)]
+    return _name(flat, ["activation", *(key for key in kept if key.partition(".")[0] not in _NOT_IN_NAMES)])

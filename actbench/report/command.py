@@ -1,0 +1,202 @@
+"""`actbench report PATH ...`, and what a sweep ends with."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NoReturn
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from actbench.errors import Problem, UserError
+from actbench.report import runs
+from actbench.report.comparison import Comparison, check_baseline, check_per, compare
+from actbench.report.configurations import blocks
+from actbench.report.tables import Sheet, sheets
+
+_AT_MOST = 40  # rows of a table in the terminal; the files have all
+
+
+@dataclass
+class Answer:
+    """The comparisons of what was found, and everything that was wrong with it."""
+
+    comparisons: list[Comparison] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The subcommand; returns the exit code.
+
+    Raises:
+        UserError: with what could not be read or done, after everything else was reported.
+    """
+    asked = _parser().parse_args(list(arguments))
+    console = Console(highlight=False)
+    paths = asked.paths or [Path("outputs")]
+    answer = answer_of(paths, baseline=asked.baseline, per=asked.per)
+    show(answer.comparisons, console)
+    if not asked.table and answer.comparisons:
+        write(answer, asked.output or _folder(paths), console)
+    if answer.problems:
+        raise UserError.of(answer.problems)
+    return 0
+
+
+def after_sweep(study: Path) -> None:
+    """The comparison of a whole study, shown and written into it.
+
+    Raises:
+        UserError: with the folders that could not be read.
+    """
+    console = Console(highlight=False)
+    answer = answer_of([study])
+    console.print()
+    show(answer.comparisons, console)
+    write(answer, study / "report", console)
+    if answer.problems:
+        raise UserError.of(answer.problems)
+
+
+def answer_of(paths: Sequence[Path], *, baseline: str | None = None, per: str | None = None) -> Answer:
+    """Finds, reads and compares; a mistake in `baseline` or `per` is a problem, and the default is taken instead."""
+    found = runs.find(paths)
+    answer = Answer(problems=found.problems)
+    wrong: dict[str, list[UserError]] = {"baseline": [], "per": []}
+    for block in blocks(found.runs):
+        usable = {}
+        for key, words, check in (("baseline", baseline, check_baseline), ("per", per, check_per)):
+            try:
+                check(block, words)
+                usable[key] = words
+            except UserError as error:
+                wrong[key].append(error)
+        answer.comparisons.append(compare(block, **usable))
+    for errors in wrong.values():
+        if errors and len(errors) == len(answer.comparisons):  # what one block has need not be in each
+            answer.problems += errors[0].problems
+    return answer
+
+
+def _folder(paths: Sequence[Path]) -> Path:
+    """Where the page goes: into the folder that was asked for, or the one that holds all of them."""
+    if len(paths) == 1:
+        return paths[0] / "report"
+    above = Path(os.path.commonpath([path.resolve() for path in paths]))
+    return Path(os.path.relpath(above)) / "report"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(message, where="actbench report", how="actbench report --help")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="actbench report",
+        description="Compares runs, from their files alone: which configuration is better, and what cannot be told.",
+        epilog="Writes report.html, report.md, results.csv and plots into PATH/report.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "paths", nargs="*", type=Path, metavar="PATH", help="runs, sweeps or studies (default: outputs)"
+    )
+    parser.add_argument(
+        "--baseline", metavar="NAME", help="compare with it: `relu`, `gelu lr=0.003` (default: relu, else the best)"
+    )
+    parser.add_argument(
+        "--per", metavar="KEY", help="tune each value of KEY on equal terms (default: activation; `none`: do not)"
+    )
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="where to write (default: PATH/report)")
+    parser.add_argument("--table", action="store_true", help="print the tables and write nothing")
+    return parser
+
+
+# ---------------------------------------------------------------- the terminal
+
+
+def show(comparisons: Sequence[Comparison], console: Console) -> None:
+    """The sentences, then the tables, of each block."""
+    for comparison in comparisons:
+        block = comparison.block
+        console.print(Text(block.title, style="bold"), Text(block.common, style="dim"), sep="  ", soft_wrap=True)
+        if block.note:
+            console.print(Text(block.note, style="bold yellow"))
+        for sentence in comparison.ranking.conclusion:
+            console.print(Text(sentence))
+        if comparison.tuned:
+            for sentence in comparison.tuned.ranking.conclusion:
+                console.print(Text(f"Tuned: {sentence}"))
+        for sheet in sheets(comparison):
+            console.print()
+            console.print(_table(sheet, console.width))
+            if sheet.note:
+                console.print(Text(sheet.note, style="dim"))
+            if len(sheet.rows) > _AT_MOST:
+                console.print(Text(f"... and {len(sheet.rows) - _AT_MOST:,} more, in the files", style="dim"))
+        for remark in _remarks(comparison):
+            console.print(Text(f"note: {remark}", style="dim"))
+
+
+def _remarks(comparison: Comparison) -> list[str]:
+    return [*comparison.remarks, *(comparison.tuned.remarks if comparison.tuned else ())]
+
+
+_STYLES = {"better": "green", "worse": "red", "baseline": "bold"}
+
+
+def _table(sheet: Sheet, width: int) -> Table:
+    """As many of the columns, from the left, as the terminal has room for."""
+    rows = sheet.rows[:_AT_MOST]
+    columns = [[head, *(row[number] for row in rows)] for number, head in enumerate(sheet.header)]
+    widths = [min(max(map(len, columns[0])), 28)]
+    widths += [max(map(len, [*cells[0].split(), *cells[1:]])) for cells in columns[1:]]
+    kept = len(widths)
+    while not sheet.text and kept > 3 and sum(widths[:kept]) + 2 * kept >= width:
+        kept -= 1
+    table = Table(
+        title=sheet.title,
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    for number, head in enumerate(sheet.header[:kept]):
+        left = number == 0 or sheet.text
+        justify: Literal["left", "right"] = "left" if left else "right"
+        table.add_column(head, justify=justify, overflow="fold", width=None if sheet.text else widths[number])
+    marks = sheet.marks or ("",) * len(sheet.rows)
+    for row, mark in zip(rows, marks, strict=False):
+        table.add_row(*(Text(cell) for cell in row[:kept]), style=_STYLES.get(mark, ""))
+    return table
+
+
+# ---------------------------------------------------------------- files
+
+
+def write(answer: Answer, folder: Path, console: Console) -> None:
+    """The page, the data and the plots.
+
+    Raises:
+        UserError: the folder cannot be written to.
+    """
+    from actbench.report import page
+
+    try:
+        page.write(answer.comparisons, answer.problems, folder)
+    except OSError as error:
+        raise UserError(
+            error.strerror or str(error),
+            where=str(error.filename or folder),
+            how="--output FOLDER that you may write to",
+        ) from error
+    console.print(
+        Text(f"report       {folder / 'report.html'}   (also report.md, results.csv, plots/)"), soft_wrap=True
+    )

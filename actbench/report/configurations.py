@@ -1,0 +1,185 @@
+"""Runs -> configurations (runs that differ in their seeds alone) -> blocks that may be ranked together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from actbench import naming
+from actbench.records import Estimate, RunSummary
+from actbench.report.runs import Run
+from actbench.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """Everything that is known of one configuration: its complete runs as one.
+
+    `values` has for each metric the finite values by seed; `diverged` maps a seed to the epoch in which it did.
+    `seconds_per_epoch` is the wall time of an epoch, validation included, divided by the seeds that shared it;
+    `samples_per_second` counts the samples of all seeds.
+    """
+
+    name: str
+    settings: Settings
+    runs: tuple[Run, ...]
+    values: dict[str, dict[int, float]]
+    diverged: dict[int, int]
+    seconds_per_epoch: float
+    samples_per_second: float
+    parameters: int
+
+    def estimate(self, metric: str) -> Estimate:
+        return Estimate.of(list(self.values.get(metric, {}).values()))
+
+    def mean(self, metric: str) -> float:
+        """The mean over seeds; −inf where there is none, so that it ranks last."""
+        mean = self.estimate(metric).mean
+        return -math.inf if mean is None else mean
+
+    @property
+    def n(self) -> int:
+        return len(self.values.get("test_accuracy", {}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """What may be ranked together: the same dataset and training set, the same number of epochs.
+
+    `configurations` come best first (mean test accuracy), `waiting` are the runs without results, with their names.
+    """
+
+    title: str
+    common: str
+    configurations: tuple[Configuration, ...]
+    waiting: tuple[tuple[str, Run], ...]
+    remarks: tuple[str, ...]
+    varying: tuple[str, ...]
+    note: str = ""  # about the dataset, where it is not the one that was hoped for
+
+
+def blocks(runs: Iterable[Run]) -> list[Block]:
+    """One block for each protocol, the one with most runs first."""
+    by_protocol: dict[tuple[object, ...], list[Run]] = {}
+    for run in runs:
+        by_protocol.setdefault(_protocol(run), []).append(run)
+    ordered = sorted(by_protocol.values(), key=lambda members: (-len(members), _title(members[0])))
+    return [_block(members) for members in ordered]
+
+
+def _protocol(run: Run) -> tuple[object, ...]:
+    dataset = run.settings.dataset
+    return (
+        run.dataset,
+        dataset.target if run.dataset != "mnist" else "",
+        str(dataset.params),
+        run.settings.train.epochs,
+    )
+
+
+def _title(run: Run) -> str:
+    settings = run.settings
+    params = {key: value for key, value in settings.dataset.params.items() if value is not None}
+    size = params.pop("train_size", None)
+    words = [run.dataset, *([f"{size:,} training samples"] if size else [])]
+    words += [f"{key}={naming.shown(value)}" for key, value in params.items()]
+    epochs = settings.train.epochs
+    return ", ".join([*words, f"{epochs} epoch{'s' if epochs != 1 else ''}"])
+
+
+def _block(runs: Sequence[Run]) -> Block:
+    by_id: dict[str, list[Run]] = {}
+    for run in sorted(runs, key=lambda run: (run.written, str(run.folder))):
+        by_id.setdefault(run.settings.id, []).append(run)
+    settings = [members[0].settings for members in by_id.values()]
+    names = dict(zip(by_id, naming.names(settings), strict=True))
+    varying = naming.varying(settings)
+    remarks: list[str] = []
+    merged = [
+        _merge(names[run_id], complete, remarks)
+        for run_id, members in by_id.items()
+        if (complete := [run for run in members if run.complete])
+    ]
+    merged.sort(key=lambda one: (-one.mean("test_accuracy"), one.name))
+    waiting = [(names[run.settings.id], run) for run in runs if not run.complete]
+    return Block(
+        title=_title(runs[0]),
+        common=_common(settings[0], varying, len(settings)),
+        configurations=tuple(merged),
+        waiting=tuple(sorted(waiting, key=lambda pair: (pair[0], str(pair[1].folder)))),
+        remarks=tuple(remarks),
+        varying=tuple(varying),
+        note=next((run.summary.dataset_note for run in runs if run.summary and run.summary.dataset_note), ""),
+    )
+
+
+def _merge(name: str, runs: Sequence[Run], remarks: list[str]) -> Configuration:
+    """Complete runs of one configuration, oldest first; where two have the same seed the newer one counts."""
+    values: dict[str, dict[int, float]] = {}
+    diverged: dict[int, int] = {}
+    seen: set[int] = set()
+    seconds = models = samples = trained = 0.0
+    for run in runs:
+        summary = run.summary
+        assert summary is not None
+        again = {*summary.seeds} & seen
+        if again and _results(summary, again) != {seed: values.get("test_accuracy", {}).get(seed) for seed in again}:
+            remarks.append(f"{name}: {_seeds(again)} trained twice with different results; {run.folder} counts")
+        for seed in again:
+            diverged.pop(seed, None)
+            for of_seeds in values.values():
+                of_seeds.pop(seed, None)
+        seen |= {*summary.seeds}
+        diverged |= summary.diverged
+        for metric, estimate in summary.metrics.items():
+            pairs = zip(summary.seeds, estimate.values, strict=True)
+            values.setdefault(metric, {}).update({seed: value for seed, value in pairs if value is not None})
+        seconds += summary.seconds["train"] + summary.seconds["eval"]
+        models += summary.epochs_done * len(summary.seeds)
+        trained += summary.seconds["train"]
+        samples += summary.samples_per_second * summary.seconds["train"]
+    first = runs[0].summary
+    assert first is not None
+    return Configuration(
+        name=name,
+        settings=runs[0].settings,
+        runs=tuple(runs),
+        values={metric: dict(sorted(of_seeds.items())) for metric, of_seeds in values.items()},
+        diverged=dict(sorted(diverged.items())),
+        seconds_per_epoch=seconds / models if models else math.nan,
+        samples_per_second=samples / trained if trained else math.nan,
+        parameters=first.parameters,
+    )
+
+
+def _results(summary: RunSummary, seeds: set[int]) -> dict[int, float | None]:
+    """The test accuracies of some seeds."""
+    metric = summary.metrics.get("test_accuracy")
+    found = dict(zip(summary.seeds, metric.values, strict=True)) if metric else {}
+    return {seed: found.get(seed) for seed in seeds}
+
+
+def _seeds(seeds: set[int]) -> str:
+    listed = ", ".join(map(str, sorted(seeds)))
+    return f"seeds {listed} were" if len(seeds) > 1 else f"seed {listed} was"
+
+
+_USUAL = {"norm": "none", "clip": "none", "augment": "none", "scheduler": "constant", "upper_activation": "none"}
+
+
+def _common(settings: Settings, varying: Sequence[str], configurations: int) -> str:
+    """What all have in common, in short: what is as usual is left out."""
+    flat = settings.flat()
+    groups = ("activation", "upper_activation", "model", "init", "norm", "optimizer", "scheduler", "clip", "augment")
+    words = [f"{group}={flat[group]}" for group in groups if flat[group] != _USUAL.get(group)]
+    words += [f"{key}={naming.shown(flat[key])}" for key in flat if key in _SPOKEN and flat[key] not in (0.0, None)]
+    kept = [word for word in words if not _varies(word.partition("=")[0], varying)]
+    return ("the same in all: " if configurations > 1 else "") + " ".join(kept)
+
+
+_SPOKEN = ("model.width", "model.depth", "optimizer.lr", "train.batch_size", "dropout")
+
+
+def _varies(key: str, varying: Sequence[str]) -> bool:
+    return key in varying or key.partition(".")[0] in varying

@@ -1,0 +1,145 @@
+"""The comparison as files: report.html (all in one), report.md, results.csv and the plots."""
+
+from __future__ import annotations
+
+import base64
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from actbench import __version__
+from actbench.atomic import write_bytes, write_text
+from actbench.errors import Problem
+from actbench.report import runs
+from actbench.report.comparison import Comparison
+from actbench.report.plots import Picture, pictures
+from actbench.report.runs import Run
+from actbench.report.tables import Sheet, sheets, tidy
+
+
+@dataclass(frozen=True)
+class Section:
+    """One block of the page."""
+
+    title: str
+    common: str
+    note: str
+    sentences: list[str]
+    sheets: list[Sheet]
+    pictures: list[tuple[str, Picture]]  # with the name of its files
+    remarks: list[str]
+
+
+def write(comparisons: Sequence[Comparison], problems: Sequence[Problem], folder: Path) -> None:
+    """Everything into `folder`; plots of an earlier report there are replaced."""
+    plots = folder / "plots"
+    plots.mkdir(parents=True, exist_ok=True)
+    sections, written = [], set()
+    for comparison in comparisons:
+        prefix = "" if len(comparisons) == 1 else _file_name(comparison.block.title) + "-"
+        drawn = []
+        for picture in pictures(comparison):
+            name = f"{prefix}{picture.name}"
+            write_bytes(plots / f"{name}.svg", picture.svg)
+            write_bytes(plots / f"{name}.png", picture.png)
+            drawn.append((name, picture))
+            written |= {f"{name}.svg", f"{name}.png"}
+        sections.append(_section(comparison, drawn))
+    for old in (*plots.glob("*.svg"), *plots.glob("*.png")):
+        if old.name not in written:
+            old.unlink()
+    write_text(folder / "results.csv", tidy(comparisons).to_csv(index=False, lineterminator="\n"))
+    content = {
+        "sections": sections,
+        "problems": problems,
+        "environment": environment(_runs(comparisons)),
+        "commands": commands(_runs(comparisons)),
+        "time": f"{datetime.now():%Y-%m-%d %H:%M}",
+        "version": __version__,
+    }
+    write_text(folder / "report.html", _template("page.html").render(content))
+    write_text(folder / "report.md", _template("page.md").render(content))
+
+
+def _section(comparison: Comparison, drawn: list[tuple[str, Picture]]) -> Section:
+    tuned = comparison.tuned
+    sentences = list(comparison.ranking.conclusion)
+    sentences += [f"Tuned: {sentence}" for sentence in tuned.ranking.conclusion] if tuned else []
+    remarks = [*comparison.remarks, *(tuned.remarks if tuned else ())]
+    block = comparison.block
+    return Section(block.title, block.common, block.note, sentences, sheets(comparison), drawn, remarks)
+
+
+def _file_name(title: str) -> str:
+    return re.sub(r"[^\w]+", "-", title.replace(",", "")).strip("-")
+
+
+def _runs(comparisons: Sequence[Comparison]) -> list[Run]:
+    complete = [run for one in comparisons for c in one.block.configurations for run in c.runs]
+    return complete + [run for one in comparisons for _, run in one.block.waiting]
+
+
+def environment(looked_at: Sequence[Run]) -> list[tuple[str, str]]:
+    """What the runs were trained on: each item with the different values that it had."""
+    values: dict[str, dict[str, int]] = {}
+    for run in looked_at:
+        content = runs.environment(run)
+        for key, value in _flat_environment(content):
+            of_key = values.setdefault(key, {})
+            of_key[value] = of_key.get(value, 0) + 1
+    return [(key, "; ".join(_counted(of_key))) for key, of_key in values.items()]
+
+
+def _flat_environment(content: dict[str, Any]) -> list[tuple[str, str]]:
+    wanted = ("device", "threads", "platform", "python", "host", "cpu_capability", "cuda")
+    items = [(key, str(content[key])) for key in wanted if content.get(key) is not None]
+    packages = content.get("packages")
+    items += [(name, str(v)) for name, v in packages.items() if v] if isinstance(packages, dict) else []
+    git = content.get("git")
+    if isinstance(git, dict):
+        items.append(("commit", f"{str(git.get('commit'))[:10]}{' with changes' if git.get('dirty') else ''}"))
+    return items
+
+
+def _counted(values: dict[str, int]) -> list[str]:
+    if len(values) == 1:
+        return list(values)
+    return [f"{value} ({count} runs)" for value, count in list(values.items())[:5]] + ["..."] * (len(values) > 5)
+
+
+def commands(looked_at: Sequence[Run]) -> list[str]:
+    """The command lines that made the runs, each once."""
+    lines: dict[str, None] = {}
+    for run in looked_at:
+        argv = runs.environment(run).get("argv")
+        if isinstance(argv, list) and argv:
+            lines[shlex.join(["actbench", *map(str, argv[1:])])] = None
+    return list(lines)
+
+
+# ---------------------------------------------------------------- templates
+
+
+def _template(name: str) -> jinja2.Template:
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    made = jinja2.Environment(
+        loader=loader,
+        autoescape=name.endswith(".html"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    made.filters["inline"] = lambda svg: "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
+    made.filters["cell"] = _markdown_cell
+    return made.get_template(name)
+
+
+def _markdown_cell(text: str) -> str:
+    """Words for a table of Markdown, in which HTML and bars would mean something."""
+    return re.sub(r"([|`*_<\\\[\]])", r"\\\1", " ".join(str(text).split())).replace("\\<", "&lt;")

@@ -1,0 +1,142 @@
+"""Finds and reads the folders of runs. What cannot be used is told, and the rest is used."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from actbench import stored
+from actbench.errors import Problem, UserError
+from actbench.records import EpochRecord, RunSummary
+from actbench.settings import Settings
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run's folder. `summary` is None where the run has not ended: it is at work, or was killed."""
+
+    folder: Path
+    settings: Settings
+    summary: RunSummary | None
+    written: float  # when its summary or settings were, in seconds since 1970
+
+    @property
+    def complete(self) -> bool:
+        """It has results: every seed was trained to the end, or diverged."""
+        return self.summary is not None and self.summary.status in ("completed", "diverged")
+
+    @property
+    def dataset(self) -> str:
+        return self.summary.dataset if self.summary else self.settings.dataset.name
+
+
+@dataclass
+class Found:
+    """The runs below some paths, and what there could not be used."""
+
+    runs: list[Run] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def find(paths: Sequence[Path]) -> Found:
+    """Every run at or below `paths`.
+
+    Raises:
+        UserError: a path is not there, or holds no run.
+    """
+    found = Found()
+    wrong = []
+    folders: dict[Path, Path] = {}  # resolved -> as given, so that a run is read once
+    for path in paths:
+        if not path.is_dir():
+            what = "is a file" if path.exists() else "there is no such folder"
+            wrong.append(Problem(what, str(path), "the folder of a run, a sweep or a study, or `outputs`"))
+            continue
+        below = list(_folders(path))
+        if not below:
+            wrong.append(Problem("there is no run in it", str(path), "actbench activation=relu,gelu -m makes some"))
+        for folder in below:
+            folders.setdefault(folder.resolve(), folder)
+    if wrong:
+        raise UserError.of(wrong)
+    for folder in folders.values():
+        try:
+            found.runs.append(_read(folder))
+        except UserError as error:
+            found.problems += error.problems
+    return found
+
+
+_SIGNS = {"settings.yaml", "summary.json", "history.csv", ".hydra"}  # a run's folder has one of them at least
+
+
+def _folders(path: Path) -> Iterator[Path]:
+    for folder, below, files in os.walk(path, followlinks=True):
+        if _SIGNS & {*files, *below}:
+            yield Path(folder)
+            below.clear()  # a run's folder holds no other
+        else:
+            below[:] = sorted(name for name in below if not name.startswith("."))
+
+
+def _read(folder: Path) -> Run:
+    if not (folder / "settings.yaml").exists():
+        what = "has no settings.yaml: the run ended before it began, or the file was removed"
+        raise UserError(what, where=str(folder), how="the same command trains it again")
+    settings, summary = stored.settings_of(folder), stored.summary(folder)
+    last = folder / ("settings.yaml" if summary is None else "summary.json")
+    run = Run(folder, settings, summary, last.stat().st_mtime)
+    if summary is not None:
+        _check_same(run, summary)
+    return run
+
+
+def _check_same(run: Run, summary: RunSummary) -> None:
+    """One folder speaks of one configuration: settings, summary and history agree."""
+    where, settings = str(run.folder / "summary.json"), run.settings
+    how = "move it away: the files of two runs are mixed, or one was changed by hand"
+    if summary.id != settings.id:
+        raise UserError(
+            f"is of the configuration {summary.id}, settings.yaml beside it of {settings.id}", where=where, how=how
+        )
+    if list(summary.seeds) != settings.seeds or summary.activation != settings.activation.name:
+        raise UserError(
+            "speaks of other seeds or another activation than settings.yaml beside it", where=where, how=how
+        )
+    history = stored.records(run.folder / "history.csv", EpochRecord)
+    last = {record.seed: record for record in history if record.epoch == summary.epochs_done}
+    if not {record.seed for record in history} <= {*settings.seeds}:
+        raise UserError("has other seeds than settings.yaml beside it", where=str(run.folder / "history.csv"), how=how)
+    metric = summary.metrics.get("val_accuracy")
+    for seed, value in zip(summary.seeds, metric.values, strict=True) if metric else ():
+        if value is None or (seed not in last and not run.complete):
+            continue
+        recorded = last[seed].val_accuracy if seed in last else math.nan
+        if not math.isclose(recorded, value, abs_tol=1e-6):
+            what = f"the validation accuracy of seed {seed} ({value}) is not that in history.csv ({recorded})"
+            raise UserError(what, where=where, how=how)
+
+
+def environment(run: Run) -> dict[str, Any]:
+    """What `environment.json` says; empty where it cannot be read."""
+    try:
+        content = json.loads((run.folder / "environment.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def status(run: Run) -> str:
+    """How a run stands, in one line."""
+    if run.summary is None:
+        done = max((record.epoch for record in stored.records(run.folder / "history.csv", EpochRecord)), default=0)
+        return f"unfinished: {done} of {run.settings.train.epochs} epochs; at work, or killed"
+    if run.summary.status == "diverged":
+        return "diverged: " + ", ".join(f"seed {seed} in epoch {at}" for seed, at in run.summary.diverged.items())
+    reason = f": {run.summary.reason}" if run.summary.reason else ""
+    return f"{run.summary.status}{reason}"

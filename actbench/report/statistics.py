@@ -1,0 +1,103 @@
+"""Is one configuration better than another? Paired differences, their intervals and tests, by SciPy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from actbench.records import Estimate
+
+ENOUGH = 3  # common seeds, below which no test is made
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Paired:
+    """How one configuration differs from another, taken seed by seed (the seeds that both have).
+
+    `difference` is first − second with its 95 % interval by Student's t (n − 1 degrees of freedom) and `p` the
+    two-sided paired t-test (Student 1908); `effect` is Cohen's d_z, mean ÷ standard deviation of the differences
+    (Lakens 2013, doi:10.3389/fpsyg.2013.00863, equation 6); `improvement` the probability that a random seed of the
+    first does better than a random seed of the second, ties counting half (Mann–Whitney U ÷ n²; Agarwal et al. 2021,
+    arXiv:2108.13264, section 4.3). Where they cannot be had they are None, and `note` says why.
+    """
+
+    seeds: tuple[int, ...]
+    difference: Estimate
+    p: float | None = None
+    effect: float | None = None
+    improvement: float | None = None
+    note: str = ""
+
+
+def paired(first: Mapping[int, float], second: Mapping[int, float]) -> Paired:
+    """Compares two configurations by their values (seed -> value).
+
+    >>> result = paired({0: 98.1, 1: 98.4, 2: 98.0}, {0: 98.0, 1: 98.1, 2: 97.8})
+    >>> round(result.difference.mean, 3), round(result.p, 4)
+    (0.2, 0.0742)
+    """
+    seeds = tuple(sorted(first.keys() & second.keys()))
+    a, b = (np.array([of[seed] for seed in seeds]) for of in (first, second))
+    difference = Estimate.of([float(x) for x in a - b])
+    if len(seeds) < ENOUGH:
+        return Paired(seeds, difference, note="too few seeds")
+    assert difference.std is not None and difference.mean is not None
+    # U counts the pairs in which the first is better; ties half.
+    improvement = float(stats.mannwhitneyu(a, b, method="asymptotic").statistic) / len(seeds) ** 2
+    if difference.std < 1e-9:  # rounding alone: nothing to judge the mean by
+        if abs(difference.mean) < 1e-9:
+            return Paired(seeds, difference, 1.0, 0.0, improvement, note="equal")
+        return Paired(seeds, difference, improvement=improvement, note="no spread to test by")
+    p = float(stats.ttest_rel(a, b).pvalue)
+    return Paired(seeds, difference, p, difference.mean / difference.std, improvement)
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Adjusts for the number of tests, so that the chance of one false alarm or more stays at the level.
+
+    Holm 1979, "A simple sequentially rejective multiple test procedure": the k-th smallest of m is multiplied by
+    m − k + 1, and none may come out smaller than one before it. None (no test was made) stays None and does not count.
+
+    >>> holm([0.01, 0.04, None, 0.03])
+    [0.03, 0.06, None, 0.06]
+    """
+    order = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
+    adjusted: list[float | None] = [None] * len(p_values)
+    least = 0.0
+    for rank, (p, place) in enumerate(order):
+        least = max(least, min(1.0, p * (len(order) - rank)))
+        adjusted[place] = least
+    return adjusted
+
+
+def seeds_needed(difference: float, std: float, *, power: float = 0.8, at_most: int = 10_000) -> int | None:
+    """How many seeds a paired t-test at 5 % needs to see a true `difference` with the given power.
+
+    From the noncentral t distribution (Cohen 1988, "Statistical Power Analysis", chapter 2) with the standard deviation
+    `std` of the differences. None where it is more than `at_most`.
+
+    >>> seeds_needed(0.5, 1.0)  # a medium effect: the textbook's 34
+    34
+    """
+    if difference == 0 or not math.isfinite(difference):
+        return None
+    shift = abs(difference) / std if std else math.inf
+
+    def reached(n: int) -> bool:
+        edge, nc = float(stats.t.isf(LEVEL / 2, n - 1)), shift * math.sqrt(n)
+        if nc > max(8.0, 3 * edge):  # there SciPy's noncentral t loses its digits, and the power is next to 1
+            return True
+        return bool(stats.nct.sf(edge, n - 1, nc) >= power)  # the chance of the wrong sign is left out
+
+    if not reached(at_most):
+        return None
+    low, high = ENOUGH - 1, at_most  # the answer is above low, and not above high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if reached(middle) else (middle, high)
+    return high

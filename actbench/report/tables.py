@@ -1,0 +1,183 @@
+"""The comparison as tables of words: for the terminal, Markdown and HTML alike; and as tidy data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from actbench import naming
+from actbench.records import Estimate
+from actbench.report.comparison import Comparison, Row, Tuned, interval, p_value, signed
+from actbench.report.configurations import Block, Configuration
+from actbench.report.runs import status
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table of words: `header` and `rows` of the same length; the first column is text, the others are numbers.
+
+    `marks` says of each row how it is to be set off: `best`, `better`, `worse`, `baseline` or nothing.
+    """
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    marks: tuple[str, ...] = ()
+    note: str = ""
+    text: bool = False  # the other columns are text too
+
+
+def sheets(comparison: Comparison) -> list[Sheet]:
+    """The tables of a block: results, differences from the baseline, tuning, and the runs without results."""
+    made = []
+    if comparison.block.configurations:
+        made.append(_results(comparison))
+    if any(row.against for row in comparison.ranking.rows):
+        made.append(_differences(comparison))
+    if comparison.tuned:
+        made.append(_tuning(comparison.tuned))
+    if comparison.block.waiting:
+        made.append(_waiting(comparison.block))
+    return made
+
+
+def _results(comparison: Comparison) -> Sheet:
+    baseline = comparison.ranking.baseline
+    rows: list[tuple[str, ...]] = [_result(row.configuration) for row in comparison.ranking.rows]
+    marks = ["baseline" if row.configuration is baseline else row.verdict for row in comparison.ranking.rows]
+    probed = any("dead_ratio" in row.configuration.values for row in comparison.ranking.rows)
+    header: tuple[str, ...] = (
+        "configuration", "test accuracy %", "n", "val. acc. %", "test loss", "dead units %", "seconds / epoch",
+        "samples / s", "params",
+    )  # fmt: skip
+    if not probed:
+        header, rows = header[:5] + header[6:], [row[:5] + row[6:] for row in rows]
+    note = "means over n seeds, ± half the 95 % interval; seconds per seed, with validation; dead units after training"
+    return Sheet("Results, best first", header, tuple(rows), tuple(marks), note)
+
+
+def _result(one: Configuration) -> tuple[str, ...]:
+    n = str(one.n) + (f" ({len(one.diverged)} diverged)" if one.diverged else "")
+    return (
+        one.name,
+        one.estimate("test_accuracy").plus_minus() if one.n else "diverged",
+        n,
+        _mean(one.estimate("val_accuracy"), 2),
+        _mean(one.estimate("test_loss"), 3),
+        _mean(one.estimate("dead_ratio"), 1, 100),
+        _seconds(one.seconds_per_epoch),
+        _thousands(one.samples_per_second),
+        _thousands(one.parameters),
+    )
+
+
+def _differences(comparison: Comparison) -> Sheet:
+    baseline = comparison.ranking.baseline
+    assert baseline is not None
+    rows = [row for row in comparison.ranking.rows if row.against is not None]
+    return Sheet(
+        f"Against {baseline.name}, paired seed by seed",
+        ("configuration", "difference", "95 % interval", "p (Holm)", "effect size", "P(better)", "n"),
+        tuple(_difference(row) for row in rows),
+        tuple(row.verdict for row in rows),
+        f"test accuracy in points; paired t-test, p corrected for {len(rows)} comparison{'s' if len(rows) > 1 else ''} "
+        "(intervals are not); effect size: Cohen's d_z; P(better): a random seed against a random seed",
+    )
+
+
+def _difference(row: Row) -> tuple[str, ...]:
+    against = row.against
+    assert against is not None
+    return (
+        row.name,
+        signed(against.difference.mean),
+        interval(against.difference),
+        against.note or p_value(row.p),
+        signed(against.effect),
+        "–" if against.improvement is None else f"{against.improvement:.2f}",
+        str(len(against.seeds)),
+    )
+
+
+def _tuning(tuned: Tuned) -> Sheet:
+    rows = [
+        (
+            row.name,
+            tuned.chosen[row.name],
+            str(len(tuned.settings)),
+            _mean(row.configuration.estimate("val_accuracy"), 2),
+            row.configuration.estimate("test_accuracy").plus_minus(),
+            tuned.untuned[row.name].estimate("test_accuracy").plus_minus(),
+            signed(row.against.difference.mean) if row.against else "–",
+            (row.against.note or p_value(row.p)) if row.against else "–",
+        )
+        for row in tuned.ranking.rows
+    ]
+    against = tuned.ranking.baseline
+    marks = ["baseline" if row.configuration is against else row.verdict for row in tuned.ranking.rows]
+    header = (
+        tuned.per, "best setting", "settings tried", "val. acc. %", "test accuracy %", "untuned test accuracy %",
+        "difference", "p (Holm)",
+    )  # fmt: skip
+    return Sheet(
+        f"Tuned per {tuned.per}, on equal terms",
+        header,
+        tuple(rows),
+        tuple(marks),
+        f"each {tuned.per} at its best of the same {len(tuned.settings)} settings, chosen by validation accuracy; "
+        f"untuned: test accuracy at the common setting {tuned.common}; "
+        f"difference: tuned against tuned {against.name if against else '–'}",
+    )
+
+
+def _waiting(block: Block) -> Sheet:
+    rows = tuple((name, _seeds(run.settings.seeds), status(run), str(run.folder)) for name, run in block.waiting)
+    return Sheet("Without results", ("configuration", "seeds", "status", "folder"), rows, ("",) * len(rows), text=True)
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]}–{seeds[-1]}"
+
+
+def _mean(estimate: Estimate, digits: int, scale: float = 1.0) -> str:
+    return "–" if estimate.mean is None else f"{scale * estimate.mean:.{digits}f}"
+
+
+def _seconds(value: float) -> str:
+    return "–" if not math.isfinite(value) else f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
+
+
+def _thousands(value: float) -> str:
+    """`407k`: three digits are enough beside an accuracy."""
+    if not math.isfinite(value):
+        return "–"
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.3g}{letter}"
+    return f"{value:.3g}"
+
+
+def tidy(comparisons: Sequence[Comparison]) -> pd.DataFrame:
+    """One row for each configuration, seed and metric; the varied keys have columns of their own.
+
+    A seed that diverged has the metric `diverged` with the epoch. Accuracies are percentages, ratios 0 to 1.
+    """
+    columns: dict[str, list[object]] = {key: [] for key in ("block", "configuration", "id", "dataset", "epochs")}
+    keys = list(dict.fromkeys(key for one in comparisons for key in one.block.varying))
+    columns |= {key: [] for key in (*keys, "seed", "metric", "value")}
+    for comparison in comparisons:
+        for one in comparison.block.configurations:
+            flat = one.settings.flat()
+            head = [comparison.block.title, one.name, one.settings.id, one.runs[0].dataset, one.settings.train.epochs]
+            head += [naming.shown(flat[key]) if isinstance(flat.get(key), list) else flat.get(key) for key in keys]
+            values: dict[str, Mapping[int, float]] = {**one.values}
+            if one.diverged:
+                values["diverged"] = one.diverged
+            for metric, of_seeds in values.items():
+                for seed, value in of_seeds.items():
+                    for column, item in zip(columns.values(), (*head, seed, metric, value), strict=True):
+                        column.append(item)
+    return pd.DataFrame(columns)
