@@ -85,8 +85,8 @@ _BOOKKEEPING_TRAIN = ("train.device", "train.threads", "train.eval_batch_size")
 
 
 def typed(settings: Settings, overrides: Iterable[str]) -> str:
-    """A run by what was typed for it: its activation, and every override but those that change no result."""
+    """A run by what was typed for it: its activation, and every override but the dataset and what changes no result."""
     flat = settings.flat()
     keys = dict.fromkeys(override.partition("=")[0].lstrip("+~") for override in overrides)
     kept = [key for key in keys if key in flat and key not in (*_BOOKKEEPING, *_BOOKKEEPING_TRAIN)]
-    return _name(flat, ["activation", *(key for key in kept if key.partition(".")[0] not in _NOT_IN_NAMES)])
+    return _name(flat, ["activation", *(key for key in kept if key.partition(".")[0] != "dataset")])

@@ -86,7 +86,11 @@ def fake_run(folder: Path, settings: Settings, accuracies, *, diverged=None, sta
         ]  # fmt: skip
         done.append(Epoch(number=epoch, records=tuple(records) if epoch else (), layers=tuple(layers)))
     metrics = {"test_accuracy": values, "test_loss": [2 - v / 100 for v in values]} if status == "completed" else {}
-    metrics |= {"val_accuracy": validation if status == "completed" else [done[-1].records[k].val_accuracy for k in range(len(values))]}
+    metrics |= {
+        "val_accuracy": validation
+        if status == "completed"
+        else [done[-1].records[k].val_accuracy for k in range(len(values))]
+    }
     metrics |= {"dead_ratio": [dead for _ in values]}
     summary = RunSummary(
         **{
@@ -101,7 +105,13 @@ def fake_run(folder: Path, settings: Settings, accuracies, *, diverged=None, sta
     folder.mkdir(parents=True)
     files = RunFolder(folder)
     files.write_settings(settings)
-    files.write_environment({"argv": ["actbench", "-m", "activation=relu,gelu"], "device": "cpu", "packages": {"actbench": "0.1.0", "torch": "2.15.0"}})
+    files.write_environment(
+        {
+            "argv": ["actbench", "-m", "activation=relu,gelu"],
+            "device": "cpu",
+            "packages": {"actbench": "0.1.0", "torch": "2.15.0"},
+        }
+    )
     files.write_epochs(done)
     files.write_summary(summary)
     return folder

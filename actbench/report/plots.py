@@ -345,7 +345,7 @@ def _dead_panels(layers: DeadUnits) -> Figure:
     if 1 < most <= 8:
         longest = max(zip(layers.values(), panels, strict=True), key=lambda pair: len(pair[0]))[1]
         handles = longest.get_lines()
-        names = list(max(layers.values(), key=lambda of_layers: len(of_layers)))
+        names = max((list(of_layers) for of_layers in layers.values()), key=len)
         figure.legend(handles, names, loc="outside lower center", ncols=min(8, most), fontsize=9)
     elif most > 8:
         scale = matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(1, most), "cividis_r")
