@@ -61,13 +61,15 @@ class TerminalSink:
         if head.note:
             self.console.print(Text(head.note, style="bold yellow"))
         train, val, test = head.samples
+        label = self.name if self.brief else head.label
         self._say(
-            f"[bold]{escape(head.label)}[/] on {escape(head.dataset)} ({train:,} / {val:,} / {test:,} samples), "
+            f"[bold]{escape(label)}[/] on {escape(head.dataset)} ({train:,} / {val:,} / {test:,} samples), "
             f"{_seeds(head.seeds)}, {head.parameters:,} parameters"
         )
         self._say(escape(f"{head.device}, {head.execution}; files in {head.folder}"), style="dim")
         if head.resumed_from:
-            self._say(f"going on after epoch {head.resumed_from} of {head.epochs}")
+            named = f"{escape(self.name)}: " if self.brief else ""
+            self._say(f"{named}going on after epoch {head.resumed_from} of {head.epochs}")
         if self.live:
             self._progress = _Polling(self.console, clock, total_steps)
             self._progress.start()

@@ -1,0 +1,366 @@
+"""Sweeps as a user runs them: they end in a comparison, go on where they stopped, and survive what fails."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+
+import pytest
+import torch
+from conftest import HAS_MNIST
+from processes import OFFLINE, Command
+from scipy import stats
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+from torch import nn
+
+from actbench.choices import choices_of
+from actbench.config import plan, register
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def the_folder(study, start):
+    (found,) = study.glob(f"{start}-*")
+    return found
+
+
+@pytest.fixture
+def three(tiny):
+    """A second's run with enough seeds for a test."""
+    return ["-m", *(word for word in tiny if "num_seeds" not in word), "num_seeds=3", "study=s"]
+
+
+# ---------------------------------------------------------------- the end of a sweep
+
+
+def test_a_sweep_ends_in_a_comparison(actbench, three, tmp_path):
+    done = actbench(*three, "activation=relu,gelu", "optimizer.lr=1e-3,3e-3")
+    assert (done.returncode, done.stderr) == (0, "")
+    report = tmp_path / "outputs" / "s" / "report"
+    assert {path.name for path in report.iterdir()} == {"report.html", "report.md", "results.csv", "plots"}
+    assert (report / "plots" / "heatmap.png").stat().st_size > 5000
+    results = rows(report / "results.csv")
+    names = {f"{activation} lr={lr}" for activation in ("relu", "gelu") for lr in ("0.001", "0.003")}
+    assert {row["configuration"] for row in results} == names
+    assert "Results, best first" in done.stdout
+    assert "Tuned per activation, on equal terms" in done.stdout
+    again = actbench("report", "outputs/s", "--table")
+    assert again.stdout.split("report ")[0].strip() in done.stdout
+
+
+def test_every_session_of_a_study_is_named_so_that_a_person_finds_it(actbench, three, tmp_path):
+    """Rows of HParams: one for each seed, with the columns of all configurations side by side."""
+    actbench(*three, "activation=leaky_relu,prelu", "optimizer.lr=3e-3")
+    groups, columns = {}, set()
+    for folder in (tmp_path / "outputs" / "s").glob("*/tensorboard/*"):
+        view = EventAccumulator(str(folder)).Reload()
+        content = view.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+        start = HParamsPluginData.FromString(content).session_start_info
+        groups.setdefault(start.group_name, []).append(folder)
+        columns |= set(start.hparams)
+    shown = {re.sub(r" \([0-9a-f]{10}\)$", "", name) for name in groups}
+    expected = {
+        f"{activation} epochs=2 width=16 lr=0.003 {which}"
+        for activation in ("leaky_relu", "prelu") for which in ("seed=0", "seed=1", "seed=2", "mean")
+    }  # fmt: skip
+    assert shown == expected
+    assert all(len(sessions) == 1 for sessions in groups.values())
+    assert {"activation.negative_slope", "activation.init", "optimizer.lr"} <= columns
+
+
+# ---------------------------------------------------------------- resumable
+
+
+def test_a_repeated_sweep_skips_what_is_complete(actbench, three, tmp_path):
+    actbench(*three, "activation=relu,gelu")
+    study = tmp_path / "outputs" / "s"
+    before = {path: path.stat().st_mtime_ns for path in study.glob("*/summary.json")}
+    done = actbench(*three, "activation=relu,gelu,tanh")
+    assert done.returncode == 0, done.stderr
+    assert len(re.findall("already complete, skipped", done.stdout)) == 2
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert {row["configuration"] for row in rows(study / "report" / "results.csv")} == {"relu", "gelu", "tanh"}
+
+
+def test_more_seeds_later_make_n_grow(actbench, three, tmp_path):
+    actbench(*three, "activation=relu,gelu")
+    done = actbench(*three, "activation=relu,gelu", "seed=3")
+    assert done.returncode == 0, done.stderr
+    results = rows(tmp_path / "outputs" / "s" / "report" / "results.csv")
+    seeds = [r["seed"] for r in results if r["metric"] == "test_accuracy" and r["configuration"] == "gelu"]
+    assert seeds == ["0", "1", "2", "3", "4", "5"]
+    assert "at n = 6" in done.stdout or "over 6 seeds" in done.stdout
+
+
+def a_burst(folder, at):
+    """An activation of the user's own that fails at its call number `at`."""
+    (folder / "conf" / "activation").mkdir(parents=True, exist_ok=True)
+    (folder / "conf" / "activation" / "burst.yaml").write_text(
+        "# fails\n_target_: my_acts.Burst\n_partial_: true\nsize: 1.0\n"
+    )
+    (folder / "my_acts.py").write_text(
+        "from torch import nn\nclass Burst(nn.Module):\n    calls = 0\n"
+        "    def __init__(self, size=1.0):\n        super().__init__()\n        self.size = size\n"
+        "    def forward(self, z):\n        Burst.calls += 1\n"
+        f"        if Burst.calls > {at}: raise RuntimeError('too <b>hot</b>\\nand more')\n"
+        "        return self.size * z.relu()\n"
+    )
+
+
+def test_a_job_that_fails_stops_no_other_and_is_repeated(actbench, three, tmp_path):
+    a_burst(tmp_path, at=30)
+    command = [*three, "activation=relu,burst,gelu", "trust=my_acts"]
+    done = actbench(*command)
+    study = tmp_path / "outputs" / "s"
+    assert done.returncode == 1
+    assert done.stderr.count("error:") == 1
+    assert "the run failed: RuntimeError: too <b>hot</b>" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    failed = the_folder(study, "burst")
+    assert "and more" in (failed / "traceback.txt").read_text()
+    assert json.loads((failed / "summary.json").read_text())["status"] == "failed"
+    assert re.search(r"burst +0–2 +failed: RuntimeError: too", done.stdout)
+    assert "&lt;b&gt;hot" in (study / "report" / "report.html").read_text()
+    assert {row["configuration"] for row in rows(study / "report" / "results.csv")} == {"relu", "gelu"}
+
+    a_burst(tmp_path, at=10**9)
+    done = actbench(*command)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("already complete, skipped") == 2
+    assert not (failed / "traceback.txt").exists()
+    assert json.loads((failed / "summary.json").read_text())["status"] == "completed"
+    assert {row["configuration"] for row in rows(study / "report" / "results.csv")} == {"relu", "gelu", "burst"}
+
+
+def test_a_run_that_cannot_be_built_is_listed_too(monkeypatch, tmp_path):
+    """What goes wrong before the first epoch leaves a folder that says so."""
+    from helpers import settings_of
+    from rich.console import Console
+
+    from actbench import run, stored
+
+    def no_memory(_settings):
+        raise MemoryError("no room for it")
+
+    monkeypatch.setattr(run, "build", no_memory)
+    with pytest.raises(MemoryError):
+        run.run(settings_of("dataset=digits"), tmp_path / "r", console=Console(), live=False, name="relu")
+    summary = stored.summary(tmp_path / "r")
+    assert (summary.status, summary.reason) == ("failed", "MemoryError: no room for it")
+    assert stored.settings_of(tmp_path / "r").activation.name == "relu"
+
+
+def test_ctrl_c_leaves_the_comparison_of_what_is_complete(three, tmp_path):
+    long = [word for word in three if "epochs" not in word and "study" not in word]
+    command = [*long, "train.epochs=40", "model.depth=3", "activation=relu,gelu,tanh"]
+    running = Command(*command, "study=s", cwd=tmp_path)
+    running.wait_for("gelu width=16 epochs=40 depth=3  epoch 2/40")
+    running.send(signal.SIGINT)
+    done = running.wait()
+    assert done.returncode == 130
+    study = tmp_path / "outputs" / "s"
+    assert {row["configuration"] for row in rows(study / "report" / "results.csv")} == {"relu"}
+    assert re.search(r"gelu +0–2 +interrupted: after epoch", done.stdout)
+    assert "tanh" not in done.stdout.split("Results, best first")[1]
+
+    gone_on = Command(*command, "study=s", cwd=tmp_path).wait()
+    assert gone_on.returncode == 0, gone_on.stderr
+    assert gone_on.stdout.count("already complete, skipped") == 1
+    assert "going on after epoch" in gone_on.stdout
+    whole = Command(*command, "study=whole", cwd=tmp_path).wait()
+    assert whole.returncode == 0, whole.stderr
+
+    def results(name):
+        found = rows(tmp_path / "outputs" / name / "report" / "results.csv")
+        return [row for row in found if row["metric"] != "grad_norm"], len(found)
+
+    assert results("s") == results("whole")
+
+
+# ---------------------------------------------------------------- presets
+
+
+def planned(*overrides, multirun=True):
+    register()
+    return plan([*overrides, "dataset=digits", "study=x"], multirun=multirun)
+
+
+@pytest.mark.parametrize(
+    ("preset", "group"), [("activations", "activation"), ("inits", "init"), ("optimizers", "optimizer")]
+)
+def test_a_preset_names_every_choice_of_its_group(preset, group):
+    jobs, problems = planned(f"+sweep={preset}")
+    assert not problems
+    names = [getattr(job.settings, group).name for job in jobs]
+    assert set(names) == {choice.name for choice in choices_of(group)} - {"identity"}
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("preset", [choice.name for choice in choices_of("sweep")])
+def test_every_preset_is_a_sweep_of_different_runs_that_can_be_built(preset):
+    from actbench import build
+
+    jobs, problems = planned(f"+sweep={preset}", "num_seeds=1")
+    assert not problems
+    assert len({job.settings.id for job in jobs}) == len(jobs) > 4
+    for job in jobs:
+        build.check(job.settings)
+
+
+def test_presets_combine_with_each_other_and_with_what_is_typed():
+    jobs, problems = planned("+sweep=learning_rates", "activation=relu,gelu")
+    assert not problems
+    assert len(jobs) == 12
+    jobs, problems = planned("+sweep=[learning_rates,inits]")
+    assert not problems
+    assert len(jobs) == 42
+
+
+@pytest.mark.parametrize(
+    ("overrides", "multirun", "complaint"),
+    [
+        (["+sweep=activations"], False, "+sweep=activations: several values need a sweep\n    actbench -m +sweep=act"),
+        (["sweep=activations"], True, "sweep=activations: is chosen with a +\n    actbench -m +sweep=activations"),
+        (
+            ["+sweep=activation"],
+            True,
+            "+sweep=activation: there is no sweep called activation\n    did you mean activa",
+        ),
+        (["+sweep=activations", "activation=relu"], True, "activation=relu: is swept by the preset already"),
+    ],
+)
+def test_a_wrong_preset_gets_one_clear_message(overrides, multirun, complaint):
+    _, problems = planned(*overrides, multirun=multirun)
+    assert len(problems) == 1
+    assert str(problems[0]).startswith(complaint), problems[0]
+
+
+# ---------------------------------------------------------------- launchers and sweepers
+
+
+def as_typed(*arguments, cwd):
+    """In a process of its own, as a parallel launcher wants it: its workers outlive a fork."""
+    environment = {**os.environ, **OFFLINE, "COLUMNS": "120"}
+    command = [sys.executable, "-m", "actbench", *arguments]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=200)
+
+
+def test_joblib_shares_the_cores_and_ends_in_the_same_comparison(actbench, three, tmp_path):
+    shared = [word for word in three if "threads" not in word and "study" not in word]
+    parallel = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    done = as_typed(*shared, "study=p", "activation=relu,gelu", *parallel, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    study = tmp_path / "outputs" / "p"
+    threads = [json.loads(path.read_text())["threads"] for path in study.glob("*/environment.json")]
+    assert threads == [max(os.cpu_count() // 2, 1)] * 2
+    lines = [line for line in done.stdout.splitlines() if "train loss" in line]
+    assert all(re.match(r"(relu|gelu) epochs=2 width=16  epoch \d/2", line) for line in lines)
+    assert len(lines) == 4
+    alone = actbench(*shared, "study=q", "activation=relu,gelu", "train.threads=1")
+    assert alone.returncode == 0, alone.stderr
+    values = [
+        [(r["configuration"], r["seed"], r["metric"], float(r["value"])) for r in rows(path)]
+        for path in (study / "report" / "results.csv", tmp_path / "outputs" / "q" / "report" / "results.csv")
+    ]
+    for one, other in zip(*(sorted(of) for of in values), strict=True):
+        assert one[:3] == other[:3]
+        assert one[3] == pytest.approx(other[3], rel=1e-3, abs=0.6)
+
+
+def test_a_job_that_fails_in_a_worker_is_told_all_the_same(three, tmp_path):
+    a_burst(tmp_path, at=30)
+    parallel = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    done = as_typed(*three, "activation=relu,burst", "trust=my_acts", *parallel, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "the run failed: RuntimeError: too <b>hot</b>" in done.stderr
+    assert "relu reaches" in done.stdout
+
+
+def test_a_search_goes_for_validation_accuracy_and_is_compared(actbench, three, tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper.optuna_sweeper")
+    done = actbench(
+        *three, "activation=relu,gelu", "optimizer.lr=tag(log,interval(1e-4,1e-1))", "hydra/sweeper=optuna",
+        "hydra.sweeper.n_trials=4", "hydra.sweeper.direction=maximize", "hydra.sweeper.sampler.seed=1",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    results = rows(tmp_path / "outputs" / "s" / "report" / "results.csv")
+    validation = {}
+    for row in results:
+        if row["metric"] == "val_accuracy":
+            validation.setdefault(row["configuration"], []).append(float(row["value"]))
+    best = max(statistics.mean(values) for values in validation.values())
+    assert len(validation) == 4
+    assert float(re.search(r"Best value: ([\d.]+)", done.stdout)[1]) == pytest.approx(best)
+
+
+# ---------------------------------------------------------------- right?
+
+
+def test_the_report_is_right_against_a_recomputation(actbench, tmp_path):
+    """From history.csv and the checkpoints with plain torch, SciPy and the data: no code of actbench's."""
+    data = ["dataset=mnist", "dataset.train_size=3000"] if HAS_MNIST else ["dataset=digits"]
+    done = actbench("-m", "activation=relu,tanh", "init=torch_default", *data, "model.width=32", "train.epochs=2",
+                    "num_seeds=4", "train.threads=1", "study=s")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    study = tmp_path / "outputs" / "s"
+    images, labels = the_test_set(HAS_MNIST)
+    accuracy, validation = {}, {}
+    for name, activation in (("relu", nn.ReLU()), ("tanh", nn.Tanh())):
+        folder = the_folder(study, name)
+        accuracy[name] = []
+        for seed in range(4):
+            state = torch.load(folder / "checkpoints" / f"seed={seed}.pt", weights_only=True)
+            hidden = activation(images @ state["hidden1.linear.weight"].T + state["hidden1.linear.bias"])
+            logits = hidden @ state["output.weight"].T + state["output.bias"]
+            accuracy[name].append(100 * (logits.argmax(1) == labels).double().mean().item())
+        last = [row for row in rows(folder / "history.csv") if row["epoch"] == "2"]
+        validation[name] = statistics.mean(float(row["val_accuracy"]) for row in last)
+    tidy = rows(study / "report" / "results.csv")
+    for name, expected in accuracy.items():
+        told = [float(r["value"]) for r in tidy if r["configuration"] == name and r["metric"] == "test_accuracy"]
+        assert told == pytest.approx(expected, abs=1e-6)
+    test = stats.ttest_rel(accuracy["tanh"], accuracy["relu"])
+    low, high = test.confidence_interval(0.95)
+    shown = re.search(r"tanh +([+−][\d.]+) +([+−][\d.]+) to ([+−][\d.]+) +([\d.<]+|< [\d.]+) ", done.stdout)
+    difference, told_low, told_high = (float(shown[k].replace("−", "-")) for k in (1, 2, 3))
+    expected = statistics.mean(accuracy["tanh"]) - statistics.mean(accuracy["relu"])
+    assert (difference, told_low, told_high) == pytest.approx((expected, low, high), abs=0.00501)
+    assert shown[4] == f"{test.pvalue:.3f}" if test.pvalue >= 0.001 else "<" in shown[4]
+    for name in accuracy:
+        half = stats.t.ppf(0.975, 3) * statistics.stdev(accuracy[name]) / 2
+        mean = statistics.mean(accuracy[name])
+        assert re.search(rf"^ {name} +{mean:.2f} ± {half:.2f} +4 +{validation[name]:.2f} ", done.stdout, re.MULTILINE)
+
+
+def the_test_set(mnist):
+    """Flat, normalised images and labels, read without actbench."""
+    import gzip
+    import os
+    from pathlib import Path
+
+    import numpy as np
+
+    if not mnist:
+        from actbench.datasets import digits
+
+        splits = digits()
+        return splits.test_x.flatten(1), splits.test_y
+
+    def read(name, header):
+        raw = Path(os.environ["ACTBENCH_DATA"]) / "MNIST" / "raw"
+        path = raw / name
+        content = path.read_bytes() if path.exists() else gzip.decompress((raw / f"{name}.gz").read_bytes())
+        return np.frombuffer(content, dtype=np.uint8, offset=header)
+
+    images = torch.tensor(read("t10k-images-idx3-ubyte", 16).reshape(-1, 784)).float() / 255
+    return (images - 0.1307) / 0.3081, torch.tensor(read("t10k-labels-idx1-ubyte", 8)).long()
