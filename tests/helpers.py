@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from actbench import build, config
 from actbench.choices import packaged_conf
 from actbench.datasets import Splits
-from actbench.records import Epoch, EpochRecord, Estimate, LayerRecord, RunSummary
+from actbench.records import RATIOS, Epoch, EpochRecord, Estimate, LayerRecord, RunSummary
 from actbench.settings import Settings
 from actbench.sinks.files import RunFolder
 
@@ -91,7 +91,11 @@ def fake_run(folder: Path, settings: Settings, accuracies, *, diverged=None, sta
         if status == "completed"
         else [done[-1].records[k].val_accuracy for k in range(len(values))]
     }
-    metrics |= {"dead_ratio": [dead for _ in values]}
+    metrics |= {f"{ratio}_ratio": [dead for _ in values] for ratio in RATIOS}
+    metrics |= {
+        name: [0.5 + 0.01 * seed for seed in settings.seeds] for name in ("val_loss", "train_loss", "grad_norm")
+    }
+    metrics |= {"train_accuracy": [90.0 for _ in values]}
     summary = RunSummary(
         **{
             "status": status, "id": settings.id, "label": settings.label, "dataset": settings.dataset.name,

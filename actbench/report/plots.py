@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -274,13 +275,17 @@ def _cost(shown: Sequence[Configuration]) -> Figure:
     figure = Figure(figsize=(9, max(4.2, 1.4 + 0.26 * len(shown))), layout="constrained")
     axes = figure.subplots()
     points = [(one.seconds_per_epoch, one.mean(METRIC), one) for one in shown if math.isfinite(one.seconds_per_epoch)]
+    halves = []
     for x, _, one in points:
         interval = one.estimate(METRIC).ci95
         if interval:
             axes.plot([x, x], interval, color="0.75", linewidth=1.2, zorder=1)
-    heights = [y for _, y, _ in points]
-    span = max(heights) - min(heights) or 0.1
-    axes.set_ylim(min(heights) - 0.15 * span, max(heights) + 0.15 * span)
+            halves.append((interval[1] - interval[0]) / 2)
+    times, heights = [x for x, _, _ in points], [y for _, y, _ in points]
+    room = max(0.15 * (max(heights) - min(heights)), 1.2 * statistics.median(halves or [0.1]), 0.01)
+    axes.set_ylim(min(heights) - room, max(heights) + room)
+    aside = max(0.08 * (max(times) - min(times)), 0.05 * max(times))  # a difference of 1 % is not to look like a gulf
+    axes.set_xlim(min(times) - aside, max(times) + aside)
     order = sorted(points, key=lambda point: -point[1])
     for place, (x, y, one) in enumerate(order):
         height, colour = 1 - (place + 0.5) / len(order), _COLOURS[place % len(_COLOURS)]
@@ -291,7 +296,6 @@ def _cost(shown: Sequence[Configuration]) -> Figure:
         )  # fmt: skip
     axes.set_xlabel("seconds per epoch and seed (training and validation)")
     axes.set_ylabel("test accuracy (%)")
-    axes.margins(x=0.08)
     axes.grid(alpha=0.25)
     return figure
 
@@ -332,24 +336,22 @@ def _dead_overlay(layers: DeadUnits) -> Figure:
 
 
 def _dead_panels(layers: DeadUnits) -> Figure:
-    """A panel for each configuration, a line for each layer, from light (first) to dark (last)."""
+    """A panel for each configuration, a line for each layer; many layers are shaded from light to dark."""
     figure, panels = _panel_grid(list(layers), "epoch", "dead units (%)")
-    most = max(len(of_layers) for of_layers in layers.values())
-    colours = matplotlib.colormaps["cividis_r"]
+    names = max((list(of_layers) for of_layers in layers.values()), key=len)
+    few, shades = len(names) <= len(_COLOURS), matplotlib.colormaps["cividis_r"]
     for of_layers, axes in zip(layers.values(), panels, strict=True):
-        for number, (layer, (epochs, dead)) in enumerate(of_layers.items()):
-            colour = colours(0.15 + 0.85 * (number + 1) / len(of_layers))
-            label = layer if axes is panels[0] and most <= 8 else ""
-            axes.plot(epochs, [100 * share for share in dead], color=colour, linewidth=1.5, label=label)
+        for number, (epochs, dead) in enumerate(of_layers.values()):
+            colour = _COLOURS[number] if few else shades(0.1 + 0.9 * number / (len(names) - 1))
+            dash = _DASHES[number] if few else "-"
+            axes.plot(epochs, [100 * share for share in dead], color=colour, linestyle=dash, linewidth=1.5)
     panels[0].set_ylim(-2, 102)
-    if 1 < most <= 8:
-        longest = max(zip(layers.values(), panels, strict=True), key=lambda pair: len(pair[0]))[1]
-        handles = longest.get_lines()
-        names = max((list(of_layers) for of_layers in layers.values()), key=len)
-        figure.legend(handles, names, loc="outside lower center", ncols=min(8, most), fontsize=9)
-    elif most > 8:
-        scale = matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(1, most), "cividis_r")
+    if not few:
+        scale = matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(1, len(names)), "cividis_r")
         figure.colorbar(scale, ax=panels, label="layer", shrink=0.8)
+    elif len(names) > 1:
+        longest = max(panels, key=lambda axes: len(axes.get_lines()))
+        figure.legend(longest.get_lines(), names, loc="outside upper center", ncols=len(names), handlelength=3.2)
     return figure
 
 
@@ -411,7 +413,7 @@ def _ordered(values: Mapping[str, Any]) -> list[str]:
 
 def _heatmap(grid: _Grid) -> Figure:
     rows, columns = grid.values.shape
-    figure = Figure(figsize=(min(16, 3.2 + 0.75 * columns), 1.6 + 0.34 * rows), layout="constrained")
+    figure = Figure(figsize=(min(16, 3.2 + 0.75 * columns), min(14, 1.6 + 0.34 * rows)), layout="constrained")
     axes = figure.subplots()
     finite = grid.values[np.isfinite(grid.values)]
     low = max(finite.min(), np.median(finite) - 4 * (finite.max() - np.median(finite) + 0.05))
@@ -420,13 +422,15 @@ def _heatmap(grid: _Grid) -> Figure:
     for r in range(rows):
         for c in range(columns):
             value = grid.values[r, c]
-            if columns <= 20 and rows <= 60:
+            if columns <= 20 and rows <= 40:
                 text = f"{value:.2f}" if math.isfinite(value) else "–"
                 axes.text(
                     c, r, text, ha="center", va="center", fontsize=8, color="black" if value > middle else "white"
                 )
-    axes.set_yticks(range(rows), [_cut(word, 30) for word in grid.rows])
-    axes.set_xticks(range(columns), [_cut(word, 20) for word in grid.columns], rotation=45 if columns > 6 else 0)
+    every, each = math.ceil(rows / 40), math.ceil(columns / 40)  # labels that have room
+    axes.set_yticks(range(0, rows, every), [_cut(word, 30) for word in grid.rows[::every]])
+    labels = [_cut(word, 20) for word in grid.columns[::each]]
+    axes.set_xticks(range(0, columns, each), labels, rotation=45 if columns > 6 else 0)
     if columns > 6:
         for label in axes.get_xticklabels():
             label.set(ha="right", rotation_mode="anchor")
