@@ -208,8 +208,8 @@ def _run(composed: DictConfig, hydra_config: Any, folder: Path) -> float:
     from actbench import config, naming, stored
 
     settings = config.to_settings(composed, hydra_config.runtime.choices)
-    name = naming.typed(settings, hydra_config.overrides.task)
     many = "MULTIRUN" in str(hydra_config.mode)
+    name = naming.typed(settings, _swept(hydra_config) if many else hydra_config.overrides.task)
     stored.check_owner(folder, settings)
     finished = stored.completed(folder)
     if finished is not None:
@@ -224,6 +224,22 @@ def _run(composed: DictConfig, hydra_config: Any, folder: Path) -> float:
         print(_how_to_go_on(settings.study), file=sys.stderr)
         sys.exit(128 + stop.signal)
     return _ended(summary)
+
+
+def _swept(hydra_config: Any) -> list[str]:
+    """Those of a job's overrides that the sweep varies: they are not in the command line as they stand.
+
+    The command line is in the file that Hydra leaves for a sweep, since a job may run in another process.
+    """
+    import yaml
+
+    own = list(hydra_config.overrides.task)
+    try:
+        text = (Path(hydra_config.sweep.dir) / "multirun.yaml").read_text(encoding="utf-8")
+        typed = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))["hydra"]["overrides"]["task"]
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        return own
+    return [override for override in own if override not in typed]
 
 
 def _ended(summary: RunSummary) -> float:

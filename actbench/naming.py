@@ -85,7 +85,10 @@ _BOOKKEEPING_TRAIN = ("train.device", "train.threads", "train.eval_batch_size")
 
 
 def typed(settings: Settings, overrides: Iterable[str]) -> str:
-    """A run by what was typed for it: its activation, and every override but the dataset and what changes no result."""
+    """A run by what was typed for it: its activation, and the overrides but for the dataset and what changes no result.
+
+    In a sweep those that it varies are enough.
+    """
     flat = settings.flat()
     keys = dict.fromkeys(override.partition("=")[0].lstrip("+~") for override in overrides)
     kept = [key for key in keys if key in flat and key not in (*_BOOKKEEPING, *_BOOKKEEPING_TRAIN)]

@@ -95,7 +95,7 @@ def test_hparams_sessions_are_flat_finished_and_one_row_each(run):
         final = metric["mean"] if seed == "mean" else metric["values"][seed]
         assert values(view, "accuracy/test") == [(2, pytest.approx(final, rel=1e-6))]
     run_id = json.loads((folder / "summary.json").read_text())["id"]
-    name = "prelu+gelu width=8 depth=2"
+    name = "prelu+gelu epochs=2 width=8 depth=2"
     assert groups == [f"{name} {which} ({run_id})" for which in ("seed=0", "seed=1", "seed=2", "mean")]
 
 
