@@ -17,8 +17,10 @@ actbench: which activation function should I use here, and why does this one fai
 
 Usage
   actbench activation=leaky_relu                    train 5 seeds together; ends with a table
-  actbench -m activation=relu,leaky_relu,gelu       a sweep: one run for each
+  actbench -m activation=relu,leaky_relu,gelu       a sweep: one run for each, and a comparison
   actbench experiment=article_mlp activation=elu    a published set-up with one thing changed
+  actbench -m +sweep=activations                    a preset sweep; ends in one comparison
+  actbench report PATH ...                          the comparison again, from files (--help shows how)
   actbench list [GROUP ...]                         what can be chosen, with one line each
   tensorboard --logdir outputs                      look inside
 

@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import argparse
 import io
+import random
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -34,9 +36,10 @@ from rich.table import Table  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.utils.data import DataLoader, Subset  # noqa: E402
 
-from actbench import build, config  # noqa: E402
-from actbench.choices import packaged_conf  # noqa: E402
+from actbench import build, config, stored  # noqa: E402
+from actbench.choices import choices_of, packaged_conf  # noqa: E402
 from actbench.datasets.idx import data_root  # noqa: E402
+from actbench.records import Estimate  # noqa: E402
 from actbench.run import Progress, Sinks  # noqa: E402
 from actbench.settings import Settings  # noqa: E402
 from actbench.sinks.files import RunFolder  # noqa: E402
@@ -176,7 +179,63 @@ def measure(quick: bool) -> list[Row]:
         Row("actbench list", shows["list"], "≤ 0.7 s", " s"),
     ]
     rows.append(Row("peak memory of the default run", [peak_memory()], "< 2.5 GB", " GB"))
+    rows += reports(quick)
+    if not quick:
+        rows.append(Row("sweep of 6 activations × 3 epochs ÷ article's loop epoch", sweeps(), "≤ 10"))
     return rows
+
+
+def sweeps() -> list[float]:
+    """All-in: the whole command with its comparison, in epochs of a script with the article's loop and ten epochs."""
+    activations = "activation=relu,leaky_relu,elu,gelu,swish,sigmoid"
+    asked = ["-m", activations, "experiment=article_mlp", "dataset=mnist", "train.epochs=3"]
+    ratios = []
+    for _ in range(2):
+        with tempfile.TemporaryDirectory() as folder:
+            script = [sys.executable, __file__, "--article", "10"]
+            began = time.perf_counter()
+            subprocess.run(script, check=True)
+            between = time.perf_counter()
+            command(*asked, f"output_dir={folder}")()
+            ratios.append(10 * (time.perf_counter() - between) / (between - began))
+    return ratios
+
+
+def reports(quick: bool) -> list[Row]:
+    """`actbench report` over many runs: copies of a real one under other learning rates."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        command("dataset=digits", "train.epochs=10", "model.depth=2", "model.width=32", f"output_dir={home / 'one'}")()
+        (template,) = (path.parent for path in home.glob("one/**/settings.yaml"))
+        for count, goals in ((100, ("≤ 3 s", "≤ 15 s")), *(() if quick else ((5000, ("", "≤ 90 s")),))):
+            many = home / str(count)
+            copies(template, many, count)
+            repeats = 1 if count > 100 else 3
+            table, whole = command("report", str(many), "--table"), command("report", str(many))
+            taken = in_turn(repeats, {"table": table, "whole": whole})
+            rows.append(Row(f"report of {count:,} runs, the table", taken["table"], goals[0], " s"))
+            rows.append(Row(f"report of {count:,} runs, with plots and page", taken["whole"], goals[1], " s"))
+    return rows
+
+
+def copies(template: Path, folder: Path, count: int) -> None:
+    """Runs that differ from `template` in their learning rate and their accuracies."""
+    settings = stored.settings_of(template)
+    summary = stored.summary(template)
+    assert summary is not None
+    names = [choice.name for choice in choices_of("activation")]
+    shift = random.Random(0)
+    for number in range(count):
+        params = {**settings.optimizer.params, "lr": 1e-4 * 1.01 ** (number // len(names))}
+        activation = replace(settings.activation, name=names[number % len(names)], params={"copy": number % len(names)})
+        own = replace(settings, activation=activation, optimizer=replace(settings.optimizer, params=params))
+        values = [value - shift.random() for value in summary.metrics["test_accuracy"].values if value is not None]
+        metrics = {**summary.metrics, "test_accuracy": Estimate.of(values)}
+        files = RunFolder(folder / own.folder)
+        shutil.copytree(template, files.path, ignore=shutil.ignore_patterns("checkpoints", "tensorboard", ".hydra"))
+        files.write_settings(own)
+        files.write_summary(replace(summary, id=own.id, activation=activation.name, metrics=metrics))
 
 
 def peak_memory() -> float:
@@ -190,7 +249,14 @@ def peak_memory() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer repeats, on a fifth of the training set")
-    quick = parser.parse_args().quick
+    parser.add_argument("--article", type=int, metavar="EPOCHS", help="only train with the article's loop, and stop")
+    asked = parser.parse_args()
+    if asked.article:
+        epoch = article_loop(55_000)
+        for _ in range(asked.article):
+            epoch()
+        return
+    quick = asked.quick
     config.register()
     console = Console(width=110)
     console.print(

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 def draw_activation(name: str, z: Sequence[float], f: Sequence[float], slope: Sequence[float]) -> Figure:
     """f(z) and f'(z) over z."""
-    figure = Figure(figsize=(6, 4), dpi=110, layout="constrained")
-    axes = figure.subplots()
+    figure = Figure(figsize=(6, 4), dpi=110)
+    axes = figure.subplots(gridspec_kw={"left": 0.1, "right": 0.97, "bottom": 0.16, "top": 0.9})
     axes.tick_params(labelsize=14)
     axes.axhline(0, color="0.8", linewidth=0.8)
     axes.axvline(0, color="0.8", linewidth=0.8)

@@ -1,0 +1,80 @@
+"""Learning curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from actbench import stored
+from actbench.records import EpochRecord, Estimate
+from actbench.report.configurations import Configuration
+from actbench.report.plots.style import BLUE, COLOURS, DASHES, panel_grid
+
+Curves = Mapping[str, np.ndarray]  # "epoch" (E), and for each column mean, low and high (3, E)
+
+
+def history(one: Configuration) -> Curves:
+    """Mean and interval over seeds of each epoch."""
+    by_epoch: dict[int, dict[int, EpochRecord]] = {}
+    for run in one.runs:  # of one seed, the newer run counts
+        for record in stored.records(run.folder / "history.csv", EpochRecord):
+            by_epoch.setdefault(record.epoch, {})[record.seed] = record
+    epochs = sorted(by_epoch)
+    curves = {"epoch": np.array(epochs)}
+    for column in ("val_accuracy", "train_loss"):
+        curves[column] = _bands([[getattr(r, column) for r in by_epoch[epoch].values()] for epoch in epochs])
+    return curves
+
+
+def _bands(by_epoch: Sequence[Sequence[float]]) -> np.ndarray:
+    """(3, E): the mean, and the ends of its interval."""
+    estimates = [Estimate.of(values) for values in by_epoch]
+    rows = [(e.mean, *(e.ci95 or (e.mean, e.mean))) for e in estimates]
+    return np.array(rows, dtype=float).reshape(-1, 3).T
+
+
+def _curve(axes: Axes, epochs: np.ndarray, band: np.ndarray, colour: str, dash: Any = "-", label: str = "") -> None:
+    mean, low, high = band
+    marker = "o" if len(epochs) == 1 else ""
+    axes.plot(epochs, mean, color=colour, linestyle=dash, linewidth=1.8, label=label, marker=marker, markersize=4)
+    axes.fill_between(epochs, low, high, color=colour, alpha=0.18, linewidth=0)
+
+
+def overlay(histories: Mapping[str, Curves]) -> Figure:
+    figure = Figure(figsize=(10, 4.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for (name, curves), colour, dash in zip(histories.items(), COLOURS, DASHES, strict=False):
+        _curve(left, curves["epoch"], curves["val_accuracy"], colour, dash, name)
+        _curve(right, curves["epoch"], np.maximum(curves["train_loss"], 1e-12), colour, dash)
+    left.set_ylabel("validation accuracy (%)")
+    right.set_ylabel("training loss (nats)")
+    right.set_yscale("log")
+    right.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    right.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    right.yaxis.set_minor_formatter(NullFormatter())
+    for axes in (left, right):
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.25)
+    figure.legend(loc="outside lower center", ncols=3, handlelength=3.2)
+    return figure
+
+
+def panels_of(histories: Mapping[str, Curves]) -> Figure:
+    """A panel each, the others in grey behind it."""
+    figure, panels = panel_grid(list(histories), "epoch", "validation accuracy (%)")
+    ends = [band[0][-1] for curves in histories.values() if len(band := curves["val_accuracy"]) and band.size]
+    starts = [curves["val_accuracy"][1][0] for curves in histories.values()]
+    low = max(min(starts), np.nanmedian(ends) - 3 * (np.nanmedian(ends) - np.nanmedian(starts) + 0.5))
+    for (name, curves), axes in zip(histories.items(), panels, strict=True):
+        for other, theirs in histories.items():
+            if other != name:
+                axes.plot(theirs["epoch"], theirs["val_accuracy"][0], color="0.82", linewidth=0.7)
+        _curve(axes, curves["epoch"], curves["val_accuracy"], BLUE)
+    panels[0].set_ylim(bottom=low)
+    return figure

@@ -1,0 +1,100 @@
+"""Accuracy over two swept keys."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from actbench import naming
+from actbench.report.comparison import METRIC, Comparison
+from actbench.report.configurations import Configuration
+from actbench.report.plots.style import cut
+
+
+@dataclass(frozen=True)
+class Grid:
+    rows: list[str]
+    columns: list[str]
+    values: np.ndarray  # (rows, columns), NaN where there is no result
+    chosen: bool  # other keys vary too
+    labels: tuple[str, str]
+
+
+def axes_of(comparison: Comparison) -> tuple[str, str] | None:
+    """The two keys with most values that vary independently: a group stands for its parameters."""
+    varying = [
+        one
+        for one in comparison.block.varying
+        if "." not in one or one.partition(".")[0] not in comparison.block.varying
+    ]
+    if "activation" in varying and "upper_activation" in varying:
+        varying.remove("upper_activation")
+    counts = {}
+    for key in varying:
+        counts[key] = len(
+            {naming.shown(one.settings.flat().get(key)) for one in comparison.block.configurations if one.n}
+        )
+    most = sorted((key for key in varying if counts[key] > 1), key=lambda key: -counts[key])[:2]
+    return (most[0], most[1]) if len(most) == 2 else None
+
+
+def grid_of(comparison: Comparison, first: str, second: str) -> Grid:
+    best: dict[tuple[str, str], Configuration] = {}
+    chosen = False
+    values: dict[str, dict[str, Any]] = {first: {}, second: {}}
+    for one in comparison.block.configurations:
+        flat = one.settings.flat()
+        if not one.n or first not in flat or second not in flat:
+            continue
+        cell = (naming.shown(flat[first]), naming.shown(flat[second]))
+        for key, word in zip((first, second), cell, strict=True):
+            values[key][word] = flat[key]
+        chosen |= cell in best
+        if cell not in best or one.mean("val_accuracy") > best[cell].mean("val_accuracy"):
+            best[cell] = one
+    rows, columns = (_ordered(values[key]) for key in (first, second))
+    grid = np.array([[best[r, c].mean(METRIC) if (r, c) in best else math.nan for c in columns] for r in rows])
+    return Grid(rows, columns, grid, chosen, (first, second))
+
+
+def _ordered(values: Mapping[str, Any]) -> list[str]:
+    """Numbers by size, words as they come (the best first)."""
+    if all(isinstance(value, (int, float)) for value in values.values()):
+        return sorted(values, key=lambda word: values[word])
+    return list(values)
+
+
+def heatmap(grid: Grid) -> Figure:
+    rows, columns = grid.values.shape
+    figure = Figure(figsize=(min(16, 3.2 + 0.75 * columns), min(14, 1.6 + 0.34 * rows)), layout="constrained")
+    axes = figure.subplots()
+    finite = grid.values[np.isfinite(grid.values)]
+    low = max(finite.min(), np.median(finite) - 4 * (finite.max() - np.median(finite) + 0.05))
+    image = axes.imshow(grid.values, cmap="cividis", aspect="auto", vmin=low, vmax=finite.max())
+    middle = (low + finite.max()) / 2
+    for r in range(rows):
+        for c in range(columns):
+            value = grid.values[r, c]
+            if columns <= 20 and rows <= 40:
+                text = f"{value:.2f}" if math.isfinite(value) else "–"
+                axes.text(
+                    c, r, text, ha="center", va="center", fontsize=8, color="black" if value > middle else "white"
+                )
+    every, each = math.ceil(rows / 40), math.ceil(columns / 40)  # labels that have room
+    axes.set_yticks(range(0, rows, every), [cut(word, 30) for word in grid.rows[::every]])
+    labels = [cut(word, 20) for word in grid.columns[::each]]
+    axes.set_xticks(range(0, columns, each), labels, rotation=45 if columns > 6 else 0)
+    if columns > 6:
+        for label in axes.get_xticklabels():
+            label.set(ha="right", rotation_mode="anchor")
+    axes.set_ylabel(grid.labels[0])
+    axes.set_xlabel(grid.labels[1])
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    figure.colorbar(image, label="test accuracy (%)", extend="min" if low > finite.min() else "neither")
+    return figure
