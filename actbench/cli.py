@@ -98,11 +98,13 @@ def _judge(jobs: Sequence[Job]) -> int:
     """The exit code of jobs that ran in other processes, by what they left."""
     from actbench import stored
 
+    if not jobs:  # something was only shown
+        return 0
     folders = [job.folder for job in jobs]
-    if not any(folder.exists() for folder in folders):  # a sweeper that makes its jobs as it goes: those of the study
+    if not any(folder.exists() for folder in folders):  # a sweeper that makes its jobs as it goes
         folders = [path.parent for job in jobs for path in job.folder.parent.glob("*/settings.yaml")]
-    ended = [stored.status(folder) for folder in folders]
-    return 0 if ended and all(status == "completed" for status in ended) else FAILED
+    ended = {stored.status(folder) for folder in folders}
+    return 0 if ended == {"completed"} else FAILED
 
 
 def _compare(studies: Iterable[Path]) -> int:
