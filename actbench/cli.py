@@ -91,6 +91,7 @@ def _train(argv: Sequence[str]) -> int:
     finally:  # whatever happened to some of the runs
         if multirun:
             compared = _compare(dict.fromkeys(job.folder.parent for job in jobs))
+            _tell_what_never_began(jobs)
     return max(*_outcomes, compared) if _outcomes else max(_judge(jobs), compared)
 
 
@@ -119,6 +120,13 @@ def _compare(studies: Iterable[Path]) -> int:
             _complain(error)
             code = FAILED
     return code
+
+
+def _tell_what_never_began(jobs: Sequence[Job]) -> None:
+    """Jobs that a launcher did not come to, or that died before they wrote anything."""
+    missing = [job.settings.folder for job in jobs if not job.folder.exists()]
+    if missing and len(missing) < len(jobs):  # a sweeper that makes its jobs as it goes leaves none of the planned
+        print(f"not begun: {', '.join(missing)}", file=sys.stderr)
 
 
 def _check(jobs: Sequence[Job], problems: list[Problem]) -> None:

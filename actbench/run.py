@@ -202,7 +202,7 @@ def _failed(settings: Settings, parts: Parts, progress: Progress, error: Excepti
 
 
 def _leave_failure(settings: Settings, folder: Path, error: Exception) -> None:
-    """What is known of a run that could not even be built."""
+    """What is known of a run that could not even be built. Of an earlier attempt nothing is lost."""
     stored.check_owner(folder, settings)
     summary = RunSummary(
         status="failed",
@@ -223,10 +223,12 @@ def _leave_failure(settings: Settings, folder: Path, error: Exception) -> None:
         device="",
         reason=_reason(error),
     )
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, Timeout):  # where another process is at work, it speaks for the folder
         folder.mkdir(parents=True, exist_ok=True)
-        RunFolder(folder).write_settings(settings)
-        RunFolder(folder).write_summary(summary)
+        with FileLock(folder / ".lock", timeout=0):
+            if not (folder / "settings.yaml").exists():
+                RunFolder(folder).write_settings(settings)
+            RunFolder(folder).write_summary(summary)
 
 
 def _reason(error: Exception) -> str:

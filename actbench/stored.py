@@ -15,7 +15,7 @@ import yaml
 from actbench import __version__
 from actbench.errors import UserError
 from actbench.records import EpochRecord, Estimate, LayerRecord, RunSummary, Status
-from actbench.settings import Settings
+from actbench.settings import GROUPS, Settings
 
 
 def completed(folder: Path) -> RunSummary | None:
@@ -80,6 +80,27 @@ def _inconsistent(found: RunSummary) -> str:
     """What in a summary contradicts itself; an empty string where all is well."""
     if found.status not in get_args(Status):
         return f"there is no status `{found.status}`"
+    for name in (
+        "id",
+        "label",
+        "dataset",
+        "dataset_note",
+        "activation",
+        "upper_activation",
+        "execution",
+        "device",
+        "reason",
+    ):
+        if not isinstance(getattr(found, name), str):
+            return f"`{name}` is not a word"
+    amounts = {"epochs_done": found.epochs_done, "parameters": found.parameters, **found.seconds}
+    for name, value in {**amounts, "samples_per_second": found.samples_per_second}.items():
+        if not _is_amount(value):
+            return f"`{name}` is not a number of 0 or more"
+    if not {"train", "eval"} <= found.seconds.keys():
+        return "`seconds` has no `train` and `eval`"
+    if not all(isinstance(seed, int) and _is_amount(epoch) for seed, epoch in found.diverged.items()):
+        return "`diverged` does not map seeds to epochs"
     if len(set(found.seeds)) != len(found.seeds) or not all(isinstance(seed, int) for seed in found.seeds):
         return "`seeds` is not a list of different numbers"
     for name, metric in found.metrics.items():
@@ -95,6 +116,10 @@ def _inconsistent(found: RunSummary) -> str:
     if found.status == "completed" and "test_accuracy" not in found.metrics:
         return "it is completed and has no `test_accuracy`"
     return ""
+
+
+def _is_amount(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
 def _close(a: float | None, b: float | None) -> bool:
@@ -114,6 +139,7 @@ def settings_of(folder: Path) -> Settings:
         if wrong:
             raise UserError(wrong, where=str(path), how=_AWAY)
         found = Settings.from_dict(content)
+        _check_types(found)
         seeds, again = found.seeds, found.id
     except FileNotFoundError as error:
         raise UserError("is missing", where=str(path), how=_AWAY) from error
@@ -127,6 +153,24 @@ def settings_of(folder: Path) -> Settings:
             how=_AWAY,
         )
     return found
+
+
+def _check_types(settings: Settings) -> None:
+    """Raises a TypeError where a value is of another kind than `Settings` says."""
+    for group in GROUPS:
+        choice = getattr(settings, group)
+        if not (isinstance(choice.name, str) and isinstance(choice.params, dict)):
+            raise TypeError(f"`{group}` is not a choice")
+        if not (choice.target is None or isinstance(choice.target, str)):
+            raise TypeError(f"`{group}` has no `target`")
+    train = settings.train
+    for name, value in {
+        "seed": settings.seed, "num_seeds": settings.num_seeds, "epochs": train.epochs, "batch_size": train.batch_size
+    }.items():  # fmt: skip
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
+            raise TypeError(f"`{name}` is not a whole number")
+    if not (_is_amount(settings.dropout) and _is_amount(settings.split) and isinstance(settings.study, str)):
+        raise TypeError("`dropout`, `split` or `study` is not what it should be")
 
 
 _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where PyYAML was built with it
@@ -151,6 +195,8 @@ def check_owner(folder: Path, settings: Settings) -> None:
             )
         return
     owner = settings_of(folder)
+    if owner.dataset.name == "auto" and settings.dataset.name in ("mnist", "digits"):  # it failed before it knew
+        owner = owner.with_dataset(settings.dataset.name)
     theirs = (owner.id, owner.dataset.name, owner.seed, owner.num_seeds)
     asked = settings
     if settings.dataset.name == "auto" and theirs[1] in ("mnist", "digits"):  # what `auto` turned out to be
@@ -198,12 +244,12 @@ def records(path: Path, kind: type[Record]) -> list[Record]:
         return []
     read: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "str": str}
     columns = {field.name: read[str(field.type)] for field in fields(kind)}
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
     try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
         return [kind(**{name: columns[name](value) for name, value in row.items()}) for row in rows]
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError("cannot be read", where=str(path), how="another study=NAME, or move the folder away") from error
+    except (KeyError, TypeError, ValueError, OSError, csv.Error) as error:
+        raise UserError("cannot be read", where=str(path), how=_AWAY) from error
 
 
 def last_layers(folder: Path) -> list[LayerRecord]:

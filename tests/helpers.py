@@ -63,16 +63,19 @@ def build_parts(monkeypatch, splits: Splits, *overrides: str):
         monkeypatch.undo()
 
 
-def fake_run(folder: Path, settings: Settings, accuracies, *, diverged=None, status="completed", dead=0.1, **other):
+def fake_run(
+    folder: Path, settings: Settings, accuracies, *, validation=None, diverged=None, status="completed", dead=0.1,
+    time="2026-01-01T00:00:00", **other,
+):  # fmt: skip
     """A run's folder as `run` leaves it, without training: the test accuracy of each seed, straight learning curves.
 
-    `accuracies` has one for each seed of the settings; `diverged` maps a seed to an epoch; `other` are fields of the
-    summary.
+    `accuracies` has one for each seed of the settings, `validation` likewise (by default half a point below);
+    `diverged` maps a seed to an epoch; `other` are fields of the summary.
     """
     diverged = diverged or {}
     epochs = settings.train.epochs if status == "completed" else 1
     values = [math.nan if seed in diverged else a for seed, a in zip(settings.seeds, accuracies, strict=True)]
-    validation = [v - 0.5 for v in values]
+    validation = validation or [v - 0.5 for v in values]
     done = []
     for epoch in range(epochs + 1):
         share = (epoch + 1) / (epochs + 1)
@@ -111,6 +114,7 @@ def fake_run(folder: Path, settings: Settings, accuracies, *, diverged=None, sta
     files.write_settings(settings)
     files.write_environment(
         {
+            "time": time,
             "argv": ["actbench", "-m", "activation=relu,gelu"],
             "device": "cpu",
             "packages": {"actbench": "0.1.0", "torch": "2.15.0"},

@@ -99,3 +99,34 @@ def test_pairing_sees_what_the_spread_over_seeds_hides():
     first, second = of_seed + 0.1 + rng.normal(0, 0.02, 8), of_seed + rng.normal(0, 0.02, 8)
     assert paired(dict(enumerate(first)), dict(enumerate(second))).p < 0.001
     assert stats.ttest_ind(first, second).pvalue > 0.5
+
+
+@pytest.mark.parametrize("correlation", [None, 0.8])
+def test_a_baseline_chosen_by_its_results_gives_no_more_false_alarms(correlation):
+    """The best of six equal ones by the test set (None), or by a validation accuracy that goes along with it."""
+    from helpers import settings_of
+
+    from actbench.report.configurations import Configuration
+    from actbench.report.ranking import Baseline, rank
+
+    rng = np.random.default_rng(11)
+    settings = settings_of("dataset=digits")
+
+    def one(name, values):
+        return Configuration(
+            name=name, settings=settings, runs=(), values={"test_accuracy": dict(enumerate(values))}, diverged={},
+            seconds_per_epoch=1.0, samples_per_second=1.0, parameters=1,
+        )  # fmt: skip
+
+    alarms = 0
+    for _ in range(400):
+        of_seed = rng.normal(97.8, 0.2, 5)
+        tests = of_seed + rng.normal(0, 0.1, (6, 5))
+        by = tests.mean(1)
+        if correlation is not None:
+            noise = rng.normal(0, by.std(), 6)
+            by = correlation * (by - by.mean()) + math.sqrt(1 - correlation**2) * noise
+        made = [one(str(k), values) for k, values in enumerate(tests)]
+        ranking = rank(made, Baseline(made[int(np.argmax(by))], among=6))
+        alarms += any(row.verdict != "unclear" for row in ranking.rows)
+    assert alarms / 400 <= 0.06

@@ -142,22 +142,39 @@ def test_a_job_that_fails_stops_no_other_and_is_repeated(actbench, three, tmp_pa
     assert {row["configuration"] for row in rows(study / "report" / "results.csv")} == {"relu", "gelu", "burst"}
 
 
-def test_a_run_that_cannot_be_built_is_listed_too(monkeypatch, tmp_path):
-    """What goes wrong before the first epoch leaves a folder that says so."""
+@pytest.mark.parametrize("dataset", ["digits", "auto"])
+def test_a_run_that_cannot_be_built_is_listed_and_repeated(monkeypatch, tmp_path, dataset):
+    """What goes wrong before the first epoch leaves a folder that says so, and of an earlier attempt nothing is lost."""
     from helpers import settings_of
     from rich.console import Console
 
     from actbench import run, stored
 
+    settings = settings_of(f"dataset={dataset}", "num_seeds=1", "model.width=8", "train.epochs=1")
+    monkeypatch.setenv("ACTBENCH_DATA", str(tmp_path / "none"))
+    monkeypatch.setenv("ACTBENCH_MIRROR", "http://127.0.0.1:9")  # `auto` falls back to the digits
+
     def no_memory(_settings):
         raise MemoryError("no room for it")
 
-    monkeypatch.setattr(run, "build", no_memory)
-    with pytest.raises(MemoryError):
-        run.run(settings_of("dataset=digits"), tmp_path / "r", console=Console(), live=False, name="relu")
-    summary = stored.summary(tmp_path / "r")
-    assert (summary.status, summary.reason) == ("failed", "MemoryError: no room for it")
-    assert stored.settings_of(tmp_path / "r").activation.name == "relu"
+    def attempt():
+        return run.run(settings, tmp_path / "r", console=Console(), live=False, name="relu")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(run, "build", no_memory)
+        with pytest.raises(MemoryError):
+            attempt()
+        summary = stored.summary(tmp_path / "r")
+        assert (summary.status, summary.reason) == ("failed", "MemoryError: no room for it")
+        (tmp_path / "r" / "resume.pt").write_bytes(b"of an earlier attempt")
+        before = (tmp_path / "r" / "settings.yaml").read_bytes()
+        with pytest.raises(MemoryError):
+            attempt()
+        assert (tmp_path / "r" / "settings.yaml").read_bytes() == before
+        assert (tmp_path / "r" / "resume.pt").exists()
+    (tmp_path / "r" / "resume.pt").unlink()
+    assert attempt().status == "completed"
+    assert stored.settings_of(tmp_path / "r").dataset.name == "digits"
 
 
 def test_ctrl_c_leaves_the_comparison_of_what_is_complete(three, tmp_path):
@@ -307,7 +324,8 @@ def test_a_search_goes_for_validation_accuracy_and_is_compared(actbench, three, 
 
 
 def test_the_report_is_right_against_a_recomputation(actbench, tmp_path):
-    """From history.csv and the checkpoints with plain torch, SciPy and the data: no code of actbench's."""
+    """From history.csv and the checkpoints with plain torch, SciPy and the data: no code of actbench's (where there is
+    no MNIST, only the digits' images come from its reader)."""
     data = ["dataset=mnist", "dataset.train_size=3000"] if HAS_MNIST else ["dataset=digits"]
     done = actbench("-m", "activation=relu,tanh", "init=torch_default", *data, "model.width=32", "train.epochs=2",
                     "num_seeds=4", "train.threads=1", "study=s")  # fmt: skip

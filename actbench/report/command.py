@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -16,9 +16,10 @@ from rich.text import Text
 
 from actbench.errors import Problem, UserError
 from actbench.report import runs
-from actbench.report.comparison import Comparison, check_baseline, check_per, compare
-from actbench.report.configurations import blocks
+from actbench.report.comparison import Comparison, check_baseline, compare
+from actbench.report.configurations import Block, blocks
 from actbench.report.tables import Sheet, sheets
+from actbench.report.tuning import check_per
 
 _AT_MOST = 40  # rows of a table in the terminal; the files have all
 
@@ -68,20 +69,22 @@ def answer_of(paths: Sequence[Path], *, baseline: str | None = None, per: str | 
     """Finds, reads and compares; a mistake in `baseline` or `per` is a problem, and the default is taken instead."""
     found = runs.find(paths)
     answer = Answer(problems=found.problems)
-    wrong: dict[str, list[UserError]] = {"baseline": [], "per": []}
-    for block in blocks(found.runs):
-        usable = {}
-        for key, words, check in (("baseline", baseline, check_baseline), ("per", per, check_per)):
-            try:
-                check(block, words)
-                usable[key] = words
-            except UserError as error:
-                wrong[key].append(error)
-        answer.comparisons.append(compare(block, **usable))
-    for errors in wrong.values():
-        if errors and len(errors) == len(answer.comparisons):  # what one block has need not be in each
-            answer.problems += errors[0].problems
+    made = blocks(found.runs)
+    for words, check in ((baseline, check_baseline), (per, check_per)):
+        wrong = [error for block in made if (error := _error(check, block, words))]
+        if wrong and len(wrong) == len(made):  # what one block has need not be in each
+            answer.problems += wrong[0].problems
+    for block in made:
+        answer.comparisons.append(compare(block, baseline=baseline, per=None if _error(check_per, block, per) else per))
     return answer
+
+
+def _error(check: Callable[[Block, str | None], None], block: Block, words: str | None) -> UserError | None:
+    try:
+        check(block, words)
+    except UserError as error:
+        return error
+    return None
 
 
 def _folder(paths: Sequence[Path]) -> Path:
@@ -128,11 +131,8 @@ def show(comparisons: Sequence[Comparison], console: Console) -> None:
         console.print(Text(block.title, style="bold"), Text(block.common, style="dim"), sep="  ", soft_wrap=True)
         if block.note:
             console.print(Text(block.note, style="bold yellow"))
-        for sentence in comparison.ranking.conclusion:
+        for sentence in comparison.sentences:
             console.print(Text(sentence))
-        if comparison.tuned:
-            for sentence in comparison.tuned.ranking.conclusion:
-                console.print(Text(f"Tuned: {sentence}"))
         for sheet in sheets(comparison):
             console.print()
             console.print(_table(sheet, console.width))
@@ -140,12 +140,8 @@ def show(comparisons: Sequence[Comparison], console: Console) -> None:
                 console.print(Text(sheet.note, style="dim"))
             if len(sheet.rows) > _AT_MOST:
                 console.print(Text(f"... and {len(sheet.rows) - _AT_MOST:,} more, in the files", style="dim"))
-        for remark in _remarks(comparison):
+        for remark in comparison.remarks:
             console.print(Text(f"note: {remark}", style="dim"))
-
-
-def _remarks(comparison: Comparison) -> list[str]:
-    return [*comparison.remarks, *(comparison.tuned.remarks if comparison.tuned else ())]
 
 
 _STYLES = {"better": "green", "worse": "red", "baseline": "bold"}
@@ -157,13 +153,15 @@ def _table(sheet: Sheet, width: int) -> Table:
     columns = [[head, *(row[number] for row in rows)] for number, head in enumerate(sheet.header)]
     widths = [min(max(map(len, columns[0])), 28)]
     widths += [max(map(len, [*cells[0].split(), *cells[1:]])) for cells in columns[1:]]
+    whole = [max(map(len, cells)) for cells in columns]  # with every heading on one line
+    if sum(whole) + 2 * len(whole) < width:
+        widths = whole
     kept = len(widths)
     while not sheet.text and kept > 3 and sum(widths[:kept]) + 2 * kept >= width:
         kept -= 1
     table = Table(
-        title=sheet.title,
+        title=Text(sheet.title, style="bold"),
         title_justify="left",
-        title_style="bold",
         box=SIMPLE_HEAD,
         pad_edge=False,
         padding=(0, 1, 0, 0),
@@ -171,7 +169,7 @@ def _table(sheet: Sheet, width: int) -> Table:
     for number, head in enumerate(sheet.header[:kept]):
         left = number == 0 or sheet.text
         justify: Literal["left", "right"] = "left" if left else "right"
-        table.add_column(head, justify=justify, overflow="fold", width=None if sheet.text else widths[number])
+        table.add_column(Text(head), justify=justify, overflow="fold", width=None if sheet.text else widths[number])
     marks = sheet.marks or ("",) * len(sheet.rows)
     for row, mark in zip(rows, marks, strict=False):
         table.add_row(*(Text(cell) for cell in row[:kept]), style=_STYLES.get(mark, ""))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from actbench import naming
 from actbench.records import Estimate, RunSummary
-from actbench.report.runs import Run
+from actbench.report.runs import Run, trained_at
 from actbench.settings import Settings
 
 
@@ -90,12 +90,15 @@ def _title(run: Run) -> str:
 
 def _block(runs: Sequence[Run]) -> Block:
     by_id: dict[str, list[Run]] = {}
-    for run in sorted(runs, key=lambda run: (run.written, str(run.folder))):
+    for run in sorted(runs, key=lambda run: str(run.folder)):
         by_id.setdefault(run.settings.id, []).append(run)
+    for members in by_id.values():
+        if len(members) > 1:
+            members.sort(key=trained_at)  # stable: the order of the folders where it cannot be known
     settings = [members[0].settings for members in by_id.values()]
     names = dict(zip(by_id, naming.names(settings), strict=True))
     varying = naming.varying(settings)
-    remarks: list[str] = []
+    remarks = [remark for members in by_id.values() for remark in _aliases(members)]
     merged = [
         _merge(names[run_id], complete, remarks)
         for run_id, members in by_id.items()
@@ -112,6 +115,16 @@ def _block(runs: Sequence[Run]) -> Block:
         varying=tuple(varying),
         note=next((run.summary.dataset_note for run in runs if run.summary and run.summary.dataset_note), ""),
     )
+
+
+def _aliases(members: Sequence[Run]) -> list[str]:
+    """A remark on choices that are called differently and are the same."""
+    names = list(dict.fromkeys(naming.activations(run.settings.flat()) for run in members))
+    if len(names) < 2:
+        return []
+    return [
+        f"{', '.join(names[1:])} is the same configuration as {names[0]} under another name: counted as one with it"
+    ]
 
 
 def _merge(name: str, runs: Sequence[Run], remarks: list[str]) -> Configuration:

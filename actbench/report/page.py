@@ -36,15 +36,18 @@ class Section:
     remarks: list[str]
 
 
-def write(comparisons: Sequence[Comparison], problems: Sequence[Problem], folder: Path) -> None:
-    """Everything into `folder`; plots of an earlier report there are replaced."""
+def write(comparisons: Sequence[Comparison], problems: list[Problem], folder: Path) -> None:
+    """Everything into `folder`; plots of an earlier report there are replaced.
+
+    Files that cannot be read are added to `problems`.
+    """
     plots = folder / "plots"
     plots.mkdir(parents=True, exist_ok=True)
     sections, written = [], set()
     for comparison in comparisons:
         prefix = "" if len(comparisons) == 1 else _file_name(comparison.block.title) + "-"
         drawn = []
-        for picture in pictures(comparison):
+        for picture in pictures(comparison, problems):
             name = f"{prefix}{picture.name}"
             write_bytes(plots / f"{name}.svg", picture.svg)
             write_bytes(plots / f"{name}.png", picture.png)
@@ -68,12 +71,9 @@ def write(comparisons: Sequence[Comparison], problems: Sequence[Problem], folder
 
 
 def _section(comparison: Comparison, drawn: list[tuple[str, Picture]]) -> Section:
-    tuned = comparison.tuned
-    sentences = list(comparison.ranking.conclusion)
-    sentences += [f"Tuned: {sentence}" for sentence in tuned.ranking.conclusion] if tuned else []
-    remarks = [*comparison.remarks, *(tuned.remarks if tuned else ())]
     block = comparison.block
-    return Section(block.title, block.common, block.note, sentences, sheets(comparison), drawn, remarks)
+    remarks = list(comparison.remarks)
+    return Section(block.title, block.common, block.note, comparison.sentences, sheets(comparison), drawn, remarks)
 
 
 def _file_name(title: str) -> str:

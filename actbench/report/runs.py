@@ -23,7 +23,6 @@ class Run:
     folder: Path
     settings: Settings
     summary: RunSummary | None
-    written: float  # when its summary or settings were, in seconds since 1970
 
     @property
     def complete(self) -> bool:
@@ -32,7 +31,8 @@ class Run:
 
     @property
     def dataset(self) -> str:
-        return self.summary.dataset if self.summary else self.settings.dataset.name
+        name = self.summary.dataset if self.summary else self.settings.dataset.name
+        return "mnist" if name == "auto" else name  # it never came to know; its id counts as MNIST's
 
 
 @dataclass
@@ -57,7 +57,7 @@ def find(paths: Sequence[Path]) -> Found:
             what = "is a file" if path.exists() else "there is no such folder"
             wrong.append(Problem(what, str(path), "the folder of a run, a sweep or a study, or `outputs`"))
             continue
-        below = list(_folders(path))
+        below = list(_folders(path, found.problems))
         if not below:
             wrong.append(Problem("there is no run in it", str(path), "actbench activation=relu,gelu -m makes some"))
         for folder in below:
@@ -72,16 +72,38 @@ def find(paths: Sequence[Path]) -> Found:
     return found
 
 
-_SIGNS = {"settings.yaml", "summary.json", "history.csv", ".hydra"}  # a run's folder has one of them at least
+_SIGNS = {"settings.yaml", "summary.json", "history.csv"}  # a run's folder has one of them at least
 
 
-def _folders(path: Path) -> Iterator[Path]:
-    for folder, below, files in os.walk(path, followlinks=True):
-        if _SIGNS & {*files, *below}:
+def _folders(path: Path, problems: list[Problem]) -> Iterator[Path]:
+    """Every run's folder at or below `path`; links are followed, each folder is visited once."""
+    seen: set[str] = set()
+
+    def unreadable(error: OSError) -> None:
+        problems.append(
+            Problem(error.strerror or str(error), str(error.filename), "its runs are not in the comparison")
+        )
+
+    for folder, below, files in os.walk(path, followlinks=True, onerror=unreadable):
+        real = os.path.realpath(folder)
+        if real in seen:
+            below.clear()
+            continue
+        seen.add(real)
+        if _SIGNS & {*files} or (".hydra" in below and _begun(Path(folder))):
             yield Path(folder)
             below.clear()  # a run's folder holds no other
         else:
             below[:] = sorted(name for name in below if not name.startswith("."))
+
+
+def _begun(folder: Path) -> bool:
+    """A job of ours of which there is nothing but Hydra's record."""
+    try:
+        text = (folder / ".hydra" / "config.yaml").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+    return "\nnum_seeds:" in text and "activation:" in text
 
 
 def _read(folder: Path) -> Run:
@@ -89,8 +111,7 @@ def _read(folder: Path) -> Run:
         what = "has no settings.yaml: the run ended before it began, or the file was removed"
         raise UserError(what, where=str(folder), how="the same command trains it again")
     settings, summary = stored.settings_of(folder), stored.summary(folder)
-    last = folder / ("settings.yaml" if summary is None else "summary.json")
-    run = Run(folder, settings, summary, last.stat().st_mtime)
+    run = Run(folder, settings, summary)
     if summary is not None:
         _check_same(run, summary)
     return run
@@ -131,10 +152,18 @@ def environment(run: Run) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
+def trained_at(run: Run) -> str:
+    """When a run was begun or last gone on with (ISO 8601); empty where it does not say."""
+    return str(environment(run).get("time", ""))
+
+
 def status(run: Run) -> str:
     """How a run stands, in one line."""
     if run.summary is None:
-        done = max((record.epoch for record in stored.records(run.folder / "history.csv", EpochRecord)), default=0)
+        try:
+            done = max((record.epoch for record in stored.records(run.folder / "history.csv", EpochRecord)), default=0)
+        except UserError:
+            return "unfinished; its history.csv cannot be read"
         return f"unfinished: {done} of {run.settings.train.epochs} epochs; at work, or killed"
     if run.summary.status == "diverged":
         return "diverged: " + ", ".join(f"seed {seed} in epoch {at}" for seed, at in run.summary.diverged.items())

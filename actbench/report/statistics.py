@@ -75,8 +75,10 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
-def seeds_needed(difference: float, std: float, *, power: float = 0.8, at_most: int = 10_000) -> int | None:
-    """How many seeds a paired t-test at 5 % needs to see a true `difference` with the given power.
+def seeds_needed(
+    difference: float, std: float, *, level: float = LEVEL, power: float = 0.8, at_most: int = 10_000
+) -> int | None:
+    """How many seeds a paired t-test at `level` needs to see a true `difference` with the given power.
 
     From the noncentral t distribution (Cohen 1988, "Statistical Power Analysis", chapter 2) with the standard deviation
     `std` of the differences. None where it is more than `at_most`.
@@ -89,7 +91,7 @@ def seeds_needed(difference: float, std: float, *, power: float = 0.8, at_most: 
     shift = abs(difference) / std if std else math.inf
 
     def reached(n: int) -> bool:
-        edge, nc = float(stats.t.isf(LEVEL / 2, n - 1)), shift * math.sqrt(n)
+        edge, nc = float(stats.t.isf(level / 2, n - 1)), shift * math.sqrt(n)
         if nc > max(8.0, 3 * edge):  # there SciPy's noncentral t loses its digits, and the power is next to 1
             return True
         return bool(stats.nct.sf(edge, n - 1, nc) >= power)  # the chance of the wrong sign is left out

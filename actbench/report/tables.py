@@ -10,9 +10,12 @@ import pandas as pd
 
 from actbench import naming
 from actbench.records import Estimate
-from actbench.report.comparison import Comparison, Row, Tuned, interval, p_value, signed
+from actbench.report.comparison import Comparison
 from actbench.report.configurations import Block, Configuration
+from actbench.report.ranking import Ranking, Row, correction
 from actbench.report.runs import status
+from actbench.report.tuning import Tuned
+from actbench.report.words import interval, p_value, signed
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,8 @@ def sheets(comparison: Comparison) -> list[Sheet]:
 
 
 def _results(comparison: Comparison) -> Sheet:
-    baseline = comparison.ranking.baseline
     rows: list[tuple[str, ...]] = [_result(row.configuration) for row in comparison.ranking.rows]
-    marks = ["baseline" if row.configuration is baseline else row.verdict for row in comparison.ranking.rows]
+    marks = _marks(comparison.ranking)
     probed = any("dead_ratio" in row.configuration.values for row in comparison.ranking.rows)
     header: tuple[str, ...] = (
         "configuration", "test accuracy %", "n", "val. acc. %", "test loss", "dead units %", "seconds / epoch",
@@ -56,7 +58,12 @@ def _results(comparison: Comparison) -> Sheet:
     if not probed:
         header, rows = header[:5] + header[6:], [row[:5] + row[6:] for row in rows]
     note = "means over n seeds, ± half the 95 % interval; seconds per seed, with validation; dead units after training"
-    return Sheet("Results, best first", header, tuple(rows), tuple(marks), note)
+    return Sheet("Results, best first", header, tuple(rows), marks, note)
+
+
+def _marks(ranking: Ranking) -> tuple[str, ...]:
+    against = ranking.baseline.configuration if ranking.baseline else None
+    return tuple("baseline" if row.configuration is against else row.verdict for row in ranking.rows)
 
 
 def _result(one: Configuration) -> tuple[str, ...]:
@@ -75,16 +82,16 @@ def _result(one: Configuration) -> tuple[str, ...]:
 
 
 def _differences(comparison: Comparison) -> Sheet:
-    baseline = comparison.ranking.baseline
-    assert baseline is not None
+    assert comparison.ranking.baseline is not None
+    baseline = comparison.ranking.baseline.configuration
     rows = [row for row in comparison.ranking.rows if row.against is not None]
     return Sheet(
         f"Against {baseline.name}, paired seed by seed",
-        ("configuration", "difference", "95 % interval", "p (Holm)", "effect size", "P(better)", "n"),
+        ("configuration", "difference", "95 % interval", "p corrected", "effect size", "P(better)", "n"),
         tuple(_difference(row) for row in rows),
         tuple(row.verdict for row in rows),
-        f"test accuracy in points; paired t-test, p corrected for {len(rows)} comparison{'s' if len(rows) > 1 else ''} "
-        "(intervals are not); effect size: Cohen's d_z; P(better): a random seed against a random seed",
+        f"test accuracy in points; paired t-test, {correction(comparison.ranking)}, the intervals are not; "
+        "effect size: Cohen's d_z; P(better): a random seed against a random seed",
     )
 
 
@@ -117,19 +124,18 @@ def _tuning(tuned: Tuned) -> Sheet:
         for row in tuned.ranking.rows
     ]
     against = tuned.ranking.baseline
-    marks = ["baseline" if row.configuration is against else row.verdict for row in tuned.ranking.rows]
     header = (
         tuned.per, "best setting", "settings tried", "val. acc. %", "test accuracy %", "untuned test accuracy %",
-        "difference", "p (Holm)",
+        "difference", "p corrected",
     )  # fmt: skip
     return Sheet(
         f"Tuned per {tuned.per}, on equal terms",
         header,
         tuple(rows),
-        tuple(marks),
+        _marks(tuned.ranking),
         f"each {tuned.per} at its best of the same {len(tuned.settings)} settings, chosen by validation accuracy; "
         f"untuned: test accuracy at the common setting {tuned.common}; "
-        f"difference: tuned against tuned {against.name if against else '–'}",
+        f"difference: tuned against tuned {against.configuration.name if against else '–'}",
     )
 
 

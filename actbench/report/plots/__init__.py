@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import matplotlib
 from matplotlib.figure import Figure
 
+from actbench.errors import Problem, UserError
 from actbench.report.comparison import Comparison
 from actbench.report.configurations import Configuration
 from actbench.report.plots.cost import cost
@@ -22,6 +23,9 @@ from actbench.report.plots.style import OVERLAID, STYLE
 SHOWN = 20  # configurations in a picture; the tables have all
 
 
+Data = TypeVar("Data")
+
+
 @dataclass(frozen=True)
 class Picture:
     """A plot as SVG and PNG, with what it shows in a sentence."""
@@ -32,23 +36,25 @@ class Picture:
     png: bytes
 
 
-def pictures(comparison: Comparison) -> Iterator[Picture]:
-    """Every plot that the block has data for."""
+def pictures(comparison: Comparison, problems: list[Problem]) -> Iterator[Picture]:
+    """Every plot that the block has data for; files that cannot be read are added to `problems`."""
     shown, left_out = _shown(comparison)
     if not shown:
         return
-    histories = {one.name: history(one) for one in shown}
-    layers = {one.name: dead_units(one) for one in shown}
+    baseline = comparison.ranking.baseline.configuration if comparison.ranking.baseline else None
+    histories = _readable(shown, history, problems)
+    layers = _readable(shown, dead_units, problems)
     few = f" The best {len(shown)} of {len(shown) + left_out} configurations." if left_out else ""
     band = "Bands: 95 % interval of the mean over seeds."
     several = len(histories) > OVERLAID
-    yield _picture("curves", f"Learning curves. {band}{few}", panels_of if several else overlay, histories)
+    if histories:
+        yield _picture("curves", f"Learning curves. {band}{few}", panels_of if several else overlay, histories)
     caption = f"Test accuracy: mean with 95 % interval, and every seed as a dot.{few}"
-    yield _picture("accuracy", caption, intervals, shown, comparison.ranking.baseline)
+    yield _picture("accuracy", caption, intervals, shown, baseline)
     rows = [row for row in comparison.ranking.rows if row.against and row.configuration in shown]
-    if rows and comparison.ranking.baseline:
-        caption = f"Difference from {comparison.ranking.baseline.name}, paired seed by seed, with 95 % interval.{few}"
-        yield _picture("differences", caption, differences, rows, comparison.ranking.baseline.name)
+    if rows and baseline:
+        caption = f"Difference from {baseline.name}, paired seed by seed, with 95 % interval.{few}"
+        yield _picture("differences", caption, differences, rows, baseline.name)
     if len(shown) > 1:
         yield _picture("cost", f"Test accuracy against the time of an epoch.{few}", cost, shown)
     layers = {name: of_layers for name, of_layers in layers.items() if of_layers}
@@ -67,9 +73,22 @@ def _shown(comparison: Comparison) -> tuple[list[Configuration], int]:
     """The best configurations, and the baseline among them."""
     usable = [row.configuration for row in comparison.ranking.rows if row.configuration.n]
     shown, baseline = usable[:SHOWN], comparison.ranking.baseline
-    if baseline is not None and baseline not in shown:
-        shown[-1] = baseline
+    if baseline is not None and baseline.configuration not in shown:
+        shown[-1] = baseline.configuration
     return shown, len(usable) - len(shown)
+
+
+def _readable(
+    shown: Sequence[Configuration], read: Callable[[Configuration], Data], problems: list[Problem]
+) -> dict[str, Data]:
+    """What was read of each configuration, by its name."""
+    found = {}
+    for one in shown:
+        try:
+            found[one.name] = read(one)
+        except UserError as error:
+            problems += [problem for problem in error.problems if problem not in problems]
+    return found
 
 
 def _picture(name: str, caption: str, draw: Callable[..., Figure], *arguments: Any) -> Picture:

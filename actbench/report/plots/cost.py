@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from actbench.report.comparison import METRIC
 from actbench.report.configurations import Configuration
 from actbench.report.plots.style import COLOURS, MARKERS, cut
+from actbench.report.ranking import METRIC
 
 
 def cost(shown: Sequence[Configuration]) -> Figure:

@@ -50,18 +50,20 @@ def dead_overlay(layers: DeadUnits) -> Figure:
 def dead_panels(layers: DeadUnits) -> Figure:
     """A panel for each configuration, a line for each layer; many layers are shaded from light to dark."""
     figure, panels = panel_grid(list(layers), "epoch", "dead units (%)")
-    names = max((list(of_layers) for of_layers in layers.values()), key=len)
+    names = list(dict.fromkeys(name for of_layers in layers.values() for name in of_layers))
     few, shades = len(names) <= len(COLOURS), matplotlib.colormaps["cividis_r"]
     for of_layers, axes in zip(layers.values(), panels, strict=True):
-        for number, (epochs, dead) in enumerate(of_layers.values()):
+        for name, (epochs, dead) in of_layers.items():
+            number = names.index(name)
             colour = COLOURS[number] if few else shades(0.1 + 0.9 * number / (len(names) - 1))
             dash = DASHES[number] if few else "-"
-            axes.plot(epochs, [100 * share for share in dead], color=colour, linestyle=dash, linewidth=1.5)
+            axes.plot(epochs, [100 * share for share in dead], color=colour, linestyle=dash, linewidth=1.5, label=name)
     panels[0].set_ylim(-2, 102)
     if not few:
         scale = matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(1, len(names)), "cividis_r")
         figure.colorbar(scale, ax=panels, label="layer", shrink=0.8)
     elif len(names) > 1:
-        longest = max(panels, key=lambda axes: len(axes.get_lines()))
-        figure.legend(longest.get_lines(), names, loc="outside upper center", ncols=len(names), handlelength=3.2)
+        lines = {line.get_label(): line for axes in panels for line in axes.get_lines()}
+        handles = [lines[name] for name in names]
+        figure.legend(handles, names, loc="outside upper center", ncols=len(names), handlelength=3.2)
     return figure

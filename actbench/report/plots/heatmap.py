@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from actbench import naming
-from actbench.report.comparison import METRIC, Comparison
+from actbench.report.comparison import Comparison
 from actbench.report.configurations import Configuration
 from actbench.report.plots.style import cut
+from actbench.report.ranking import METRIC
 
 
 @dataclass(frozen=True)
@@ -26,21 +27,23 @@ class Grid:
 
 
 def axes_of(comparison: Comparison) -> tuple[str, str] | None:
-    """The two keys with most values that vary independently: a group stands for its parameters."""
-    varying = [
-        one
-        for one in comparison.block.varying
-        if "." not in one or one.partition(".")[0] not in comparison.block.varying
-    ]
-    if "activation" in varying and "upper_activation" in varying:
-        varying.remove("upper_activation")
-    counts = {}
-    for key in varying:
-        counts[key] = len(
-            {naming.shown(one.settings.flat().get(key)) for one in comparison.block.configurations if one.n}
-        )
-    most = sorted((key for key in varying if counts[key] > 1), key=lambda key: -counts[key])[:2]
+    """The two keys with most values, of those that vary independently of each other."""
+    flats = [one.settings.flat() for one in comparison.block.configurations if one.n]
+    values = {key: {naming.shown(flat[key]) for flat in flats if key in flat} for key in comparison.block.varying}
+    crossed = [key for key in values if len(values[key]) > 1 and _crossed(key, flats)]
+    most = sorted(crossed, key=lambda key: -len(values[key]))[:2]
     return (most[0], most[1]) if len(most) == 2 else None
+
+
+def _crossed(key: str, flats: Sequence[Mapping[str, Any]]) -> bool:
+    """A group, or a parameter that takes several values with every choice of its group."""
+    group, _, parameter = key.partition(".")
+    if not parameter or group not in flats[0]:
+        return True
+    of_choice: dict[str, set[str]] = {}
+    for flat in flats:
+        of_choice.setdefault(flat[group], set()).add(naming.shown(flat.get(key)))
+    return all(len(found) > 1 for found in of_choice.values())
 
 
 def grid_of(comparison: Comparison, first: str, second: str) -> Grid:

@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from actbench.records import Estimate
-from actbench.report.comparison import METRIC, Row
 from actbench.report.configurations import Configuration
 from actbench.report.plots.style import BLUE, ORANGE, cut
+from actbench.report.ranking import METRIC, Row
 
 
 def _rows_figure(names: Sequence[str]) -> tuple[Figure, Axes]:
