@@ -128,7 +128,9 @@ def show(comparisons: Sequence[Comparison], console: Console) -> None:
     """The sentences, then the tables, of each block."""
     for comparison in comparisons:
         block = comparison.block
-        console.print(Text(block.title, style="bold"), Text(block.common, style="dim"), sep="  ", soft_wrap=True)
+        console.print(Text(block.title, style="bold"))
+        if block.common:
+            console.print(Text(block.common, style="dim"))
         if block.note:
             console.print(Text(block.note, style="bold yellow"))
         for sentence in comparison.sentences:
