@@ -46,6 +46,10 @@ def _main(argv: Sequence[str]) -> int:
         from actbench.report import command
 
         return command.main(argv[1:])
+    if argv[:1] == ["kernels"]:
+        from actbench.kernels import command as kernels
+
+        return kernels.main(argv[1:])
     if argv[:1] == ["--version"]:
         print(f"actbench {__version__}")
         return 0
@@ -57,7 +61,7 @@ def _main(argv: Sequence[str]) -> int:
         raise UserError(
             "is not a command",
             where=argv[0],
-            how="actbench list, actbench report, or actbench key=value ...; --help shows more",
+            how="actbench list, report, kernels, or actbench key=value ...; --help shows more",
         )
     return _train(argv)
 

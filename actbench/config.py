@@ -266,6 +266,20 @@ def _defaults(group: str, name: str) -> dict[str, Any] | None:
     return {} if name == "none" else None
 
 
+def choice_of(group: str, name: str) -> Choice:
+    """A choice as its YAML file has it.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    content = _defaults(group, name)
+    if content is None:
+        known = [listed.name for listed in choices_of(group)]
+        raise UserError(f"there is no such {group}", where=name, how=_nearest(name, known, f"actbench list {group}"))
+    params = {key: value for key, value in content.items() if key not in ("_target_", "_partial_")}
+    return Choice(name, content.get("_target_"), params)
+
+
 def _load(path: Path) -> Any:
     try:
         return OmegaConf.load(path)

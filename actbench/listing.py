@@ -21,6 +21,7 @@ Usage
   actbench experiment=article_mlp activation=elu    a published set-up with one thing changed
   actbench -m +sweep=activations                    a preset sweep; ends in one comparison
   actbench report PATH ...                          the comparison again, from files (--help shows how)
+  actbench kernels                                  what each activation costs on this device (--help shows how)
   actbench list [GROUP ...]                         what can be chosen, with one line each
   tensorboard --logdir outputs                      look inside
 

@@ -234,7 +234,7 @@ FLOORS = {
     "seeding": 1, "activations": 1, "inits": 1, "schedules": 1, "clipping": 1, "augment": 1, "datasets": 1, "machine": 1,
     "stored": 1, "naming": 1,
     "models": 2, "stacking": 2, "probes": 2, "sinks": 2,
-    "train": 3, "config": 4, "build": 4, "run": 5, "listing": 5, "report": 5, "cli": 6, "__main__": 7,
+    "train": 3, "config": 4, "build": 4, "run": 5, "listing": 5, "report": 5, "kernels": 5, "cli": 6, "__main__": 7,
 }  # fmt: skip
 
 
