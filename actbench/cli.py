@@ -58,11 +58,15 @@ def _main(argv: Sequence[str]) -> int:
 
         return show_help()
     if argv and not argv[0].startswith("-") and "=" not in argv[0] and not argv[0].startswith("~"):
-        raise UserError(
-            "is not a command",
-            where=argv[0],
-            how="actbench list, report, kernels, or actbench key=value ...; --help shows more",
+        import difflib
+
+        near = difflib.get_close_matches(argv[0], ["report", "list", "kernels"], n=1)
+        how = (
+            f"did you mean {near[0]}?"
+            if near
+            else "actbench list, report, kernels, or key=value ...; --help shows more"
         )
+        raise UserError("is not a command", where=argv[0], how=how)
     return _train(argv)
 
 

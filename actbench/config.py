@@ -182,6 +182,9 @@ def to_settings(config: DictConfig, names: Mapping[str, Any]) -> Settings:
     assert isinstance(content, dict)
     content.pop("hydra", None)
     problems: list[Problem] = []
+    for group in GROUPS:
+        if isinstance(content.get(group), dict) and names.get(group) in (None, "None"):
+            problems.append(Problem("is not one choice", group, f"several are a sweep: actbench -m {group}=a,b"))
     choices = {group: _choice(group, content.pop(group, None), str(names.get(group)), problems) for group in GROUPS}
     train = content.pop("train", None)
     flat: dict[str, Any] = {str(key): value for key, value in content.items()}
@@ -398,7 +401,13 @@ def _expand(overrides: Sequence[str], multirun: bool) -> list[list[str]]:
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
         parsed = parser.parse_overrides(list(overrides))
     except OverrideParseException as error:
+        if error.override.endswith(","):
+            raise UserError("ends with a comma", where=error.override, how="no space behind a comma: a,b") from error
         raise UserError(_first_line(error), where=error.override, how="key=value, or --help") from error
+    keys = [_key(override) for override in overrides if not override.startswith(("+", "~"))]
+    twice = [o for o in overrides if keys.count(_key(o)) > 1]
+    if twice:
+        raise UserError.of(Problem("is given twice", o, f"actbench -m {_key(o)}=a,b for several values") for o in twice)
     if not multirun:
         return [list(overrides)]
     fixed = [o.input_line for o in parsed if o.input_line and not o.is_sweep_override()]
@@ -467,6 +476,12 @@ def _explain(override: str, error: Exception, good: Sequence[str]) -> Problem:
     known = _flat_keys(compose("config", overrides=list(good)))
     if key in known or key.startswith("hydra"):
         return Problem(" ".join(str(error).split()), override)
+    group, _, parameter = key.partition(".")
+    owners = [choice.name for choice in choices_of(group) if parameter in (_defaults(group, choice.name) or {})]
+    if owners:
+        return Problem(
+            f"is a key of {', '.join(owners)} alone", override, f"{group}={owners[0]}, in a sweep of its own"
+        )
     return Problem("no such key", override, _nearest(key, known, "actbench --help shows all keys"))
 
 

@@ -228,7 +228,7 @@ def test_two_that_cannot_be_told_apart_are_said_to_be_so(tmp_path):
     sentence = comparison.ranking.conclusion[0]
     found = re.fullmatch(
         r"(\w+) and (\w+) are not distinguishable at n = 5; about (\d+) seeds would be needed to see a difference of "
-        r"(\d\.\d\d) points between \1 and \2\.",
+        r"(\d\.\d\d) points between \1 and \2 \(here it is [+−]0\.0\d\)\.",
         sentence,
     )
     assert found, sentence
@@ -410,6 +410,34 @@ def test_other_keys_can_be_tuned_for_and_tuning_switched_off(tmp_path):
     assert the_comparison(tmp_path, per="none").tuned is None
     answer = answer_of([tmp_path], per="init")
     assert str(answer.problems[0]) == "--per init: does not vary here\n    what does: activation, optimizer.lr"
+    assert set(the_comparison(tmp_path, per="lr").tuned.chosen) == {"lr=0.001", "lr=0.003"}
+
+
+def test_the_baseline_may_be_named_by_what_all_have_in_common(tmp_path):
+    comparison = the_comparison(runs_of(tmp_path, relu=97.0, gelu=98.0), baseline="activation=gelu lr=0.001")
+    assert comparison.ranking.baseline.configuration.name == "gelu"
+    assert comparison.remarks == ()
+
+
+def test_a_run_that_was_trained_again_has_no_part_in_the_cost(tmp_path):
+    for study, factor, time in (("old", 10.0, "2026-01-01"), ("new", 1.0, "2026-02-01")):
+        own = settings("activation=gelu")
+        seconds = {"total": 1.8 * factor, "train": 1.5 * factor, "eval": 0.3 * factor}
+        fake_run(tmp_path / study / own.folder, own, accuracies(97), time=time, seconds=seconds)
+    (row,) = the_comparison(tmp_path).ranking.rows
+    assert row.configuration.seconds_per_epoch == pytest.approx(0.6 / 5)
+
+
+def test_every_curve_ends_within_its_panel(tmp_path):
+    from actbench.report.plots.curves import history, panels_of
+
+    names = ("relu", "gelu", "tanh", "elu", "selu", "mish", "silu", "celu")
+    means = dict(zip(names, (97.0, 98.0, 96.0, 97.0, 97.0, 40.0, 97.0, 99.9), strict=True))
+    comparison = the_comparison(runs_of(tmp_path, **means))
+    figure = panels_of({row.name: history(row.configuration) for row in comparison.ranking.rows})
+    low, high = figure.axes[0].get_ylim()
+    ends = [row.configuration.mean("val_accuracy") for row in comparison.ranking.rows]
+    assert low < min(ends) < max(ends) < high <= 100.5
 
 
 # ---------------------------------------------------------------- files
@@ -588,7 +616,8 @@ def test_wide_and_narrow_terminals_show_whole_columns(actbench, tmp_path):
         done = actbench("report", "study", "--table", env={"COLUMNS": str(width)})
         table = done.stdout.split("Results, best first")[1].split("means over")[0]
         assert all(len(line) <= width for line in table.splitlines())
-        assert ("params" in table) == (width > 60)
+        shown, _, left_out = table.partition("no room for")
+        assert ("params" in shown) == (width > 60) == ("params" not in left_out)
         assert re.search(r"gelu +98\.\d\d ± 0\.\d\d +5", table)
 
 

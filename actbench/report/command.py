@@ -70,10 +70,13 @@ def answer_of(paths: Sequence[Path], *, baseline: str | None = None, per: str | 
     found = runs.find(paths)
     answer = Answer(problems=found.problems)
     made = blocks(found.runs)
-    for words, check in ((baseline, check_baseline), (per, check_per)):
-        wrong = [error for block in made if (error := _error(check, block, words))]
-        if wrong and len(wrong) == len(made):  # what one block has need not be in each
-            answer.problems += wrong[0].problems
+    wrong = [error for block in made if (error := _error(check_per, block, per))]
+    if wrong and len(wrong) == len(made):  # what one block has need not be in each
+        answer.problems += wrong[0].problems
+    wrong = [error for block in made if (error := _error(check_baseline, block, baseline))]
+    if wrong and len(wrong) == len(made):
+        answer.problems += wrong[0].problems
+        baseline = None
     for block in made:
         answer.comparisons.append(compare(block, baseline=baseline, per=None if _error(check_per, block, per) else per))
     return answer
@@ -116,7 +119,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--per", metavar="KEY", help="tune each value of KEY on equal terms (default: activation; `none`: do not)"
     )
-    parser.add_argument("--output", type=Path, metavar="FOLDER", help="where to write (default: PATH/report)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        help="where to write (default: PATH/report; of several paths, the folder above them)",
+    )
     parser.add_argument("--table", action="store_true", help="print the tables and write nothing")
     return parser
 
@@ -138,6 +146,9 @@ def show(comparisons: Sequence[Comparison], console: Console) -> None:
         for sheet in sheets(comparison):
             console.print()
             console.print(_table(sheet, console.width))
+            left_out = sheet.header[_fitting(sheet, console.width)[0] :]
+            if left_out:
+                console.print(Text(f"no room for {', '.join(left_out)}: in the files", style="dim"))
             if sheet.note:
                 console.print(Text(sheet.note, style="dim"))
             if len(sheet.rows) > _AT_MOST:
@@ -149,10 +160,9 @@ def show(comparisons: Sequence[Comparison], console: Console) -> None:
 _STYLES = {"better": "green", "worse": "red", "baseline": "bold"}
 
 
-def _table(sheet: Sheet, width: int) -> Table:
-    """As many of the columns, from the left, as the terminal has room for."""
-    rows = sheet.rows[:_AT_MOST]
-    columns = [[head, *(row[number] for row in rows)] for number, head in enumerate(sheet.header)]
+def _fitting(sheet: Sheet, width: int) -> tuple[int, list[int]]:
+    """How many of the columns, from the left, the terminal has room for; and their widths."""
+    columns = [[head, *(row[number] for row in sheet.rows[:_AT_MOST])] for number, head in enumerate(sheet.header)]
     widths = [min(max(map(len, columns[0])), 28)]
     widths += [max(map(len, [*cells[0].split(), *cells[1:]])) for cells in columns[1:]]
     whole = [max(map(len, cells)) for cells in columns]  # with every heading on one line
@@ -161,6 +171,12 @@ def _table(sheet: Sheet, width: int) -> Table:
     kept = len(widths)
     while not sheet.text and kept > 3 and sum(widths[:kept]) + 2 * kept >= width:
         kept -= 1
+    return kept, widths
+
+
+def _table(sheet: Sheet, width: int) -> Table:
+    rows = sheet.rows[:_AT_MOST]
+    kept, widths = _fitting(sheet, width)
     table = Table(
         title=Text(sheet.title, style="bold"),
         title_justify="left",

@@ -24,7 +24,13 @@ class Comparison:
     def sentences(self) -> list[str]:
         """What can be concluded, and what cannot."""
         tuned = self.tuned.ranking.conclusion if self.tuned else ()
-        return [*self.ranking.conclusion, *(f"Tuned: {sentence}" for sentence in tuned)]
+        return [*self.ranking.conclusion, *(f"Tuned: {_within(sentence)}" for sentence in tuned)]
+
+
+def _within(sentence: str) -> str:
+    """After a colon; a name at the beginning stays as it is."""
+    first = sentence.partition(" ")[0]
+    return sentence[0].lower() + sentence[1:] if first in ("Against", "Nothing", "Seeds", "With") else sentence
 
 
 def compare(block: Block, *, baseline: str | None = None, per: str | None = None) -> Comparison:

@@ -148,6 +148,9 @@ def _merge(name: str, runs: Sequence[Run], remarks: list[str]) -> Configuration:
         for metric, estimate in summary.metrics.items():
             pairs = zip(summary.seeds, estimate.values, strict=True)
             values.setdefault(metric, {}).update({seed: value for seed, value in pairs if value is not None})
+    for run in _counting(runs):
+        summary = run.summary
+        assert summary is not None
         seconds += summary.seconds["train"] + summary.seconds["eval"]
         models += summary.epochs_done * len(summary.seeds)
         trained += summary.seconds["train"]
@@ -164,6 +167,18 @@ def _merge(name: str, runs: Sequence[Run], remarks: list[str]) -> Configuration:
         samples_per_second=samples / trained if trained else math.nan,
         parameters=first.parameters,
     )
+
+
+def _counting(runs: Sequence[Run]) -> list[Run]:
+    """Without those whose seeds have all been trained again by a newer one."""
+    kept: list[Run] = []
+    seen: set[int] = set()
+    for run in reversed(runs):
+        seeds = {*run.settings.seeds}
+        if not seeds <= seen:
+            kept.append(run)
+        seen |= seeds
+    return kept
 
 
 def _results(summary: RunSummary, seeds: set[int]) -> dict[int, float | None]:

@@ -21,6 +21,7 @@ from actbench.report.comparison import Comparison
 from actbench.report.plots import Picture, pictures
 from actbench.report.runs import Run
 from actbench.report.tables import Sheet, sheets, tidy
+from actbench.report.words import count as number
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,9 @@ def _flat_environment(content: dict[str, Any]) -> list[tuple[str, str]]:
 def _counted(values: dict[str, int]) -> list[str]:
     if len(values) == 1:
         return list(values)
-    return [f"{value} ({count} runs)" for value, count in list(values.items())[:5]] + ["..."] * (len(values) > 5)
+    return [f"{value} ({number(count, 'run')})" for value, count in list(values.items())[:5]] + ["..."] * (
+        len(values) > 5
+    )
 
 
 def commands(looked_at: Sequence[Run]) -> list[str]:

@@ -82,7 +82,10 @@ def find_baseline(configurations: Sequence[Configuration], words: str | None) ->
 
 
 def _answers(one: Configuration, words: str) -> bool:
-    own = {*one.name.split(), naming.activations(one.settings.flat()), one.settings.id}
+    flat = one.settings.flat()
+    own = {*one.name.split(), naming.activations(flat), one.settings.id}
+    for key, value in flat.items():  # what all have in common may be said too
+        own |= {f"{key}={naming.shown(value)}", f"{key.rpartition('.')[2]}={naming.shown(value)}"}
     return words == one.name or {*words.split()} <= own
 
 
@@ -205,7 +208,7 @@ def _best_is_clear(best: Configuration, tests: Sequence[tuple[Row, Paired]]) -> 
     n = min(len(test.seeds) for _, test in tests)
     return (
         f"{best.name} is the best with {accuracy(best)}: better than each of the other {len(tests)} "
-        f"({p_equals(largest)} or less, corrected for {len(tests)} comparisons, paired over {n} seeds)."
+        f"({p_equals(largest)} or less, corrected for {len(tests)} comparisons with it, paired over {n} seeds)."
     )
 
 
@@ -235,7 +238,10 @@ def _seeds_hint(best: str, other: str, test: Paired, comparisons: int) -> str:
     if needed is not None and needed <= len(test.seeds):
         return f"; a difference of {sought:.2f} points would probably have been seen"
     number = "more than 10,000" if needed is None else f"about {needed:,}"
-    return f"; {number} seeds would be needed to see a difference of {sought:.2f} points between {best} and {other}"
+    here = f" (here it is {signed(mean)})" if abs(mean) < sought - 0.005 else ""
+    return (
+        f"; {number} seeds would be needed to see a difference of {sought:.2f} points between {best} and {other}{here}"
+    )
 
 
 def _about_the_baseline(rows: Sequence[Row], baseline: Configuration) -> list[str]:
@@ -259,6 +265,8 @@ def accuracy(one: Configuration) -> str:
 
 def correction(ranking: Ranking) -> str:
     """What was done to the p of a ranking, in words."""
+    if not ranking.tests:
+        return "no test was made"
     comparisons = count(ranking.tests, "comparison")
     if ranking.baseline is None or ranking.baseline.among == 1:
         return f"p corrected for {comparisons} (Holm)"

@@ -114,19 +114,19 @@ def _tuning(tuned: Tuned) -> Sheet:
         (
             row.name,
             tuned.chosen[row.name],
-            str(len(tuned.settings)),
-            _mean(row.configuration.estimate("val_accuracy"), 2),
             row.configuration.estimate("test_accuracy").plus_minus(),
-            tuned.untuned[row.name].estimate("test_accuracy").plus_minus(),
             signed(row.against.difference.mean) if row.against else "–",
             (row.against.note or p_value(row.p)) if row.against else "–",
+            tuned.untuned[row.name].estimate("test_accuracy").plus_minus(),
+            str(len(tuned.settings)),
+            _mean(row.configuration.estimate("val_accuracy"), 2),
         )
         for row in tuned.ranking.rows
     ]
     against = tuned.ranking.baseline
     header = (
-        tuned.per, "best setting", "settings tried", "val. acc. %", "test accuracy %", "untuned test accuracy %",
-        "difference", "p corrected",
+        tuned.per, "best setting", "test accuracy %", "difference", "p corrected", "untuned test accuracy %",
+        "settings tried", "val. acc. %",
     )  # fmt: skip
     return Sheet(
         f"Tuned per {tuned.per}, on equal terms",
@@ -135,7 +135,8 @@ def _tuning(tuned: Tuned) -> Sheet:
         _marks(tuned.ranking),
         f"each {tuned.per} at its best of the same {len(tuned.settings)} settings, chosen by validation accuracy; "
         f"untuned: test accuracy at the common setting {tuned.common}; "
-        f"difference: tuned against tuned {against.configuration.name if against else '–'}",
+        f"difference: tuned against tuned {against.configuration.name if against else '–'}; "
+        f"{correction(tuned.ranking)}, not for those of the whole table",
     )
 
 

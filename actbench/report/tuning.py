@@ -35,14 +35,20 @@ class Tuned:
 
 def check_per(block: Block, per: str | None) -> None:
     """Raises a UserError if `per` is no key that varies."""
-    if per not in (None, "none") and not any(_belongs(key, per) for key in block.varying):
+    if per not in (None, "none") and not any(_belongs(key, full_key(block, per)) for key in block.varying):
         varying = ", ".join(block.varying) or "nothing varies"
         raise UserError("does not vary here", where=f"--per {per}", how=f"what does: {varying}")
 
 
+def full_key(block: Block, per: str) -> str:
+    """`optimizer.lr` for `lr`, where that is clear."""
+    ending = [key for key in block.varying if key.rpartition(".")[2] == per]
+    return ending[0] if len(ending) == 1 else per
+
+
 def tune(block: Block, per: str | None, baseline: str | None) -> tuple[Tuned | None, list[str]]:
     """The tuning, and remarks on it; None where only one key varies, or no two settings were tried with two values."""
-    key = per or "activation"
+    key = full_key(block, per or "activation")
     own = [one for one in block.varying if _belongs(one, key)]
     rest = [one for one in block.varying if one not in own]
     if per == "none" or not own or not rest:

@@ -52,6 +52,7 @@ def overlay(histories: Mapping[str, Curves]) -> Figure:
         _curve(left, curves["epoch"], curves["val_accuracy"], colour, dash, name)
         _curve(right, curves["epoch"], np.maximum(curves["train_loss"], 1e-12), colour, dash)
     left.set_ylabel("validation accuracy (%)")
+    left.set_ylim(max(-1, left.get_ylim()[0]), min(100.5, left.get_ylim()[1]))
     right.set_ylabel("training loss (nats)")
     right.set_yscale("log")
     right.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -68,13 +69,14 @@ def overlay(histories: Mapping[str, Curves]) -> Figure:
 def panels_of(histories: Mapping[str, Curves]) -> Figure:
     """A panel each, the others in grey behind it."""
     figure, panels = panel_grid(list(histories), "epoch", "validation accuracy (%)")
-    ends = [band[0][-1] for curves in histories.values() if len(band := curves["val_accuracy"]) and band.size]
-    starts = [curves["val_accuracy"][1][0] for curves in histories.values()]
-    low = max(min(starts), np.nanmedian(ends) - 3 * (np.nanmedian(ends) - np.nanmedian(starts) + 0.5))
+    ends = [curves["val_accuracy"][0][-1] for curves in histories.values() if curves["val_accuracy"].size]
+    starts = [curves["val_accuracy"][0][0] for curves in histories.values() if curves["val_accuracy"].size]
+    room = 0.3 * (np.nanmax(ends) - np.nanmin(ends)) + 1  # every curve ends within, the worst beginnings may be cut
+    low = max(np.nanmin(starts) - 1, np.nanmin(ends) - room)
     for (name, curves), axes in zip(histories.items(), panels, strict=True):
         for other, theirs in histories.items():
             if other != name:
                 axes.plot(theirs["epoch"], theirs["val_accuracy"][0], color="0.82", linewidth=0.7)
         _curve(axes, curves["epoch"], curves["val_accuracy"], BLUE)
-    panels[0].set_ylim(bottom=low)
+    panels[0].set_ylim(low, min(100.5, panels[0].get_ylim()[1]))
     return figure

@@ -78,7 +78,7 @@ def differences(rows: Sequence[Row], baseline: str) -> Figure:
     present = [verdict for verdict in _VERDICTS if any(row.verdict == verdict for row in rows)]
     for verdict in present:
         colour, marker = _VERDICTS[verdict]
-        label = "no difference shown" if verdict == "unclear" else f"{verdict} (p ≤ 0.05 after Holm)"
+        label = "no difference shown" if verdict == "unclear" else f"{verdict} (corrected p ≤ 0.05)"
         axes.scatter([], [], color=colour, marker=marker, s=40, label=label)
     figure.legend(loc="outside upper right", ncols=3, fontsize=9)
     return figure
