@@ -10,7 +10,7 @@ import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import pandas as pd
 import torch
@@ -142,9 +142,9 @@ def _table(costs: Sequence[Cost], shape: tuple[int, ...]) -> Table:
     heads = ["activation", "forward µs", "÷ relu", "÷ copy", "training µs", "÷ relu", "kept B", "in place"]
     compiled = any(not math.isnan(row["compiled"]) for row in rows)
     for head in (*heads, *(["compiled"] if compiled else [])):
-        table.add_column(
-            head, justify="left" if head == "activation" else "right", min_width=max(map(len, head.split()))
-        )
+        justify: Literal["left", "right"] = "left" if head == "activation" else "right"
+        width = max(map(len, head.split())) if justify == "right" else max(len(row["activation"]) for row in rows)
+        table.add_column(head, justify=justify, min_width=width)
     for row in rows:
         cells = [
             f"{1e6 * row['forward']:,.1f}", f"{row['forward / relu']:.2f}", f"{row['forward / copy']:.2f}",
@@ -230,6 +230,7 @@ def _bars(rows: Sequence[Mapping[str, Any]], shape: tuple[int, ...]) -> Figure:
     ordered = sorted(rows, key=lambda row: -row["training / relu"])
     figure = Figure(figsize=(8, 1.4 + 0.36 * len(ordered)), dpi=120, layout="constrained")
     axes = figure.subplots()
+    longest = max(row[key] for row in ordered for key in ("forward / relu", "training / relu"))
     for offset, key, colour, label in (
         (0.2, "forward / relu", "#56B4E9", "a call without gradients"),
         (-0.2, "training / relu", "#0072B2", "forward and backward"),
@@ -238,8 +239,9 @@ def _bars(rows: Sequence[Mapping[str, Any]], shape: tuple[int, ...]) -> Figure:
         places = [place + offset for place in range(len(ordered))]
         axes.barh(places, lengths, height=0.38, color=colour, label=label)
         for place, length in zip(places, lengths, strict=True):
-            axes.text(length, place, f" {length:.2f}", va="center", fontsize=8)
-    axes.axvline(1, color="0.3", linewidth=1)
+            box = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+            axes.text(length + 0.02 * longest, place, f"{length:.2f}", va="center", fontsize=8, bbox=box)
+    axes.axvline(1, color="0.3", linewidth=1, zorder=0.5)
     axes.set_yticks(range(len(ordered)), [str(row["activation"]) for row in ordered])
     axes.set_ylim(-0.6, len(ordered) - 0.4)
     axes.set_xlabel(f"time ÷ ReLU's, input of {'×'.join(map(str, shape))}")
