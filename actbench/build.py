@@ -23,7 +23,7 @@ from actbench.machine import choose_device
 from actbench.models import Ingredients
 from actbench.seeding import generator, generators, global_seed
 from actbench.settings import Choice, Settings
-from actbench.stacking import Ensemble, assemble
+from actbench.stacking import Ensemble, SeedBySeed, assemble
 from actbench.train import Parts
 
 TRUSTED = ("torch", "torchvision", "actbench")  # packages whose objects a YAML file may name
@@ -45,7 +45,7 @@ def build(settings: Settings) -> Parts:
     networks = [build_network(settings, splits.inputs, splits.classes, seed) for seed in seeds]
     dropout = generators(seeds, "dropout", device)
     optimizer = _partial("optimizer", settings.optimizer, settings.trust)
-    ensemble: Ensemble = assemble(networks, dropout, optimizer=_class(optimizer), sample=splits.train_x[:4]).to(device)
+    ensemble = _ensemble(settings, networks, dropout, _class(optimizer), splits.train_x[:4]).to(device)
     optimizers = [_optimizer(optimizer, parameters, device) for parameters in ensemble.parameter_sets()]
     schedulers = [s for s in (_scheduler(settings, o, len(splits.train_y)) for o in optimizers) if s is not None]
     return Parts(
@@ -67,6 +67,23 @@ def build(settings: Settings) -> Parts:
         probe=settings.probe,
         device=device,
     )
+
+
+def _ensemble(
+    settings: Settings, networks: list[nn.Module], dropout: list[torch.Generator], optimizer: type, sample: torch.Tensor
+) -> Ensemble:
+    """The seeds in the way that `train.execution` asks for.
+
+    Raises:
+        UserError: `stacked` was insisted on, and cannot be had.
+    """
+    if settings.train.execution == "seed_by_seed":
+        return SeedBySeed(networks, dropout, "asked for")
+    ensemble = assemble(networks, dropout, optimizer=optimizer, sample=sample)
+    if settings.train.execution == "stacked" and not ensemble.stacked:
+        reason = ensemble.execution.partition(": ")[2]
+        raise UserError(f"cannot be had: {reason}", where="train.execution=stacked", how="train.execution=auto")
+    return ensemble
 
 
 def check(settings: Settings, *, quick: bool = False) -> None:
@@ -116,6 +133,9 @@ def _try_network(settings: Settings, network: nn.Module, inputs: tuple[int, ...]
     scheduler = _scheduler(settings, optimizer, samples)
     if scheduler is not None:
         _built("scheduler", scheduler.step)
+    if settings.train.execution == "stacked":
+        noise = generators([settings.seed], "dropout", torch.device("cpu"))
+        _ensemble(settings, [network], noise, _class(constructor), torch.zeros(4, *inputs))
 
 
 def _check_batches(settings: Settings, n: int) -> None:

@@ -106,6 +106,7 @@ RULES: dict[str, Rule] = {
     "train.eval_batch_size": _integer(1),
     "train.threads": _integer(1, 1024, or_words=(None,)),
     "train.precision": _one_of("fp32", "bf16"),
+    "train.execution": _one_of("auto", "stacked", "seed_by_seed"),
     "train.device": Rule(
         lambda v: isinstance(v, str) and re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", v) is not None,
         "one of auto, cpu, cuda, cuda:N, mps",

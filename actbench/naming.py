@@ -81,7 +81,7 @@ def _short(keys: Sequence[str]) -> list[str]:
 
 
 _BOOKKEEPING = ("seed", "num_seeds", "study", "output_dir", "probe", "tensorboard", "trust")
-_BOOKKEEPING_TRAIN = ("train.device", "train.threads", "train.eval_batch_size")
+_BOOKKEEPING_TRAIN = ("train.device", "train.threads", "train.eval_batch_size", "train.execution")
 
 
 def typed(settings: Settings, overrides: Iterable[str]) -> str:

@@ -129,7 +129,7 @@ def run(
 def _run(
     settings: Settings, parts: Parts, progress: Progress, folder: RunFolder, terminal: TerminalSink, stop: Stop
 ) -> RunSummary:
-    earlier = folder.read_resume(parts.device)
+    earlier = folder.read_resume(parts.device, parts.network.stacked)
     if earlier is not None:
         state, progress.epochs = earlier
         parts.load_state(state)
@@ -171,7 +171,7 @@ class Sinks:
         if self.tensorboard:
             self.tensorboard.write_epoch(epoch)
         if epoch.number > 0:  # nothing has been trained before
-            self.folder.write_resume(parts.state(), progress.epochs, parts.device)
+            self.folder.write_resume(parts.state(), progress.epochs, parts.device, parts.network.stacked)
         self.terminal.epoch(epoch)
 
     def end(self, parts: Parts, summary: RunSummary, progress: Progress) -> None:

@@ -27,6 +27,7 @@ class Train:
     device: str
     threads: int | None
     precision: str
+    execution: str = "auto"  # runs that were trained before there was a choice do not say
 
 
 GROUPS = (
@@ -44,7 +45,7 @@ GROUPS = (
 
 # What cannot change what is compared (beyond rounding) has no part in the identity of a run.
 _NOT_IDENTITY = ("seed", "num_seeds", "probe", "tensorboard", "study", "trust")
-_NOT_IDENTITY_TRAIN = ("device", "threads", "eval_batch_size")
+_NOT_IDENTITY_TRAIN = ("device", "threads", "eval_batch_size", "execution")
 
 
 @dataclass(frozen=True)

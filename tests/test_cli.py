@@ -389,6 +389,7 @@ BAD = {
     "comma and space": (["activation=relu,"], ["ends with a comma", "no space behind a comma"]),
     "given twice": (["activation=relu", "activation=gelu"], ["activation=relu: is given twice", "activation=gelu"]),
     "another's key": (["activation.negative_slope=0.1"], ["is a key of leaky_relu alone"]),
+    "a way to run": (["train.execution=parallel"], ["one of auto, stacked, seed_by_seed"]),
     "plus": (["+experiment=article_mlp"], ["is chosen without a +"]),
     "deleted key": (["~dropout"], ["dropout: is missing"]),
     "deleted train": (["~train.epochs"], ["train.epochs: is missing"]),
@@ -622,6 +623,50 @@ def test_a_users_own_activation(actbench, tiny, tmp_path):
     assert "did you mean activation.scale?" in typo.stderr
     upper = actbench(*tiny, "model.depth=2", "upper_activation=bent", "trust=my_acts")
     assert upper.returncode == 0, upper.stderr
+
+
+def test_the_way_to_run_can_be_forced(actbench, tiny, tmp_path):
+    results = {}
+    for execution in ("stacked", "seed_by_seed"):
+        done = actbench(*tiny, f"train.execution={execution}", f"study={execution}")
+        assert done.returncode == 0, done.stderr
+        folder = the_run(tmp_path / "outputs" / execution)
+        results[execution] = json.loads((folder / "summary.json").read_text())
+    assert results["stacked"]["execution"] == "stacked"
+    assert results["seed_by_seed"]["execution"] == "seed by seed: asked for"
+    assert results["stacked"]["id"] == results["seed_by_seed"]["id"]
+    losses = [results[execution]["metrics"]["val_loss"]["values"] for execution in results]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_what_cannot_be_stacked_is_refused_where_that_is_insisted_on(actbench, tiny, tmp_path):
+    (tmp_path / "conf" / "activation").mkdir(parents=True)
+    (tmp_path / "conf" / "activation" / "odd.yaml").write_text("# a·z\n_target_: odd_acts.Odd\n_partial_: true\n")
+    (tmp_path / "odd_acts.py").write_text(
+        "import torch\nclass Odd(torch.nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.a = torch.nn.Parameter(torch.ones(1))\n    def forward(self, z):\n        return self.a * z.relu()\n"
+    )
+    own = ["activation=odd", "trust=odd_acts"]
+    done = actbench(*tiny, *own, "train.execution=stacked")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: train.execution=stacked: cannot be had: "), done.stderr
+    assert not (tmp_path / "outputs").exists()
+    done = actbench(*tiny, *own)
+    assert done.returncode == 0, done.stderr
+    assert "seed by seed: " in done.stdout
+
+
+def test_a_run_goes_on_in_the_way_it_began(tmp_path):
+    from actbench.errors import UserError
+    from actbench.sinks.files import RunFolder
+
+    folder, cpu = RunFolder(tmp_path), torch.device("cpu")
+    folder.write_resume({"network": {}}, [], cpu, stacked=True)
+    assert folder.read_resume(cpu, stacked=True) == ({"network": {}}, [])
+    with pytest.raises(UserError) as refused:
+        folder.read_resume(cpu, stacked=False)
+    assert "was written by seeds that were trained stacked" in str(refused.value)
+    assert "train.execution=stacked" in str(refused.value)
 
 
 def test_no_color_is_respected_and_pipes_get_no_escapes(actbench, tiny):

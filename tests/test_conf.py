@@ -187,7 +187,7 @@ def test_the_id_knows_what_is_compared_and_nothing_else():
     base = settings_of()
     same = [
         ["seed=7"], ["num_seeds=2"], ["study=x"], ["train.device=cpu"], ["train.threads=1"], ["probe=false"],
-        ["tensorboard=false"], ["train.eval_batch_size=10"], ["optimizer.lr=1e-3"], ["dataset=mnist"], ["split=0.3"],
+        ["tensorboard=false"], ["train.eval_batch_size=10"], ["train.execution=seed_by_seed"], ["optimizer.lr=1e-3"], ["dataset=mnist"], ["split=0.3"],
         ["model.width=512"], ["dropout=0"], ["optimizer.betas=[0.9,0.999]"],
     ]  # fmt: skip
     other = [

@@ -62,23 +62,23 @@ class RunFolder:
         text = json.dumps(_finite(summary.to_dict()), indent=2, ensure_ascii=False)
         write_text(self.path / "summary.json", text + "\n")
 
-    def write_resume(self, state: dict[str, Any], epochs: Sequence[Epoch], device: torch.device) -> None:
+    def write_resume(self, state: dict[str, Any], epochs: Sequence[Epoch], device: torch.device, stacked: bool) -> None:
         """`resume.pt`: the state after the last of `epochs`, whose records are in the CSV files already."""
         heads = [asdict(replace(epoch, records=(), layers=())) for epoch in epochs]
-        _save({"state": state, "epochs": heads, "device": device.type}, self.path / "resume.pt")
+        _save({"state": state, "epochs": heads, "device": device.type, "stacked": stacked}, self.path / "resume.pt")
 
-    def read_resume(self, device: torch.device) -> tuple[dict[str, Any], list[Epoch]] | None:
+    def read_resume(self, device: torch.device, stacked: bool) -> tuple[dict[str, Any], list[Epoch]] | None:
         """The state and the epochs of an unfinished run; None where there is none.
 
         Raises:
-            UserError: the file cannot be read, or was written on another kind of device.
+            UserError: the file cannot be read, or was written on another kind of device or in another way of running.
         """
         path = self.path / "resume.pt"
         if not path.exists():
             return None
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
-            state, heads, kind = content["state"], content["epochs"], content["device"]
+            state, heads, kind, was = content["state"], content["epochs"], content["device"], content["stacked"]
         except Exception as error:
             raise UserError(
                 f"cannot be read ({str(error).splitlines()[0]})", where=str(path), how="delete it to begin again"
@@ -88,6 +88,12 @@ class RunFolder:
                 f"was written on {kind}, whose random numbers {device.type} cannot go on with",
                 where=str(path),
                 how=f"train.device={kind}, or delete it to begin again",
+            )
+        if was != stacked:
+            raise UserError(
+                f"was written by seeds that were trained {'stacked' if was else 'seed by seed'}",
+                where=str(path),
+                how=f"train.execution={'stacked' if was else 'seed_by_seed'}, or delete it to begin again",
             )
         history = stored.records(self.path / "history.csv", EpochRecord)
         layers = stored.records(self.path / "layers.csv", LayerRecord)
