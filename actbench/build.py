@@ -129,8 +129,8 @@ def _try_network(settings: Settings, network: nn.Module, inputs: tuple[int, ...]
         raise UserError(_first_line(error), where=names) from error
     constructor = _partial("optimizer", settings.optimizer, settings.trust)
     optimizer = _optimizer(constructor, list(network.parameters()), torch.device("cpu"))
+    scheduler = _scheduler(settings, optimizer, samples)  # before the first step: it counts them
     _built("optimizer", optimizer.step)
-    scheduler = _scheduler(settings, optimizer, samples)
     if scheduler is not None:
         _built("scheduler", scheduler.step)
     if settings.train.execution == "stacked":

@@ -625,6 +625,12 @@ def test_a_users_own_activation(actbench, tiny, tmp_path):
     assert upper.returncode == 0, upper.stderr
 
 
+@pytest.mark.parametrize("scheduler", ["onecycle", "cosine"])
+def test_a_scheduler_causes_no_warning(actbench, tiny, scheduler):
+    done = actbench(*tiny, f"scheduler={scheduler}")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_the_way_to_run_can_be_forced(actbench, tiny, tmp_path):
     results = {}
     for execution in ("stacked", "seed_by_seed"):
