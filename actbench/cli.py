@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actbench import __version__
-from actbench.errors import Problem, UserError
+from actbench.errors import Problem, UserError, in_a_line
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -43,13 +43,19 @@ def _main(argv: Sequence[str]) -> int:
 
         return show(argv[1:])
     if argv[:1] == ["report"]:
-        from actbench.report import command
+        from actbench import arguments
 
-        return command.main(argv[1:])
+        asked = arguments.report(argv[1:])
+        from actbench.report import command as report
+
+        return report.main(asked)
     if argv[:1] == ["kernels"]:
+        from actbench import arguments
+
+        asked = arguments.kernels(argv[1:])
         from actbench.kernels import command as kernels
 
-        return kernels.main(argv[1:])
+        return kernels.main(asked)
     if argv[:1] == ["--version"]:
         print(f"actbench {__version__}")
         return 0
@@ -249,13 +255,14 @@ def _swept(hydra_config: Any) -> list[str]:
 
     The command line is in the file that Hydra leaves for a sweep, since a job may run in another process.
     """
-    import yaml
+    from yaml import YAMLError
+
+    from actbench import stored
 
     own = list(hydra_config.overrides.task)
     try:
-        text = (Path(hydra_config.sweep.dir) / "multirun.yaml").read_text(encoding="utf-8")
-        typed = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))["hydra"]["overrides"]["task"]
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        typed = stored.read_yaml(Path(hydra_config.sweep.dir) / "multirun.yaml")["hydra"]["overrides"]["task"]
+    except (OSError, ValueError, KeyError, TypeError, YAMLError):
         return own
     return [override for override in own if override not in typed]
 
@@ -284,8 +291,7 @@ def _unexpected(error: Exception, folder: Path) -> UserError:
     from actbench import stored
     from actbench.atomic import write_text
 
-    lines = str(error).strip().splitlines()
-    what = f"the run failed: {type(error).__name__}{f': {lines[0]}' if lines else ''}"
+    what = f"the run failed: {in_a_line(error)}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / stored.TRACEBACK, "".join(traceback.format_exception(error)))

@@ -19,6 +19,16 @@ class Problem:
         return f"{head}\n    {self.how}" if self.how else head
 
 
+def in_a_line(error: Exception) -> str:
+    """The kind of an exception and the first line of what it says.
+
+    >>> in_a_line(RuntimeError("too hot\\nand more"))
+    'RuntimeError: too hot'
+    """
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
 class UserError(Exception):
     """One or several mistakes of the user, to be shown together.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import gc
 import os
 import platform
 import subprocess
@@ -18,8 +16,6 @@ import torch
 
 from actbench.errors import UserError
 
-atexit.register(gc.unfreeze)  # or some libraries believe that they have leaked
-
 _THREADS = torch.get_num_threads()  # torch's own choice
 
 
@@ -30,7 +26,6 @@ def prepare(threads: int | None) -> None:
     of that unit would be slow. The flag is inherited by threads when they are made, so it is worth something only
     before the first parallel operation.
     """
-    gc.freeze()  # what was imported stays: the collector need not walk over it time and again
     for kind in (np.float16, np.float32, np.float64, np.longdouble):
         np.finfo(kind)  # NumPy before 2.3 looks for denormals when it is first asked, and warns where there are none
     torch.set_flush_denormal(True)

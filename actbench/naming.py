@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -54,7 +55,8 @@ def names(settings: Sequence[Settings]) -> list[str]:
     """
     keys = varying(settings)
     found = [_name(one.flat(), keys) or activations(one.flat()) for one in settings]
-    return [name if found.count(name) == 1 else f"{name} {one.id}" for name, one in zip(found, settings, strict=True)]
+    times = Counter(found)
+    return [name if times[name] == 1 else f"{name} {one.id}" for name, one in zip(found, settings, strict=True)]
 
 
 def fragment(settings: Settings, keys: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from actbench import machine, stored
 from actbench.build import activation_factory, build
-from actbench.errors import UserError
+from actbench.errors import UserError, in_a_line
 from actbench.naming import shown
 from actbench.probes import preactivation_histograms
 from actbench.probes.units import slopes
@@ -198,7 +198,7 @@ class Sinks:
 
 def _failed(settings: Settings, parts: Parts, progress: Progress, error: Exception) -> RunSummary:
     summary = summarise(settings, parts, progress, finished=False)
-    return replace(summary, status="failed", reason=_reason(error))
+    return replace(summary, status="failed", reason=in_a_line(error))
 
 
 def _leave_failure(settings: Settings, folder: Path, error: Exception) -> None:
@@ -221,7 +221,7 @@ def _leave_failure(settings: Settings, folder: Path, error: Exception) -> None:
         samples_per_second=0.0,
         execution="",
         device="",
-        reason=_reason(error),
+        reason=in_a_line(error),
     )
     with contextlib.suppress(OSError, Timeout):  # where another process is at work, it speaks for the folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -229,11 +229,6 @@ def _leave_failure(settings: Settings, folder: Path, error: Exception) -> None:
             if not (folder / "settings.yaml").exists():
                 RunFolder(folder).write_settings(settings)
             RunFolder(folder).write_summary(summary)
-
-
-def _reason(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def summarise(settings: Settings, parts: Parts, progress: Progress, *, finished: bool) -> RunSummary:

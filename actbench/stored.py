@@ -42,7 +42,7 @@ def summary(folder: Path) -> RunSummary | None:
         raise UserError(wrong, where=str(path), how=_AWAY)
     try:
         found = RunSummary.from_dict(content)
-        wrong = _inconsistent(found)
+        wrong = _mistyped(found) or _inconsistent(found)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
             f"is not a run's summary ({type(error).__name__}: {error})", where=str(path), how=_AWAY
@@ -76,21 +76,11 @@ def _version(folder: Path) -> str:
         return ""
 
 
-def _inconsistent(found: RunSummary) -> str:
-    """What in a summary contradicts itself; an empty string where all is well."""
+def _mistyped(found: RunSummary) -> str:
+    """What in a summary is of another kind than it should be; an empty string where all is well."""
     if found.status not in get_args(Status):
         return f"there is no status `{found.status}`"
-    for name in (
-        "id",
-        "label",
-        "dataset",
-        "dataset_note",
-        "activation",
-        "upper_activation",
-        "execution",
-        "device",
-        "reason",
-    ):
+    for name in [field.name for field in fields(found) if field.type == "str"]:
         if not isinstance(getattr(found, name), str):
             return f"`{name}` is not a word"
     amounts = {"epochs_done": found.epochs_done, "parameters": found.parameters, **found.seconds}
@@ -101,6 +91,11 @@ def _inconsistent(found: RunSummary) -> str:
         return "`seconds` has no `train` and `eval`"
     if not all(isinstance(seed, int) and _is_amount(epoch) for seed, epoch in found.diverged.items()):
         return "`diverged` does not map seeds to epochs"
+    return ""
+
+
+def _inconsistent(found: RunSummary) -> str:
+    """What in a summary contradicts itself; an empty string where all is well."""
     if len(set(found.seeds)) != len(found.seeds) or not all(isinstance(seed, int) for seed in found.seeds):
         return "`seeds` is not a list of different numbers"
     for name, metric in found.metrics.items():
@@ -134,7 +129,7 @@ def settings_of(folder: Path) -> Settings:
     """
     path = folder / "settings.yaml"
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _YAML)
+        content = read_yaml(path)
         wrong = _missing(content, ["id", *(field.name for field in fields(Settings))], folder)
         if wrong:
             raise UserError(wrong, where=str(path), how=_AWAY)
@@ -173,7 +168,9 @@ def _check_types(settings: Settings) -> None:
         raise TypeError("`dropout`, `split` or `study` is not what it should be")
 
 
-_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where PyYAML was built with it
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file; ten times as fast where PyYAML was built with its C parser."""
+    return yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def check_owner(folder: Path, settings: Settings) -> None:

@@ -696,3 +696,16 @@ def test_jobs_of_other_processes_are_judged_by_what_they_left(tmp_path, statuses
             (folder / "summary.json").write_text(json.dumps({"status": status}))
         jobs.append(Job((), None, folder))
     assert cli._judge(jobs) == code
+
+
+@pytest.mark.parametrize("subcommand", ["report", "kernels"])
+def test_the_help_of_a_subcommand_imports_nothing_heavy(subcommand):
+    code = (
+        "import sys; sys.argv[0] = 'actbench'\nfrom actbench.cli import main\n"
+        "try: main()\nexcept SystemExit as e: assert not e.code\n"
+        "assert not {'torch', 'hydra', 'scipy', 'numpy', 'pandas'} & set(sys.modules), 'heavy imports'"
+    )
+    command = [sys.executable, "-c", code, subcommand, "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert f"usage: actbench {subcommand}" in done.stdout

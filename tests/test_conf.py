@@ -230,7 +230,7 @@ def test_settings_of_a_fallen_back_auto_are_those_of_digits():
 
 
 FLOORS = {
-    "errors": 0, "settings": 0, "records": 0, "atomic": 0, "choices": 0, "__init__": 0,
+    "errors": 0, "settings": 0, "records": 0, "atomic": 0, "choices": 0, "arguments": 0, "__init__": 0,
     "seeding": 1, "activations": 1, "inits": 1, "schedules": 1, "clipping": 1, "augment": 1, "datasets": 1, "machine": 1,
     "stored": 1, "naming": 1,
     "models": 2, "stacking": 2, "probes": 2, "sinks": 2,
@@ -285,6 +285,7 @@ def test_hydra_torch_and_tensorboard_stay_in_their_rooms():
             "records",
             "atomic",
             "choices",
+            "arguments",
             "naming",
             "stored",
             "config",

@@ -10,7 +10,7 @@ import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import pandas as pd
 import torch
@@ -28,21 +28,13 @@ from actbench.errors import UserError
 from actbench.kernels import resnet
 from actbench.kernels.measure import REFERENCE, Cost, measure, ratio
 
-SIZES = ("64x512", "1000x512", "64x16x28x28", "16x64x56x56")
-_DEPTHS = (18, 34, 50, 101, 152)
 
-
-def main(arguments: Sequence[str]) -> int:
-    """The subcommand; returns the exit code.
+def main(asked: argparse.Namespace) -> int:
+    """`actbench kernels` with the arguments of `arguments.kernels`; returns the exit code.
 
     Raises:
         UserError: there is no such activation, size or device.
     """
-    asked = _parser().parse_args(list(arguments))
-    for name in ("rounds", "batch", "threads"):
-        value = getattr(asked, name)
-        if value is not None and value < 1:
-            raise UserError("is not a number of 1 or more", where=f"--{name} {value}")
     machine.prepare(asked.threads)
     device = _device(asked.device)
     names = _names(asked.activations)
@@ -70,31 +62,6 @@ _NOTE = (
     "element that the backward pass keeps beside the output; in place, compiled: a call without gradients beside the "
     "plain one"
 )
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(message, where="actbench kernels", how="actbench kernels --help")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="actbench kernels",
-        description="What an activation costs by itself on this device, beside ReLU and beside copying its input.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("activations", nargs="*", metavar="ACTIVATION", help="(default: all)")
-    parser.add_argument("--sizes", default=",".join(SIZES), help="shapes, the second axis being the units: 64x512,...")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N, mps")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's own choice)")
-    parser.add_argument("--rounds", type=int, default=7, help="how often each is timed (default: 7)")
-    parser.add_argument("--compiled", action="store_true", help="torch.compile them as well (takes minutes)")
-    parser.add_argument(
-        "--resnet", type=int, choices=_DEPTHS, metavar="DEPTH", help="the share of activations in a ResNet's step too"
-    )
-    parser.add_argument("--batch", type=int, default=8, help="images in a step of the ResNet (default: 8)")
-    parser.add_argument("--output", type=Path, metavar="FOLDER", help="(default: outputs/kernels/DEVICE)")
-    return parser
 
 
 def _names(asked: Sequence[str]) -> list[str]:

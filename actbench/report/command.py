@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Literal
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -32,21 +32,14 @@ class Answer:
     problems: list[Problem] = field(default_factory=list)
 
 
-def main(arguments: Sequence[str]) -> int:
-    """The subcommand; returns the exit code.
+def main(asked: argparse.Namespace) -> int:
+    """`actbench report` with the arguments of `arguments.report`; returns the exit code.
 
     Raises:
         UserError: with what could not be read or done, after everything else was reported.
     """
-    asked = _parser().parse_args(list(arguments))
-    console = Console(highlight=False)
-    paths = asked.paths or [Path("outputs")]
-    answer = answer_of(paths, baseline=asked.baseline, per=asked.per)
-    show(answer.comparisons, console)
-    if not asked.table and answer.comparisons:
-        write(answer, asked.output or _folder(paths), console)
-    if answer.problems:
-        raise UserError.of(answer.problems)
+    answer = answer_of(asked.paths, baseline=asked.baseline, per=asked.per)
+    _tell(answer, None if asked.table else asked.output or _folder(asked.paths))
     return 0
 
 
@@ -56,11 +49,16 @@ def after_sweep(study: Path) -> None:
     Raises:
         UserError: with the folders that could not be read.
     """
+    print()
+    _tell(answer_of([study]), study / "report")
+
+
+def _tell(answer: Answer, folder: Path | None) -> None:
+    """Shows the comparisons, writes them where there is a folder, and complains in the end."""
     console = Console(highlight=False)
-    answer = answer_of([study])
-    console.print()
     show(answer.comparisons, console)
-    write(answer, study / "report", console)
+    if folder is not None and answer.comparisons:
+        write(answer, folder, console)
     if answer.problems:
         raise UserError.of(answer.problems)
 
@@ -96,37 +94,6 @@ def _folder(paths: Sequence[Path]) -> Path:
         return paths[0] / "report"
     above = Path(os.path.commonpath([path.resolve() for path in paths]))
     return Path(os.path.relpath(above)) / "report"
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(message, where="actbench report", how="actbench report --help")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="actbench report",
-        description="Compares runs, from their files alone: which configuration is better, and what cannot be told.",
-        epilog="Writes report.html, report.md, results.csv and plots into PATH/report.",
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "paths", nargs="*", type=Path, metavar="PATH", help="runs, sweeps or studies (default: outputs)"
-    )
-    parser.add_argument(
-        "--baseline", metavar="NAME", help="compare with it: `relu`, `gelu lr=0.003` (default: relu, else the best)"
-    )
-    parser.add_argument(
-        "--per", metavar="KEY", help="tune each value of KEY on equal terms (default: activation; `none`: do not)"
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        metavar="FOLDER",
-        help="where to write (default: PATH/report; of several paths, the folder above them)",
-    )
-    parser.add_argument("--table", action="store_true", help="print the tables and write nothing")
-    return parser
 
 
 # ---------------------------------------------------------------- the terminal

@@ -61,7 +61,7 @@ def compare(block: Block, *, baseline: str | None = None, per: str | None = None
         )
     ranking = rank(block.configurations, chosen)
     tuned, on_tuning = tune(block, per, baseline)
-    return Comparison(block, ranking, tuned, (*remarks, *ranking.remarks, *on_tuning))
+    return Comparison(block, ranking, tuned, (*remarks, *on_tuning))
 
 
 def check_baseline(block: Block, words: str | None) -> None:

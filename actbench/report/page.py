@@ -59,11 +59,12 @@ def write(comparisons: Sequence[Comparison], problems: list[Problem], folder: Pa
         if old.name not in written:
             old.unlink()
     write_text(folder / "results.csv", tidy(comparisons).to_csv(index=False, lineterminator="\n"))
+    environments = [runs.environment(run) for run in _runs(comparisons)]
     content = {
         "sections": sections,
         "problems": problems,
-        "environment": environment(_runs(comparisons)),
-        "commands": commands(_runs(comparisons)),
+        "environment": environment(environments),
+        "commands": commands(environments),
         "time": f"{datetime.now():%Y-%m-%d %H:%M}",
         "version": __version__,
     }
@@ -86,11 +87,10 @@ def _runs(comparisons: Sequence[Comparison]) -> list[Run]:
     return complete + [run for one in comparisons for _, run in one.block.waiting]
 
 
-def environment(looked_at: Sequence[Run]) -> list[tuple[str, str]]:
+def environment(of_runs: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
     """What the runs were trained on: each item with the different values that it had."""
     values: dict[str, dict[str, int]] = {}
-    for run in looked_at:
-        content = runs.environment(run)
+    for content in of_runs:
         for key, value in _flat_environment(content):
             of_key = values.setdefault(key, {})
             of_key[value] = of_key.get(value, 0) + 1
@@ -116,11 +116,11 @@ def _counted(values: dict[str, int]) -> list[str]:
     )
 
 
-def commands(looked_at: Sequence[Run]) -> list[str]:
+def commands(of_runs: Sequence[dict[str, Any]]) -> list[str]:
     """The command lines that made the runs, each once."""
     lines: dict[str, None] = {}
-    for run in looked_at:
-        argv = runs.environment(run).get("argv")
+    for content in of_runs:
+        argv = content.get("argv")
         if isinstance(argv, list) and argv:
             lines[shlex.join(["actbench", *map(str, argv[1:])])] = None
     return list(lines)

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 
 from actbench import naming
 from actbench.errors import UserError
-from actbench.records import Estimate
-from actbench.report.configurations import Configuration
+from actbench.report.configurations import METRIC, Configuration
 from actbench.report.statistics import ENOUGH, LEVEL, Paired, holm, paired, seeds_needed
 from actbench.report.words import count, interval, listed, p_equals, signed
 
-METRIC = "test_accuracy"
 _WORTH_SEEING = 0.05  # percentage points: a smaller difference is not asked for
 
 
@@ -54,7 +52,6 @@ class Ranking:
     baseline: Baseline | None
     tests: int
     conclusion: tuple[str, ...]
-    remarks: tuple[str, ...]
 
 
 # ---------------------------------------------------------------- the baseline
@@ -97,33 +94,17 @@ def by_validation(one: Configuration) -> tuple[bool, float]:
 # ---------------------------------------------------------------- ranking
 
 
-def in_order(configurations: Sequence[Configuration]) -> tuple[list[Configuration], list[str]]:
-    """Best first by mean test accuracy, over the seeds that all have where they differ in their seeds; and a remark."""
-    seeds = [{*one.values[METRIC]} for one in configurations if one.n]
-    shared = set.intersection(*seeds) if seeds else set()
-    uneven = any(own != shared for own in seeds) and len(shared) >= ENOUGH
-
-    def key(one: Configuration) -> tuple[float, str]:
-        values = {seed: v for seed, v in one.values.get(METRIC, {}).items() if not uneven or seed in shared}
-        mean = Estimate.of(list(values.values())).mean
-        return (float("inf") if mean is None else -mean), one.name
-
-    remark = f"the order is that of the {len(shared)} seeds that all have" if uneven else ""
-    return sorted(configurations, key=key), [remark] if remark else []
-
-
 def rank(configurations: Sequence[Configuration], baseline: Baseline | None) -> Ranking:
-    """Compares each with the baseline, and says what follows.
+    """Compares each of some configurations (best first) with the baseline, and says what follows.
 
     The p of a baseline that was fixed beforehand are corrected by Holm's procedure. A baseline that was chosen by its
     results among m of k configurations could have been met in m (k − 1) − m (m − 1) / 2 comparisons: each p is
     multiplied by that number (Bonferroni), since the choice leans towards lucky ones.
     """
-    ordered, remarks = in_order(configurations)
     base = baseline.configuration if baseline else None
     compared = [
         paired(one.values[METRIC], base.values[METRIC]) if base and one.n and one is not base else None
-        for one in ordered
+        for one in configurations
     ]
     p_values = [against.p if against else None for against in compared]
     made = sum(p is not None for p in p_values)
@@ -132,8 +113,8 @@ def rank(configurations: Sequence[Configuration], baseline: Baseline | None) -> 
     else:
         tests = max(made, baseline.among * made - baseline.among * (baseline.among - 1) // 2)
         adjusted = [None if p is None else min(1.0, p * tests) for p in p_values]
-    rows = tuple(Row(*row) for row in zip(ordered, compared, adjusted, strict=True))
-    return Ranking(rows, baseline, tests, tuple(_conclude(rows, baseline)), tuple(remarks))
+    rows = tuple(Row(*row) for row in zip(configurations, compared, adjusted, strict=True))
+    return Ranking(rows, baseline, tests, tuple(_conclude(rows, baseline)))
 
 
 # ---------------------------------------------------------------- what can be concluded

@@ -22,7 +22,7 @@ from actbench.report.words import interval, p_value, signed
 class Sheet:
     """A table of words: `header` and `rows` of the same length; the first column is text, the others are numbers.
 
-    `marks` says of each row how it is to be set off: `best`, `better`, `worse`, `baseline` or nothing.
+    `marks` says of each row how it stands to the baseline: `better`, `worse`, `unclear`, or `baseline` itself.
     """
 
     title: str

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from actbench import naming
 from actbench.errors import UserError
-from actbench.report.configurations import Block, Configuration
+from actbench.report.configurations import Block, Configuration, in_order
 from actbench.report.ranking import Baseline, Ranking, by_validation, find_baseline, rank
 from actbench.report.words import count
 
@@ -103,7 +103,7 @@ def _wanted(block: Block, own: Sequence[str], baseline: str | None) -> str | Non
 
 def _tuned(per: str, table: Table, tried: Sequence[str], wanted: str | None) -> Tuned:
     chosen = {value: max(tried, key=lambda setting: by_validation(of[setting])) for value, of in table.items()}
-    best = [replace(of[chosen[value]], name=value) for value, of in table.items()]
+    best, _ = in_order([replace(of[chosen[value]], name=value) for value, of in table.items()])
     named = [one for one in best if one.name == wanted and one.n]
     against = Baseline(named[0]) if named else find_baseline(best, None)
 

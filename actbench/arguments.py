@@ -1,0 +1,85 @@
+"""What the subcommands accept. Only words: their help and their complaints need neither torch nor SciPy."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from actbench.errors import UserError
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(message, where=self.prog, how=f"{self.prog} --help")
+
+
+def report(arguments: Sequence[str]) -> argparse.Namespace:
+    """The arguments of `actbench report`: paths, baseline, per, output, table.
+
+    Raises:
+        UserError: they cannot be understood.
+    """
+    parser = _Parser(
+        prog="actbench report",
+        description="Compares runs, from their files alone: which configuration is better, and what cannot be told.",
+        epilog="Writes report.html, report.md, results.csv and plots into PATH/report.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "paths",
+        nargs="*",
+        type=Path,
+        default=[Path("outputs")],
+        metavar="PATH",
+        help="runs, sweeps or studies (default: outputs)",
+    )
+    parser.add_argument(
+        "--baseline", metavar="NAME", help="compare with it: `relu`, `gelu lr=0.003` (default: relu, else the best)"
+    )
+    parser.add_argument(
+        "--per", metavar="KEY", help="tune each value of KEY on equal terms (default: activation; `none`: do not)"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        help="where to write (default: PATH/report; of several paths, the folder above them)",
+    )
+    parser.add_argument("--table", action="store_true", help="print the tables and write nothing")
+    return parser.parse_args(arguments)
+
+
+_SIZES = "64x512,1000x512,64x16x28x28,16x64x56x56"
+_DEPTHS = (18, 34, 50, 101, 152)
+
+
+def kernels(arguments: Sequence[str]) -> argparse.Namespace:
+    """The arguments of `actbench kernels`: activations, sizes, device, threads, rounds, compiled, resnet, batch, ...
+
+    Raises:
+        UserError: they cannot be understood.
+    """
+    parser = _Parser(
+        prog="actbench kernels",
+        description="What an activation costs by itself on this device, beside ReLU and beside copying its input.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("activations", nargs="*", metavar="ACTIVATION", help="(default: all)")
+    parser.add_argument("--sizes", default=_SIZES, help=f"shapes, the second axis being the units (default: {_SIZES})")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N, mps")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's own choice)")
+    parser.add_argument("--rounds", type=int, default=7, help="how often each is timed (default: 7)")
+    parser.add_argument("--compiled", action="store_true", help="torch.compile them as well (takes minutes)")
+    parser.add_argument(
+        "--resnet", type=int, choices=_DEPTHS, metavar="DEPTH", help="the share of activations in a ResNet's step too"
+    )
+    parser.add_argument("--batch", type=int, default=8, help="images in a step of the ResNet (default: 8)")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="(default: outputs/kernels/DEVICE)")
+    asked = parser.parse_args(arguments)
+    for name in ("rounds", "batch", "threads"):
+        value = getattr(asked, name)
+        if value is not None and value < 1:
+            raise UserError("is not a number of 1 or more", where=f"--{name} {value}")
+    return asked
