@@ -245,10 +245,10 @@ def accuracy(one: Configuration) -> str:
 
 
 def correction(ranking: Ranking) -> str:
-    """What was done to the p of a ranking, in words."""
+    """How a ranking was tested, in words."""
     if not ranking.tests:
         return "no test was made"
     comparisons = count(ranking.tests, "comparison")
     if ranking.baseline is None or ranking.baseline.among == 1:
-        return f"p corrected for {comparisons} (Holm)"
-    return f"p corrected for {comparisons} (Bonferroni), as the baseline was chosen by its results"
+        return f"paired t-test, p corrected for {comparisons} (Holm)"
+    return f"paired t-test, p corrected for {comparisons} (Bonferroni), as the baseline was chosen by its results"

@@ -90,7 +90,7 @@ def _differences(comparison: Comparison) -> Sheet:
         ("configuration", "difference", "95 % interval", "p corrected", "effect size", "P(better)", "n"),
         tuple(_difference(row) for row in rows),
         tuple(row.verdict for row in rows),
-        f"test accuracy in points; paired t-test, {correction(comparison.ranking)}, the intervals are not; "
+        f"test accuracy in points, intervals uncorrected; {correction(comparison.ranking)}; "
         "effect size: Cohen's d_z; P(better): a random seed against a random seed",
     )
 
@@ -136,7 +136,7 @@ def _tuning(tuned: Tuned) -> Sheet:
         f"each {tuned.per} at its best of the same {len(tuned.settings)} settings, chosen by validation accuracy; "
         f"untuned: test accuracy at the common setting {tuned.common}; "
         f"difference: tuned against tuned {against.configuration.name if against else '–'}; "
-        f"{correction(tuned.ranking)}, not for those of the whole table",
+        f"{correction(tuned.ranking)}, those of this table alone",
     )
 
 
