@@ -17,14 +17,16 @@ from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from actbench.datasets import TRAINING_SAMPLES, Splits
+from actbench.engines import choose_engine
 from actbench.errors import Problem, UserError
 from actbench.inits import initialise
-from actbench.machine import choose_device
+from actbench.machine import allow_tf32, choose_device
 from actbench.models import Ingredients
 from actbench.seeding import generator, generators, global_seed
 from actbench.settings import Choice, Settings
-from actbench.stacking import Ensemble, SeedBySeed, assemble
+from actbench.stacking import Alone, Ensemble, NotStackable, assemble
 from actbench.train import Parts
+from actbench.updates import spare_dynamo, update_of
 
 TRUSTED = ("torch", "torchvision", "actbench")  # packages whose objects a YAML file may name
 
@@ -38,16 +40,19 @@ def build(settings: Settings) -> Parts:
     Raises:
         UserError: something cannot be built; all that can be known before the data are loaded is checked first.
     """
-    device = choose_device(settings.train.device)
+    device = _device(settings)
+    allow_tf32(settings.train.precision == "tf32")
     splits = load_splits(settings)
     _check_batches(settings, len(splits.train_y))
     seeds = settings.seeds
     networks = [build_network(settings, splits.inputs, splits.classes, seed) for seed in seeds]
     dropout = generators(seeds, "dropout", device)
     optimizer = _partial("optimizer", settings.optimizer, settings.trust)
-    ensemble = _ensemble(settings, networks, dropout, _class(optimizer), splits.train_x[:4]).to(device)
-    optimizers = [_optimizer(optimizer, parameters, device) for parameters in ensemble.parameter_sets()]
+    ensemble = _ensemble(settings, networks, dropout, _class(optimizer), splits.train_x[:4], device).to(device)
+    optimizers = [_optimizer(optimizer, list(member.parameters()), device) for member in ensemble.members]
     schedulers = [s for s in (_scheduler(settings, o, len(splits.train_y)) for o in optimizers) if s is not None]
+    augmentation = generators(seeds, "augment", device)
+    draws = any(isinstance(member, Alone) and member.draws for member in ensemble.members)
     return Parts(
         seeds=seeds,
         network=ensemble,
@@ -59,31 +64,47 @@ def build(settings: Settings) -> Parts:
         splits=splits.to(device),
         order=generators(seeds, "order"),
         dropout=dropout,
-        augmentation=generators(seeds, "augment", device),
+        augmentation=augmentation,
         epochs=settings.train.epochs,
         batch_size=settings.train.batch_size,
         eval_batch_size=settings.train.eval_batch_size,
         bf16=settings.train.precision == "bf16",
         probe=settings.probe,
         device=device,
+        engine=choose_engine(settings.train.engine, device, optimizers, [*dropout, *augmentation], draws),
     )
 
 
+def _device(settings: Settings) -> torch.device:
+    device = choose_device(settings.train.device)
+    if settings.train.precision == "tf32" and device.type != "cuda":
+        raise UserError(
+            f"only CUDA devices have it, and this is {device.type}",
+            where="train.precision=tf32",
+            how="train.precision=fp32",
+        )
+    return device
+
+
 def _ensemble(
-    settings: Settings, networks: list[nn.Module], dropout: list[torch.Generator], optimizer: type, sample: torch.Tensor
-) -> Ensemble:
-    """The seeds in the way that `train.execution` asks for.
+    settings: Settings, networks: list[nn.Module], dropout: list[torch.Generator], optimizer: type,
+    sample: torch.Tensor, device: torch.device,
+) -> Ensemble:  # fmt: skip
+    """The seeds in the way that `train.execution` and `train.memory_format` ask for.
 
     Raises:
         UserError: `stacked` was insisted on, and cannot be had.
     """
-    if settings.train.execution == "seed_by_seed":
-        return SeedBySeed(networks, dropout, "asked for")
-    ensemble = assemble(networks, dropout, optimizer=optimizer, sample=sample)
-    if settings.train.execution == "stacked" and not ensemble.stacked:
-        reason = ensemble.execution.partition(": ")[2]
-        raise UserError(f"cannot be had: {reason}", where="train.execution=stacked", how="train.execution=auto")
-    return ensemble
+    train = settings.train
+    try:
+        return assemble(
+            networks, dropout, optimizer=optimizer, sample=sample, device=device,
+            execution=train.execution, memory_format=train.memory_format,
+        )  # fmt: skip
+    except NotStackable as reason:
+        raise UserError(
+            f"cannot be had: {reason}", where="train.execution=stacked", how="train.execution=auto"
+        ) from None
 
 
 def check(settings: Settings, *, quick: bool = False) -> None:
@@ -104,7 +125,7 @@ def check(settings: Settings, *, quick: bool = False) -> None:
             problems.extend(error.problems)
             return None
 
-    attempt(lambda: choose_device(settings.train.device))
+    attempt(lambda: _device(settings))
     attempt(lambda: _optional("clip", settings.clip, settings.trust))
     attempt(lambda: _optional("augment", settings.augment, settings.trust))
     splits = None if quick else attempt(lambda: load_splits(settings))
@@ -130,12 +151,12 @@ def _try_network(settings: Settings, network: nn.Module, inputs: tuple[int, ...]
     constructor = _partial("optimizer", settings.optimizer, settings.trust)
     optimizer = _optimizer(constructor, list(network.parameters()), torch.device("cpu"))
     scheduler = _scheduler(settings, optimizer, samples)  # before the first step: it counts them
-    _built("optimizer", optimizer.step)
+    _built("optimizer", update_of(optimizer))
     if scheduler is not None:
         _built("scheduler", scheduler.step)
     if settings.train.execution == "stacked":
         noise = generators([settings.seed], "dropout", torch.device("cpu"))
-        _ensemble(settings, [network], noise, _class(constructor), torch.zeros(4, *inputs))
+        _ensemble(settings, [network], noise, _class(constructor), torch.zeros(4, *inputs), torch.device("cpu"))
 
 
 def _check_batches(settings: Settings, n: int) -> None:
@@ -228,6 +249,7 @@ def _class(constructor: partial[Any]) -> type:
 def _optimizer(
     constructor: partial[Any], parameters: list[nn.Parameter], device: torch.device
 ) -> torch.optim.Optimizer:
+    spare_dynamo()
     fused = constructor.keywords.get("fused")
     without = partial(constructor, fused=None) if fused and device.type not in ("cpu", "cuda") else constructor
     return _built("optimizer", lambda: without(parameters))

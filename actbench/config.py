@@ -105,8 +105,10 @@ RULES: dict[str, Rule] = {
     "train.batch_size": _integer(1),
     "train.eval_batch_size": _integer(1),
     "train.threads": _integer(1, 1024, or_words=(None,)),
-    "train.precision": _one_of("fp32", "bf16"),
+    "train.precision": _one_of("fp32", "bf16", "tf32"),
     "train.execution": _one_of("auto", "stacked", "seed_by_seed"),
+    "train.memory_format": _one_of("auto", "contiguous", "channels_last"),
+    "train.engine": _one_of("auto", "eager", "graph", "compiled"),
     "train.device": Rule(
         lambda v: isinstance(v, str) and re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", v) is not None,
         "one of auto, cpu, cuda, cuda:N, mps",

@@ -30,10 +30,15 @@ def prepare(threads: int | None) -> None:
         np.finfo(kind)  # NumPy before 2.3 looks for denormals when it is first asked, and warns where there are none
     torch.set_flush_denormal(True)
     torch.set_num_threads(threads or _THREADS)
-    if torch.cuda.is_available():  # the same command gives the same numbers, and fp32 is fp32
+    if torch.cuda.is_available():  # the same command gives the same numbers
         torch.backends.cudnn.deterministic = True
         torch.backends.cudnn.benchmark = False
-        torch.backends.cudnn.allow_tf32 = False
+
+
+def allow_tf32(allow: bool) -> None:
+    """Whether products and convolutions on a GPU may round their inputs to 10 bits of mantissa (TF32)."""
+    torch.backends.cuda.matmul.allow_tf32 = allow
+    torch.backends.cudnn.allow_tf32 = allow
 
 
 def sums_dtype(device: torch.device) -> torch.dtype:

@@ -82,10 +82,6 @@ def _short(keys: Sequence[str]) -> list[str]:
     return [short if last.count(short) == 1 else key for key, short in zip(keys, last, strict=True)]
 
 
-_BOOKKEEPING = ("seed", "num_seeds", "study", "output_dir", "probe", "tensorboard", "trust")
-_BOOKKEEPING_TRAIN = ("train.device", "train.threads", "train.eval_batch_size", "train.execution")
-
-
 def typed(settings: Settings, overrides: Iterable[str]) -> str:
     """A run by what was typed for it: its activation, and the overrides but for the dataset and what changes no result.
 
@@ -93,5 +89,5 @@ def typed(settings: Settings, overrides: Iterable[str]) -> str:
     """
     flat = settings.flat()
     keys = dict.fromkeys(override.partition("=")[0].lstrip("+~") for override in overrides)
-    kept = [key for key in keys if key in flat and key not in (*_BOOKKEEPING, *_BOOKKEEPING_TRAIN)]
+    kept = [key for key in keys if key in flat]
     return _name(flat, ["activation", *(key for key in kept if key.partition(".")[0] != "dataset")])

@@ -132,7 +132,14 @@ def _run(
     earlier = folder.read_resume(parts.device, parts.network.stacked)
     if earlier is not None:
         state, progress.epochs = earlier
-        parts.load_state(state)
+        try:
+            parts.load_state(state)
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise UserError(
+                f"was written by another version of actbench: {in_a_line(error)}",
+                where=str(folder.path / "resume.pt"),
+                how="delete it to begin again",
+            ) from error
     folder.write_settings(settings)
     folder.write_environment({**machine.environment(parts.device), "resumed_after_epoch": progress.done})
     stop.steps = progress.done * parts.steps_per_epoch
@@ -267,7 +274,7 @@ def summarise(settings: Settings, parts: Parts, progress: Progress, *, finished:
         metrics={name: _estimate(parts.seeds, of_seeds, diverged) for name, of_seeds in values.items()},
         seconds={"total": train + validate, "train": train, "eval": validate},
         samples_per_second=trained / train if train else 0.0,
-        execution=parts.network.execution,
+        execution=parts.execution,
         device=machine.describe(parts.device),
         reason="" if finished else f"after epoch {progress.done} of {parts.epochs}",
     )
@@ -278,7 +285,7 @@ def _estimate(seeds: Sequence[int], values: Sequence[float], diverged: dict[int,
 
 
 def _parameters_of_one(parts: Parts) -> int:
-    return sum(p.numel() for parameters in parts.network.parameter_sets() for p in parameters) // len(parts.seeds)
+    return sum(parameter.numel() for parameter in parts.network.parameters()) // len(parts.seeds)
 
 
 def _headline(settings: Settings, parts: Parts, folder: Path, done: int) -> Headline:
@@ -291,7 +298,7 @@ def _headline(settings: Settings, parts: Parts, folder: Path, done: int) -> Head
         note=splits.note,
         samples=(len(splits.train_y), len(splits.val_y), len(splits.test_y)),
         device=machine.describe(parts.device),
-        execution=parts.network.execution,
+        execution=parts.execution,
         parameters=_parameters_of_one(parts),
         folder=folder,
         resumed_from=done,

@@ -28,6 +28,8 @@ class Train:
     threads: int | None
     precision: str
     execution: str = "auto"  # runs that were trained before there was a choice do not say
+    memory_format: str = "auto"
+    engine: str = "auto"
 
 
 GROUPS = (
@@ -45,7 +47,7 @@ GROUPS = (
 
 # What cannot change what is compared (beyond rounding) has no part in the identity of a run.
 _NOT_IDENTITY = ("seed", "num_seeds", "probe", "tensorboard", "study", "trust")
-_NOT_IDENTITY_TRAIN = ("device", "threads", "eval_batch_size", "execution")
+_NOT_IDENTITY_TRAIN = ("device", "threads", "eval_batch_size", "execution", "memory_format", "engine")
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,12 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from actbench.datasets import Splits
+from actbench.engines import Engine, Forward, Outcome, Step
 from actbench.machine import sums_dtype
 from actbench.probes import STATISTICS, UnitWatch, gradient_norms, untrained_gradient_norms, watch_units
 from actbench.records import Epoch, EpochRecord, LayerRecord
-from actbench.stacking import Ensemble
+from actbench.stacking import Ensemble, Member
+from actbench.updates import Update, update_of
 
 GRADIENT_LOOKS = 8  # steps of an epoch at which the gradient's norm is taken
 
@@ -33,7 +35,7 @@ class Parts:
 
     seeds: list[int]
     network: Ensemble
-    optimizers: list[Optimizer]  # one for all seeds where they are stacked, otherwise one each
+    optimizers: list[Optimizer]  # one for each member of the network
     schedulers: list[LRScheduler]  # one for each optimizer, or none
     schedule_by_step: bool
     clip: Callable[[Sequence[Tensor]], None] | None
@@ -48,6 +50,13 @@ class Parts:
     bf16: bool
     probe: bool
     device: torch.device
+    engine: Engine
+
+    @property
+    def execution(self) -> str:
+        """How the seeds are run, for the log and the summary."""
+        way, colon, why = self.network.execution.partition(": ")
+        return f"{way}, {self.engine.name}{colon}{why}"
 
     @property
     def steps_per_epoch(self) -> int:
@@ -93,7 +102,7 @@ def fit(parts: Parts, *, control: Control, done: int = 0, diverged: Sequence[int
     `diverged` names the seeds that had done so before.
     """
     network, alive = parts.network, [seed for seed in parts.seeds if seed not in diverged]
-    parameters = list(network.parameters())
+    take_step = parts.engine.step(_step_of(parts))
     if done == 0 and parts.probe:
         yield Epoch(number=0, layers=tuple(_look_at_untrained(parts)))
     for number in range(done + 1, parts.epochs + 1):
@@ -107,26 +116,12 @@ def fit(parts: Parts, *, control: Control, done: int = 0, diverged: Sequence[int
         for step, rows in enumerate(_batches(parts)):  # rows (S, B)
             if control.stop:
                 return
-            x, y = _take(parts.splits.train_x, rows), _take(parts.splits.train_y, rows)  # (S, B, ...), (S, B)
-            if parts.augment is not None:
-                x = parts.augment(x, generators=parts.augmentation, background=parts.splits.background)
-            with parts.autocast():
-                logits = network(x)  # (S, B, C)
-                losses = cross_entropy(logits, y)  # (S, B)
-            losses.backward(torch.full_like(losses, 1 / y.shape[1]))  # of each seed's mean, as it would be alone
-            if step in looks:
-                norms.append(gradient_norms(network, list(network.sites())))
-            if parts.clip is not None:
-                for gradients in network.gradients():
-                    parts.clip(list(gradients.values()))
-            for optimizer in parts.optimizers:
-                optimizer.step()
-            for parameter in parameters:
-                parameter.grad = None
+            losses, hits, *looked = take_step(rows, step in looks)
+            scores.append((losses, hits))
+            norms += looked
             lr = parts.optimizers[0].param_groups[0]["lr"]  # that of this step
             if parts.schedule_by_step:
                 _advance(parts.schedulers)
-            scores.append((losses.detach(), logits.detach().argmax(-1) == y))
             control.steps += 1
         if not parts.schedule_by_step:
             _advance(parts.schedulers)
@@ -156,6 +151,63 @@ def fit(parts: Parts, *, control: Control, done: int = 0, diverged: Sequence[int
             eval_seconds=ended - trained,
         )
         alive = [seed for seed in alive if seed not in gone]
+
+
+@dataclass(kw_only=True)
+class Learner:
+    """One member of the ensemble with all that its training step needs."""
+
+    parts: Parts
+    member: Member
+    forward: Forward
+    update: Update
+    augmentation: Sequence[torch.Generator]
+    parameters: list[Tensor]
+
+    def step(self, rows: Tensor, look: bool) -> Outcome:
+        """Takes one step on the samples `rows` (s, B): losses and hits (s, B); gradient norms (1 + L, s) if `look`."""
+        parts, splits = self.parts, self.parts.splits
+        x, y = _take(splits.train_x, rows), _take(splits.train_y, rows)  # (s, B, ...), (s, B)
+        if parts.augment is not None:
+            x = parts.augment(x, generators=self.augmentation, background=splits.background)
+        with parts.autocast():
+            logits = self.forward(x)  # (s, B, C)
+            losses = cross_entropy(logits, y)  # (s, B)
+        losses.backward(torch.full_like(losses, 1 / y.shape[1]))  # of each seed's mean, as it would be alone
+        norms = [gradient_norms(self.member)] if look else []
+        if parts.clip is not None:
+            parts.clip(list(self.member.gradients().values()))
+        self.update()
+        for parameter in self.parameters:
+            parameter.grad = None
+        return losses.detach(), logits.detach().argmax(-1) == y, *norms
+
+
+def _step_of(parts: Parts) -> Step:
+    """The step of all members, one after the other: (rows (S, B), look) -> what they tell, of all seeds."""
+    portions = parts.network.portions
+    learners = [
+        Learner(
+            parts=parts,
+            member=member,
+            forward=parts.engine.forward(member),
+            update=update_of(optimizer),
+            augmentation=[parts.augmentation[s] for s in seeds.tolist()],
+            parameters=list(member.parameters()),
+        )
+        for member, optimizer, seeds in zip(
+            parts.network.members, parts.optimizers, torch.arange(len(parts.seeds)).split(portions), strict=True
+        )
+    ]
+
+    def step(rows: Tensor, look: bool) -> Outcome:
+        if len(learners) == 1:
+            return learners[0].step(rows, look)
+        told = [learner.step(part, look) for learner, part in zip(learners, rows.split(portions), strict=True)]
+        losses, hits, *norms = zip(*told, strict=True)
+        return torch.cat(losses), torch.cat(hits), *(torch.cat(norm, dim=1) for norm in norms)
+
+    return step
 
 
 def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
@@ -211,7 +263,7 @@ def _advance(schedulers: Sequence[LRScheduler]) -> None:
 def _look_at_untrained(parts: Parts) -> list[LayerRecord]:
     x, y = parts.splits.val_x, parts.splits.val_y
     first = slice(parts.batch_size)
-    norms = untrained_gradient_norms(parts.network, x[first], y[first], list(parts.network.sites()))[1:].cpu()
+    norms = untrained_gradient_norms(parts.network, x[first], y[first])[1:].cpu()
     with watch_units(parts.network) as watch:
         evaluate(parts, x, y)
     return _layer_records(parts, 0, watch, norms)

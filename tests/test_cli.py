@@ -368,7 +368,7 @@ BAD = {
     "max_norm": (["clip=norm", "clip.max_norm=0"], ["clip.max_norm=0: must be a number above 0"]),
     "batch": (["train.batch_size=2000"], ["train.batch_size=2000: is larger than the training set of 1,257"]),
     "device word": (["train.device=gpu"], ["train.device=gpu: must be one of auto, cpu, cuda, cuda:N, mps"]),
-    "precision": (["train.precision=fp16"], ["must be one of fp32, bf16"]),
+    "precision": (["train.precision=fp16"], ["must be one of fp32, bf16, tf32"]),
     "sweep without -m": (["activation=relu,gelu"], ["actbench -m activation=relu,gelu"]),
     "values without -m": (["optimizer.lr=0.1,0.2"], ["actbench -m optimizer.lr=0.1,0.2"]),
     "no site left": (["upper_activation=gelu"], ["split=0.5 leaves none to `upper_activation`"]),
@@ -638,8 +638,8 @@ def test_the_way_to_run_can_be_forced(actbench, tiny, tmp_path):
         assert done.returncode == 0, done.stderr
         folder = the_run(tmp_path / "outputs" / execution)
         results[execution] = json.loads((folder / "summary.json").read_text())
-    assert results["stacked"]["execution"] == "stacked"
-    assert results["seed_by_seed"]["execution"] == "seed by seed: asked for"
+    assert results["stacked"]["execution"] == "stacked, eager"
+    assert results["seed_by_seed"]["execution"] == "seed by seed, eager: asked for"
     assert results["stacked"]["id"] == results["seed_by_seed"]["id"]
     losses = [results[execution]["metrics"]["val_loss"]["values"] for execution in results]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
@@ -659,7 +659,7 @@ def test_what_cannot_be_stacked_is_refused_where_that_is_insisted_on(actbench, t
     assert not (tmp_path / "outputs").exists()
     done = actbench(*tiny, *own)
     assert done.returncode == 0, done.stderr
-    assert "seed by seed: " in done.stdout
+    assert "seed by seed, eager: " in done.stdout
 
 
 def test_a_run_goes_on_in_the_way_it_began(tmp_path):

@@ -13,7 +13,7 @@ from actbench.probes import gradient_norms, preactivation_histograms, untrained_
 from actbench.probes.units import STATISTICS, slopes, steepest_slope
 from actbench.records import LayerRecord, network_ratio
 from actbench.seeding import generators
-from actbench.stacking import SeedBySeed, StackedNetwork
+from actbench.stacking import Alone, Ensemble, Stack
 
 
 def wired(activation, weights, biases):
@@ -33,7 +33,8 @@ def wired(activation, weights, biases):
 
 def ensemble(networks, stacked):
     noise = generators(range(len(networks)), "dropout")
-    return StackedNetwork(networks, noise) if stacked else SeedBySeed(networks, noise, "asked for")
+    members = [Stack(networks, noise)] if stacked else [Alone(*pair) for pair in zip(networks, noise, strict=True)]
+    return Ensemble(members, "")
 
 
 def judged(network, *batches):
@@ -194,7 +195,7 @@ def test_hooks_are_gone_and_no_gradient_is_left(monkeypatch):
     splits = random_splits()
     parts = build_parts(monkeypatch, splits, "num_seeds=2", "model.width=8")
     judged(parts.network, splits.val_x)
-    untrained_gradient_norms(parts.network, splits.val_x, splits.val_y, list(parts.network.sites()))
+    untrained_gradient_norms(parts.network, splits.val_x, splits.val_y)
     preactivation_histograms(parts.network, splits.val_x)
     assert all(not module._forward_pre_hooks for module in parts.network.modules())
     assert all(parameter.grad is None for parameter in parts.network.parameters())
@@ -204,7 +205,7 @@ def test_gradient_norms_are_those_of_each_seed_alone(monkeypatch):
     splits = random_splits()
     parts = build_parts(monkeypatch, splits, "num_seeds=2", "model.width=8", "model.depth=2", "activation=prelu")
     x, y = splits.train_x[:20], splits.train_y[:20]
-    norms = untrained_gradient_norms(parts.network, x, y, ["hidden1", "hidden2"])  # (3, 2)
+    norms = untrained_gradient_norms(parts.network, x, y)  # (3, 2)
     from helpers import settings_of
 
     from actbench.build import build_network
@@ -219,7 +220,7 @@ def test_gradient_norms_are_those_of_each_seed_alone(monkeypatch):
             assert float(norms[row, seed]) == pytest.approx(float(torch.cat(gradients).norm()), rel=1e-5)
     logits = parts.network(x.expand(2, *x.shape))
     nn.functional.cross_entropy(logits[0], y).backward()
-    again = gradient_norms(parts.network, ["hidden1", "hidden2"])
+    again = gradient_norms(parts.network.members[0])
     torch.testing.assert_close(again[:, 0], norms[:, 0])
     assert torch.equal(again[:, 1], torch.zeros(3))
 

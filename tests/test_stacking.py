@@ -11,9 +11,9 @@ from torch import nn
 
 from actbench.seeding import generators
 from actbench.stacking import (
+    Alone,
     NotStackable,
-    SeedBySeed,
-    StackedNetwork,
+    Stack,
     activation_sites,
     assemble,
     layer_of,
@@ -85,7 +85,7 @@ def test_seed_in_a_stack_trains_as_alone_for_every_model_norm_and_learned_activa
 ):
     check_parity(
         monkeypatch, *MODELS[model], f"norm={norm}", "optimizer=adam", "clip=norm", "clip.max_norm=0.3",
-        "dropout=0.2", "augment=shift_rotate", *PARAMETRIC[activation],
+        "dropout=0.2", "augment=shift_rotate", "train.execution=stacked", *PARAMETRIC[activation],
     )  # fmt: skip
 
 
@@ -99,7 +99,10 @@ def test_seed_in_a_stack_trains_as_alone_under_every_scheduler(monkeypatch, sche
 def test_stacked_training_is_that_of_ordinary_modules_in_an_ordinary_loop(monkeypatch, model, norm):
     """An oracle that shares no code with the loop: plain modules, plain torch, the same batches."""
     splits = in_double(random_splits())
-    overrides = [*MODELS[model], f"norm={norm}", "clip=norm", "clip.max_norm=0.5", "activation=swish", "optimizer=adam"]
+    overrides = [
+        *MODELS[model], f"norm={norm}", "clip=norm", "clip.max_norm=0.5", "activation=swish", "optimizer=adam",
+        "train.execution=stacked",
+    ]  # fmt: skip
     stacked, _ = train_states(monkeypatch, splits, "num_seeds=2", *overrides)
     parts = build_parts(monkeypatch, splits, *STEPS_20, "num_seeds=2", *overrides)
     for k, order in enumerate(generators([0, 1], "order")):
@@ -140,7 +143,8 @@ def test_stack_begins_with_the_bits_of_seeds_built_alone(monkeypatch):
 @pytest.mark.parametrize("model", MODELS)
 def test_a_seed_that_diverges_leaves_the_others_bit_equal(monkeypatch, model):
     splits = random_splits()
-    overrides = ["num_seeds=3", *MODELS[model], "norm=batch", "clip=norm", "activation=prelu", "dropout=0.1"]
+    overrides = ["num_seeds=3", *MODELS[model], "norm=batch", "clip=norm", "activation=prelu", "dropout=0.1",
+                 "train.execution=stacked"]  # fmt: skip
 
     def train(poisoned):
         parts = build_parts(monkeypatch, splits, *STEPS_20, *overrides)
@@ -225,12 +229,15 @@ def small(activation):
     return network
 
 
-def ensemble_of(activation, seeds=(0, 1, 2), optimizer=torch.optim.Adam):
+def ensemble_of(activation, seeds=(0, 1, 2), optimizer=torch.optim.Adam, execution="auto"):
     networks = []
     for seed in seeds:
         torch.manual_seed(seed)
         networks.append(small(activation()))
-    return assemble(networks, generators(seeds, "dropout"), optimizer=optimizer, sample=torch.randn(4, 6))
+    return assemble(
+        networks, generators(seeds, "dropout"), optimizer=optimizer, sample=torch.randn(4, 6),
+        device=torch.device("cpu"), execution=execution,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -247,15 +254,14 @@ def ensemble_of(activation, seeds=(0, 1, 2), optimizer=torch.optim.Adam):
 )
 def test_what_cannot_be_stacked_runs_seed_by_seed_and_says_why(activation, stacked, reason):
     ensemble = ensemble_of(activation)
-    assert isinstance(ensemble, StackedNetwork if stacked else SeedBySeed)
+    assert [type(member) for member in ensemble.members] == ([Stack] if stacked else [Alone] * 3)
     assert reason in ensemble.execution
 
 
 def test_an_optimizer_that_is_not_elementwise_runs_seed_by_seed():
     ensemble = ensemble_of(nn.ReLU, optimizer=torch.optim.LBFGS)
-    assert isinstance(ensemble, SeedBySeed)
+    assert [type(member) for member in ensemble.members] == [Alone] * 3
     assert "LBFGS" in ensemble.execution
-    assert len(ensemble.parameter_sets()) == 3
 
 
 @pytest.mark.parametrize("activation", [OwnLayer, Noisy])
@@ -286,31 +292,19 @@ def test_seed_by_seed_and_stacked_draw_the_same_dropout():
     torch.testing.assert_close(stacked(x), apart(x))
 
 
-def test_training_seed_by_seed_is_that_of_the_stack(monkeypatch):
-    """The same loop, forced apart: parameters agree in float64."""
-    from actbench import build
-
+@pytest.mark.parametrize("memory_format", ["contiguous", "channels_last"])
+@pytest.mark.parametrize("model", MODELS)
+def test_training_seed_by_seed_is_that_of_the_stack(monkeypatch, model, memory_format):
+    """The same loop by the other road: parameters agree in float64, whatever the order in memory."""
     splits = in_double(random_splits())
-    overrides = ["num_seeds=2", *MODELS["mlp"], "norm=batch", "dropout=0.2", "clip=norm", "clip.max_norm=0.3"]
-    stacked, stacked_epochs = train_states(monkeypatch, splits, *overrides)
-    original = build.assemble
-    monkeypatch.setattr(build, "assemble", lambda networks, noise, **_: SeedBySeed(networks, noise, "asked for"))
-    parts = None
-
-    def apart():
-        nonlocal parts
-        monkeypatch.setattr(build, "load_splits", lambda settings: splits)
-        plain = build.build_network
-        monkeypatch.setattr(build, "build_network", lambda *a: plain(*a).double())
-        from helpers import settings_of
-
-        parts = build.build(settings_of(*STEPS_20, *overrides))
-        return list(fit(parts, control=Control()))
-
-    epochs = apart()
-    monkeypatch.setattr(build, "assemble", original)
+    overrides = [
+        "num_seeds=2", *MODELS[model], "norm=batch", "dropout=0.2", "clip=norm", "clip.max_norm=0.3", "activation=swish",
+        "augment=shift_rotate", f"train.memory_format={memory_format}",
+    ]  # fmt: skip
+    stacked, stacked_epochs = train_states(monkeypatch, splits, *overrides, "train.execution=stacked")
+    apart, epochs = train_states(monkeypatch, splits, *overrides, "train.execution=seed_by_seed")
     for k in range(2):
-        assert_same_states(parts.network.state_dicts()[k], stacked[k], atol=1e-9)
+        assert_same_states(apart[k], stacked[k], atol=1e-9)
     for ours, theirs in zip(epochs, stacked_epochs, strict=True):
         for a, b in zip(ours.layers, theirs.layers, strict=True):
             assert (a.seed, a.layer, a.units) == (b.seed, b.layer, b.units)
@@ -321,14 +315,16 @@ def test_training_seed_by_seed_is_that_of_the_stack(monkeypatch):
 def test_every_stacked_layer_has_no_hidden_mixing_of_seeds(monkeypatch):
     """The gradient of one seed's loss reaches that seed's parameters alone."""
     splits = random_splits()
-    parts = build_parts(monkeypatch, splits, "num_seeds=3", *MODELS["cnn"], "norm=batch", "activation=swish")
+    parts = build_parts(
+        monkeypatch, splits, "num_seeds=3", *MODELS["cnn"], "norm=batch", "activation=swish", "train.execution=stacked"
+    )
+    (stack,) = parts.network.members
     logits = parts.network(splits.train_x[:10].expand(3, -1, -1, -1, -1))
     logits[1].sum().backward()
-    for (gradients,) in [parts.network.gradients()]:
-        for name, gradient in gradients.items():
-            assert gradient[0].abs().sum() == 0, name
-            assert gradient[2].abs().sum() == 0, name
-    assert sum(float(g[1].abs().sum()) for g in parts.network.gradients()[0].values()) > 0
+    for name, gradient in stack.gradients().items():
+        assert gradient[0].abs().sum() == 0, name
+        assert gradient[2].abs().sum() == 0, name
+    assert sum(float(gradient[1].abs().sum()) for gradient in stack.gradients().values()) > 0
 
 
 def test_unregistered_layer_type_is_named():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -29,17 +30,16 @@ class Histogram:
 @torch.no_grad()
 def preactivation_histograms(network: Ensemble, x: Tensor) -> dict[str, list[Histogram | None]]:
     """Layer -> for each seed the histogram of z over the samples x (B, ...), in evaluation mode (None: not finite)."""
-    seen: dict[str, list[Tensor]] = {}
+    seen: dict[str, list[Tensor]] = {layer: [] for layer in network.layers()}
     handles = []
-    for layer, modules in network.sites().items():
-        seen[layer] = []
-        for module in modules:
 
-            def keep(_module: object, arguments: tuple[Tensor, ...], layer: str = layer) -> None:
-                z = arguments[0].float()
-                seen[layer].extend(z.unbind() if network.stacked else [z])
+    def keep(_module: object, arguments: tuple[Tensor, ...], *, layer: str, stacked: bool) -> None:
+        z = arguments[0].float()
+        seen[layer].extend(z.unbind() if stacked else [z])
 
-            handles.append(module.register_forward_pre_hook(keep))
+    for member in network.members:
+        for layer, module in member.sites().items():
+            handles.append(module.register_forward_pre_hook(partial(keep, layer=layer, stacked=member.stacked)))
     try:
         network.eval()
         network(x.expand(network.seeds, *x.shape))

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from actbench.machine import sums_dtype
-from actbench.stacking import Ensemble
+from actbench.stacking import Ensemble, Member
 
 DORMANT = 0.025  # τ of Sokar et al. 2023, arXiv:2302.12902
 SATURATED = 0.01  # share of the steepest slope below which a unit's slopes all lie
@@ -121,14 +121,13 @@ def watch_units(network: Ensemble) -> Iterator[UnitWatch]:
     ...     network(x)
     >>> watch.judge()  # doctest: +SKIP
     """
-    sites: dict[str, list[_Site]] = {}
+    sites: dict[str, list[_Site]] = {layer: [] for layer in network.layers()}
     handles = []
-    for layer, modules in network.sites().items():
-        sites[layer] = []
-        for module in modules:
-            site = _Site(*_as_stacked(module, network))
+    for member in network.members:
+        for layer, module in member.sites().items():
+            site = _Site(*_as_stacked(module, member))
             sites[layer].append(site)
-            handles.append(module.register_forward_pre_hook(partial(_look, site, network.stacked)))
+            handles.append(module.register_forward_pre_hook(partial(_look, site, member.stacked)))
     try:
         yield UnitWatch(sites)
     finally:
@@ -142,9 +141,9 @@ def _look(site: _Site, stacked: bool, _module: nn.Module, arguments: tuple[Tenso
         site.observe(z if stacked else z.unsqueeze(0))
 
 
-def _as_stacked(module: nn.Module, network: Ensemble) -> tuple[Apply, int]:
+def _as_stacked(module: nn.Module, member: Member) -> tuple[Apply, int]:
     """The module without its hooks, as a function of z (S, B, F, ...), and the number of one seed's parameters."""
-    parameters = sum(parameter.numel() for parameter in module.parameters())
-    if network.stacked:
-        return module.forward, parameters // network.seeds
+    parameters = sum(parameter.numel() for parameter in module.parameters()) // member.seeds
+    if member.stacked:
+        return module.forward, parameters
     return lambda z: module.forward(z.squeeze(0)).unsqueeze(0), parameters

@@ -158,7 +158,8 @@ def _in_a_line(summary: RunSummary, stored: bool) -> str:
 def summary_table(summary: RunSummary) -> Table:
     """Accuracy, loss and cost with 95 % intervals over seeds."""
     finite = max((estimate.n for estimate in summary.metrics.values()), default=0)
-    title = f"{summary.label} on {summary.dataset}, {summary.epochs_done} epochs"
+    epochs = "1 epoch" if summary.epochs_done == 1 else f"{summary.epochs_done} epochs"
+    title = f"{summary.label} on {summary.dataset}, {epochs}"
     table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("metric")
     table.add_column(f"mean ± 95 % (n = {finite})", justify="right")

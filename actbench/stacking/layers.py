@@ -1,23 +1,14 @@
-"""S networks of one shape -> one network with a leading seed dimension, and back.
+"""The layers of a stack: parameters (S, ...), one batched kernel for all seeds where there is one.
 
-`assemble` takes ordinary modules, one per seed, and returns an `Ensemble`: something that maps x (S, B, ...) to logits
-(S, B, C), in which seed s sees only its own parameters. Two kinds exist:
+A layer type takes part by one function registered with `stack_layer`.
 
-- `StackedNetwork`: parameters (S, ...), one batched kernel per layer for all seeds. A layer type takes part by one
-  function registered with `stack_layer`.
-- `SeedBySeed`: the modules as they are, one after the other, for what cannot be stacked.
-
-Both give seed s what it would compute alone; `state_dicts` takes them apart into plain state_dicts.
-
-Shape letters: S seeds, B batch, F features, C channels, H and W height and width, L parameters.
+Shape letters: S seeds, B batch, F features, C channels, H and W height and width.
 """
 
 from __future__ import annotations
 
 import copy
-from abc import abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial, singledispatch
 
 import torch
@@ -33,12 +24,6 @@ ELEMENTWISE = (
     nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus, nn.Softsign, nn.Hardswish,
     nn.ReLU6, nn.Hardtanh, nn.Tanh, nn.Sigmoid, nn.Identity, nn.Hardsigmoid, nn.Softshrink, nn.Hardshrink,
     nn.Tanhshrink, nn.LogSigmoid, nn.Threshold, SquaredReLU,
-)  # fmt: skip
-
-# Optimizers that treat every element of a parameter alike, so that stacked parameters are trained as separate ones are.
-ELEMENTWISE_OPTIMIZERS = (
-    torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.Adamax, torch.optim.Adadelta,
-    torch.optim.Adagrad, torch.optim.NAdam, torch.optim.RAdam, torch.optim.RMSprop, torch.optim.Rprop, torch.optim.ASGD,
 )  # fmt: skip
 
 
@@ -110,16 +95,18 @@ class StackedConv2d(StackedLayer):
         if first.padding_mode != "zeros":
             raise NotStackable(f"Conv2d with padding_mode={first.padding_mode}")
         self.groups = first.groups
+        self.memory_format = torch.contiguous_format
         self._convolve = partial(F.conv2d, stride=first.stride, padding=first.padding, dilation=first.dilation)
         _adopt(self, peers)  # weight (S, C', C, h, w), bias (S, C')
 
     def forward(self, x: Tensor) -> Tensor:
         if x.device.type == "cpu":
             biases: Sequence[Tensor | None] = [None] * len(x) if self.bias is None else self.bias.unbind()
-            parts = zip(x.unbind(), self.weight.unbind(), biases, strict=True)
+            images = (part.contiguous(memory_format=self.memory_format) for part in x.unbind())
+            parts = zip(images, self.weight.unbind(), biases, strict=True)
             return torch.stack([self._convolve(*part, groups=self.groups) for part in parts])
         seeds = x.shape[0]
-        beside = x.transpose(0, 1).flatten(1, 2)  # (B, S·C, H, W)
+        beside = x.transpose(0, 1).flatten(1, 2).contiguous(memory_format=self.memory_format)  # (B, S·C, H, W)
         bias = None if self.bias is None else self.bias.flatten()
         y = self._convolve(beside, self.weight.flatten(0, 1), bias, groups=seeds * self.groups)
         return y.unflatten(1, (seeds, -1)).transpose(0, 1)  # (S, B, C', H', W')
@@ -328,192 +315,3 @@ def _(layer: nn.Flatten, peers: Sequence[nn.Flatten], noise: Noise) -> nn.Module
 @stack_layer.register(nn.AdaptiveAvgPool2d)
 def _(layer: nn.Module, peers: Sequence[nn.Module], noise: Noise) -> nn.Module:
     return PerSample(copy.deepcopy(layer))
-
-
-# ---------------------------------------------------------------- whole networks
-
-
-class Ensemble(nn.Module):
-    """S networks of one shape: x (S, B, ...) -> logits (S, B, C)."""
-
-    seeds: int
-    stacked: bool  # whether one module serves all seeds
-    execution: str  # how the seeds are run, for the log and the summary
-
-    @abstractmethod
-    def forward(self, x: Tensor) -> Tensor: ...
-
-    @abstractmethod
-    def parameter_sets(self) -> list[list[nn.Parameter]]:
-        """The parameters of each optimizer that is needed: one set if stacked, otherwise one for each seed."""
-
-    @abstractmethod
-    def gradients(self) -> list[dict[str, Tensor]]:
-        """For each of `parameter_sets`: name -> gradient with the seeds in front, a view that may be written to."""
-
-    @abstractmethod
-    def sites(self) -> dict[str, list[nn.Module]]:
-        """Layer -> the modules at its activation site: one for all seeds, or one for each."""
-
-    @abstractmethod
-    def state_dicts(self) -> list[dict[str, Tensor]]:
-        """One plain state_dict for each seed, as the ordinary module of that seed would have it, on the CPU."""
-
-
-def activation_sites(network: nn.Module) -> dict[str, nn.Module]:
-    """Layer -> the module at its activation site, from below. A site is a child called `activation` of the layer.
-
-    >>> from torch.nn import Linear, ReLU, Sequential
-    >>> hidden = Sequential(); hidden.add_module("linear", Linear(4, 3)); hidden.add_module("activation", ReLU())
-    >>> network = Sequential(); network.add_module("hidden1", hidden)
-    >>> list(activation_sites(network))
-    ['hidden1']
-    """
-    found = network.named_modules(remove_duplicate=False)
-    return {name.removesuffix("activation").rstrip("."): m for name, m in found if name.split(".")[-1] == "activation"}
-
-
-class StackedNetwork(Ensemble):
-    """One network whose parameters have the seeds in front."""
-
-    def __init__(self, networks: Sequence[nn.Module], noise: Noise) -> None:
-        super().__init__()
-        self.seeds = len(networks)
-        self.template = list(networks[0].state_dict())
-        self.network = stack_layer(networks[0], networks, noise)
-        self.stacked, self.execution = True, "stacked"
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.network(x)
-
-    def parameter_sets(self) -> list[list[nn.Parameter]]:
-        return [list(self.network.parameters())]
-
-    def gradients(self) -> list[dict[str, Tensor]]:
-        return [{name: p.grad for name, p in self.network.named_parameters() if p.grad is not None}]
-
-    def sites(self) -> dict[str, list[nn.Module]]:
-        return {layer: [module] for layer, module in activation_sites(self.network).items()}
-
-    def state_dicts(self) -> list[dict[str, Tensor]]:
-        return [self._state(seed) for seed in range(self.seeds)]
-
-    def _state(self, seed: int) -> dict[str, Tensor]:
-        state: dict[str, Tensor] = {}
-        for prefix, layer in self.network.named_modules():
-            if isinstance(layer, StackedLayer):
-                for name, tensor in layer.seed_state(seed).items():
-                    state[f"{prefix}.{name}" if prefix else name] = tensor.detach().cpu().contiguous().clone()
-        return {name: state[name] for name in self.template}
-
-
-class SeedBySeed(Ensemble):
-    """The ordinary modules, one after the other, each with its own stretch of torch's global random numbers."""
-
-    def __init__(self, networks: Sequence[nn.Module], noise: Noise, reason: str) -> None:
-        super().__init__()
-        self.networks = nn.ModuleList(networks)
-        self.noise = noise
-        self.seeds, self.stacked, self.execution = len(networks), False, f"seed by seed: {reason}"
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.stack([self._one(s, x[s]) for s in range(len(self.networks))])
-
-    def _one(self, s: int, x: Tensor) -> Tensor:
-        if not self.training:
-            return self.networks[s](x)
-        with own_randomness(self.noise[s]):
-            return self.networks[s](x)
-
-    def parameter_sets(self) -> list[list[nn.Parameter]]:
-        return [list(network.parameters()) for network in self.networks]
-
-    def gradients(self) -> list[dict[str, Tensor]]:
-        return [
-            {name: p.grad.unsqueeze(0) for name, p in network.named_parameters() if p.grad is not None}
-            for network in self.networks
-        ]
-
-    def sites(self) -> dict[str, list[nn.Module]]:
-        found = [activation_sites(network) for network in self.networks]
-        return {layer: [sites[layer] for sites in found] for layer in found[0]}
-
-    def state_dicts(self) -> list[dict[str, Tensor]]:
-        return [
-            {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
-            for network in self.networks
-        ]
-
-
-@contextmanager
-def own_randomness(generator: torch.Generator) -> Iterator[None]:
-    """Within the block torch's global generator of the device is `generator`, which goes on from where it was."""
-    on_cpu = generator.device.type == "cpu"
-    globally = torch.default_generator if on_cpu else _device_generator(generator.device)
-    before = globally.get_state()
-    globally.set_state(generator.get_state())
-    try:
-        yield
-    finally:
-        generator.set_state(globally.get_state())
-        globally.set_state(before)
-
-
-def _device_generator(device: torch.device) -> torch.Generator:
-    module = torch.get_device_module(device)
-    return (
-        module.default_generators[device.index or 0] if device.type == "cuda" else module._get_default_mps_generator()
-    )
-
-
-def assemble(networks: Sequence[nn.Module], noise: Noise, *, optimizer: type, sample: Tensor) -> Ensemble:
-    """The stacked network where there is one that computes the same, otherwise the networks one after the other.
-
-    Args:
-        networks: one for each seed, of one shape, on the CPU.
-        noise: one generator for each seed, for dropout.
-        optimizer: the class of the optimizer; one that is not elementwise needs separate parameters.
-        sample: a small input (B, ...), by which modules of unknown kind are put to the test.
-    """
-    if not issubclass(optimizer, ELEMENTWISE_OPTIMIZERS):
-        return SeedBySeed(networks, noise, f"{optimizer.__name__} is not known to be elementwise")
-    if _draws_globally(networks[0], sample):
-        return SeedBySeed(networks, noise, "the network draws from torch's global random numbers")
-    try:
-        stacked = StackedNetwork(networks, noise)
-    except NotStackable as error:
-        return SeedBySeed(networks, noise, str(error))
-    if not _computes_the_same(stacked, networks, sample):
-        return SeedBySeed(networks, noise, "stacked, it would not compute what one network computes")
-    return stacked
-
-
-@torch.no_grad()
-def _draws_globally(network: nn.Module, sample: Tensor) -> bool:
-    trial = copy.deepcopy(network).train()
-    for module in trial.modules():
-        if isinstance(module, nn.Dropout):  # stacked, it has generators of its own
-            module.eval()
-    with torch.random.fork_rng(devices=[]):
-        before = torch.get_rng_state()
-        trial(sample)
-        return not torch.equal(before, torch.get_rng_state())
-
-
-@torch.no_grad()
-def _computes_the_same(stacked: StackedNetwork, networks: Sequence[nn.Module], sample: Tensor) -> bool:
-    stacked.eval()
-    theirs = torch.stack([copy.deepcopy(network).eval()(sample) for network in networks])
-    try:
-        ours = stacked(sample.expand(len(networks), *sample.shape))
-    except (RuntimeError, ValueError, IndexError):  # a module that counts its dimensions
-        return False
-    if ours.shape != theirs.shape:
-        return False
-    return torch.allclose(ours, theirs, rtol=1e-3, atol=1e-3 * float(theirs.abs().max()), equal_nan=True)
-
-
-def layer_of(parameter: str, layers: Iterator[str] | Sequence[str]) -> str | None:
-    """The layer (of `sites`) that a parameter's name lies in, or None."""
-    inside = [layer for layer in layers if parameter.startswith(f"{layer}.")]
-    return max(inside, key=len) if inside else None
