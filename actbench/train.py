@@ -173,7 +173,7 @@ class Learner:
         with parts.autocast():
             logits = self.forward(x)  # (s, B, C)
             losses = cross_entropy(logits, y)  # (s, B)
-        losses.backward(torch.full_like(losses, 1 / y.shape[1]))  # of each seed's mean, as it would be alone
+        losses.mean(1).sum().backward()  # each seed's gradient is what it would be alone
         norms = [gradient_norms(self.member)] if look else []
         if parts.clip is not None:
             parts.clip(list(self.member.gradients().values()))

@@ -46,12 +46,12 @@ class _Site:
 
     def _observe(self, z: Tensor) -> None:
         h, slope = slopes(self.apply, z)
-        over = (1, *range(3, z.ndim))  # samples and positions
-        self._add("positive", (z > 0).sum(over))
-        self._add("output", h.sum(over))
-        self._add("absolute", h.abs().sum(over))  # torch.linalg.vector_norm would take four times as long
-        self._add("square", h.square().sum(over))
-        peak = slope.abs().amax(over)
+        scratch = torch.gt(z, 0, out=torch.empty_like(h))  # as numbers, which are added up ten times as fast
+        self._add("positive", _over_samples(torch.sum, scratch))
+        self._add("output", _over_samples(torch.sum, h))
+        self._add("absolute", _over_samples(torch.sum, torch.abs(h, out=scratch)))  # a norm would take twice as long
+        self._add("square", _over_samples(torch.sum, torch.square(h, out=scratch)))
+        peak = _over_samples(torch.amax, slope.abs())
         self.sums["peak"] = peak if "peak" not in self.sums else torch.maximum(self.sums["peak"], peak)
 
     def _add(self, name: str, value: Tensor) -> None:
@@ -77,6 +77,16 @@ class _Site:
         )
 
 
+def _over_samples(reduce: Callable[..., Tensor], values: Tensor) -> Tensor:
+    """Reduces (S, B, F, ...) to (S, F): samples first, in the order of memory, then positions."""
+    channels_last = values.ndim > 3 and not values.is_contiguous()
+    if channels_last:
+        values = values.movedim(2, -1)  # (S, B, ..., F)
+    reduced = reduce(values, 1)
+    positions = tuple(range(1, reduced.ndim - 1)) if channels_last else tuple(range(2, reduced.ndim))
+    return reduce(reduced, positions) if positions else reduced
+
+
 def slopes(apply: Apply, z: Tensor) -> tuple[Tensor, Tensor]:
     """(f(z), f'(z)) of an elementwise f, both of z's shape."""
     with torch.enable_grad():
@@ -84,7 +94,7 @@ def slopes(apply: Apply, z: Tensor) -> tuple[Tensor, Tensor]:
         h = apply(z)
         if not h.requires_grad:  # a constant
             return h, torch.zeros_like(h)
-        (slope,) = torch.autograd.grad(h, z, torch.ones_like(h))
+        (slope,) = torch.autograd.grad(h.sum(), z)
     return h.detach(), slope
 
 

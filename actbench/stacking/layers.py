@@ -135,21 +135,12 @@ class StackedBatchNorm(StackedLayer):
             self.num_batches_tracked += 1
             if momentum is None:  # a cumulative average, as in torch
                 momentum = 1.0 / float(self.num_batches_tracked[0])
-        return torch.stack(
-            [
-                F.batch_norm(
-                    x[s],
-                    self.running_mean[s],
-                    self.running_var[s],
-                    self.weight[s],
-                    self.bias[s],
-                    self.training,
-                    momentum or 0.0,
-                    self.eps,
-                )
-                for s in range(x.shape[0])
-            ]
-        )
+        beside = x.transpose(0, 1).flatten(1, 2)  # (B, S·F) or (B, S·C, H, W): one call for all seeds
+        y = F.batch_norm(
+            beside, self.running_mean.view(-1), self.running_var.view(-1), self.weight.view(-1), self.bias.view(-1),
+            self.training, momentum or 0.0, self.eps,
+        )  # fmt: skip
+        return y.unflatten(1, (x.shape[0], -1)).transpose(0, 1)
 
 
 class StackedNorm(StackedLayer):
