@@ -1,17 +1,20 @@
-"""How fast actbench is, measured side by side with a plain loop on the machine it runs on.
+"""How fast actbench is, measured side by side with plain loops on the machine it runs on.
 
-    python scripts/benchmark.py            a few minutes
-    python scripts/benchmark.py --quick    fewer repeats, on a fifth of the training set
+    python scripts/benchmark.py                    some minutes
+    python scripts/benchmark.py --quick            under a minute: fewer repeats on a part of the training set
+    python scripts/benchmark.py --device cuda      the table of a GPU
+    python scripts/benchmark.py --only cnn,dead    some of its parts
+    python scripts/benchmark.py --only sweep       a part that takes minutes by itself
 
-Everything is measured in one process and in turn (A B C A B C ...), and reported as ratios with minimum, median and
-maximum: single times say little on a machine that others use too. MNIST has to be in $ACTBENCH_DATA or the cache
-folder.
+Everything is measured in turn (A B C A B C ...), and reported as ratios with minimum, median and maximum: single times
+say little on a machine that others use too. MNIST has to be in $ACTBENCH_DATA or the cache folder.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import json
 import random
 import resource
 import shutil
@@ -20,21 +23,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from actbench.machine import prepare
+from actbench.machine import choose_device, describe, prepare
 
 prepare(threads=None)  # as the command does, before the first parallel operation
 
+import article  # noqa: E402
+import references  # noqa: E402
 from hydra import compose, initialize_config_dir  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
-from torch import nn  # noqa: E402
-from torch.utils.data import DataLoader, Subset  # noqa: E402
 
 from actbench import build, config, stored  # noqa: E402
 from actbench.choices import choices_of, packaged_conf  # noqa: E402
@@ -44,91 +49,10 @@ from actbench.run import Progress, Sinks  # noqa: E402
 from actbench.settings import Settings  # noqa: E402
 from actbench.sinks.files import RunFolder  # noqa: E402
 from actbench.sinks.terminal import TerminalSink  # noqa: E402
-from actbench.train import Control, fit  # noqa: E402
+from actbench.train import Control, Parts, fit  # noqa: E402
 
-VALIDATION = 5_000
-
-
-def article_loop(train_size: int) -> Callable[[], None]:
-    """One epoch of training and validation as scripts do it: DataLoader, torchvision transforms, 2 workers."""
-    from torchvision import datasets, transforms
-
-    steps = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.1307,), (0.3081,))])
-    everything = datasets.MNIST(str(data_root()), train=True, transform=steps)
-    train = DataLoader(Subset(everything, range(train_size)), batch_size=64, shuffle=True, num_workers=2)
-    val = DataLoader(Subset(everything, range(55_000, 55_000 + VALIDATION)), batch_size=1000, num_workers=2)
-    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 10))
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    criterion = nn.CrossEntropyLoss()
-
-    def epoch() -> None:
-        model.train()
-        total = 0.0
-        for x, y in train:
-            optimizer.zero_grad()
-            loss = criterion(model(x), y)
-            loss.backward()
-            optimizer.step()
-            total += loss.item()
-        model.eval()
-        correct = 0
-        with torch.no_grad():
-            for x, y in val:
-                correct += (model(x).argmax(1) == y).sum().item()
-
-    return epoch
-
-
-def settings_of(train_size: int, *overrides: str) -> Settings:
-    """The settings of `actbench experiment=article_mlp dataset=mnist ...`."""
-    part = [] if train_size == 55_000 else [f"dataset.train_size={train_size}"]
-    base = ["study=benchmark", "experiment=article_mlp", "dataset=mnist", "train.epochs=1000", *part, *overrides]
-    with initialize_config_dir(str(packaged_conf()), version_base="1.3"):
-        composed = compose("config", overrides=base, return_hydra_config=True)
-    return config.to_settings(config._without_hydra(composed), composed.hydra.runtime.choices)
-
-
-def ours(train_size: int, folder: Path | None, *overrides: str) -> Callable[[], None]:
-    """One epoch of training and validation with everything on (a folder to write to), or with probes and sinks off."""
-    looking = [] if folder else ["probe=false", "tensorboard=false"]
-    settings = settings_of(train_size, *looking, *overrides)
-    parts = build.build(settings)
-    epochs = fit(parts, control=Control())
-    progress = Progress()
-    sinks = None
-    if folder:
-        folder.mkdir(parents=True)
-        sinks = Sinks(settings, RunFolder(folder), TerminalSink(Console(file=io.StringIO()), live=False))
-        progress.epochs.append(next(epochs))  # the look at the untrained network comes once in a run
-        sinks.epoch(parts, progress)
-
-    def epoch() -> None:
-        progress.epochs.append(next(epochs))
-        if sinks:
-            sinks.epoch(parts, progress)
-
-    return epoch
-
-
-def command(*arguments: str) -> Callable[[], None]:
-    """The command as typed."""
-
-    def call() -> None:
-        subprocess.run([sys.executable, "-m", "actbench", *arguments], check=True, stdout=subprocess.DEVNULL)
-
-    return call
-
-
-def in_turn(repeats: int, subjects: dict[str, Callable[[], None]]) -> dict[str, list[float]]:
-    """Seconds of each subject, A B C A B C ..., after one round that does not count."""
-    seconds: dict[str, list[float]] = {name: [] for name in subjects}
-    for number in range(repeats + 1):
-        for name, subject in subjects.items():
-            began = time.perf_counter()
-            subject()
-            if number:
-                seconds[name].append(time.perf_counter() - began)
-    return seconds
+Subject = Callable[[], object]
+SCRIPT = Path(__file__).parent / "article.py"
 
 
 @dataclass
@@ -136,84 +60,384 @@ class Row:
     """One line of the table: a figure in each round, and the bound it is held against."""
 
     what: str
-    values: list[float]
-    bound: str
+    values: Sequence[float]
+    goal: str = ""
     unit: str = ""
 
     def cells(self) -> tuple[str, ...]:
         low, middle, high = min(self.values), statistics.median(self.values), max(self.values)
-        return self.what, *(f"{value:.3g}{self.unit}" for value in (low, middle, high)), self.bound
+        return self.what, *(f"{value:.3g}{self.unit}" for value in (low, middle, high)), self.goal
 
 
-def ratio(seconds: dict[str, list[float]], above: str, below: str) -> list[float]:
+@dataclass(frozen=True)
+class Bench:
+    """Where and how thoroughly to measure."""
+
+    device: torch.device
+    quick: bool
+
+    @property
+    def rounds(self) -> int:
+        return 3 if self.quick else 5
+
+    def size(self, samples: int) -> int:
+        """Training samples of one round."""
+        return samples // 5 if self.quick else samples
+
+    def parts(self, samples: int, *overrides: str) -> Parts:
+        """The parts of `actbench dataset=mnist ...` on so many training samples."""
+        return build.build(settings_of(samples, f"train.device={self.device}", *overrides))
+
+    def article(self, samples: int, **options: bool) -> Subject:
+        return article.loop(str(data_root()), str(self.device), samples, **options)[0]
+
+
+# ---------------------------------------------------------------- what is timed
+
+
+def settings_of(samples: int, *overrides: str) -> Settings:
+    """The settings of `actbench dataset=mnist dataset.train_size=SAMPLES ...`."""
+    part = [] if samples == 55_000 else [f"dataset.train_size={samples}"]
+    base = ["study=benchmark", "dataset=mnist", *part, *overrides, "train.epochs=100000"]
+    with initialize_config_dir(str(packaged_conf()), version_base="1.3"):
+        composed = compose("config", overrides=base, return_hydra_config=True)
+    return config.to_settings(config._without_hydra(composed), composed.hydra.runtime.choices)
+
+
+def training(parts: Parts) -> Subject:
+    """One epoch of training, validation left out of the time that it returns; nothing looks."""
+    epochs = fit(replace(parts, probe=False), control=Control())
+    return lambda: next(epochs).train_seconds
+
+
+def whole_epoch(parts: Parts, settings: Settings, folder: Path) -> Subject:
+    """One epoch of training and validation as the command has it: probes, files, TensorBoard."""
+    folder.mkdir(parents=True)
+    sinks = Sinks(settings, RunFolder(folder), TerminalSink(Console(file=io.StringIO()), live=False))
+    epochs, progress = fit(parts, control=Control()), Progress()
+    progress.epochs.append(next(epochs))  # the look at the untrained network comes once in a run
+    sinks.epoch(parts, progress)
+
+    def epoch() -> None:
+        progress.epochs.append(next(epochs))
+        sinks.epoch(parts, progress)
+
+    return epoch
+
+
+@contextmanager
+def everything_on(bench: Bench, samples: int) -> Iterator[Callable[..., Subject]]:
+    """Makes subjects of `whole_epoch` with a folder for each."""
+    with tempfile.TemporaryDirectory() as home:
+
+        def make(*overrides: str) -> Subject:
+            settings = settings_of(samples, f"train.device={bench.device}", *overrides)
+            return whole_epoch(build.build(settings), settings, Path(home) / str(len(list(Path(home).iterdir()))))
+
+        yield make
+
+
+def command(*arguments: str) -> Subject:
+    """`actbench` as typed."""
+    return partial(_call, [sys.executable, "-m", "actbench", *arguments])
+
+
+def script(*arguments: str) -> Subject:
+    """The article's script as typed."""
+    return partial(_call, [sys.executable, str(SCRIPT), "--data", str(data_root()), *arguments])
+
+
+def _call(arguments: list[str]) -> None:
+    subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def in_turn(rounds: int, subjects: dict[str, Subject], warm: bool = True) -> dict[str, list[float]]:
+    """Seconds of each subject, A B C A B C ..., after one round that does not count (with `warm`).
+
+    A subject that returns a number has measured itself.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in subjects}
+    for number in range(rounds + warm):
+        for name, subject in subjects.items():
+            began = time.perf_counter()
+            own = subject()
+            taken = own if isinstance(own, float) else time.perf_counter() - began
+            if number >= warm:
+                seconds[name].append(taken)
+    return seconds
+
+
+def ratio(seconds: dict[str, list[float]], above: str, below: str, times: float = 1.0) -> list[float]:
     """Round by round, so that a machine that slows down slows both."""
-    return [a / b for a, b in zip(seconds[above], seconds[below], strict=True)]
+    return [times * a / b for a, b in zip(seconds[above], seconds[below], strict=True)]
 
 
-def measure(quick: bool) -> list[Row]:
-    """All rows of the table."""
-    train_size, repeats = (11_000, 3) if quick else (55_000, 5)
-    rows = []
-    with tempfile.TemporaryDirectory() as folder:
+# ---------------------------------------------------------------- the parts of the table
+
+
+def seeds(bench: Bench) -> list[Row]:
+    """The article's MLP beside the article's loop, an ordinary loop in memory, and the floor."""
+    samples, mlp = bench.size(55_000), "experiment=article_mlp"
+    many = 16 if bench.device.type == "cuda" else 5
+    with everything_on(bench, samples) as subject:
         epochs = in_turn(
-            repeats,
+            bench.rounds,
             {
-                "article": article_loop(train_size),
-                "five": ours(train_size, Path(folder) / "five"),
-                "one": ours(train_size, Path(folder) / "one", "num_seeds=1"),
+                "article": bench.article(samples),
+                "one": subject(mlp, "num_seeds=1"),
+                "many": subject(mlp, f"num_seeds={many}"),
             },
         )
-        rows += [
-            Row("article's loop, one model: epoch", epochs["article"], "", " s"),
-            Row("actbench, 5 seeds: epoch, everything on", epochs["five"], "", " s"),
-            Row("5 seeds ÷ article's loop, one model", ratio(epochs, "five", "article"), "≤ 0.5"),
-            Row("1 seed ÷ article's loop", ratio(epochs, "one", "article"), ""),
-        ]
-        looks = in_turn(
-            2 * repeats, {"on": ours(train_size, Path(folder) / "on"), "off": ours(train_size, None)}
-        )  # many rounds: the difference is small
-        rows.append(Row("probes, files and TensorBoard on ÷ off", ratio(looks, "on", "off"), "≤ 1.03"))
-    shows = in_turn(2 * repeats, {"help": command("--help"), "list": command("list")})
-    rows += [
-        Row("actbench --help", shows["help"], "≤ 0.7 s", " s"),
-        Row("actbench list", shows["list"], "≤ 0.7 s", " s"),
+    splits = bench.parts(samples, mlp, "num_seeds=1").splits
+    eight = in_turn(
+        bench.rounds,
+        {
+            "ordinary": references.in_memory(article.mlp(), splits.train_x, splits.train_y),
+            "one": training(bench.parts(samples, mlp, "num_seeds=1")),
+            "eight": training(bench.parts(samples, mlp, "num_seeds=8")),
+            "floor": references.floor(8, -(-samples // 64), bench.device),
+        },
+    )
+    goals = ("", "≤ 0.05") if bench.device.type == "cuda" else ("≤ 0.17", "≤ 0.42")
+    return [
+        Row("the article's loop, one model: an epoch", epochs["article"], unit=" s"),
+        Row("1 seed, everything on ÷ the article's loop", ratio(epochs, "one", "article"), goals[0]),
+        Row(f"{many} seeds, everything on ÷ the article's loop, one model", ratio(epochs, "many", "article"), goals[1]),
+        Row("1 seed ÷ ordinary loop in memory", ratio(eight, "one", "ordinary")),
+        Row("8 seeds ÷ the bare floor of eight", ratio(eight, "eight", "floor"), "≤ 1.35"),
     ]
-    rows.append(Row("peak memory of the default run", [peak_memory()], "< 2.5 GB", " GB"))
-    rows += reports(quick)
-    if not quick:
-        rows.append(Row("sweep of 6 activations × 3 epochs ÷ article's loop epoch", sweeps(), "≤ 10"))
+
+
+def stacks(bench: Bench) -> list[Row]:
+    """Stacked beside one seed after the other."""
+    cuda = bench.device.type == "cuda"
+    many, cnn = (16, "experiment=article_cnn") if cuda else (8, "experiment=article_cnn")
+    kinds = {
+        "MLP 784-512-10": (12_000, "≤ 0.15" if cuda else "≤ 0.55", ["experiment=article_mlp"]),
+        "50 hidden layers of 128": (3_000, "" if cuda else "≤ 0.40", ["model.depth=50", "model.width=128"]),
+        "MLP with batch norm and dropout": (
+            8_000, "" if cuda else "≤ 0.70", ["experiment=article_mlp", "norm=batch", "dropout=0.2"]
+        ),
+        "CNN": (3_000, "≤ 0.4" if cuda else "", [cnn]),
+    }  # fmt: skip
+    rows = []
+    for name, (samples, goal, overrides) in kinds.items():
+        ways = {
+            way: training(bench.parts(bench.size(samples), f"num_seeds={many}", f"train.execution={way}", *overrides))
+            for way in ("stacked", "seed_by_seed")
+        }
+        taken = in_turn(bench.rounds, ways)
+        rows.append(Row(f"{many} seeds, stacked ÷ seed by seed: {name}", ratio(taken, "stacked", "seed_by_seed"), goal))
+    taken = in_turn(
+        bench.rounds,
+        {
+            "auto": training(bench.parts(bench.size(3_000), f"num_seeds={many}", cnn)),
+            "one": training(bench.parts(bench.size(3_000), "num_seeds=1", cnn)),
+        },
+    )
+    rows.append(
+        Row(f"CNN, {many} seeds as chosen ÷ {many} runs of one", ratio(taken, "auto", "one", 1 / many), "≤ 1.00")
+    )
     return rows
 
 
-def sweeps() -> list[float]:
-    """All-in: the whole command with its comparison, in epochs of a script with the article's loop and ten epochs."""
-    activations = "activation=relu,leaky_relu,elu,gelu,swish,sigmoid"
-    asked = ["-m", activations, "experiment=article_mlp", "dataset=mnist", "train.epochs=3"]
+def cnn(bench: Bench) -> list[Row]:
+    """The article's CNN, one seed, beside an ordinary loop in memory."""
+    samples, own = bench.size(10_000), ("experiment=article_cnn", "num_seeds=1")
+    parts = bench.parts(samples, *own)
+    precisions = ("tf32", "bf16") if bench.device.type == "cuda" else ("bf16",)
+    taken = in_turn(
+        bench.rounds,
+        {
+            "ordinary": references.in_memory(article.cnn(), parts.splits.train_x, parts.splits.train_y),
+            "fp32": training(parts),
+            **{p: training(bench.parts(samples, *own, f"train.precision={p}")) for p in precisions},
+            **{
+                f: training(bench.parts(samples, *own, f"train.memory_format={f}"))
+                for f in ("contiguous", "channels_last")
+            },
+        },
+    )
+    goals = {"fp32": "≤ 0.75", "bf16": "≤ 0.60"}
+    return [
+        Row(
+            f"CNN, one seed, {name} ÷ ordinary loop in memory, fp32",
+            ratio(taken, name, "ordinary"),
+            goals.get(name, ""),
+        )
+        for name in taken
+        if name != "ordinary"
+    ]
+
+
+def activations(bench: Bench) -> list[Row]:
+    """The training step of every activation beside ReLU's: the article's MLP, 5 seeds."""
+    names = [choice.name for choice in choices_of("activation")]
+    own = ("experiment=article_mlp", "num_seeds=5")
+    subjects = {name: training(bench.parts(bench.size(10_000), *own, f"activation={name}")) for name in names}
+    taken = in_turn(bench.rounds, subjects)
+    rows = [Row(f"{name}'s step ÷ relu's", ratio(taken, name, "relu")) for name in names if name != "relu"]
+    return sorted(rows, key=lambda row: statistics.median(row.values))
+
+
+def dead(bench: Bench) -> list[Row]:
+    """70 % of the hidden units dead, for so long that Adam's moments have decayed, beside none."""
+    samples = 10_000
+    subjects = {}
+    for name, share in (("none", 0.0), ("dead", 0.7)):
+        parts = bench.parts(samples, "experiment=article_mlp")
+        with torch.no_grad():
+            bias = parts.network.get_parameter("members.0.network.hidden1.linear.bias")  # (S, 1, 512)
+            bias.abs_().add_(1.0)  # alive for every input
+            bias[..., : int(share * bias.shape[-1])] = -1e4
+        subjects[name] = training(parts)
+        for _ in range(8):  # 0.9 to the power of 1,256 steps
+            subjects[name]()
+    return [Row("70 % dead units ÷ none", ratio(in_turn(2 * bench.rounds, subjects), "dead", "none"), "≤ 1.10")]
+
+
+def looking(bench: Bench) -> list[Row]:
+    """Probes, files and TensorBoard beside nothing but training and validation."""
+    rows = []
+    for name, size, goal, own in (
+        ("MLP", 55_000, "≤ 1.02", "experiment=article_mlp"),
+        ("CNN", 10_000, "", "experiment=article_cnn"),
+    ):
+        samples = bench.size(size)
+        with everything_on(bench, samples) as subject:
+            bare = fit(replace(bench.parts(samples, own), probe=False), control=Control())
+            taken = in_turn(2 * bench.rounds, {"on": subject(own), "off": partial(next, bare)})
+        rows.append(
+            Row(f"probes, files and TensorBoard on ÷ off: {name}, {samples:,} samples", ratio(taken, "on", "off"), goal)
+        )
+    return rows
+
+
+def engines(bench: Bench) -> list[Row]:
+    """The ways to execute a step."""
+    rows = []
+    others = ("graph", "compiled") if bench.device.type == "cuda" else ("compiled",)
+    for name, own in (("MLP", "experiment=article_mlp"), ("CNN", "experiment=article_cnn")):
+        ways = {e: training(bench.parts(bench.size(10_000), own, f"train.engine={e}")) for e in ("eager", *others)}
+        taken = in_turn(bench.rounds, ways)
+        rows += [Row(f"{name}, 5 seeds, train.engine={e} ÷ eager", ratio(taken, e, "eager")) for e in others]
+    return rows
+
+
+def commands(bench: Bench) -> list[Row]:
+    """Whole commands, from the shell and back to it."""
+    where = f"train.device={bench.device}"
+    with tempfile.TemporaryDirectory() as folder:
+        ours = [
+            "experiment=article_mlp",
+            "dataset=mnist",
+            "train.epochs=1",
+            "num_seeds=1",
+            where,
+            f"output_dir={folder}",
+        ]
+        taken = in_turn(
+            2 if bench.quick else 3,
+            {"article": script("--epochs", "1", "--device", str(bench.device)), "ours": command(*ours)},
+            warm=not bench.quick,
+        )
+    shows = in_turn(bench.rounds, {"help": command("--help"), "list": command("list")})
+    return [
+        Row("1 epoch, 1 seed, all-in: actbench ÷ the article's script", ratio(taken, "ours", "article"), "≤ 0.60"),
+        Row("actbench --help", shows["help"], "≤ 0.6 s", " s"),
+        Row("actbench list", shows["list"], "≤ 0.7 s", " s"),
+    ]
+
+
+def jobs(bench: Bench) -> list[Row]:
+    """What a job of a sweep costs beside its training: 100 tiny ones, and whether later ones cost more."""
+    rates = ",".join(f"{1e-3 * 1.02**k:.6f}" for k in range(20))
+    tiny = ["dataset=digits", "train.epochs=1", "num_seeds=1", "model.width=8", f"train.device={bench.device}"]
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        command("-m", *tiny, "activation=relu,gelu,elu,tanh,silu", f"optimizer.lr={rates}", f"output_dir={folder}")()
+        taken = time.perf_counter() - began
+        written = sorted(Path(folder).glob("*/*/summary.json"), key=lambda path: path.stat().st_mtime_ns)
+        trained = sum(json.loads(path.read_text())["seconds"]["total"] for path in written)
+        ends = [path.stat().st_mtime for path in written]
+    half = len(ends) // 2
+    growth = (ends[-1] - ends[half]) / (ends[half - 1] - ends[0])
+    return [
+        Row(
+            f"a job of {len(ends)} beside its training, all-in with start and report",
+            [(taken - trained) / len(ends)],
+            "≤ 0.4 s",
+            " s",
+        ),
+        Row("the later half of the jobs ÷ the earlier half", [growth], "1"),
+    ]
+
+
+def memory(bench: Bench) -> list[Row]:
+    """GB of the default command with 5 seeds on the whole of MNIST, two epochs."""
+    with tempfile.TemporaryDirectory() as folder:
+        command("dataset=mnist", "train.epochs=2", f"train.device={bench.device}", f"output_dir={folder}")()
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
+    return [Row("peak memory of the default run", [peak], "< 2.5 GB", " GB")]
+
+
+def sweep(bench: Bench) -> list[Row]:
+    """All-in: a sweep with its comparison, in epochs of the article's script."""
+    cuda = bench.device.type == "cuda"
+    names = "relu,leaky_relu,elu,gelu,swish,sigmoid" + (",mish,tanh" if cuda else "")
+    size = ["num_seeds=16", "train.epochs=10"] if cuda else ["train.epochs=3"]
     ratios = []
     for _ in range(2):
         with tempfile.TemporaryDirectory() as folder:
-            script = [sys.executable, __file__, "--article", "10"]
             began = time.perf_counter()
-            subprocess.run(script, check=True)
+            script("--epochs", "10", "--device", str(bench.device))()
             between = time.perf_counter()
-            command(*asked, f"output_dir={folder}")()
-            ratios.append(10 * (time.perf_counter() - between) / (between - began))
-    return ratios
+            asked = ["experiment=article_mlp", "dataset=mnist", f"train.device={bench.device}", f"output_dir={folder}"]
+            command("-m", f"activation={names}", *asked, *size)()
+            ratios.append((time.perf_counter() - between) / (between - began))
+    if cuda:
+        return [Row("8 activations × 16 seeds × 10 epochs, all-in ÷ the script's 10 epochs of one", ratios, "< 1")]
+    epochs = [10 * value for value in ratios]
+    return [Row("6 activations × 5 seeds × 3 epochs, all-in ÷ an epoch of the article's script", epochs, "≤ 10")]
 
 
-def reports(quick: bool) -> list[Row]:
+def speedrun(bench: Bench) -> list[Row]:
+    """MNIST to 99 %: training seconds of `experiment=speedrun` for one seed, and what it reaches."""
+    with tempfile.TemporaryDirectory() as folder:
+        command(
+            "experiment=speedrun",
+            "dataset=mnist",
+            "num_seeds=1",
+            f"train.device={bench.device}",
+            f"output_dir={folder}",
+        )()
+        (path,) = Path(folder).glob("*/*/summary.json")
+        summary = json.loads(path.read_text())
+    goal = "≤ 3 s" if bench.device.type == "cuda" else ""
+    return [
+        Row("experiment=speedrun, one seed: training", [summary["seconds"]["train"]], goal, " s"),
+        Row(
+            "experiment=speedrun, one seed: test accuracy",
+            [summary["metrics"]["test_accuracy"]["mean"]],
+            "≥ 99 %",
+            " %",
+        ),
+    ]
+
+
+def reports(bench: Bench) -> list[Row]:
     """`actbench report` over many runs: copies of a real one under other learning rates."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         command("dataset=digits", "train.epochs=10", "model.depth=2", "model.width=32", f"output_dir={home / 'one'}")()
         (template,) = (path.parent for path in home.glob("one/**/settings.yaml"))
-        for count, goals in ((100, ("≤ 3 s", "≤ 15 s")), *(() if quick else ((5000, ("", "≤ 90 s")),))):
+        for count, goals in ((100, ("≤ 3 s", "≤ 15 s")), *(() if bench.quick else ((5000, ("", "≤ 90 s")),))):
             many = home / str(count)
             copies(template, many, count)
             repeats = 1 if count > 100 else 3
             table, whole = command("report", str(many), "--table"), command("report", str(many))
-            taken = in_turn(repeats, {"table": table, "whole": whole})
+            taken = in_turn(repeats, {"table": table, "whole": whole}, warm=count <= 100)
             rows.append(Row(f"report of {count:,} runs, the table", taken["table"], goals[0], " s"))
             rows.append(Row(f"report of {count:,} runs, with plots and page", taken["whole"], goals[1], " s"))
     return rows
@@ -238,33 +462,51 @@ def copies(template: Path, folder: Path, count: int) -> None:
         files.write_summary(replace(summary, id=own.id, activation=activation.name, metrics=metrics))
 
 
-def peak_memory() -> float:
-    """GB of the default command with 5 seeds on the whole of MNIST, two epochs."""
-    with tempfile.TemporaryDirectory() as folder:
-        arguments = [sys.executable, "-m", "actbench", "dataset=mnist", "train.epochs=2", f"output_dir={folder}"]
-        subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL)
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
+SECTIONS = {
+    section.__name__: section
+    for section in (
+        seeds,
+        stacks,
+        cnn,
+        dead,
+        looking,
+        activations,
+        commands,
+        memory,
+        jobs,
+        engines,
+        speedrun,
+        reports,
+        sweep,
+    )
+}
+USUAL = ("seeds", "stacks", "cnn", "dead", "looking", "activations", "commands", "memory", "jobs")
+QUICK = ("seeds", "stacks", "cnn", "dead")
+ON_A_GPU = ("seeds", "stacks", "cnn", "looking", "engines", "speedrun", "activations", "commands", "sweep")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer repeats, on a fifth of the training set")
-    parser.add_argument("--article", type=int, metavar="EPOCHS", help="only train with the article's loop, and stop")
+    parser.add_argument("--quick", action="store_true", help="fewer parts and repeats, on a fifth of the samples")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N or mps")
+    parser.add_argument("--only", metavar="PARTS", help=f"some of {', '.join(SECTIONS)}; all")
     asked = parser.parse_args()
-    if asked.article:
-        epoch = article_loop(55_000)
-        for _ in range(asked.article):
-            epoch()
-        return
-    quick = asked.quick
     config.register()
-    console = Console(width=110)
-    console.print(
-        f"torch {torch.__version__}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
-    )
+    bench = Bench(choose_device(asked.device), asked.quick)
+    usual = ON_A_GPU if bench.device.type == "cuda" else QUICK if bench.quick else USUAL
+    chosen = SECTIONS if asked.only == "all" else asked.only.split(",") if asked.only else usual
+    unknown = [name for name in chosen if name not in SECTIONS]
+    if unknown:
+        parser.error(f"there is no part {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
+    console = Console(width=120)
+    capability = torch.backends.cpu.get_cpu_capability()
+    console.print(f"{describe(bench.device)}, torch {torch.__version__}, {capability}")
     table = Table("what", "min", "median", "max", "goal")
-    for row in measure(quick):
-        table.add_row(*row.cells())
+    began = time.perf_counter()
+    for name in chosen:
+        for row in SECTIONS[name](bench):
+            table.add_row(*row.cells())
+        console.print(f"{name}: done after {time.perf_counter() - began:.0f} s", style="dim")
     console.print(table)
 
 

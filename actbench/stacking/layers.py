@@ -56,7 +56,10 @@ def _adopt(layer: StackedLayer, peers: Sequence[nn.Module]) -> None:
 
 
 class StackedLinear(StackedLayer):
-    """x (S, B, ..., in) -> (S, B, ..., out) by one batched matrix product; weights are kept as (S, in, out)."""
+    """x (S, B, ..., in) -> (S, B, ..., out) by one batched matrix product.
+
+    The weights are kept as (S, in, out) and the bias as (S, 1, out), as the product takes them.
+    """
 
     weight: nn.Parameter
     bias: nn.Parameter | None
@@ -64,19 +67,17 @@ class StackedLinear(StackedLayer):
     def __init__(self, peers: Sequence[nn.Linear]) -> None:
         super().__init__()
         self.weight = nn.Parameter(_gather(peers, "weight").mT.contiguous())  # (S, in, out)
-        self.bias = None if peers[0].bias is None else nn.Parameter(_gather(peers, "bias"))  # (S, out)
+        self.bias = None if peers[0].bias is None else nn.Parameter(_gather(peers, "bias").unsqueeze(1))
 
     def forward(self, x: Tensor) -> Tensor:
-        flat = x.flatten(1, -2)  # (S, B·..., in)
-        if self.bias is None:
-            y = torch.bmm(flat, self.weight)
-        else:
-            y = torch.baddbmm(self.bias.unsqueeze(1), flat, self.weight)
-        return y.view(*x.shape[:-1], -1)
+        if x.ndim > 3:
+            return self.forward(x.flatten(1, -2)).unflatten(1, x.shape[1:-1])
+        return torch.bmm(x, self.weight) if self.bias is None else torch.baddbmm(self.bias, x, self.weight)
 
     def seed_state(self, seed: int) -> dict[str, Tensor]:
         state = super().seed_state(seed)
-        return {**state, "weight": state["weight"].mT}
+        bias = {} if self.bias is None else {"bias": state["bias"].squeeze(0)}
+        return {**state, "weight": state["weight"].mT, **bias}
 
 
 class StackedConv2d(StackedLayer):
