@@ -335,7 +335,7 @@ def _draw(settings: Settings, parts: Parts, tensorboard: Any, step: int) -> None
         if choice.target is not None:
             module = activation_factory(choice, settings.trust, group)(1)
             f, slope = slopes(module, z[:, None])
-            figure = draw_activation(choice.name, z.tolist(), f.flatten().tolist(), slope.flatten().tolist())
-            tensorboard.write_activation(choice.name, figure, step)
+            curves = (tuple(values.flatten().tolist()) for values in (z, f, slope))
+            tensorboard.write_activation(choice.name, draw_activation(choice.name, *curves), step)
     sample = parts.splits.val_x[: parts.eval_batch_size]
     tensorboard.write_histograms(preactivation_histograms(parts.network, sample), step)

@@ -29,7 +29,7 @@ Apply = Callable[[Tensor], Tensor]  # z (S, B, F, ...) -> f(z), for the S seeds 
 
 @dataclass
 class _Site:
-    """Running sums over the samples of one activation site, for the seeds that one module serves: each (S, F)."""
+    """Running sums over the samples of one activation site, for the seeds that one module serves: (S,) or (S, F)."""
 
     apply: Apply
     parameters: int  # of one seed's activation: more than one means that units differ
@@ -47,10 +47,11 @@ class _Site:
     def _observe(self, z: Tensor) -> None:
         h, slope = slopes(self.apply, z)
         scratch = torch.gt(z, 0, out=torch.empty_like(h))  # as numbers, which are added up ten times as fast
-        self._add("positive", _over_samples(torch.sum, scratch))
-        self._add("output", _over_samples(torch.sum, h))
-        self._add("absolute", _over_samples(torch.sum, torch.abs(h, out=scratch)))  # a norm would take twice as long
-        self._add("square", _over_samples(torch.sum, torch.square(h, out=scratch)))
+        of_a_seed = tuple(range(1, z.ndim))
+        self._add("positive", scratch.sum(of_a_seed))
+        self._add("output", h.sum(of_a_seed))
+        self._add("square", torch.linalg.vector_norm(h, dim=of_a_seed).square())
+        self._add("absolute", _over_samples(torch.sum, torch.abs(h, out=scratch)))
         peak = _over_samples(torch.amax, slope.abs())
         self.sums["peak"] = peak if "peak" not in self.sums else torch.maximum(self.sums["peak"], peak)
 
@@ -62,15 +63,16 @@ class _Site:
         """The shares and moments named in STATISTICS: (6, S)."""
         sums, units = self.sums, self.sums["peak"].shape[1]
         absolute = sums["absolute"] / self.pairs  # (S, F): mean |h| of each unit
-        mean = sums["output"].mean(1) / self.pairs
-        square = sums["square"].mean(1) / self.pairs
+        values = units * self.pairs  # of one seed
+        mean = sums["output"] / values
+        square = sums["square"] / values
         threshold = SATURATED * steepest_slope(self.apply, units if self.parameters > 1 else 1, len(mean), mean.device)
         return torch.stack(
             [
                 (sums["peak"] == 0).to(mean.dtype).mean(1),
                 (absolute <= DORMANT * absolute.mean(1, keepdim=True)).to(mean.dtype).mean(1),
                 (sums["peak"] < threshold).to(mean.dtype).mean(1),
-                sums["positive"].mean(1) / self.pairs,
+                sums["positive"] / values,
                 mean,
                 (square - mean.square()).clamp(min=0).sqrt(),
             ]

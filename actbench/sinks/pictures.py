@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import lru_cache
 
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+Curve = tuple[float, ...]
 
 
-def draw_activation(name: str, z: Sequence[float], f: Sequence[float], slope: Sequence[float]) -> Figure:
-    """f(z) and f'(z) over z."""
+@lru_cache(maxsize=64)  # a sweep shows the same activation in many runs
+def draw_activation(name: str, z: Curve, f: Curve, slope: Curve) -> NDArray[np.uint8]:
+    """f(z) and f'(z) over z: (height, width, 3)."""
     figure = Figure(figsize=(6, 4), dpi=110)
     axes = figure.subplots(gridspec_kw={"left": 0.1, "right": 0.97, "bottom": 0.16, "top": 0.9})
     axes.tick_params(labelsize=14)
@@ -21,4 +27,6 @@ def draw_activation(name: str, z: Sequence[float], f: Sequence[float], slope: Se
     axes.set_xlim(min(z), max(z))
     axes.legend(frameon=False, fontsize=16)
     axes.spines[["top", "right"]].set_visible(False)
-    return figure
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
+import numpy as np
+from numpy.typing import NDArray
 
 from actbench.probes import Histogram
 from actbench.records import RATIOS, Epoch, EpochRecord, Estimate, LayerRecord, RunSummary, network_ratio
@@ -84,9 +85,9 @@ class TensorBoardSink:
             for name, value in ((tag, estimate.mean), (f"{tag}/low", low), (f"{tag}/high", high)):
                 self._mean.add_scalar(name, value, step)
 
-    def write_activation(self, name: str, figure: Figure, step: int) -> None:
-        """A picture of an activation and its derivative."""
-        self._mean.add_figure(f"activation/{name}", figure, step, close=False)
+    def write_activation(self, name: str, picture: NDArray[np.uint8], step: int) -> None:
+        """A picture (height, width, 3) of an activation and its derivative."""
+        self._mean.add_image(f"activation/{name}", picture, step, dataformats="HWC")
 
     def write_histograms(self, histograms: Mapping[str, Sequence[Histogram | None]], step: int) -> None:
         """Layer -> for each seed the distribution of its pre-activations."""

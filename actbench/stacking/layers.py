@@ -199,7 +199,11 @@ class StackedPReLU(StackedLayer):
         _adopt(self, peers)
 
     def forward(self, z: Tensor) -> Tensor:
-        return torch.where(z > 0, z, _against_units(self.weight, z) * z)
+        seeds = z.shape[0]
+        if self.weight.shape[1] == 1:
+            return F.prelu(z.reshape(1, seeds, -1), self.weight.flatten()).view(z.shape)
+        beside = z.transpose(0, 1).flatten(1, 2)  # (B, S·F, ...)
+        return F.prelu(beside, self.weight.flatten()).unflatten(1, (seeds, -1)).transpose(0, 1)
 
 
 class StackedSwish(StackedLayer):
