@@ -94,7 +94,7 @@ def _subjects(
             buffer = x.clone()
             yield _Subject(Cost(name, "in place", shape, 0.0), _forward(overwriting, buffer), None)
         if compiled:
-            yield _Subject(Cost(name, "compiled", shape, kept), *_calls(torch.compile(module), x))
+            yield _Subject(Cost(name, "compiled", shape, kept), *_calls(torch.compile(module, dynamic=False), x))
 
 
 def _calls(module: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Callable[[], object], Callable[[], object]]:
