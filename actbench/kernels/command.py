@@ -120,10 +120,14 @@ def _table(costs: Sequence[Cost], shape: tuple[int, ...]) -> Table:
             f"{1e6 * row['forward']:,.1f}", f"{row['forward / relu']:.2f}", f"{row['forward / copy']:.2f}",
             f"{1e6 * row['training']:,.1f}", f"{row['training / relu']:.2f}", f"{row['kept']:.3g}",
             "–" if math.isnan(row["in place"]) else f"{row['in place']:.2f}",
-            ", ".join(f"{row[key]:{'.2f' if row[key] < 9.995 else '.1f'}}" for key in ("compiled", "compiled training")),
+            f"{_short(row['compiled'])}, {_short(row['compiled training'])}",
         ]  # fmt: skip
         table.add_row(Text(row["activation"]), *cells[: len(table.columns) - 1])
     return table
+
+
+def _short(value: float) -> str:
+    return f"{value:.2f}" if value < 9.995 else f"{value:.1f}"
 
 
 def _rows(costs: Sequence[Cost]) -> list[dict[str, Any]]:
