@@ -125,7 +125,7 @@ def check(settings: Settings, *, quick: bool = False) -> None:
             problems.extend(error.problems)
             return None
 
-    attempt(lambda: _device(settings))
+    device = attempt(lambda: _device(settings))
     attempt(lambda: _optional("clip", settings.clip, settings.trust))
     attempt(lambda: _optional("augment", settings.augment, settings.trust))
     splits = None if quick else attempt(lambda: load_splits(settings))
@@ -133,15 +133,17 @@ def check(settings: Settings, *, quick: bool = False) -> None:
     network = attempt(lambda: build_network(settings, inputs, classes, settings.seed))
     samples = TRAINING_SAMPLES.get(settings.dataset.name, 55_000) if splits is None else len(splits.train_y)
     samples = min(samples, settings.dataset.params.get("train_size") or samples)
-    if network is not None and not quick:
-        attempt(lambda: _try_network(settings, network, inputs, samples))
+    if network is not None and device is not None and not quick:
+        attempt(lambda: _try_network(settings, network, inputs, samples, device))
     if splits is not None or settings.dataset.name in TRAINING_SAMPLES:
         attempt(lambda: _check_batches(settings, samples))
     if problems:
         raise UserError.of(problems)
 
 
-def _try_network(settings: Settings, network: nn.Module, inputs: tuple[int, ...], samples: int) -> None:
+def _try_network(
+    settings: Settings, network: nn.Module, inputs: tuple[int, ...], samples: int, device: torch.device
+) -> None:
     """One step of everything, on nothing."""
     names = f"activation={settings.activation.name} model={settings.model.name}"
     try:
@@ -157,6 +159,9 @@ def _try_network(settings: Settings, network: nn.Module, inputs: tuple[int, ...]
     if settings.train.execution == "stacked":
         noise = generators([settings.seed], "dropout", torch.device("cpu"))
         _ensemble(settings, [network], noise, _class(constructor), torch.zeros(4, *inputs), torch.device("cpu"))
+    engine = choose_engine(settings.train.engine, device, [optimizer], [], False)
+    if settings.train.engine == "compiled":
+        engine.forward(nn.ReLU())(torch.zeros(2, device=device))  # is there a compiler?
 
 
 def _check_batches(settings: Settings, n: int) -> None:

@@ -390,6 +390,13 @@ BAD = {
     "given twice": (["activation=relu", "activation=gelu"], ["activation=relu: is given twice", "activation=gelu"]),
     "another's key": (["activation.negative_slope=0.1"], ["is a key of leaky_relu alone"]),
     "a way to run": (["train.execution=parallel"], ["one of auto, stacked, seed_by_seed"]),
+    "an engine": (["train.engine=turbo"], ["must be one of auto, eager, graph, compiled"]),
+    "no graph": (
+        ["train.engine=graph", "train.device=cpu"],
+        ["train.engine=graph: cannot be had", "need a CUDA device"],
+    ),
+    "tf32": (["train.precision=tf32", "train.device=cpu"], ["train.precision=tf32: only CUDA devices have it"]),
+    "memory": (["train.memory_format=nhwc"], ["must be one of auto, contiguous, channels_last"]),
     "plus": (["+experiment=article_mlp"], ["is chosen without a +"]),
     "deleted key": (["~dropout"], ["dropout: is missing"]),
     "deleted train": (["~train.epochs"], ["train.epochs: is missing"]),
@@ -416,6 +423,16 @@ def test_bad_input_gets_one_clear_message_and_nothing_is_written(actbench, tmp_p
     for part in parts:
         assert part in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_compiler_nothing_is_compiled_and_nothing_is_written(actbench, tiny, tmp_path):
+    (tmp_path / "cache").mkdir()
+    env = {"CXX": "/nowhere/c++", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+    done = actbench(*tiny, "train.engine=compiled", "train.device=cpu", env=env)
+    assert done.returncode == 2
+    assert "error: train.engine=compiled: torch.compile failed: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "outputs").exists()
 
 
 def test_a_folder_that_is_no_runs_folder_is_left_alone(actbench, tiny, tmp_path):
