@@ -27,7 +27,6 @@ _CONTEXT.set_forkserver_preload(
         "matplotlib.backends.backend_agg",
         "sklearn.datasets",
         "tensorboard.plugins.hparams.plugin_data_pb2",
-        "torch._dynamo",
     ]
 )
 
