@@ -52,7 +52,6 @@ def build(settings: Settings) -> Parts:
     optimizers = [_optimizer(optimizer, list(member.parameters()), device) for member in ensemble.members]
     schedulers = [s for s in (_scheduler(settings, o, len(splits.train_y)) for o in optimizers) if s is not None]
     augmentation = generators(seeds, "augment", device)
-    draws = any(isinstance(member, Alone) and member.draws for member in ensemble.members)
     return Parts(
         seeds=seeds,
         network=ensemble,
@@ -71,8 +70,12 @@ def build(settings: Settings) -> Parts:
         bf16=settings.train.precision == "bf16",
         probe=settings.probe,
         device=device,
-        engine=choose_engine(settings.train.engine, device, optimizers, [*dropout, *augmentation], draws),
+        engine=choose_engine(settings.train.engine, device, optimizers, [*dropout, *augmentation], _draws(ensemble)),
     )
+
+
+def _draws(ensemble: Ensemble) -> bool:
+    return any(isinstance(member, Alone) and member.draws for member in ensemble.members)
 
 
 def _device(settings: Settings) -> torch.device:
@@ -156,12 +159,13 @@ def _try_network(
     _built("optimizer", update_of(optimizer))
     if scheduler is not None:
         _built("scheduler", scheduler.step)
-    if settings.train.execution == "stacked":
-        noise = generators([settings.seed], "dropout", torch.device("cpu"))
-        _ensemble(settings, [network], noise, _class(constructor), torch.zeros(4, *inputs), torch.device("cpu"))
-    engine = choose_engine(settings.train.engine, device, [optimizer], [], False)
-    if settings.train.engine == "compiled":
-        engine.forward(nn.ReLU())(torch.zeros(2, device=device))  # is there a compiler?
+    cpu = torch.device("cpu")
+    noise = generators([settings.seed], "dropout", cpu)
+    ensemble = _ensemble(settings, [network], noise, _class(constructor), torch.zeros(4, *inputs), cpu)
+    engine = choose_engine(settings.train.engine, device, [optimizer], [], _draws(ensemble))
+    if settings.train.engine == "compiled":  # is there a compiler?
+        forward = engine.forward(nn.ReLU())
+        engine.step(lambda rows, _: (forward(rows),))(torch.zeros(2, device=device), False)
 
 
 def _check_batches(settings: Settings, n: int) -> None:

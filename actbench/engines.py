@@ -7,8 +7,11 @@ compute the same, up to rounding.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -16,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from actbench.errors import UserError
+from actbench.errors import UserError, in_a_line
 from actbench.updates import is_fused
 
 Forward = Callable[[Tensor], Tensor]
@@ -24,6 +27,7 @@ Outcome = tuple[Tensor, ...]
 Step = Callable[[Tensor, bool], Outcome]  # (rows (S, B), look) -> what the step has to tell
 
 WARM_UP = 3  # steps of each kind that run as they stand before one is recorded
+GRAPHS_SINCE = (2, 13)  # of torch
 
 
 class Engine(ABC):
@@ -59,11 +63,12 @@ class Compiled(Engine):
     name = "compiled"
 
     def forward(self, module: nn.Module) -> Forward:
-        compiled = torch.compile(module, dynamic=False)
+        return torch.compile(module, dynamic=False)
 
-        def call(x: Tensor) -> Tensor:
+    def step(self, function: Step) -> Step:
+        def call(rows: Tensor, look: bool) -> Outcome:
             try:
-                return compiled(x)
+                return function(rows, look)
             except torch._dynamo.exc.TorchDynamoException as error:
                 reason = str(error).strip().splitlines()[0]
                 raise UserError(
@@ -71,9 +76,6 @@ class Compiled(Engine):
                 ) from error
 
         return call
-
-    def step(self, function: Step) -> Step:
-        return function
 
 
 class Recorder(Protocol):
@@ -91,14 +93,24 @@ class Recorder(Protocol):
 
 
 class CudaRecorder:
-    """CUDA graphs by `torch.cuda.graph`; the warm-up runs on a stream of its own, as PyTorch's manual asks for."""
+    """CUDA graphs by `torch.cuda.graph`; the warm-up runs on a stream of its own, as PyTorch's manual asks for.
+
+    All graphs share their memory: what one leaves there is copied before another is launched.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
 
     @cached_property
     def side(self) -> torch.cuda.Stream:
-        return torch.cuda.Stream()
+        return torch.cuda.Stream(self.device)
+
+    @cached_property
+    def pool(self) -> Any:
+        return torch.cuda.graph_pool_handle()
 
     def warm(self, function: Callable[[], Outcome]) -> Outcome:
-        usual = torch.cuda.current_stream()
+        usual = torch.cuda.current_stream(self.device)
         self.side.wait_stream(usual)
         with torch.cuda.stream(self.side):
             outcome = function()
@@ -109,7 +121,7 @@ class CudaRecorder:
         graph = torch.cuda.CUDAGraph()
         for generator in generators:
             graph.register_generator_state(generator)
-        with torch.cuda.graph(graph, stream=self.side):
+        with torch.cuda.device(self.device), torch.cuda.graph(graph, pool=self.pool, stream=self.side):
             outcome = function()
 
         def replay() -> Outcome:
@@ -124,96 +136,123 @@ class Graph(Engine):
 
     A CPU needs longer to launch the some sixty kernels of a small network's step than a GPU to run them. One graph is
     recorded for each shape of a batch, and one each for steps with and without a look at the gradients, after a few
-    steps that run as they stand. Learning rates lie on the device and are renewed before a launch. What cannot be
-    recorded runs as it stands from then on, and `name` says why: nothing is executed of a step whose recording fails.
+    steps that run as they stand. Learning rates lie on the device, in every step, and are renewed when they change.
+    What cannot be recorded runs as it stands from then on, and `name` says why.
 
     Args:
         optimizers: all of them fused: they take a learning rate from the device.
-        generators: random numbers on the device that the step draws.
-        record: records a function without executing it, and returns what executes it.
+        generators: random numbers on the device that the step may draw.
+        recorder: what records.
     """
 
     def __init__(
-        self,
-        optimizers: Sequence[Optimizer],
-        generators: Sequence[torch.Generator],
-        *,
-        recorder: Recorder | None = None,
+        self, optimizers: Sequence[Optimizer], generators: Sequence[torch.Generator], *, recorder: Recorder
     ) -> None:
-        self.name = "CUDA graph"
-        self.groups = [group for optimizer in optimizers for group in optimizer.param_groups]
-        self.generators = generators
-        self.recorder = recorder or CudaRecorder()
+        self.optimizers, self.generators, self.recorder = optimizers, generators, recorder
+        self.obstacle = ""
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return f"eager (no CUDA graph: {self.obstacle})" if self.obstacle else "CUDA graph"
 
     def forward(self, module: nn.Module) -> Forward:
         return module
 
     def step(self, function: Step) -> Step:
-        rates = [torch.zeros((), device=group["params"][0].device) for group in self.groups]
+        rates = _Rates([group for optimizer in self.optimizers for group in optimizer.param_groups])
+        states = [generator.get_state() for generator in self.generators]
         launches: dict[Any, Launch] = {}
-        seen: dict[Any, int] = {}
+        seen: Counter[Any] = Counter()
 
         def call(rows: Tensor, look: bool) -> Outcome:
             key = (tuple(rows.shape), look)
-            seen[key] = seen.get(key, 0) + 1
-            if self.name != "CUDA graph":
+            if self.obstacle:
                 return function(rows, look)
+            seen[key] += 1
             if seen[key] <= WARM_UP:
-                return self.recorder.warm(lambda: function(rows, look))
+                with rates.on_the_device():
+                    return self.recorder.warm(lambda: function(rows, look))
             if key not in launches:
+                drawn = [
+                    g for g, before in zip(self.generators, states, strict=True) if not g.get_state().equal(before)
+                ]
                 try:
-                    launches[key] = Launch(function, rows, look, groups=self.groups, rates=rates, engine=self)
+                    launches[key] = Launch(function, rows, look, rates=rates, recorder=self.recorder, generators=drawn)
                 except RuntimeError as error:
-                    self.name = f"eager (no CUDA graph: {str(error).strip().splitlines()[0]})"
+                    self.obstacle = in_a_line(_cause(error))
                     return function(rows, look)
             if not launches[key].still_holds():
-                self.name = "eager (no CUDA graph: the optimizer's settings change from step to step)"
+                self.obstacle = "the optimizer's settings change from step to step"
                 return function(rows, look)
             return launches[key](rows)
 
         return call
 
 
+class _Rates:
+    """The learning rates of all parameter groups as tensors on the device; schedulers go on with numbers."""
+
+    def __init__(self, groups: Sequence[dict[str, Any]]) -> None:
+        self.groups = groups
+        self.tensors = [torch.zeros((), device=group["params"][0].device) for group in groups]
+        self.numbers = [math.nan] * len(groups)
+
+    def renew(self) -> None:
+        for k, (group, tensor) in enumerate(zip(self.groups, self.tensors, strict=True)):
+            if group["lr"] != self.numbers[k]:
+                self.numbers[k] = group["lr"]
+                tensor.fill_(group["lr"])
+
+    @contextmanager
+    def on_the_device(self) -> Iterator[None]:
+        """Within the block the optimizers take their rates from the device."""
+        self.renew()
+        try:
+            for group, tensor in zip(self.groups, self.tensors, strict=True):
+                group["lr"] = tensor
+            yield
+        finally:
+            for group, number in zip(self.groups, self.numbers, strict=True):
+                group["lr"] = number
+
+
 class Launch:
     """One recorded step with the places that it reads from and writes to."""
 
     def __init__(
-        self,
-        function: Step,
-        rows: Tensor,
-        look: bool,
-        *,
-        groups: list[dict[str, Any]],
-        rates: list[Tensor],
-        engine: Graph,
-    ) -> None:
-        self.groups, self.rates = groups, rates
+        self, function: Step, rows: Tensor, look: bool, *,
+        rates: _Rates, recorder: Recorder, generators: Sequence[torch.Generator],
+    ) -> None:  # fmt: skip
+        self.rates = rates
         self.rows = rows.clone()
-        self.held = [_held(group) for group in groups]
-        plain = [group["lr"] for group in groups]
-        for group, rate in zip(groups, rates, strict=True):
-            group["lr"] = rate
+        self.held = self._constants()
         try:
-            self.replay = engine.recorder.record(lambda: function(self.rows, look), engine.generators)
+            with rates.on_the_device():
+                self.replay = recorder.record(lambda: function(self.rows, look), generators)
         finally:
-            for group, lr in zip(groups, plain, strict=True):
-                group["lr"] = lr  # schedulers go on with numbers
+            for group in rates.groups:
                 for parameter in group["params"]:
                     parameter.grad = None
 
+    def _constants(self) -> list[dict[str, Any]]:
+        skipped = ("params", "lr", "initial_lr")
+        return [{key: value for key, value in group.items() if key not in skipped} for group in self.rates.groups]
+
     def still_holds(self) -> bool:
         """Whether all that was recorded as a constant still has the value it had."""
-        return self.held == [_held(group) for group in self.groups]
+        return self.held == self._constants()
 
     def __call__(self, rows: Tensor) -> Outcome:
         self.rows.copy_(rows)
-        for group, rate in zip(self.groups, self.rates, strict=True):
-            rate.fill_(group["lr"])
+        self.rates.renew()
         return tuple(part.clone() for part in self.replay())  # the next launch writes to the same places
 
 
-def _held(group: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in group.items() if key not in ("params", "lr", "initial_lr")}
+def _cause(error: Exception) -> Exception:
+    """What went wrong first: a failed capture ends in an error that only says that there was an earlier one."""
+    while isinstance(error.__context__, Exception):
+        error = error.__context__
+    return error
 
 
 def choose_engine(
@@ -221,11 +260,13 @@ def choose_engine(
 ) -> Engine:
     """The engine of `train.engine`: `auto` is a CUDA graph on a CUDA device where one can be recorded, otherwise eager.
 
+    Compiled is never chosen: on a CPU it is slower (see BENCHMARKS.md), on a GPU it was not measured.
+
     Args:
         name: `auto`, `eager`, `graph` or `compiled`.
         device: where the step runs.
         optimizers: of the step.
-        generators: random numbers on the device that the step draws.
+        generators: random numbers on the device that the step may draw.
         draws: whether the network draws from torch's global random numbers.
 
     Raises:
@@ -237,7 +278,7 @@ def choose_engine(
         return Compiled()
     obstacle = _obstacle(device, optimizers, draws)
     if not obstacle:
-        return Graph(optimizers, generators)
+        return Graph(optimizers, generators, recorder=CudaRecorder(device))
     if name == "graph":
         raise UserError(f"cannot be had: {obstacle}", where="train.engine=graph", how="train.engine=auto")
     return Eager(f"no CUDA graph: {obstacle}" if device.type == "cuda" else "")
@@ -246,6 +287,8 @@ def choose_engine(
 def _obstacle(device: torch.device, optimizers: Sequence[Optimizer], draws: bool) -> str:
     if device.type != "cuda":
         return f"CUDA graphs need a CUDA device, and this is {device.type}"
+    if tuple(map(int, torch.__version__.split(".")[:2])) < GRAPHS_SINCE:
+        return f"torch {torch.__version__} does not clean up behind a recording that failed; 2.13 does"
     if not all(is_fused(optimizer) for optimizer in optimizers):
         return f"{type(optimizers[0]).__name__} is not fused, and keeps numbers of its own on the CPU"
     if draws:

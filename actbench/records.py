@@ -150,7 +150,7 @@ class RunSummary:
     metrics: dict[str, Estimate]
     seconds: dict[str, float]
     samples_per_second: float
-    execution: str  # how the seeds were trained: stacked, or seed by seed and why
+    execution: str  # how: `stacked, eager`, `seed by seed, channels_last, eager: ` and why
     device: str
     reason: str = ""  # one line, for what failed or was interrupted
 

@@ -150,6 +150,7 @@ def _run(
         for epoch in fit(parts, control=stop, done=progress.done, diverged=list(progress.diverged)):
             progress.epochs.append(epoch)
             sinks.epoch(parts, progress)
+        terminal.executed(parts.execution)
         finished = progress.done == parts.epochs or len(progress.diverged) == len(parts.seeds)
         summary = summarise(settings, parts, progress, finished=finished)
         sinks.end(parts, summary, progress)

@@ -78,6 +78,7 @@ class Parts:
         self.network.load_state_dict(state["network"])
         for optimizer, content in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(content)
+            _lay_like_parameters(optimizer)
         for scheduler, content in zip(self.schedulers, state["schedulers"], strict=True):
             scheduler.load_state_dict(content)
         for generator, content in zip(self._generators(), state["generators"], strict=True):
@@ -85,6 +86,17 @@ class Parts:
 
     def _generators(self) -> list[torch.Generator]:
         return [*self.order, *self.dropout, *self.augmentation]
+
+
+def _lay_like_parameters(optimizer: Optimizer) -> None:
+    """Gives the optimizer's state the parameters' order in memory, which fused kernels take for granted.
+
+    It was saved in that of an earlier process, which may have run in another memory format.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape and value.stride() != parameter.stride():
+                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 @dataclass

@@ -18,8 +18,6 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 Update = Callable[[], None]
 
-_FUSED = {Adam: torch._fused_adam_, AdamW: torch._fused_adamw_}
-
 
 def update_of(optimizer: Optimizer) -> Update:
     """What `optimizer.step` does, bit for bit, as fast as it can be had.
@@ -35,7 +33,11 @@ def update_of(optimizer: Optimizer) -> Update:
 
 def is_fused(optimizer: Optimizer) -> bool:
     """Whether one kernel updates all parameters, and takes a learning rate that lies on the device."""
-    return type(optimizer) in (SGD, *_FUSED) and all(group["fused"] for group in optimizer.param_groups)
+    if type(optimizer) not in (SGD, Adam, AdamW):
+        return False
+    kinds = {(p.device, p.dtype) for group in optimizer.param_groups for p in group["params"]}
+    fused = all(group["fused"] for group in optimizer.param_groups)
+    return fused and len(kinds) == 1
 
 
 def _has_hooks(optimizer: Optimizer) -> bool:
@@ -71,8 +73,9 @@ class _Fused:
         moments = [[state[name] for state in states] for name in ("exp_avg", "exp_avg_sq")]
         largest = [state["max_exp_avg_sq"] for state in states] if group["amsgrad"] else []
         steps = [state["step"] for state in states]
+        decoupled = group.get("decoupled_weight_decay", isinstance(self.optimizer, AdamW))
         lists = [parameters, *moments, largest, steps]
-        return partial(_adam, _FUSED[type(self.optimizer)], group, *lists)
+        return partial(_adam, torch._fused_adamw_ if decoupled else torch._fused_adam_, group, *lists)
 
 
 def _adam(

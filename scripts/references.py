@@ -45,7 +45,7 @@ def floor(
     size = seeds * sum((fan_in + 1) * out for fan_in, out in sites)
     parameters = [torch.zeros(size, device=device)]
     gradient, first, second = ([torch.full((size,), 0.01, device=device)] for _ in range(3))
-    count = [torch.zeros((), device=device)]
+    count = [torch.ones((), device=device)]
     adam: dict[str, Any] = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
 
     def epoch() -> None:

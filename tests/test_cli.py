@@ -396,6 +396,10 @@ BAD = {
         ["train.engine=graph: cannot be had", "need a CUDA device"],
     ),
     "tf32": (["train.precision=tf32", "train.device=cpu"], ["train.precision=tf32: only CUDA devices have it"]),
+    "no convolution": (
+        ["train.memory_format=channels_last"],
+        ["train.memory_format=channels_last: the network has no"],
+    ),
     "memory": (["train.memory_format=nhwc"], ["must be one of auto, contiguous, channels_last"]),
     "plus": (["+experiment=article_mlp"], ["is chosen without a +"]),
     "deleted key": (["~dropout"], ["dropout: is missing"]),

@@ -10,7 +10,7 @@ from helpers import build_parts, random_splits
 from torch import nn
 
 from actbench.probes import gradient_norms, preactivation_histograms, untrained_gradient_norms, watch_units
-from actbench.probes.units import STATISTICS, slopes, steepest_slope
+from actbench.probes.units import STATISTICS, _Site, slopes, steepest_slope
 from actbench.records import LayerRecord, network_ratio
 from actbench.seeding import generators
 from actbench.stacking import Alone, Ensemble, Stack
@@ -180,7 +180,7 @@ def test_slopes_are_autograds():
     value, slope = slopes(torch.tanh, z)
     torch.testing.assert_close(value, torch.tanh(z))
     torch.testing.assert_close(slope, 1 - torch.tanh(z) ** 2)
-    assert float(steepest_slope(torch.tanh, 1, 1, torch.device("cpu"))) == pytest.approx(1.0)
+    assert float(steepest_slope(torch.tanh, 1, 1, torch.empty(()))) == pytest.approx(1.0)
 
 
 def test_a_constant_activation_is_dead_everywhere():
@@ -241,3 +241,30 @@ def test_the_ratio_of_a_network_weighs_units_equally():
 
     assert network_ratio([layer(30, 1.0), layer(10, 0.2)], "dead") == pytest.approx(32 / 40)
     assert math.isnan(network_ratio([], "dead"))
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last", "seeds inside"])
+def test_moments_and_shares_are_those_of_float64(layout):
+    z = 1000 + torch.randn(2, 30, 4, 5, 5, generator=torch.Generator().manual_seed(0))
+    z[:, :, 1] -= 1000
+    z[:, :, 2] -= 3000
+    if layout == "channels_last":
+        z = torch.stack([part.contiguous(memory_format=torch.channels_last) for part in z])[:1]
+        z = z[0].contiguous(memory_format=torch.channels_last).unsqueeze(0)
+    elif layout == "seeds inside":
+        z = z.transpose(0, 1).contiguous().transpose(0, 1)
+    site = _Site(torch.relu, 0)
+    for part in z.split(7, dim=1):
+        site.observe(part)
+    dead, _, _, active, mean, std = site.judge()
+    h = z.double().relu().flatten(1)
+    torch.testing.assert_close(mean, h.mean(1), rtol=1e-6, atol=0)
+    torch.testing.assert_close(std, h.std(1, correction=0), rtol=1e-4, atol=0)
+    torch.testing.assert_close(active, (z > 0).double().flatten(1).mean(1), rtol=0, atol=1e-12)
+    assert dead.tolist() == [0.25] * len(z)
+
+
+def test_a_large_constant_has_no_spread():
+    site = _Site(lambda z: z, 0)
+    site.observe(torch.full((1, 400, 3), 1000.0))
+    assert float(site.judge()[5]) == pytest.approx(0, abs=1e-3)

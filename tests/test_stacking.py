@@ -9,6 +9,7 @@ import torch
 from helpers import build_parts, in_double, random_splits
 from torch import nn
 
+from actbench.errors import UserError
 from actbench.seeding import generators
 from actbench.stacking import (
     Alone,
@@ -292,8 +293,9 @@ def test_seed_by_seed_and_stacked_draw_the_same_dropout():
     torch.testing.assert_close(stacked(x), apart(x))
 
 
-@pytest.mark.parametrize("memory_format", ["contiguous", "channels_last"])
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(
+    ("model", "memory_format"), [*((model, "contiguous") for model in MODELS), ("cnn", "channels_last")]
+)
 def test_training_seed_by_seed_is_that_of_the_stack(monkeypatch, model, memory_format):
     """The same loop by the other road: parameters agree in float64, whatever the order in memory."""
     splits = in_double(random_splits())
@@ -353,3 +355,86 @@ def test_one_layer_norm_without_affine_and_one_with_stack_alike():
         x = torch.randn(2, 3, 5)
         ours = stack_layer(peers[0], peers, [])(x)
         torch.testing.assert_close(ours, torch.stack([copy.deepcopy(p)(x[k]) for k, p in enumerate(peers)]))
+
+
+class OwnDropout(nn.Dropout):
+    def forward(self, x):
+        return nn.functional.dropout(x, 0.5, self.training)
+
+
+def test_a_dropout_of_ones_own_draws_from_the_seeds_random_numbers():
+    ensemble = ensemble_of(OwnDropout).train()
+    assert "global random numbers" in ensemble.execution
+    before, x = torch.get_rng_state(), torch.randn(3, 4, 6)
+    torch.set_rng_state(before)
+    first = ensemble(x)
+    assert torch.equal(before, torch.get_rng_state())
+    assert torch.equal(first, ensemble_of(OwnDropout).train()(x))
+
+
+def test_one_dropout_at_two_places_is_seeded_at_both():
+    def networks():
+        found = []
+        for seed in range(2):
+            torch.manual_seed(seed)
+            drop = nn.Dropout(0.5)
+            found.append(nn.Sequential(nn.Conv2d(1, 2, 3), drop, nn.ReLU(), drop, nn.Flatten(), nn.Linear(8, 3)))
+        return found
+
+    x = torch.randn(2, 5, 1, 4, 4)
+    outcomes = []
+    for execution in ("seed_by_seed", "seed_by_seed", "stacked"):
+        ensemble = assemble(
+            networks(), generators([0, 1], "dropout"), optimizer=torch.optim.Adam, sample=x[0],
+            device=torch.device("cpu"), execution=execution,
+        )  # fmt: skip
+        outcomes.append(ensemble.train()(x))
+        torch.randn(7)  # whatever others draw
+    assert torch.equal(outcomes[0], outcomes[1])
+    torch.testing.assert_close(outcomes[0], outcomes[2])
+
+
+def test_layers_that_share_a_parameter_are_not_taken_apart():
+    shared = nn.Linear(4, 4)
+    networks = [nn.Sequential(shared, nn.ReLU(), shared)]
+    ensemble = assemble(
+        networks, generators([0], "dropout"), optimizer=torch.optim.Adam, sample=torch.randn(3, 4),
+        device=torch.device("cpu"),
+    )  # fmt: skip
+    assert "share a parameter" in ensemble.execution
+
+
+def test_resumed_in_another_memory_format_is_as_never_interrupted(monkeypatch):
+    splits = random_splits()
+    overrides = ["num_seeds=2", *MODELS["cnn"], *STEPS_20, "train.epochs=3"]
+
+    def parts(memory_format):
+        return build_parts(monkeypatch, splits, *overrides, f"train.memory_format={memory_format}")
+
+    straight = parts("contiguous")
+    list(fit(straight, control=Control()))
+    first, second = parts("contiguous"), parts("channels_last")
+    for epoch in fit(first, control=Control()):
+        if epoch.number == 1:
+            break
+    second.load_state(copy.deepcopy(first.state()))
+    list(fit(second, control=Control(), done=1))
+    for ours, theirs in zip(second.network.state_dicts(), straight.network.state_dicts(), strict=True):
+        assert_same_states(ours, theirs, atol=1e-5)
+
+
+def test_a_view_of_its_input_keeps_a_network_in_the_usual_order_of_memory():
+    class Views(nn.Module):
+        def forward(self, z):
+            return z.view(z.shape[0], -1).relu().view(z.shape)
+
+    def build(memory_format):
+        network = nn.Sequential(nn.Conv2d(1, 2, 3), Views(), nn.Flatten(), nn.Linear(8, 3))
+        return assemble(
+            [network], generators([0], "dropout"), optimizer=torch.optim.Adam, sample=torch.randn(4, 1, 4, 4),
+            device=torch.device("cpu"), memory_format=memory_format,
+        )  # fmt: skip
+
+    assert "channels_last" not in build("auto").execution
+    with pytest.raises(UserError, match="counts on the order in memory"):
+        build("channels_last")

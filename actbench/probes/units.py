@@ -41,22 +41,22 @@ class _Site:
         per_sample = max(1, z[:, 0].numel())
         portion = max(1, _CHUNK // per_sample) if z.device.type == "cpu" else z.shape[1]
         for part in z.split(portion, dim=1):
-            self._observe(part.float())
+            self._observe(part.to(torch.promote_types(part.dtype, torch.float32)))
         self.pairs += z.shape[1] * z[0, 0, 0].numel()
 
     def _observe(self, z: Tensor) -> None:
         h, slope = slopes(self.apply, z)
         scratch = torch.gt(z, 0, out=torch.empty_like(h))  # as numbers, which are added up ten times as fast
-        of_a_seed = tuple(range(1, z.ndim))
-        self._add("positive", scratch.sum(of_a_seed))
-        self._add("output", h.sum(of_a_seed))
-        self._add("square", torch.linalg.vector_norm(h, dim=of_a_seed).square())
-        self._add("absolute", _over_samples(torch.sum, torch.abs(h, out=scratch)))
+        of_a_sample = tuple(range(2, z.ndim))
+        double = sums_dtype(z.device)  # for sums over samples: all of a chunk would cost float32 too many digits
+        self._add("positive", scratch.sum(of_a_sample).to(double).sum(1))
+        self._add("output", h.sum(of_a_sample).to(double).sum(1))
+        self._add("square", torch.linalg.vector_norm(h, dim=of_a_sample).to(double).square().sum(1))
+        self._add("absolute", _over_samples(torch.sum, torch.abs(h, out=scratch)).to(double))
         peak = _over_samples(torch.amax, slope.abs())
         self.sums["peak"] = peak if "peak" not in self.sums else torch.maximum(self.sums["peak"], peak)
 
     def _add(self, name: str, value: Tensor) -> None:
-        value = value.to(sums_dtype(value.device))
         self.sums[name] = self.sums[name] + value if name in self.sums else value
 
     def judge(self) -> Tensor:
@@ -66,7 +66,7 @@ class _Site:
         values = units * self.pairs  # of one seed
         mean = sums["output"] / values
         square = sums["square"] / values
-        threshold = SATURATED * steepest_slope(self.apply, units if self.parameters > 1 else 1, len(mean), mean.device)
+        threshold = SATURATED * steepest_slope(self.apply, units if self.parameters > 1 else 1, len(mean), sums["peak"])
         return torch.stack(
             [
                 (sums["peak"] == 0).to(mean.dtype).mean(1),
@@ -100,9 +100,9 @@ def slopes(apply: Apply, z: Tensor) -> tuple[Tensor, Tensor]:
     return h.detach(), slope
 
 
-def steepest_slope(apply: Apply, units: int, seeds: int, device: torch.device) -> Tensor:
-    """The largest |f'(z)| for z in [-10, 10]: (S, F), or (S, 1) where all units share one activation."""
-    z = _GRID.to(device).view(1, -1, 1).expand(seeds, -1, units)
+def steepest_slope(apply: Apply, units: int, seeds: int, like: Tensor) -> Tensor:
+    """The largest |f'(z)| for z in [-10, 10], (S, F), or (S, 1) where all units share one activation; as `like` is."""
+    z = _GRID.to(like).view(1, -1, 1).expand(seeds, -1, units)
     return slopes(apply, z)[1].abs().amax(1)
 
 

@@ -54,10 +54,10 @@ class TerminalSink:
     def __init__(self, console: Console, *, live: bool, name: str = "", brief: bool = False) -> None:
         self.console, self.live, self.name, self.brief = console, live, name, brief
         self._progress: _Polling | None = None
-        self._epochs = 0
+        self._epochs, self._execution = 0, ""
 
     def begin(self, head: Headline, clock: Clock, total_steps: int) -> None:
-        self._epochs = head.epochs
+        self._epochs, self._execution = head.epochs, head.execution
         if head.note:
             self.console.print(Text(head.note, style="bold yellow"))
         train, val, test = head.samples
@@ -94,6 +94,12 @@ class TerminalSink:
         else:
             named = f"{self.name}  " if self.brief else ""
             self._say(escape(f"{named}{line}  {alive[0].seconds:.1f} s"))
+
+    def executed(self, execution: str) -> None:
+        """How the steps were executed in fact, which is said where it is not as it was begun."""
+        if execution != self._execution:
+            named = f"{self.name}: " if self.brief else ""
+            self._say(escape(f"{named}in fact: {execution}"), style="dim")
 
     def close(self) -> None:
         if self._progress is not None:

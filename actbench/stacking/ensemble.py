@@ -17,6 +17,7 @@ from contextlib import contextmanager, nullcontext
 import torch
 from torch import Tensor, nn
 
+from actbench.errors import UserError
 from actbench.stacking.layers import Noise, NotStackable, StackedConv2d, StackedDropout, StackedLayer, stack_layer
 
 # Optimizers that treat every element of a parameter alike, so that stacked parameters are trained as separate ones are.
@@ -184,9 +185,16 @@ def assemble(
 
     Raises:
         NotStackable: `stacked` was insisted on, and cannot be had.
+        UserError: `channels_last` was insisted on, and cannot be had.
     """
     draws = _draws_globally(networks[0], sample)
-    likes_channels_last = device.type == "cpu" and not draws and _likes_channels_last(networks[0], sample)
+    can = memory_format != "contiguous" and _takes_channels_last(networks[0], sample)
+    if memory_format == "channels_last" and not can:
+        raise UserError(
+            "the network has no convolution, or a layer that counts on the order in memory",
+            where="train.memory_format=channels_last",
+            how="train.memory_format=auto",
+        )
     members: Sequence[Member]
     try:
         if execution == "seed_by_seed":
@@ -200,7 +208,8 @@ def assemble(
             raise
         members = [Alone(network, own, draws=draws) for network, own in zip(networks, noise, strict=True)]
         way, why = "seed by seed", f": {reason}"
-    if memory_format == "channels_last" or (memory_format == "auto" and likes_channels_last and way == "seed by seed"):
+    pays = way == "seed by seed" and device.type == "cpu" and not draws
+    if can and (pays or memory_format == "channels_last"):
         for member in members:
             _lay_channels_last(member)
         way += ", channels_last"
@@ -212,6 +221,9 @@ def _stack(networks: Sequence[nn.Module], noise: Noise, optimizer: type, sample:
         raise NotStackable(f"{optimizer.__name__} is not known to be elementwise")
     if draws:
         raise NotStackable("the network draws from torch's global random numbers")
+    owned = [id(parameter) for _, parameter in networks[0].named_parameters(remove_duplicate=False)]
+    if len(set(owned)) < len(owned):
+        raise NotStackable("two of its layers share a parameter")
     stacked = Stack(networks, noise)
     if not _computes_the_same(stacked, networks, sample):
         raise NotStackable("stacked, it would not compute what one network computes")
@@ -230,8 +242,8 @@ def _convolves(network: nn.Module) -> bool:
 
 
 @torch.no_grad()
-def _likes_channels_last(network: nn.Module, sample: Tensor) -> bool:
-    """Whether there are convolutions, to which a CPU likes the channels innermost, and all layers take that."""
+def _takes_channels_last(network: nn.Module, sample: Tensor) -> bool:
+    """Whether there are convolutions, which may have the channels innermost in memory, and all layers take that."""
     if not _convolves(network):
         return False
     trial = copy.deepcopy(network).eval()
@@ -256,7 +268,7 @@ def _lay_channels_last(member: Member) -> None:
 def _draws_globally(network: nn.Module, sample: Tensor) -> bool:
     trial = copy.deepcopy(network).train()
     for module in trial.modules():
-        if isinstance(module, nn.Dropout):  # stacked, it has generators of its own
+        if type(module) is nn.Dropout:  # for which there is one with a generator of its own
             module.eval()
     with torch.random.fork_rng(devices=[]):
         before = torch.get_rng_state()
@@ -281,7 +293,7 @@ def _close(ours: Tensor, theirs: Tensor) -> bool:
     return torch.allclose(ours, theirs, rtol=1e-3, atol=1e-3 * float(theirs.abs().max()), equal_nan=True)
 
 
-def layer_of(parameter: str, layers: Iterator[str] | Sequence[str]) -> str | None:
+def layer_of(parameter: str, layers: Sequence[str]) -> str | None:
     """The layer (of `sites`) that a parameter's name lies in, or None."""
     inside = [layer for layer in layers if parameter.startswith(f"{layer}.")]
     return max(inside, key=len) if inside else None
@@ -299,7 +311,7 @@ class SeedDropout(StackedDropout):
 
 def _exchange_dropout(network: nn.Module, generator: torch.Generator) -> None:
     for module in list(network.modules()):
-        for name, child in module.named_children():
+        for name, child in module._modules.items():  # by all its names, where one module has several
             if type(child) is nn.Dropout:
                 setattr(module, name, SeedDropout(child.p, [generator]))
 

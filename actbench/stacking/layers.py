@@ -258,7 +258,8 @@ def stack_layer(layer: nn.Module, peers: Sequence[nn.Module], noise: Noise) -> n
 @stack_layer.register
 def _(layer: nn.Sequential, peers: Sequence[nn.Sequential], noise: Noise) -> nn.Module:
     stacked = StackedSequential()
-    for name, child in layer.named_children():
+    for name, child in layer._modules.items():  # by all its names, where one module has several
+        assert child is not None
         stacked.add_module(name, stack_layer(child, [peer.get_submodule(name) for peer in peers], noise))
     return stacked
 
