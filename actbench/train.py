@@ -137,32 +137,39 @@ def fit(parts: Parts, *, control: Control, done: int = 0, diverged: Sequence[int
             control.steps += 1
         if not parts.schedule_by_step:
             _advance(parts.schedulers)
-        train_loss, train_accuracy = _means(scores)  # waits for the device
-        trained = time.perf_counter()
+        epoch = _end_of_epoch(parts, number, alive, scores=scores, norms=norms, lr=float(lr), began=began)
+        yield epoch
+        alive = [seed for seed in alive if seed not in epoch.diverged]
 
-        watching: AbstractContextManager[Any] = watch_units(network) if parts.probe else nullcontext()
-        with watching as watch:
-            val_loss, val_accuracy = evaluate(parts, parts.splits.val_x, parts.splits.val_y)
-        seen = torch.stack(norms).mean(0).cpu() if norms else torch.full((1, len(parts.seeds)), math.nan)  # (1 + L, S)
-        layers = _layer_records(parts, number, watch, seen[1:]) if parts.probe else []
-        ended = time.perf_counter()
 
-        columns = zip(parts.seeds, train_loss, train_accuracy, val_loss, val_accuracy, seen[0].tolist(), strict=True)
-        records = tuple(
-            EpochRecord(seed, number, float(lr), loss, accuracy, loss_val, accuracy_val, norm, ended - began)
-            for seed, loss, accuracy, loss_val, accuracy_val, norm in columns
-            if seed in alive
-        )
-        gone = tuple(r.seed for r in records if not (math.isfinite(r.train_loss) and math.isfinite(r.val_loss)))
-        yield Epoch(
-            number=number,
-            records=records,
-            layers=tuple(layer for layer in layers if layer.seed in alive),
-            diverged=gone,
-            train_seconds=trained - began,
-            eval_seconds=ended - trained,
-        )
-        alive = [seed for seed in alive if seed not in gone]
+def _end_of_epoch(
+    parts: Parts, number: int, alive: Sequence[int], *,
+    scores: Sequence[tuple[Tensor, Tensor]], norms: Sequence[Tensor], lr: float, began: float,
+) -> Epoch:  # fmt: skip
+    """Waits for the device, validates, and says what the epoch came to."""
+    train_loss, train_accuracy = _means(scores)
+    trained = time.perf_counter()
+    watching: AbstractContextManager[Any] = watch_units(parts.network) if parts.probe else nullcontext()
+    with watching as watch:
+        val_loss, val_accuracy = evaluate(parts, parts.splits.val_x, parts.splits.val_y)
+    unseen = torch.full((1, len(parts.seeds)), math.nan)
+    seen = torch.stack(list(norms)).mean(0).cpu() if norms else unseen  # (1 + L, S)
+    layers = _layer_records(parts, number, watch, seen[1:]) if parts.probe else []
+    ended = time.perf_counter()
+    columns = zip(parts.seeds, train_loss, train_accuracy, val_loss, val_accuracy, seen[0].tolist(), strict=True)
+    records = tuple(
+        EpochRecord(seed, number, lr, loss, accuracy, loss_val, accuracy_val, norm, ended - began)
+        for seed, loss, accuracy, loss_val, accuracy_val, norm in columns
+        if seed in alive
+    )
+    return Epoch(
+        number=number,
+        records=records,
+        layers=tuple(layer for layer in layers if layer.seed in alive),
+        diverged=tuple(r.seed for r in records if not (math.isfinite(r.train_loss) and math.isfinite(r.val_loss))),
+        train_seconds=trained - began,
+        eval_seconds=ended - trained,
+    )
 
 
 @dataclass(kw_only=True)

@@ -394,6 +394,19 @@ def test_one_dropout_at_two_places_is_seeded_at_both():
     torch.testing.assert_close(outcomes[0], outcomes[2])
 
 
+@pytest.mark.parametrize(("width", "stacked"), [(1023, True), (1024, False)])
+def test_a_cpu_takes_large_layers_one_after_the_other(width, stacked):
+    """Whatever the number of seeds: alone and in a stack the same road is taken."""
+    for seeds in (1, 2):
+        networks = [nn.Sequential(nn.Linear(4, 1024), nn.ReLU(), nn.Linear(1024, width)) for _ in range(seeds)]
+        ensemble = assemble(
+            networks, generators(range(seeds), "dropout"), optimizer=torch.optim.Adam, sample=torch.randn(3, 4),
+            device=torch.device("cpu"),
+        )  # fmt: skip
+        assert ensemble.stacked == stacked
+    assert stacked or "1,048,576 weights" in ensemble.execution
+
+
 def test_layers_that_share_a_parameter_are_not_taken_apart():
     shared = nn.Linear(4, 4)
     networks = [nn.Sequential(shared, nn.ReLU(), shared)]

@@ -27,6 +27,9 @@ ELEMENTWISE_OPTIMIZERS = (
 )  # fmt: skip
 
 
+LARGE = 1 << 20  # weights of a layer, from which on a CPU is as fast or faster with one matrix after the other
+
+
 class Member(nn.Module):
     """Some seeds of an ensemble, which train together: x (s, B, ...) -> logits (s, B, C)."""
 
@@ -231,9 +234,13 @@ def _stack(networks: Sequence[nn.Module], noise: Noise, optimizer: type, sample:
 
 
 def _does_not_pay(network: nn.Module, device: torch.device) -> str | None:
-    """Why a stack would be slower than one seed after the other: measured, see BENCHMARKS.md."""
-    if device.type == "cpu" and _convolves(network):
+    """Why a stack would be no faster than one seed after the other: measured, see BENCHMARKS.md."""
+    if device.type != "cpu":
+        return None
+    if _convolves(network):
         return "on a CPU convolutions gain nothing from a stack"
+    if max((parameter.numel() for parameter in network.parameters()), default=0) >= LARGE:
+        return f"on a CPU layers of {LARGE:,} weights and more gain nothing from a stack"
     return None
 
 
