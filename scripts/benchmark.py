@@ -322,6 +322,34 @@ def engines(bench: Bench) -> list[Row]:
     return rows
 
 
+def rules(bench: Bench) -> list[Row]:
+    """What the rules of `stacking.ensemble` come from: where stacking pays, and whether two threads do."""
+    rows = []
+    shapes = [(1, width, 64, 5) for width in (512, 1024, 2048, 4096)]
+    shapes += [(2, width, 64, 5) for width in (256, 512, 1024, 2048)]
+    shapes += [(2, 512, 256, 5), (2, 1024, 256, 5), (2, 512, 64, 16), (2, 1024, 64, 3), (2, 1024, 64, 8)]
+    for depth, width, batch, many in shapes:
+        own = [f"model.depth={depth}", f"model.width={width}", f"train.batch_size={batch}", f"num_seeds={many}"]
+        samples = batch * (30 if width < 2000 else 12)
+        ways = {
+            way: training(bench.parts(samples, f"train.execution={way}", *own)) for way in ("stacked", "seed_by_seed")
+        }
+        what = f"stacked ÷ seed by seed: depth {depth}, width {width}, batch {batch}, {many} seeds"
+        rows.append(Row(what, ratio(in_turn(bench.rounds, ways), "stacked", "seed_by_seed")))
+    for name, own in (("1 seed of 8 units", ["model.width=8", "num_seeds=1"]), ("article's MLP, 5 seeds", [])):
+        epoch = training(bench.parts(3_000, *own))
+        taken = in_turn(
+            bench.rounds, {"two": partial(_with_threads, 2, epoch), "one": partial(_with_threads, 1, epoch)}
+        )
+        rows.append(Row(f"two threads ÷ one: {name}", ratio(taken, "two", "one")))
+    return rows
+
+
+def _with_threads(threads: int, subject: Subject) -> object:
+    torch.set_num_threads(threads)
+    return subject()
+
+
 def commands(bench: Bench) -> list[Row]:
     """Whole commands, from the shell and back to it."""
     where = f"train.device={bench.device}"
@@ -482,6 +510,7 @@ SECTIONS = {
         memory,
         jobs,
         engines,
+        rules,
         speedrun,
         reports,
         sweep,
