@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
@@ -205,18 +206,17 @@ class Learner:
 def _step_of(parts: Parts) -> Step:
     """The step of all members, one after the other: (rows (S, B), look) -> what they tell, of all seeds."""
     portions = parts.network.portions
+    augmentation = iter(parts.augmentation)
     learners = [
         Learner(
             parts=parts,
             member=member,
             forward=parts.engine.forward(member),
             update=update_of(optimizer),
-            augmentation=[parts.augmentation[s] for s in seeds.tolist()],
+            augmentation=list(islice(augmentation, member.seeds)),
             parameters=list(member.parameters()),
         )
-        for member, optimizer, seeds in zip(
-            parts.network.members, parts.optimizers, torch.arange(len(parts.seeds)).split(portions), strict=True
-        )
+        for member, optimizer in zip(parts.network.members, parts.optimizers, strict=True)
     ]
 
     def step(rows: Tensor, look: bool) -> Outcome:

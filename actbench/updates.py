@@ -33,11 +33,10 @@ def update_of(optimizer: Optimizer) -> Update:
 
 def is_fused(optimizer: Optimizer) -> bool:
     """Whether one kernel updates all parameters, and takes a learning rate that lies on the device."""
-    if type(optimizer) not in (SGD, Adam, AdamW):
+    if type(optimizer) not in (SGD, Adam, AdamW) or len(optimizer.param_groups) > 1:
         return False
-    kinds = {(p.device, p.dtype) for group in optimizer.param_groups for p in group["params"]}
-    fused = all(group["fused"] for group in optimizer.param_groups)
-    return fused and len(kinds) == 1
+    (group,) = optimizer.param_groups
+    return bool(group["fused"]) and len({(p.device, p.dtype) for p in group["params"]}) == 1
 
 
 def _has_hooks(optimizer: Optimizer) -> bool:
@@ -49,23 +48,23 @@ class _Fused:
 
     def __init__(self, optimizer: Optimizer, plain: Update) -> None:
         self.optimizer, self.plain = optimizer, plain
-        self.calls: list[Callable[[list[Tensor]], Any]] = []
+        (self.group,) = optimizer.param_groups
+        self.kernel: Callable[[list[Tensor]], Any] | None = None
 
     def __call__(self) -> None:
-        gradients = [[p.grad for p in group["params"]] for group in self.optimizer.param_groups]
-        if any(gradient is None for of_group in gradients for gradient in of_group):
+        gradients = [parameter.grad for parameter in self.group["params"]]
+        if any(gradient is None for gradient in gradients):
             self.plain()  # which leaves out what has no gradient
-            return
-        if not self.calls:
+        elif self.kernel is None:
             self.plain()
-            self.calls = [self._call(group) for group in self.optimizer.param_groups]
-            return
-        with torch.no_grad():
-            for call, of_group in zip(self.calls, gradients, strict=True):
-                call(of_group)
+            self.kernel = self._kernel()
+        else:
+            with torch.no_grad():
+                self.kernel(gradients)
 
-    def _call(self, group: dict[str, Any]) -> Callable[[list[Tensor]], Any]:
-        parameters, state_of = group["params"], self.optimizer.state
+    def _kernel(self) -> Callable[[list[Tensor]], Any]:
+        group, state_of = self.group, self.optimizer.state
+        parameters = group["params"]
         if isinstance(self.optimizer, SGD):
             momenta = [state_of[p]["momentum_buffer"] for p in parameters] if group["momentum"] else []
             return partial(_sgd, group, parameters, momenta)

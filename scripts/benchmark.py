@@ -1,6 +1,6 @@
 """How fast actbench is, measured side by side with plain loops on the machine it runs on.
 
-    python scripts/benchmark.py                    some minutes
+    python scripts/benchmark.py                    about twelve minutes
     python scripts/benchmark.py --quick            under a minute: fewer repeats on a part of the training set
     python scripts/benchmark.py --device cuda      the table of a GPU
     python scripts/benchmark.py --only cnn,dead    some of its parts

@@ -60,7 +60,7 @@ def main(asked: argparse.Namespace) -> int:
 _NOTE = (
     "medians over rounds; ÷ copy: beside copying the input; training: forward and backward; kept: bytes for each "
     "element that the backward pass keeps beside the output; in place, compiled: a call without gradients beside the "
-    "plain one, compiled also training beside the plain one"
+    "plain one; the second figure of compiled: training beside the plain one"
 )
 
 

@@ -66,7 +66,10 @@ class TerminalSink:
             f"[bold]{escape(label)}[/] on {escape(head.dataset)} ({train:,} / {val:,} / {test:,} samples), "
             f"{_seeds(head.seeds)}, {head.parameters:,} parameters"
         )
-        self._say(escape(f"{head.device}, {head.execution}; files in {head.folder}"), style="dim")
+        how, where = f"{head.device}, {head.execution}", f"files in {head.folder}"
+        fits = len(f"{how}; {where}") <= self.console.width
+        for line in [f"{how}; {where}"] if fits else [how, where]:
+            self._say(escape(line), style="dim")
         if head.resumed_from:
             named = f"{escape(self.name)}: " if self.brief else ""
             self._say(f"{named}going on after epoch {head.resumed_from} of {head.epochs}")
