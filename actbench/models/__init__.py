@@ -1,8 +1,9 @@
 """Plain nn.Module builders: one module each, a fresh activation at every site."""
 
 from actbench.models.cnn import cnn
+from actbench.models.deep_cnn import deep_cnn
 from actbench.models.hybrid import hybrid
 from actbench.models.layers import Ingredients, batch_norm, layer_norm
 from actbench.models.mlp import mlp
 
-__all__ = ["Ingredients", "batch_norm", "cnn", "hybrid", "layer_norm", "mlp"]
+__all__ = ["Ingredients", "batch_norm", "cnn", "deep_cnn", "hybrid", "layer_norm", "mlp"]

@@ -1,0 +1,76 @@
+"""A few convolutions under a deep fully connected network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from torch import nn
+
+from actbench.errors import UserError
+from actbench.models.layers import Ingredients, layer
+
+
+def deep_cnn(
+    ingredients: Ingredients,
+    *,
+    inputs: tuple[int, ...],
+    classes: int,
+    channels: Sequence[int] = (20, 50),
+    kernel_size: int = 5,
+    width: int = 500,
+    depth: int = 12,
+) -> nn.Sequential:
+    """conv1 -> ... -> 2×2 max pooling -> dropout -> flatten -> hidden1 -> ... -> hidden{depth} -> output.
+
+    The network of Mish's depth test (Misra 2019, arXiv:1908.08681, § 3.1), where `channels` are 20 and 50, and which
+    counts convolutions and the output layer too: its "15 layers" are `depth` 12.
+
+    Args:
+        ingredients: activation of all layers but the output; norm of the hidden layers; dropout behind each hidden
+            layer and behind the pooling.
+        inputs: shape of one sample, (C, H, W).
+        classes: number of logits.
+        channels: channels of each convolution. There is no padding: each takes `kernel_size` - 1 pixels away.
+        kernel_size: of all convolutions.
+        width: units of each hidden layer.
+        depth: number of hidden layers, 1 or more.
+
+    Shapes: x (B, C, H, W) -> logits (B, classes).
+
+    Raises:
+        UserError: the convolutions leave nothing of the image.
+    """
+    before, height, width_left = inputs
+    lost = len(channels) * (kernel_size - 1)
+    height, width_left = (height - lost) // 2, (width_left - lost) // 2
+    if min(height, width_left) < 1:
+        raise UserError(
+            f"{len(channels)} convolutions leave nothing of {inputs[1]}×{inputs[2]} pixels",
+            where=f"model.kernel_size={kernel_size}",
+            how="a smaller one, or fewer model.channels",
+        )
+    sites = len(channels) + depth
+    bare = replace(ingredients, norm=None, dropout=0.0)
+    network = nn.Sequential()
+    for site, after in enumerate(channels):
+        conv = nn.Conv2d(before, after, kernel_size)
+        last = site == len(channels) - 1
+        stage = layer(
+            conv,
+            activation=ingredients.at(site, sites),
+            ingredients=replace(bare, dropout=ingredients.dropout) if last else bare,
+            pool=nn.MaxPool2d(2) if last else None,
+        )
+        network.add_module(f"conv{site + 1}", stage)
+        before = after
+    network.add_module("flatten", nn.Flatten())
+    fan_in = before * height * width_left
+    for number in range(depth):
+        hidden = layer(
+            nn.Linear(fan_in, width), activation=ingredients.at(len(channels) + number, sites), ingredients=ingredients
+        )
+        network.add_module(f"hidden{number + 1}", hidden)
+        fan_in = width
+    network.add_module("output", nn.Linear(fan_in, classes))
+    return network
