@@ -94,6 +94,8 @@ RULES: dict[str, Rule] = {
     "seed": _integer(0),
     "num_seeds": _integer(1),
     "probe": _SWITCH,
+    "probe.every": _integer(1, or_words=(None,)),
+    "quantise": _one_of("none", "int8"),
     "tensorboard": _SWITCH,
     "study": _FOLDER,
     "output_dir": Rule(lambda v: isinstance(v, str) and v != "", "a folder"),
@@ -195,6 +197,10 @@ def to_settings(config: DictConfig, names: Mapping[str, Any]) -> Settings:
         flat |= {f"train.{key}": value for key, value in train.items()}
     else:
         problems.append(Problem("is a group of keys", f"train={_shown(train)}", "train.epochs=10, say"))
+    if isinstance(flat.get("probe"), dict):
+        flat |= {"probe": True, **{f"probe.{key}": value for key, value in flat["probe"].items()}}
+    else:  # a switch
+        flat |= {"probe.every": None}
     if _is_int(flat.get("study")):
         flat["study"] = str(flat["study"])  # study=2024
     known = [*_PLAIN_KEYS, *(f"train.{key}" for key in _TRAIN_KEYS)]
@@ -209,7 +215,8 @@ def to_settings(config: DictConfig, names: Mapping[str, Any]) -> Settings:
     if problems:
         raise UserError.of(problems)
     trust = flat["trust"] or []
-    values: dict[str, Any] = {**choices, **{key: flat[key] for key in _PLAIN_KEYS if key != "output_dir"}}
+    plain = {key.replace(".", "_"): flat[key] for key in _PLAIN_KEYS if key != "output_dir"}
+    values: dict[str, Any] = {**choices, **plain}
     values |= {"split": float(flat["split"]), "dropout": float(flat["dropout"])}
     values |= {"trust": tuple([trust] if isinstance(trust, str) else trust)}
     return Settings(**values, train=Train(**{key: flat[f"train.{key}"] for key in _TRAIN_KEYS}))
@@ -217,7 +224,7 @@ def to_settings(config: DictConfig, names: Mapping[str, Any]) -> Settings:
 
 _TRAIN_KEYS = [f.name for f in fields(Train)]
 _PLAIN_KEYS = [
-    *(f.name for f in fields(Settings) if f.name not in (*GROUPS, "train")),
+    *(f.name.replace("_every", ".every") for f in fields(Settings) if f.name not in (*GROUPS, "train")),
     "output_dir",
 ]
 

@@ -1,4 +1,7 @@
-"""The only shapes that leave the training loop: one seed in one epoch, one of its layers, and the sum of a run."""
+"""The only shapes that leave the training loop: one seed in one epoch, one of its layers, and the sum of a run.
+
+A field with a default is one that earlier versions did not write.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,8 @@ class EpochRecord:
 
     Losses are means over samples in nats, accuracies percentages, `lr` the learning rate at the end of the epoch,
     `grad_norm` the Euclidean norm of the whole gradient (before clipping; mean over a few steps of the epoch),
-    `seconds` the wall time of the epoch for all seeds together, validation included.
+    `seconds` the wall time of the epoch for all seeds together, validation included, `clipped` the share of those few
+    steps in which clipping changed the gradient (NaN without clipping).
     """
 
     seed: int
@@ -30,6 +34,7 @@ class EpochRecord:
     val_accuracy: float
     grad_norm: float
     seconds: float
+    clipped: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,11 @@ class LayerRecord:
 
     `dead`, `dormant` and `saturated` are shares of the layer's `units`, `active` the share of (unit, sample) pairs with
     z > 0, `mean` and `std` those of the outputs, `grad_norm` the norm of the gradient of the layer's parameters.
+
+    What happened since the epoch before, as numbers of units: `deaths` (alive before, dead now), `revivals` (dead
+    before, alive now, and alive once before that) and `births` (dead from the start, alive for the first time). The
+    dead are `dead_at_init` + `died`: those never alive so far, and those that died in training, as shares of `units`.
+    `dead_for` is the mean time that those now dead have been so, in epochs (NaN where none is).
     """
 
     seed: int
@@ -51,6 +61,80 @@ class LayerRecord:
     mean: float
     std: float
     grad_norm: float
+    births: int = 0
+    deaths: int = 0
+    revivals: int = 0
+    dead_at_init: float = math.nan
+    died: float = math.nan
+    dead_for: float = math.nan
+
+
+@dataclass(frozen=True)
+class LookRecord:
+    """The life and death of a layer's units at one of the looks that `probe.every` asks for; a row of `looks.csv`.
+
+    `step` counts optimizer steps from the start of training, `epoch` the same in epochs; the rest is as in
+    `LayerRecord`, where births, deaths and revivals are those since the look before.
+    """
+
+    seed: int
+    step: int
+    epoch: float
+    layer: str
+    units: int
+    dead: float
+    births: int
+    deaths: int
+    revivals: int
+    dead_at_init: float
+    died: float
+    dead_for: float
+
+
+@dataclass(frozen=True)
+class UnitEvent:
+    """One unit that was found in another state than at the look before; a row of `units.csv`.
+
+    `event` is `dead` (at the first look: dead before training), `birth`, `death` or `revival`, as in `LayerRecord`;
+    units that were alive all along have no row. `step` counts optimizer steps, `unit` from 0.
+    """
+
+    seed: int
+    step: int
+    epoch: float
+    layer: str
+    unit: int
+    event: str
+
+
+@dataclass(frozen=True)
+class DefinitionRecord:
+    """The share of a layer's units that would be called dead by one of several definitions; a row of `definitions.csv`.
+
+    `definition` is `exact` (f'(z) = 0 for every sample), `dormant<=T` (mean |h| at most T of the layer's mean of mean
+    |h|) or `fires<1%` (z > 0 for less than one in a hundred samples).
+    """
+
+    seed: int
+    epoch: int
+    layer: str
+    units: int
+    definition: str
+    share: float
+
+
+@dataclass(frozen=True)
+class ShapeRecord:
+    """A learned parameter of an activation, over the units of one layer that have one each; a row of `shapes.csv`."""
+
+    seed: int
+    epoch: int
+    layer: str
+    parameter: str
+    mean: float
+    std: float
+    min: float
+    max: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,20 +142,22 @@ class Epoch:
     """What one epoch gave: a record for each seed that had not diverged before, and for each of their layers.
 
     Epoch 0 is the look at the untrained network and has layers only. `diverged` names the seeds whose loss stopped
-    being finite in this epoch.
+    being finite in this epoch. `look_seconds` is the part of `train_seconds` that the looks of `probe.every` took,
+    `busy` the share of the time that a GPU was at work (NaN where that is not known).
     """
 
     number: int
     records: tuple[EpochRecord, ...] = ()
     layers: tuple[LayerRecord, ...] = ()
+    looks: tuple[LookRecord, ...] = ()
+    events: tuple[UnitEvent, ...] = ()
+    definitions: tuple[DefinitionRecord, ...] = ()
+    shapes: tuple[ShapeRecord, ...] = ()
     diverged: tuple[int, ...] = ()
     train_seconds: float = 0.0
     eval_seconds: float = 0.0
-
-    @classmethod
-    def from_dict(cls, head: dict[str, Any], *, records: Sequence[EpochRecord], layers: Sequence[LayerRecord]) -> Epoch:
-        """The epoch of which `dataclasses.asdict` made `head`, with its records."""
-        return cls(**{**head, "records": tuple(records), "layers": tuple(layers), "diverged": tuple(head["diverged"])})
+    look_seconds: float = 0.0
+    busy: float = math.nan
 
     def of_seed(self, seed: int) -> tuple[LayerRecord, ...]:
         """The layers of one seed."""
@@ -129,6 +215,36 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """Something that went wrong in a run.
+
+    `symptom` is the name of the disease, `evidence` what was measured, `cause` what is likely behind it, `remedies` are
+    overrides that can be put behind `actbench`.
+    """
+
+    symptom: str
+    evidence: str
+    cause: str
+    remedies: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class QuantisedRecord:
+    """One layer of one trained seed in simulated INT8; a row of `quantised.csv`.
+
+    Signal-to-noise ratios in dB of the layer's outputs over the test set: `snr` against those of the network in
+    floating point, with the errors of all layers below; `own_snr` of rounding this layer's outputs alone. `layer` is
+    `output` for the logits, which are not rounded.
+    """
+
+    seed: int
+    scheme: str
+    layer: str
+    snr: float
+    own_snr: float
+
+
+@dataclass(frozen=True)
 class RunSummary:
     """A run's results; `summary.json`.
 
@@ -153,6 +269,7 @@ class RunSummary:
     execution: str  # how: `stacked, eager`, `seed by seed, channels_last, eager: ` and why
     device: str
     reason: str = ""  # one line, for what failed or was interrupted
+    findings: tuple[Finding, ...] = ()  # what went wrong inside
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -171,4 +288,8 @@ class RunSummary:
             for name, metric in content["metrics"].items()
         }
         diverged = {int(seed): epoch for seed, epoch in content["diverged"].items()}
-        return cls(**{**content, "seeds": tuple(content["seeds"]), "metrics": metrics, "diverged": diverged})
+        findings = tuple(
+            Finding(**{**finding, "remedies": tuple(finding["remedies"])}) for finding in content.get("findings", ())
+        )
+        seeds = tuple(content["seeds"])
+        return cls(**{**content, "seeds": seeds, "metrics": metrics, "diverged": diverged, "findings": findings})

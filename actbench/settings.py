@@ -46,7 +46,7 @@ GROUPS = (
 )
 
 # What cannot change what is compared (beyond rounding) has no part in the identity of a run.
-_NOT_IDENTITY = ("seed", "num_seeds", "probe", "tensorboard", "study", "trust")
+_NOT_IDENTITY = ("seed", "num_seeds", "probe", "probe_every", "quantise", "tensorboard", "study", "trust")
 _NOT_IDENTITY_TRAIN = ("device", "threads", "eval_batch_size", "execution", "memory_format", "engine")
 
 
@@ -73,6 +73,8 @@ class Settings:
     tensorboard: bool
     study: str
     trust: tuple[str, ...]
+    probe_every: int | None = None  # runs that were trained before there was a choice do not say
+    quantise: str = "none"
 
     @property
     def seeds(self) -> list[int]:

@@ -6,7 +6,7 @@ import csv
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -14,7 +14,18 @@ import yaml
 
 from actbench import __version__
 from actbench.errors import UserError
-from actbench.records import EpochRecord, Estimate, LayerRecord, RunSummary, Status
+from actbench.records import (
+    DefinitionRecord,
+    EpochRecord,
+    Estimate,
+    LayerRecord,
+    LookRecord,
+    QuantisedRecord,
+    RunSummary,
+    ShapeRecord,
+    Status,
+    UnitEvent,
+)
 from actbench.settings import GROUPS, Settings
 
 
@@ -37,7 +48,7 @@ def summary(folder: Path) -> RunSummary | None:
         return None
     except (OSError, ValueError) as error:
         raise UserError(f"cannot be read ({error})", where=str(path), how=_AWAY) from error
-    wrong = _missing(content, [field.name for field in fields(RunSummary)], folder)
+    wrong = _missing(content, RunSummary, folder)
     if wrong:
         raise UserError(wrong, where=str(path), how=_AWAY)
     try:
@@ -55,12 +66,17 @@ def summary(folder: Path) -> RunSummary | None:
 _AWAY = "train the run again under another study=NAME, or move the folder away"
 
 
-def _missing(content: Any, expected: Sequence[str], folder: Path) -> str:
-    """What a file of another version lacks, or has beyond; an empty string where it is ours."""
+def _missing(content: Any, kind: type, folder: Path, *, beside: Sequence[str] = ()) -> str:
+    """What a file of another version lacks, or has beyond; an empty string where it is ours.
+
+    A field with a default may be missing: earlier versions did not write it.
+    """
     if not isinstance(content, dict):
         return "does not hold names and values"
-    lacking = [key for key in expected if key not in content]
-    beyond = [key for key in content if key not in expected]
+    needed = [*beside, *(field.name for field in fields(kind) if field.default is MISSING)]
+    known = [*beside, *(field.name for field in fields(kind))]
+    lacking = [key for key in needed if key not in content]
+    beyond = [key for key in content if key not in known]
     if not lacking and not beyond:
         return ""
     what = f"has no `{lacking[0]}`" if lacking else f"has a `{beyond[0]}` that is not known here"
@@ -130,7 +146,7 @@ def settings_of(folder: Path) -> Settings:
     path = folder / "settings.yaml"
     try:
         content = read_yaml(path)
-        wrong = _missing(content, ["id", *(field.name for field in fields(Settings))], folder)
+        wrong = _missing(content, Settings, folder, beside=["id"])
         if wrong:
             raise UserError(wrong, where=str(path), how=_AWAY)
         found = Settings.from_dict(content)
@@ -232,11 +248,27 @@ def tidy(folder: Path) -> None:
             (folder / name).unlink(missing_ok=True)
 
 
-Record = TypeVar("Record", EpochRecord, LayerRecord)
+Record = TypeVar(
+    "Record", EpochRecord, LayerRecord, LookRecord, UnitEvent, DefinitionRecord, ShapeRecord, QuantisedRecord
+)
+TABLES: dict[type, str] = {
+    EpochRecord: "history.csv",
+    LayerRecord: "layers.csv",
+    LookRecord: "looks.csv",
+    UnitEvent: "units.csv",
+    DefinitionRecord: "definitions.csv",
+    ShapeRecord: "shapes.csv",
+    QuantisedRecord: "quantised.csv",
+}
+
+
+def table(folder: Path, kind: type[Record]) -> list[Record]:
+    """The records of a kind that a run's folder has; none where the file is not there."""
+    return records(folder / TABLES[kind], kind)
 
 
 def records(path: Path, kind: type[Record]) -> list[Record]:
-    """The rows of `history.csv` (EpochRecord) or `layers.csv` (LayerRecord), exactly as they were."""
+    """The rows of a CSV file, exactly as they were."""
     if not path.exists():
         return []
     read: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "str": str}
