@@ -16,7 +16,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def report(arguments: Sequence[str]) -> argparse.Namespace:
-    """The arguments of `actbench report`: paths, baseline, per, output, table.
+    """The arguments of `actbench report`: paths, baseline, per, output, table, published.
 
     Raises:
         UserError: they cannot be understood.
@@ -48,6 +48,9 @@ def report(arguments: Sequence[str]) -> argparse.Namespace:
         help="where to write (default: PATH/report; of several paths, the folder above them)",
     )
     parser.add_argument("--table", action="store_true", help="print the tables and write nothing")
+    parser.add_argument(
+        "--published", action="store_true", help="published figures too, with the runs of the same set-up beside them"
+    )
     return parser.parse_args(arguments)
 
 

@@ -69,6 +69,7 @@ def build(settings: Settings) -> Parts:
         eval_batch_size=settings.train.eval_batch_size,
         bf16=settings.train.precision == "bf16",
         probe=settings.probe,
+        probe_every=settings.probe_every,
         device=device,
         engine=choose_engine(settings.train.engine, device, optimizers, [*dropout, *augmentation], _draws(ensemble)),
     )

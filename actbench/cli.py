@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from actbench.config import Job
     from actbench.records import RunSummary
+    from actbench.settings import Settings
 
 USAGE = 2  # exit code of the user's mistakes
 FAILED = 1  # exit code of a run that failed or diverged
@@ -161,7 +162,7 @@ def _check(jobs: Sequence[Job], problems: list[Problem]) -> None:
         try:
             stored.check_owner(job.folder, job.settings)
             _check_writable(job.folder)
-            if stored.completed(job.folder) is None:
+            if _is_due(job.settings, job.folder):
                 waiting.append(job)
         except UserError as error:
             problems += error.problems
@@ -176,6 +177,14 @@ def _check(jobs: Sequence[Job], problems: list[Problem]) -> None:
                 problems += error.problems
     if problems:
         raise UserError.of(problems)
+
+
+def _is_due(settings: Settings, folder: Path) -> bool:
+    """Whether there is something to do for a run: to train it, or to score it in INT8 as well."""
+    from actbench import stored
+
+    finished = stored.completed(folder)
+    return finished is None or stored.lacks_int8(settings, finished)
 
 
 def _check_writable(folder: Path) -> None:
@@ -236,7 +245,7 @@ def _run(composed: DictConfig, hydra_config: Any, folder: Path) -> float:
     name = naming.typed(settings, _swept(hydra_config) if many else hydra_config.overrides.task)
     stored.check_owner(folder, settings)
     finished = stored.completed(folder)
-    if finished is not None:
+    if finished is not None and not stored.lacks_int8(settings, finished):
         return _ended(_show_again(finished, folder, name, many))
     from actbench import run  # imports torch
 

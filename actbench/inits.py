@@ -90,23 +90,47 @@ def auto_gain(activation: nn.Module, *, units: int | None = None) -> float:
     activation has parameters). It gives sqrt(2) for ReLU (He et al. 2015, arXiv:1502.01852, eq. 10)
     and sqrt(2/(1 + a²)) for LeakyReLU(a) (eq. 15).
 
+    For an activation whose units depend on each other (`selects`), E[f(z)²] is the mean over a fixed normal sample of
+    `units` columns, to about 2 in 1,000. Where it keeps k outputs of a convolution, whose size is not known here, it is
+    taken to have the larger of `units` and k outputs.
+
     Raises:
         UserError: E[f(z)²] is zero or not finite.
 
     >>> round(auto_gain(nn.ReLU()), 6)
     1.414214
     """
-    z, weights = _gauss_panels()
     with torch.no_grad():
         double = _copy_in_double(activation)
-        sizes = [parameter.numel() for parameter in double.parameters()]
-        columns = (units or max(sizes)) if sizes else 1
-        output = double(z[:, None].expand(-1, columns))  # (nodes, units)
-        square = (weights[:, None] * output.double().square()).sum(0).mean().item()
+        square = _sampled_square(double, units or 1) if _selects(double) else _square(double, units)
     if not (math.isfinite(square) and square > 0):
         name = type(activation).__name__
         raise UserError(f"E[f(z)²] of {name} is {square:g}", where="init.gain=auto", how="give a number: init.gain=1.0")
     return 1.0 / math.sqrt(square)
+
+
+def _square(activation: nn.Module, units: int | None) -> float:
+    """E[f(z)²] of an elementwise f, on average over its units."""
+    z, weights = _gauss_panels()
+    sizes = [parameter.numel() for parameter in activation.parameters()]
+    columns = (units or max(sizes)) if sizes else 1
+    output = activation(z[:, None].expand(-1, columns))  # (nodes, units)
+    return (weights[:, None] * output.double().square()).sum(0).mean().item()
+
+
+def _sampled_square(activation: nn.Module, units: int) -> float:
+    """E[f(z)²] where it needs all units of a layer at once: the mean over `_SAMPLE` values."""
+    columns = max(units, getattr(activation, "k", None) or 1)
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(max(64, _SAMPLE // columns), columns, generator=generator, dtype=torch.float64)
+    return activation(z).square().mean().item()
+
+
+_SAMPLE = 1 << 18
+
+
+def _selects(activation: nn.Module) -> bool:
+    return getattr(activation, "selects", False)
 
 
 def _copy_in_double(module: nn.Module) -> nn.Module:

@@ -72,6 +72,16 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def busy_share(device: torch.device) -> float:
+    """The share of the last moments in which a CUDA device was at work, by its driver; NaN where it does not say."""
+    if device.type != "cuda":
+        return float("nan")
+    try:
+        return torch.cuda.utilization(device) / 100
+    except (ImportError, RuntimeError, OSError):  # no nvidia-ml-py, or a driver that does not count
+        return float("nan")
+
+
 def describe(device: torch.device) -> str:
     """The device as a person would name it."""
     if device.type == "cuda":

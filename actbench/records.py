@@ -112,7 +112,7 @@ class DefinitionRecord:
     """The share of a layer's units that would be called dead by one of several definitions; a row of `definitions.csv`.
 
     `definition` is `exact` (f'(z) = 0 for every sample), `dormant<=T` (mean |h| at most T of the layer's mean of mean
-    |h|) or `fires<1%` (z > 0 for less than one in a hundred samples).
+    |h|; `dormant<=0` is "outputs 0 for every sample") or `fires<1%` (z > 0 for less than one in a hundred samples).
     """
 
     seed: int
@@ -142,7 +142,7 @@ class Epoch:
     """What one epoch gave: a record for each seed that had not diverged before, and for each of their layers.
 
     Epoch 0 is the look at the untrained network and has layers only. `diverged` names the seeds whose loss stopped
-    being finite in this epoch. `look_seconds` is the part of `train_seconds` that the looks of `probe.every` took,
+    being finite in this epoch. `look_seconds` is what the looks of `probe.every` took, beside `train_seconds`, and
     `busy` the share of the time that a GPU was at work (NaN where that is not known).
     """
 
@@ -248,8 +248,8 @@ class QuantisedRecord:
 class RunSummary:
     """A run's results; `summary.json`.
 
-    `diverged` maps a seed to the epoch in which its loss stopped being finite. `seconds` are wall time: `train` and
-    `eval` (validation and probes) of all epochs, and `total`, their sum.
+    `diverged` maps a seed to the epoch in which its loss stopped being finite. `seconds` are wall time: `train`,
+    `eval` (validation and probes) and `looks` (of `probe.every`) of all epochs, and `total`, their sum.
     """
 
     status: Status

@@ -35,6 +35,11 @@ def completed(folder: Path) -> RunSummary | None:
     return found if found is not None and found.status in ("completed", "diverged") else None
 
 
+def lacks_int8(settings: Settings, found: RunSummary) -> bool:
+    """Whether a complete run shall be scored in INT8, and was not."""
+    return settings.quantise == "int8" and found.status == "completed" and "int8_affine_accuracy" not in found.metrics
+
+
 def summary(folder: Path) -> RunSummary | None:
     """What `summary.json` says; None where there is none.
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import math
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from actbench.datasets import Splits
 from actbench.records import RATIOS, Epoch, EpochRecord, Estimate, LayerRecord, RunSummary
 from actbench.settings import Settings
 from actbench.sinks.files import RunFolder
+from actbench.stored import TABLES
 
 
 @cache
@@ -65,12 +67,13 @@ def build_parts(monkeypatch, splits: Splits, *overrides: str):
 
 def fake_run(
     folder: Path, settings: Settings, accuracies, *, validation=None, diverged=None, status="completed", dead=0.1,
-    time="2026-01-01T00:00:00", **other,
+    time="2026-01-01T00:00:00", tables=None, more_metrics=None, **other,
 ):  # fmt: skip
     """A run's folder as `run` leaves it, without training: the test accuracy of each seed, straight learning curves.
 
     `accuracies` has one for each seed of the settings, `validation` likewise (by default half a point below);
-    `diverged` maps a seed to an epoch; `other` are fields of the summary.
+    `diverged` maps a seed to an epoch; `tables` maps a kind of record to the rows of its file, `more_metrics` a metric
+    to its values; `other` are fields of the summary.
     """
     diverged = diverged or {}
     epochs = settings.train.epochs if status == "completed" else 1
@@ -98,7 +101,7 @@ def fake_run(
     metrics |= {
         name: [0.5 + 0.01 * seed for seed in settings.seeds] for name in ("val_loss", "train_loss", "grad_norm")
     }
-    metrics |= {"train_accuracy": [90.0 for _ in values]}
+    metrics |= {"train_accuracy": [90.0 for _ in values], **(more_metrics or {})}
     summary = RunSummary(
         **{
             "status": status, "id": settings.id, "label": settings.label, "dataset": settings.dataset.name,
@@ -122,4 +125,13 @@ def fake_run(
     )
     files.write_epochs(done)
     files.write_summary(summary)
+    for kind, rows in (tables or {}).items():
+        _write_table(folder / TABLES[kind], kind, rows)
     return folder
+
+
+def _write_table(path: Path, kind: type, rows) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(kind)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in rows)

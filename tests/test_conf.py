@@ -14,6 +14,7 @@ from actbench import build
 from actbench.build import build_network
 from actbench.choices import packaged_conf
 from actbench.datasets import Splits
+from actbench.errors import UserError
 from actbench.train import Control, fit
 
 CONF = packaged_conf()
@@ -34,6 +35,8 @@ def overrides_of(file: Path) -> list[str]:
             "mlp": ["model.width=8"],
             "cnn": ["model.channels=[2,3]", "model.dense=8"],
             "hybrid": ["model.width=8"],
+            "deep_cnn": ["model.channels=[2,3]", "model.width=8", "model.depth=2"],
+            "vit": ["model.width=8", "model.depth=2", "model.heads=2"],
         },
     }.get(group, [])
     if isinstance(shrink, dict):
@@ -160,6 +163,28 @@ def test_the_upper_part_uses_the_other_activation(depth, split, lower):
     assert kinds == ["ReLU"] * lower + ["GELU"] * (depth - lower)
 
 
+def test_deep_cnn_is_the_network_of_mish_s_depth_test():
+    network = network_of("experiment=mish_depth")
+    shapes = {name: tuple(p.shape) for name, p in network.named_parameters() if "weight" in name and p.ndim > 1}
+    assert shapes == {
+        "conv1.conv.weight": (20, 1, 5, 5), "conv2.conv.weight": (50, 20, 5, 5),
+        "hidden1.linear.weight": (500, 50 * 10 * 10),
+        **{f"hidden{number}.linear.weight": (500, 500) for number in range(2, 13)}, "output.weight": (10, 500),
+    }  # fmt: skip
+    assert [name for name, _ in network.conv1.named_children()] == ["conv", "activation"]
+    assert [name for name, _ in network.conv2.named_children()] == ["conv", "activation", "pool", "dropout"]
+    assert [name for name, _ in network.hidden12.named_children()] == ["linear", "norm", "activation", "dropout"]
+
+
+def test_a_deep_cnn_whose_kernels_eat_the_image_is_an_error():
+    with pytest.raises(UserError, match="2 convolutions leave nothing of 28×28 pixels") as caught:
+        network_of("model=deep_cnn", "model.kernel_size=15")
+    assert caught.value.problems[0].where == "model.kernel_size=15"
+    assert (
+        network_of("model=deep_cnn", "model.kernel_size=13", "model.width=4").hidden1.linear.in_features == 50 * 2 * 2
+    )
+
+
 def test_norm_is_before_and_dropout_after_the_activation():
     names = [name for name, _ in network_of("norm=batch", "dropout=0.3").hidden1.named_children()]
     assert names == ["linear", "norm", "activation", "dropout"]
@@ -182,6 +207,19 @@ def test_the_deep_preset_keeps_signals_alive_at_the_start():
     assert 0.05 < float(logits.std()) < 20
 
 
+def test_the_deep_sweep_runs_the_deep_preset_with_and_without_clipping():
+    from actbench import config
+
+    config.register()
+    jobs, problems = config.plan(["+sweep=deep", "experiment=deep_clipped", "activation=relu,gelu"], multirun=True)
+    assert problems == []
+    got = {(j.settings.activation.name, j.settings.model.params["depth"], j.settings.clip.name) for j in jobs}
+    assert got == {(a, d, c) for a in ("relu", "gelu") for d in range(10, 61, 10) for c in ("norm", "none")}
+    assert len({job.settings.id for job in jobs}) == 24
+    skipped = config.plan(["experiment=deep_clipped", "model.residual=true", "clip=none"], multirun=False)[0][0]
+    assert (skipped.settings.clip.target, skipped.settings.model.params["residual"]) == (None, True)
+
+
 # ---------------------------------------------------------------- identity
 
 
@@ -196,7 +234,7 @@ def test_the_id_knows_what_is_compared_and_nothing_else():
         ["activation=gelu"], ["optimizer.lr=2e-3"], ["model.depth=2"], ["train.epochs=3"], ["train.batch_size=32"],
         ["dropout=0.1"], ["norm=batch"], ["init=orthogonal"], ["init.gain=1"], ["dataset=digits"], ["clip=norm"],
         ["augment=shift_rotate"], ["scheduler=cosine"], ["train.precision=bf16"], ["dataset.train_size=100"],
-        ["upper_activation=gelu"],
+        ["upper_activation=gelu"], ["model.residual=true"], ["model.gated=true"],
     ]  # fmt: skip
     assert {settings_of(*o).id for o in same} == {base.id}
     ids = [settings_of(*o).id for o in other]
@@ -234,9 +272,9 @@ def test_settings_of_a_fallen_back_auto_are_those_of_digits():
 FLOORS = {
     "errors": 0, "settings": 0, "records": 0, "atomic": 0, "choices": 0, "arguments": 0, "__init__": 0,
     "seeding": 1, "activations": 1, "inits": 1, "schedules": 1, "clipping": 1, "augment": 1, "datasets": 1, "machine": 1,
-    "stored": 1, "naming": 1, "updates": 1,
+    "stored": 1, "naming": 1, "updates": 1, "diagnosis": 1,
     "models": 2, "stacking": 2, "probes": 2, "sinks": 2,
-    "engines": 2, "train": 3, "config": 4, "build": 4, "run": 5, "listing": 5, "report": 5, "kernels": 5, "cli": 6, "__main__": 7,
+    "engines": 2, "train": 3, "quantisation": 3, "config": 4, "build": 4, "run": 5, "listing": 5, "report": 5, "kernels": 5, "cli": 6, "__main__": 7,
 }  # fmt: skip
 
 
@@ -280,7 +318,7 @@ def test_hydra_torch_and_tensorboard_stay_in_their_rooms():
         if names & {"hydra", "omegaconf"}:
             assert room in ("config", "build", "cli"), path
         if "tensorboard" in " ".join(imports(path)) and "torch" in names:
-            assert path.name in ("tensorboard.py", "run.py"), path
+            assert path.name in ("tensorboard.py", "job.py"), path
         if room in (
             "errors",
             "settings",
@@ -290,6 +328,7 @@ def test_hydra_torch_and_tensorboard_stay_in_their_rooms():
             "arguments",
             "naming",
             "stored",
+            "diagnosis",
             "config",
             "listing",
             "report",

@@ -7,12 +7,12 @@ from itertools import pairwise
 import pytest
 import torch
 from omegaconf import OmegaConf
-from scipy import special
+from scipy import special, stats
 from scipy.integrate import quad
 from torch import nn
 
 from actbench import inits
-from actbench.activations import SquaredReLU, Swish
+from actbench.activations import PACT, AconC, BipolarReLU, SquaredReLU, Swish, TopK
 from actbench.build import activation_factory, build_network
 from actbench.choices import packaged_conf
 from actbench.errors import UserError
@@ -87,6 +87,11 @@ GAINS = [
     (Swish(), closed_gain(lambda z: z * special.expit(z))),
     (Swish(4), closed_gain(lambda z: z * special.expit(z))),
     (Swish(init=2.0), closed_gain(lambda z: z * special.expit(2 * z))),
+    (BipolarReLU(), math.sqrt(2)),
+    (PACT(), closed_gain(lambda z: min(max(z, 0), 3), 0, 3)),
+    (PACT(3, init=0.5), closed_gain(lambda z: min(max(z, 0), 0.5), 0, 0.5)),
+    (AconC(), closed_gain(lambda z: z * special.expit(z))),
+    (AconC(2, 1.5, -0.5, 2.0), closed_gain(lambda z: 2 * z * special.expit(4 * z) - 0.5 * z)),
     (nn.SELU(), closed_gain(lambda z: 1.0507009873554805 * elu(z, 1.6732632423543772))),
     (nn.ELU(0.7), closed_gain(lambda z: elu(z, 0.7))),
     (nn.Softsign(), closed_gain(lambda z: z / (1 + abs(z)))),
@@ -127,10 +132,41 @@ def test_the_gain_counts_learned_parameters_as_they_are():
     assert auto_gain(prelu) == pytest.approx(1 / math.sqrt((0.5 + 1.0) / 2), rel=1e-12)
 
 
+def gain_of_the_largest(p):
+    """E[f(z)²] = ∫ z²·φ(z) from z_p on = p + z_p·φ(z_p), where a normal z exceeds z_p with probability p."""
+    z_p = stats.norm.isf(p)
+    return 1 / math.sqrt(p + z_p * stats.norm.pdf(z_p))
+
+
+@pytest.mark.parametrize("p", [0.05, 0.25, 0.5, 0.9])
+def test_the_gain_of_topk_is_that_of_the_largest_normal_values(p):
+    assert auto_gain(TopK(fraction=p), units=2000) == pytest.approx(gain_of_the_largest(p), rel=5e-3)
+    assert auto_gain(TopK(k=round(2000 * p)), units=2000) == pytest.approx(gain_of_the_largest(p), rel=5e-3)
+
+
+def test_the_gain_of_topk_is_that_of_as_many_units_as_the_layer_has():
+    # of two units the larger: E[max(z1, z2)²] = 1, on average over both 1/2
+    assert auto_gain(TopK(fraction=0.5), units=2) == pytest.approx(math.sqrt(2), rel=5e-3)
+    assert auto_gain(TopK(fraction=1.0), units=7) == pytest.approx(1.0, rel=5e-3)
+    assert auto_gain(TopK(fraction=0.25), units=1) == pytest.approx(1.0, rel=5e-3)
+    # a convolution of 4 channels that keeps 100 of all its outputs: 100 are known to be there
+    assert auto_gain(TopK(k=100), units=4) == pytest.approx(1.0, rel=5e-3)
+    assert auto_gain(TopK(), units=64) == auto_gain(TopK(), units=64)
+
+
+def test_a_deep_network_of_topk_keeps_the_size_of_its_signals():
+    network = mlp(of("topk"), inputs=(1, 5, 4), classes=6, width=300, depth=20)
+    initialise(network, scheme=inits.he_normal, gain="auto", generator=drawn())
+    with torch.no_grad():
+        h = network[:-1](torch.randn(50, 1, 5, 4, generator=drawn(1)))
+    assert 0.4 < h.square().mean().sqrt().item() < 2.5
+
+
 def test_taking_the_gain_leaves_the_activation_and_the_global_generator_alone():
     swish = Swish(3)
     before, state = swish.weight.detach().clone(), torch.get_rng_state()
     auto_gain(swish)
+    auto_gain(TopK())
     assert swish.weight.dtype == torch.float32
     assert torch.equal(swish.weight, before)
     assert swish.weight.grad is None
@@ -251,7 +287,7 @@ def test_activations_start_from_the_same_draws_and_differ_by_their_gain(name, sc
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_every_activation_is_paired_with_relu(name):
     ours, relus = (weights(network_of(a, inits.he_normal)) for a in (name, "relu"))
-    ratio = auto_gain(of(name).activation(12)) / math.sqrt(2)
+    ratio = auto_gain(of(name).activation(12), units=12) / math.sqrt(2)
     torch.testing.assert_close(
         ours["hidden1.linear.weight"], ratio * relus["hidden1.linear.weight"], rtol=1e-5, atol=1e-7
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from actbench.errors import UserError
-from actbench.machine import choose_device, environment, prepare
+from actbench.machine import busy_share, choose_device, environment, prepare
 
 
 def test_denormals_are_flushed_in_every_thread():
@@ -47,3 +48,16 @@ def test_the_environment_names_versions_and_device():
     found = environment(torch.device("cpu"))
     assert found["packages"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert found["device"].startswith("cpu")
+
+
+def test_how_busy_a_gpu_is_comes_from_its_driver(monkeypatch):
+    cuda = torch.device("cuda:0")
+    monkeypatch.setattr(torch.cuda, "utilization", lambda device: 37)
+    assert busy_share(cuda) == 0.37
+    assert math.isnan(busy_share(torch.device("cpu")))
+
+    def silent(_device):
+        raise ModuleNotFoundError("nvidia-ml-py does not seem to be installed or it can't be imported.")
+
+    monkeypatch.setattr(torch.cuda, "utilization", silent)
+    assert math.isnan(busy_share(cuda))

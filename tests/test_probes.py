@@ -228,7 +228,7 @@ def test_gradient_norms_are_those_of_each_seed_alone(monkeypatch):
 def test_histograms_count_every_preactivation(monkeypatch):
     splits = random_splits()
     parts = build_parts(monkeypatch, splits, "num_seeds=2", "model.width=8")
-    for histogram in preactivation_histograms(parts.network, splits.val_x)["hidden1"]:
+    for histogram in preactivation_histograms(parts.network, splits.val_x)["preactivation/hidden1"]:
         assert sum(histogram.counts) == histogram.num == 40 * 8
         assert len(histogram.edges) == len(histogram.counts) + 1
         assert histogram.min == pytest.approx(histogram.edges[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from itertools import product
 
 import pytest
 import torch
@@ -42,6 +43,17 @@ MODELS = {
     "mlp": ["model=mlp", "model.width=12", "model.depth=3"],
     "cnn": ["model=cnn", "model.channels=[3,4]", "model.dense=6"],
     "hybrid": ["model=hybrid", "model.width=10", "model.blocks=2"],
+    "residual mlp": ["model=mlp", "model.width=12", "model.depth=4", "model.residual=true"],
+    "gated mlp": ["model=mlp", "model.width=9", "model.depth=3", "model.residual=true", "model.gated=true"],
+    "vit": ["model=vit", "model.patch_size=4", "model.width=6", "model.depth=2", "model.heads=2"],
+    "gated vit": [
+        "model=vit",
+        "model.patch_size=2",
+        "model.width=4",
+        "model.depth=2",
+        "model.heads=1",
+        "model.gated=true",
+    ],
 }
 NORMS = ["none", "batch", "layer"]
 OPTIMIZERS = ["sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "adagrad", "nadam", "radam"]
@@ -51,6 +63,13 @@ PARAMETRIC = {
     "prelu per unit": ["activation=prelu", "activation.num_parameters=units"],
     "swish": ["activation=swish"],
     "swish per unit": ["activation=swish", "activation.num_parameters=units"],
+    "pact": ["activation=pact", "activation.init=0.5"],
+    "pact per unit": ["activation=pact", "activation.init=0.5", "activation.num_parameters=units"],
+    "acon": ["activation=acon"],
+    "acon per unit": ["activation=acon", "activation.num_parameters=units"],
+    "bipolar_relu": ["activation=bipolar_relu"],
+    "topk": ["activation=topk", "activation.fraction=0.4"],
+    "topk of a number": ["activation=topk", "activation.k=2"],
     "relu": ["activation=relu"],
 }
 
@@ -78,9 +97,16 @@ def test_seed_in_a_stack_trains_as_alone_for_every_optimizer_and_clip(monkeypatc
     )
 
 
-@pytest.mark.parametrize("activation", PARAMETRIC)
-@pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(
+    ("model", "norm", "activation"),
+    [
+        *product(["mlp", "cnn", "hybrid"], NORMS, ["prelu", "swish", "relu"]),
+        *product(["mlp", "cnn"], ["none"], [name for name in PARAMETRIC if name not in ("prelu", "swish", "relu")]),
+        *product(["residual mlp", "gated mlp", "vit", "gated vit"], NORMS, ["relu"]),
+        *product(["gated mlp", "vit", "gated vit"], ["none"], ["prelu per unit", "pact", "acon per unit", "topk"]),
+        *product(["mlp", "cnn", "hybrid"], ["batch", "layer"], ["prelu per unit"]),
+    ],
+)
 def test_seed_in_a_stack_trains_as_alone_for_every_model_norm_and_learned_activation(
     monkeypatch, model, norm, activation
 ):
@@ -329,6 +355,42 @@ def test_every_stacked_layer_has_no_hidden_mixing_of_seeds(monkeypatch):
     assert sum(float(gradient[1].abs().sum()) for gradient in stack.gradients().values()) > 0
 
 
+def test_a_module_with_parameters_of_its_own_is_not_taken_for_a_shell():
+    class Scaling(nn.Sequential):
+        def __init__(self):
+            super().__init__(nn.Linear(3, 3))
+            self.scale = nn.Parameter(torch.ones(()))
+
+    with pytest.raises(NotStackable, match="Scaling has parameters of its own"):
+        stack_layer(Scaling(), [Scaling(), Scaling()], [])
+
+
+def test_a_sequence_with_a_forward_of_its_own_keeps_it_in_a_stack():
+    class Twice(nn.Sequential):
+        def forward(self, x):
+            return super().forward(super().forward(x))
+
+    peers = [Twice(nn.Linear(3, 3), nn.Tanh()) for _ in range(2)]
+    x = torch.randn(2, 4, 3)
+    stacked = stack_layer(peers[0], peers, [])
+    torch.testing.assert_close(stacked(x), torch.stack([peer(part) for peer, part in zip(peers, x, strict=True)]))
+    assert isinstance(peers[0][0], nn.Linear)  # the seeds' own modules are as they were
+    assert peers[0][0].weight.shape == (3, 3)
+
+
+@pytest.mark.parametrize("activation", ["topk", "bipolar_relu"])
+@pytest.mark.parametrize("shape", [(3, 5, 8), (3, 5, 8, 2, 2)])
+def test_units_that_are_not_alike_are_told_apart_in_a_stack(activation, shape):
+    """Which units are kept or turned over depends on the sample and the unit, and not on the seed."""
+    from actbench.activations import BipolarReLU, TopK
+
+    peers = [TopK(fraction=0.25) if activation == "topk" else BipolarReLU() for _ in range(3)]
+    z = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    stacked = stack_layer(peers[0], peers, [])
+    assert torch.equal(stacked(z), torch.stack([peer(part) for peer, part in zip(peers, z, strict=True)]))
+    assert any(getattr(part, "selects", False) for part in stacked.modules()) == (activation == "topk")
+
+
 def test_unregistered_layer_type_is_named():
     with pytest.raises(NotStackable, match="LSTM"):
         stack_layer(nn.LSTM(2, 2), [nn.LSTM(2, 2)], [])
@@ -405,6 +467,21 @@ def test_a_cpu_takes_large_layers_one_after_the_other(width, stacked):
         )  # fmt: skip
         assert ensemble.stacked == stacked
     assert stacked or "1,048,576 weights" in ensemble.execution
+
+
+@pytest.mark.parametrize(("patch_size", "stacked"), [(14, True), (7, False)])
+def test_a_cpu_takes_many_tokens_one_seed_after_the_other(patch_size, stacked):
+    from helpers import settings_of
+
+    from actbench.build import build_network
+
+    settings = settings_of("model=vit", f"model.patch_size={patch_size}", "model.depth=1")  # 4 or 16 tokens of 64
+    ensemble = assemble(
+        [build_network(settings, (1, 28, 28), 10, seed) for seed in (0, 1)], generators([0, 1], "dropout"),
+        optimizer=torch.optim.Adam, sample=torch.randn(3, 1, 28, 28), device=torch.device("cpu"),
+    )  # fmt: skip
+    assert ensemble.stacked == stacked
+    assert stacked or "1,024 values" in ensemble.execution
 
 
 def test_layers_that_share_a_parameter_are_not_taken_apart():

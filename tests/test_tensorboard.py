@@ -101,10 +101,69 @@ def test_hparams_sessions_are_flat_finished_and_one_row_each(run):
 
 def test_pictures_and_histograms_are_there(run):
     _, views = run
-    assert set(views["mean"].Tags()["images"]) == {"activation/prelu", "activation/gelu"}
+    assert set(views["mean"].Tags()["images"]) == {"activation/prelu", "activation/gelu", "activation/learned"}
     for seed in range(3):
         tags = set(views[f"seed={seed}"].Tags()["histograms"])
         assert tags == {"preactivation/hidden1", "preactivation/hidden2"}
         (event,) = views[f"seed={seed}"].Histograms("preactivation/hidden1")
         assert event.histogram_value.num == 180 * 8  # the digits' validation split
         assert sum(event.histogram_value.bucket) == 180 * 8
+
+
+@pytest.fixture(scope="module")
+def dying(tmp_path_factory):
+    """A run whose units die, looked at within its epochs too: its folder, and TensorBoard's view of seed 0 and the mean."""
+    home = tmp_path_factory.mktemp("dying")
+    overrides = ["dataset=digits", "train.epochs=2", "num_seeds=2", "model.width=16", "model.depth=2", "train.threads=1",
+                 "optimizer.lr=0.3", "probe.every=5", "activation=relu"]  # fmt: skip
+    done = Command(*overrides, cwd=home).wait()
+    assert done.returncode == 0, done.stderr
+    (folder,) = {path.parent for path in home.glob("**/settings.yaml")}
+    names = ("seed=0", "mean")
+    return folder, {name: EventAccumulator(str(folder / "tensorboard" / name)).Reload() for name in names}
+
+
+def test_life_and_death_are_scalars_where_units_die(dying):
+    folder, views = dying
+    layers = [row for row in rows(folder / "layers.csv") if row["seed"] == "0" and row["layer"] == "hidden2"]
+    pairs = {"births": "births", "deaths": "deaths", "revivals": "revivals", "died_ratio": "died",
+             "dead_at_init_ratio": "dead_at_init", "dead_for": "dead_for"}  # fmt: skip
+    assert sum(int(row["deaths"]) for row in layers) > 0
+    for tag, column in pairs.items():
+        told = dict(values(views["seed=0"], f"{tag}/hidden2"))
+        expected = {int(r["epoch"]): float(r[column]) for r in layers if r[column] != "nan"}
+        assert told == {epoch: pytest.approx(expected[epoch], rel=1e-6) for epoch in told}
+        assert max(told) == 2
+    looks = [row for row in rows(folder / "looks.csv") if row["seed"] == "0" and row["layer"] == "hidden2"]
+    expected = [(int(row["step"]), pytest.approx(float(row["dead"]), rel=1e-6)) for row in looks]
+    assert values(views["seed=0"], "dead_ratio_by_step/hidden2") == expected
+
+
+def test_the_diagnosis_is_a_page_of_text(dying):
+    folder, views = dying
+    findings = json.loads((folder / "summary.json").read_text())["findings"]
+    page = views["mean"].Tensors("diagnosis/text_summary")[0].tensor_proto.string_val[0].decode()
+    assert findings
+    for finding in findings:
+        assert finding["symptom"] in page
+        assert finding["evidence"] in page
+        assert all(f"    {remedy}" in page for remedy in finding["remedies"])
+
+
+def test_a_page_without_findings_says_so():
+    from actbench.sinks.tensorboard import _page
+
+    assert _page([]) == "Nothing alarming was found."
+
+
+def test_no_charts_of_deaths_where_nothing_dies(run):
+    _, views = run
+    assert not {tag for tag in views["mean"].Tags()["scalars"] if tag.startswith(("deaths", "died", "births"))}
+
+
+def test_learned_parameters_are_scalars(run):
+    folder, views = run
+    shapes = [row for row in rows(folder / "shapes.csv") if row["seed"] == "1"]
+    told = values(views["seed=1"], "learned_weight/hidden1")
+    assert told == [(int(row["epoch"]), pytest.approx(float(row["mean"]), rel=1e-6)) for row in shapes]
+    assert len(told) == 3

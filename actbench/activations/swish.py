@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from actbench.activations.learned import LearnedActivation
 
 
-class Swish(nn.Module):
+class Swish(LearnedActivation):
     """f(z) = z·σ(βz) with β learned, as `weight`.
 
     Args:
@@ -23,15 +25,8 @@ class Swish(nn.Module):
     """
 
     def __init__(self, num_parameters: int = 1, init: float = 1.0) -> None:
-        super().__init__()
-        self.num_parameters = num_parameters
-        self.weight = nn.Parameter(torch.full((num_parameters,), float(init)))
+        super().__init__(num_parameters, weight=init)
 
-    def forward(self, z: Tensor) -> Tensor:
-        beta: Tensor = self.weight
-        if self.num_parameters > 1:
-            beta = beta.view(-1, *(1,) * (z.ndim - 2))  # (F, 1, ...): against dimension 1
-        return z * torch.sigmoid(beta * z)
-
-    def extra_repr(self) -> str:
-        return f"num_parameters={self.num_parameters}"
+    @staticmethod
+    def formula(z: Tensor, **parameters: Tensor) -> Tensor:
+        return z * torch.sigmoid(parameters["weight"] * z)

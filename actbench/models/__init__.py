@@ -5,5 +5,6 @@ from actbench.models.deep_cnn import deep_cnn
 from actbench.models.hybrid import hybrid
 from actbench.models.layers import Ingredients, batch_norm, layer_norm
 from actbench.models.mlp import mlp
+from actbench.models.vit import vit
 
-__all__ = ["Ingredients", "batch_norm", "cnn", "deep_cnn", "hybrid", "layer_norm", "mlp"]
+__all__ = ["Ingredients", "batch_norm", "cnn", "deep_cnn", "hybrid", "layer_norm", "mlp", "vit"]

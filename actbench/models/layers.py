@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-from torch import nn
+from torch import Tensor, nn
 
 from actbench.errors import UserError
 
@@ -78,6 +78,53 @@ def layer(
     if ingredients.dropout > 0:
         parts.add_module("dropout", nn.Dropout(ingredients.dropout))
     return parts
+
+
+class Gated(nn.Sequential):
+    """gate(x)·value(x), and then whatever follows."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, value, *behind = self
+        x = gate(x) * value(x)
+        for module in behind:
+            x = module(x)
+        return x
+
+
+def gated_layer(linear: nn.Linear, *, activation: ActivationFactory, ingredients: Ingredients) -> Gated:
+    """f(W·x + b)·(V·x + c) and dropout: a `layer` as the `gate`, times a second linear layer of its size, the `value`.
+
+    The activation decides which gated unit it is: sigmoid gives GLU, silu SwiGLU, gelu GEGLU, relu ReGLU, identity the
+    bilinear one. V doubles the layer's weights. Shazeer 2020, arXiv:2002.05202, eq. 4-6.
+    """
+    gate = layer(linear, activation=activation, ingredients=replace(ingredients, dropout=0.0))
+    parts = Gated()
+    parts.add_module("gate", gate)
+    parts.add_module("value", nn.Linear(linear.in_features, linear.out_features))
+    if ingredients.dropout > 0:
+        parts.add_module("dropout", nn.Dropout(ingredients.dropout))
+    return parts
+
+
+class Residual(nn.Sequential):
+    """Layers one after the other, some of which add to what they are given: x + scale·layer(x).
+
+    Args:
+        skipped: the names of these.
+        scale: of what they add.
+    """
+
+    def __init__(self, *, skipped: Sequence[str], scale: float) -> None:
+        super().__init__()
+        self.skipped, self.scale = frozenset(skipped), scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        for name, module in self.named_children():
+            x = x + self.scale * module(x) if name in self.skipped else module(x)
+        return x
+
+    def extra_repr(self) -> str:
+        return f"scale={self.scale:g}"
 
 
 def batch_norm(units: int, *, spatial: bool, momentum: float = 0.1, eps: float = 1e-5) -> nn.Module:

@@ -6,13 +6,24 @@ import math
 
 from torch import nn
 
-from actbench.models.layers import Ingredients, layer
+from actbench.models.layers import Ingredients, Residual, gated_layer, layer
 
 
 def mlp(
-    ingredients: Ingredients, *, inputs: tuple[int, ...], classes: int, width: int = 512, depth: int = 1
+    ingredients: Ingredients,
+    *,
+    inputs: tuple[int, ...],
+    classes: int,
+    width: int = 512,
+    depth: int = 1,
+    residual: bool = False,
+    gated: bool = False,
 ) -> nn.Sequential:
     """flatten -> hidden1 -> ... -> hidden{depth} -> output.
+
+    With `residual`, hidden2, hidden3, ... compute x + layer(x)/(depth - 1). The scales of all layers add up to 1:
+    signals keep their size at any depth where that sum is bounded (Hanin & Rolnick 2018, arXiv:1803.01719).
+    1/sqrt(depth - 1) would do for tanh, whose outputs have mean zero, but lets the mean of ReLU's outputs pile up.
 
     Args:
         ingredients: activation, norm and dropout of the hidden layers.
@@ -20,6 +31,8 @@ def mlp(
         classes: number of logits.
         width: units of each hidden layer.
         depth: number of hidden layers, 1 or more.
+        residual: whether hidden layers but the first are skipped by a residual connection.
+        gated: whether hidden layers are f(W·x)·(V·x) instead of f(W·x), see `gated_layer`.
 
     Shapes: x (B, C, H, W) -> logits (B, classes).
 
@@ -27,14 +40,14 @@ def mlp(
     >>> list(network.state_dict())
     ['hidden1.linear.weight', 'hidden1.linear.bias', 'output.weight', 'output.bias']
     """
-    network = nn.Sequential()
+    hidden = [f"hidden{number}" for number in range(1, depth + 1)]
+    network = Residual(skipped=hidden[1:], scale=1 / max(1, depth - 1)) if residual else nn.Sequential()
     network.add_module("flatten", nn.Flatten())
     fan_in = math.prod(inputs)
-    for site in range(depth):
+    make = gated_layer if gated else layer
+    for site, name in enumerate(hidden):
         linear = nn.Linear(fan_in, width)
-        network.add_module(
-            f"hidden{site + 1}", layer(linear, activation=ingredients.at(site, depth), ingredients=ingredients)
-        )
+        network.add_module(name, make(linear, activation=ingredients.at(site, depth), ingredients=ingredients))
         fan_in = width
     network.add_module("output", nn.Linear(fan_in, classes))
     return network

@@ -1,15 +1,22 @@
 """What is measured inside a network. Looking changes nothing: no random number is drawn, no gradient left behind."""
 
 from actbench.probes.gradients import gradient_norms, untrained_gradient_norms
-from actbench.probes.histograms import Histogram, preactivation_histograms
-from actbench.probes.units import STATISTICS, UnitWatch, watch_units
+from actbench.probes.histograms import Histogram, histogram, preactivation_histograms
+from actbench.probes.lives import Lives
+from actbench.probes.shapes import learned_shapes, shape_records
+from actbench.probes.units import DEFINITIONS, STATISTICS, UnitWatch, watch_units
 
 __all__ = [
+    "DEFINITIONS",
     "STATISTICS",
     "Histogram",
+    "Lives",
     "UnitWatch",
     "gradient_norms",
+    "histogram",
+    "learned_shapes",
     "preactivation_histograms",
+    "shape_records",
     "untrained_gradient_norms",
     "watch_units",
 ]

@@ -29,7 +29,10 @@ class Histogram:
 
 @torch.no_grad()
 def preactivation_histograms(network: Ensemble, x: Tensor) -> dict[str, list[Histogram | None]]:
-    """Layer -> for each seed the histogram of z over the samples x (B, ...), in evaluation mode (None: not finite)."""
+    """`preactivation/LAYER` -> each seed's histogram of z over the samples x (B, ...), in evaluation mode.
+
+    None where not all is finite.
+    """
     seen: dict[str, list[Tensor]] = {layer: [] for layer in network.layers()}
     handles = []
 
@@ -46,10 +49,10 @@ def preactivation_histograms(network: Ensemble, x: Tensor) -> dict[str, list[His
     finally:
         for handle in handles:
             handle.remove()
-    return {layer: [_histogram(z) for z in values] for layer, values in seen.items()}
+    return {f"preactivation/{layer}": [histogram(z) for z in values] for layer, values in seen.items()}
 
 
-def _histogram(z: Tensor) -> Histogram | None:
+def histogram(z: Tensor) -> Histogram | None:
     low, high = (float(bound) for bound in z.aminmax())
     if not (torch.isfinite(z).all() and low < high):
         return None

@@ -21,6 +21,10 @@ DORMANT = 0.025  # τ of Sokar et al. 2023, arXiv:2302.12902
 SATURATED = 0.01  # share of the steepest slope below which a unit's slopes all lie
 STATISTICS = ("dead", "dormant", "saturated", "active", "mean", "std")
 
+_TAUS = (0.0, 0.01, DORMANT, 0.05, 0.1)
+_SELDOM = 0.01  # share of samples
+DEFINITIONS = ("exact", *(f"dormant<={tau:g}" for tau in _TAUS), f"fires<{_SELDOM:.0%}")  # see DefinitionRecord
+
 _CHUNK = 1 << 18  # elements looked at in one go: what a core's cache holds, so that the passes over them are cheap
 _GRID = torch.linspace(-10.0, 10.0, 801)  # where the steepest slope of an activation is looked for
 
@@ -32,7 +36,9 @@ class _Site:
     """Running sums over the samples of one activation site, for the seeds that one module serves: (S,) or (S, F)."""
 
     apply: Apply
-    parameters: int  # of one seed's activation: more than one means that units differ
+    parameters: int = 0  # of one seed's activation: more than one means that units differ
+    selects: bool = False  # the activation lets some units through, by all of them: then these are the active ones
+    thorough: bool = True  # otherwise only what tells the dead
     pairs: int = 0  # (sample, position) pairs of one unit
     sums: dict[str, Tensor] = field(default_factory=dict)
 
@@ -46,37 +52,63 @@ class _Site:
 
     def _observe(self, z: Tensor) -> None:
         h, slope = slopes(self.apply, z)
-        scratch = torch.gt(z, 0, out=torch.empty_like(h))  # as numbers, which are added up ten times as fast
+        peak = _over_samples(torch.amax, slope.abs())
+        self.sums["peak"] = peak if "peak" not in self.sums else torch.maximum(self.sums["peak"], peak)
+        if not self.thorough:
+            return
+        scratch = torch.empty_like(h)  # for shares as numbers, which are added up ten times as fast
         of_a_sample = tuple(range(2, z.ndim))
         double = sums_dtype(z.device)  # for sums over samples: all of a chunk would cost float32 too many digits
-        self._add("positive", scratch.sum(of_a_sample).to(double).sum(1))
+        active = torch.ne(h, 0, out=scratch) if self.selects else torch.gt(z, 0, out=scratch)
+        self._add("active", _over_samples(torch.sum, active).to(double))
         self._add("output", h.sum(of_a_sample).to(double).sum(1))
         self._add("square", torch.linalg.vector_norm(h, dim=of_a_sample).to(double).square().sum(1))
         self._add("absolute", _over_samples(torch.sum, torch.abs(h, out=scratch)).to(double))
-        peak = _over_samples(torch.amax, slope.abs())
-        self.sums["peak"] = peak if "peak" not in self.sums else torch.maximum(self.sums["peak"], peak)
 
     def _add(self, name: str, value: Tensor) -> None:
         self.sums[name] = self.sums[name] + value if name in self.sums else value
 
+    @property
+    def dead(self) -> Tensor:
+        """Which units are dead: (S, F)."""
+        return self.sums["peak"] == 0
+
     def judge(self) -> Tensor:
         """The shares and moments named in STATISTICS: (6, S)."""
         sums, units = self.sums, self.sums["peak"].shape[1]
-        absolute = sums["absolute"] / self.pairs  # (S, F): mean |h| of each unit
         values = units * self.pairs  # of one seed
         mean = sums["output"] / values
         square = sums["square"] / values
-        threshold = SATURATED * steepest_slope(self.apply, units if self.parameters > 1 else 1, len(mean), sums["peak"])
         return torch.stack(
             [
-                (sums["peak"] == 0).to(mean.dtype).mean(1),
-                (absolute <= DORMANT * absolute.mean(1, keepdim=True)).to(mean.dtype).mean(1),
-                (sums["peak"] < threshold).to(mean.dtype).mean(1),
-                sums["positive"] / values,
+                _share(self.dead),
+                _share(self._dormant(DORMANT)),
+                _share(sums["peak"] < SATURATED * self._steepest()),
+                sums["active"].sum(1) / values,
                 mean,
                 (square - mean.square()).clamp(min=0).sqrt(),
             ]
         )
+
+    def define(self) -> Tensor:
+        """The share of units that are dead by each of DEFINITIONS: (7, S)."""
+        seldom = self.sums["active"] / self.pairs < _SELDOM
+        return torch.stack([_share(self.dead), *(_share(self._dormant(tau)) for tau in _TAUS), _share(seldom)])
+
+    def _dormant(self, tau: float) -> Tensor:
+        size = self.sums["absolute"]  # (S, F): of each unit, not yet divided by its pairs
+        return size <= tau * size.mean(1, keepdim=True)
+
+    def _steepest(self) -> Tensor:
+        peak = self.sums["peak"]  # (S, F)
+        if self.selects:  # no unit has a slope by itself
+            return peak.amax(1, keepdim=True)
+        return steepest_slope(self.apply, peak.shape[1] if self.parameters > 1 else 1, len(peak), peak)
+
+
+def _share(units: Tensor) -> Tensor:
+    """(S, F) of yes and no -> (S,)."""
+    return units.to(sums_dtype(units.device)).mean(1)
 
 
 def _over_samples(reduce: Callable[..., Tensor], values: Tensor) -> Tensor:
@@ -124,10 +156,20 @@ class UnitWatch:
         """STATISTICS of every layer: (L, 6, S), still on the device."""
         return torch.stack([torch.cat([site.judge() for site in sites], dim=1) for sites in self._sites.values()])
 
+    def define(self) -> Tensor:
+        """The share of units that are dead by each of DEFINITIONS, in every layer: (L, 7, S), still on the device."""
+        return torch.stack([torch.cat([site.define() for site in sites], dim=1) for sites in self._sites.values()])
+
+    def dead(self) -> dict[str, Tensor]:
+        """Layer -> which units are dead, (S, F), on the CPU."""
+        return {layer: torch.cat([site.dead for site in sites]).cpu() for layer, sites in self._sites.items()}
+
 
 @contextmanager
-def watch_units(network: Ensemble) -> Iterator[UnitWatch]:
+def watch_units(network: Ensemble, *, thorough: bool = True) -> Iterator[UnitWatch]:
     """Within the block every forward pass of `network` is looked at, at each activation site.
+
+    With `thorough` off it costs less, and the watch can only tell the `dead`.
 
     >>> with watch_units(network) as watch:  # doctest: +SKIP
     ...     network(x)
@@ -137,7 +179,7 @@ def watch_units(network: Ensemble) -> Iterator[UnitWatch]:
     handles = []
     for member in network.members:
         for layer, module in member.sites().items():
-            site = _Site(*_as_stacked(module, member))
+            site = _Site(*_as_stacked(module, member), _selects(module), thorough)
             sites[layer].append(site)
             handles.append(module.register_forward_pre_hook(partial(_look, site, member.stacked)))
     try:
@@ -145,6 +187,11 @@ def watch_units(network: Ensemble) -> Iterator[UnitWatch]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _selects(module: nn.Module) -> bool:
+    """Whether an activation keeps some units and drops others, by all of them, as `TopK` does."""
+    return any(getattr(part, "selects", False) for part in module.modules())
 
 
 def _look(site: _Site, stacked: bool, _module: nn.Module, arguments: tuple[Tensor, ...]) -> None:

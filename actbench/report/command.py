@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +18,10 @@ from actbench.errors import Problem, UserError
 from actbench.report import runs
 from actbench.report.comparison import Comparison, check_baseline, compare
 from actbench.report.configurations import Block, blocks
-from actbench.report.tables import Sheet, sheets
+from actbench.report.inside import look
+from actbench.report.published import TITLE, Beside, published
+from actbench.report.sheet import Sheet
+from actbench.report.tables import sheets
 from actbench.report.tuning import check_per
 
 _AT_MOST = 40  # rows of a table in the terminal; the files have all
@@ -30,6 +33,7 @@ class Answer:
 
     comparisons: list[Comparison] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    published: list[Beside] = field(default_factory=list)
 
 
 def main(asked: argparse.Namespace) -> int:
@@ -38,7 +42,14 @@ def main(asked: argparse.Namespace) -> int:
     Raises:
         UserError: with what could not be read or done, after everything else was reported.
     """
-    answer = answer_of(asked.paths, baseline=asked.baseline, per=asked.per)
+    try:
+        answer = answer_of(asked.paths, baseline=asked.baseline, per=asked.per)
+    except UserError as error:
+        if not asked.published:
+            raise
+        answer = Answer(problems=list(error.problems))  # what was published can be told without a run
+    if asked.published:
+        answer.published = published([one for of in answer.comparisons for one in of.block.configurations])
     _tell(answer, None if asked.table else asked.output or _folder(asked.paths))
     return 0
 
@@ -57,6 +68,8 @@ def _tell(answer: Answer, folder: Path | None) -> None:
     """Shows the comparisons, writes them where there is a folder, and complains in the end."""
     console = Console(highlight=False)
     show(answer.comparisons, console)
+    if answer.published:
+        show_published(answer.published, console)
     if folder is not None and answer.comparisons:
         write(answer, folder, console)
     if answer.problems:
@@ -76,7 +89,8 @@ def answer_of(paths: Sequence[Path], *, baseline: str | None = None, per: str | 
         answer.problems += wrong[0].problems
         baseline = None
     for block in made:
-        answer.comparisons.append(compare(block, baseline=baseline, per=None if _error(check_per, block, per) else per))
+        comparison = compare(block, baseline=baseline, per=None if _error(check_per, block, per) else per)
+        answer.comparisons.append(replace(comparison, inside=look(block, answer.problems)))
     return answer
 
 
@@ -110,18 +124,37 @@ def show(comparisons: Sequence[Comparison], console: Console) -> None:
             console.print(Text(block.note, style="bold yellow"))
         for sentence in comparison.sentences:
             console.print(Text(sentence))
-        for sheet in sheets(comparison):
-            console.print()
-            console.print(_table(sheet, console.width))
-            left_out = sheet.header[_fitting(sheet, console.width)[0] :]
-            if left_out:
-                console.print(Text(f"no room for {', '.join(left_out)}: in the files", style="dim"))
-            if sheet.note:
-                console.print(Text(sheet.note, style="dim"))
-            if len(sheet.rows) > _AT_MOST:
-                console.print(Text(f"... and {len(sheet.rows) - _AT_MOST:,} more, in the files", style="dim"))
+        for sheet in sheets(comparison, brief=True):
+            _show_sheet(sheet, console)
         for remark in comparison.remarks:
             console.print(Text(f"note: {remark}", style="dim"))
+
+
+def show_published(besides: Sequence[Beside], console: Console) -> None:
+    """Published figures with ours beside them, and the commands that train what there is no run of."""
+    console.print(Text(f"\n{TITLE}", style="bold"))
+    for beside in besides:
+        if beside.sentence:
+            console.print(Text(beside.sentence))
+    for beside in besides:
+        if beside.sheet:
+            _show_sheet(beside.sheet, console)
+    for beside in besides:
+        for what, command in beside.missing:
+            console.print(Text(f"{what}:", style="dim"))
+            console.print(Text(f"    {command}"), soft_wrap=True)
+
+
+def _show_sheet(sheet: Sheet, console: Console) -> None:
+    console.print()
+    console.print(_table(sheet, console.width))
+    left_out = sheet.header[_fitting(sheet, console.width)[0] :]
+    if left_out:
+        console.print(Text(f"no room for {', '.join(left_out)}: in the files", style="dim"))
+    if sheet.note:
+        console.print(Text(sheet.note, style="dim"))
+    if len(sheet.rows) > _AT_MOST:
+        console.print(Text(f"... and {len(sheet.rows) - _AT_MOST:,} more, in the files", style="dim"))
 
 
 _STYLES = {"better": "green", "worse": "red", "baseline": "bold"}
@@ -151,14 +184,30 @@ def _table(sheet: Sheet, width: int) -> Table:
         pad_edge=False,
         padding=(0, 1, 0, 0),
     )
+    if sheet.brief:
+        widths = _one_line(sheet, width)
     for number, head in enumerate(sheet.header[:kept]):
         left = number == 0 or sheet.text
         justify: Literal["left", "right"] = "left" if left else "right"
-        table.add_column(Text(head), justify=justify, overflow="fold", width=None if sheet.text else widths[number])
+        table.add_column(
+            Text(head),
+            justify=justify,
+            overflow="ellipsis" if sheet.brief else "fold",
+            no_wrap=sheet.brief,
+            width=None if sheet.text and not sheet.brief else widths[number],
+        )
     marks = sheet.marks or ("",) * len(sheet.rows)
     for row, mark in zip(rows, marks, strict=False):
         table.add_row(*(Text(cell) for cell in row[:kept]), style=_STYLES.get(mark, ""))
     return table
+
+
+def _one_line(sheet: Sheet, width: int) -> list[int]:
+    """The widths of columns that are not to wrap: the last has what the others leave."""
+    columns = zip(sheet.header, *sheet.rows[:_AT_MOST], strict=True)
+    *widths, last = (max(map(len, cells)) for cells in columns)
+    widths[0] = min(widths[0], 28)
+    return [*widths, max(len(sheet.header[-1]), min(last, width - sum(widths) - 2 * len(widths) - 2))]
 
 
 # ---------------------------------------------------------------- files
@@ -173,7 +222,7 @@ def write(answer: Answer, folder: Path, console: Console) -> None:
     from actbench.report import page
 
     try:
-        page.write(answer.comparisons, answer.problems, folder)
+        page.write(answer.comparisons, answer.problems, folder, answer.published)
     except OSError as error:
         raise UserError(
             error.strerror or str(error),

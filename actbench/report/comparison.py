@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from actbench import naming
 from actbench.errors import UserError
 from actbench.report.configurations import Block
+from actbench.report.inside import Inside
 from actbench.report.ranking import Ranking, find_baseline, rank
 from actbench.report.tuning import Tuned, check_per, tune
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A block with what came of it."""
+    """A block with what came of it; `inside` is what the files of its runs tell beyond their results."""
 
     block: Block
     ranking: Ranking
     tuned: Tuned | None
     remarks: tuple[str, ...]
+    inside: Inside = field(default_factory=Inside)
 
     @property
     def sentences(self) -> list[str]:

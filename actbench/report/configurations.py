@@ -45,6 +45,11 @@ class Configuration:
     def n(self) -> int:
         return len(self.values.get(METRIC, {}))
 
+    @property
+    def counting(self) -> list[Run]:
+        """The runs that count: without those whose seeds have all been trained again by a newer one."""
+        return _counting(self.runs)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Block:

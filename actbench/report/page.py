@@ -19,8 +19,10 @@ from actbench.errors import Problem
 from actbench.report import runs
 from actbench.report.comparison import Comparison
 from actbench.report.plots import Picture, pictures
+from actbench.report.published import TITLE, Beside
 from actbench.report.runs import Run
-from actbench.report.tables import Sheet, sheets, tidy
+from actbench.report.sheet import Sheet
+from actbench.report.tables import sheets, tidy
 from actbench.report.words import count as number
 
 
@@ -37,7 +39,9 @@ class Section:
     remarks: list[str]
 
 
-def write(comparisons: Sequence[Comparison], problems: list[Problem], folder: Path) -> None:
+def write(
+    comparisons: Sequence[Comparison], problems: list[Problem], folder: Path, published: Sequence[Beside] = ()
+) -> None:
     """Everything into `folder`; plots of an earlier report there are replaced.
 
     Files that cannot be read are added to `problems`.
@@ -55,6 +59,8 @@ def write(comparisons: Sequence[Comparison], problems: list[Problem], folder: Pa
             drawn.append((name, picture))
             written |= {f"{name}.svg", f"{name}.png"}
         sections.append(_section(comparison, drawn))
+    if published:
+        sections.append(_published(published))
     for old in (*plots.glob("*.svg"), *plots.glob("*.png")):
         if old.name not in written:
             old.unlink()
@@ -76,6 +82,12 @@ def _section(comparison: Comparison, drawn: list[tuple[str, Picture]]) -> Sectio
     block = comparison.block
     remarks = list(comparison.remarks)
     return Section(block.title, block.common, block.note, comparison.sentences, sheets(comparison), drawn, remarks)
+
+
+def _published(besides: Sequence[Beside]) -> Section:
+    sentences = [beside.sentence for beside in besides if beside.sentence]
+    missing = [f"{what}: {command}" for beside in besides for what, command in beside.missing]
+    return Section(TITLE, "", "", sentences, [beside.sheet for beside in besides if beside.sheet], [], missing)
 
 
 def _file_name(title: str) -> str:

@@ -57,6 +57,26 @@ def paired(first: Mapping[int, float], second: Mapping[int, float]) -> Paired:
     return Paired(seeds, difference, p, difference.mean / difference.std, improvement)
 
 
+def one_more(
+    values: Sequence[float], *, at_least: float = -math.inf, at_most: float = math.inf
+) -> tuple[float, float] | None:
+    """Where the value of one further seed falls with 95 % probability; None for fewer than two values.
+
+    The prediction interval of a normal distribution, mean ± t·s·√(1 + 1/n) with n − 1 degrees of freedom (Hahn & Meeker
+    1991, "Statistical Intervals", chapter 4), cut to what is possible.
+
+    >>> low, high = one_more([97.0, 98.0, 99.0])  # 98 ± 4.303 · 1 · √(4/3)
+    >>> round(low, 2), round(high, 2)
+    (93.03, 102.97)
+    """
+    if len(values) < 2:
+        return None
+    estimate = Estimate.of(values)
+    assert estimate.mean is not None and estimate.std is not None
+    half = float(stats.t.isf(0.025, len(values) - 1)) * estimate.std * math.sqrt(1 + 1 / len(values))
+    return max(at_least, estimate.mean - half), min(at_most, estimate.mean + half)
+
+
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Adjusts for the number of tests, so that the chance of one false alarm or more stays at the level.
 

@@ -4,37 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import pandas as pd
 
 from actbench import naming
-from actbench.records import Estimate
 from actbench.report.comparison import Comparison
 from actbench.report.configurations import Block, Configuration
 from actbench.report.ranking import Ranking, Row, correction
 from actbench.report.runs import status
+from actbench.report.sheet import Sheet, mean
 from actbench.report.tuning import Tuned
 from actbench.report.words import interval, p_value, signed
 
 
-@dataclass(frozen=True)
-class Sheet:
-    """A table of words: `header` and `rows` of the same length; the first column is text, the others are numbers.
-
-    `marks` says of each row how it stands to the baseline: `better`, `worse`, `unclear`, or `baseline` itself.
+def sheets(comparison: Comparison, *, brief: bool = False) -> list[Sheet]:
+    """The tables of a block: results, differences from the baseline, tuning, what the insides say, and the runs without
+    results; `brief`: as a terminal has room for them.
     """
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    marks: tuple[str, ...] = ()
-    note: str = ""
-    text: bool = False  # the other columns are text too
-
-
-def sheets(comparison: Comparison) -> list[Sheet]:
-    """The tables of a block: results, differences from the baseline, tuning, and the runs without results."""
     made = []
     if comparison.block.configurations:
         made.append(_results(comparison))
@@ -42,6 +28,7 @@ def sheets(comparison: Comparison) -> list[Sheet]:
         made.append(_differences(comparison))
     if comparison.tuned:
         made.append(_tuning(comparison.tuned))
+    made += comparison.inside.sheets(brief=brief)
     if comparison.block.waiting:
         made.append(_waiting(comparison.block))
     return made
@@ -72,9 +59,9 @@ def _result(one: Configuration) -> tuple[str, ...]:
         one.name,
         one.estimate("test_accuracy").plus_minus() if one.n else "diverged",
         n,
-        _mean(one.estimate("val_accuracy"), 2),
-        _mean(one.estimate("test_loss"), 3),
-        _mean(one.estimate("dead_ratio"), 1, 100),
+        mean(one.estimate("val_accuracy"), 2),
+        mean(one.estimate("test_loss"), 3),
+        mean(one.estimate("dead_ratio"), 1, 100),
         _seconds(one.seconds_per_epoch),
         _thousands(one.samples_per_second),
         _thousands(one.parameters),
@@ -119,7 +106,7 @@ def _tuning(tuned: Tuned) -> Sheet:
             (row.against.note or p_value(row.p)) if row.against else "–",
             tuned.untuned[row.name].estimate("test_accuracy").plus_minus(),
             str(len(tuned.settings)),
-            _mean(row.configuration.estimate("val_accuracy"), 2),
+            mean(row.configuration.estimate("val_accuracy"), 2),
         )
         for row in tuned.ranking.rows
     ]
@@ -147,10 +134,6 @@ def _waiting(block: Block) -> Sheet:
 
 def _seeds(seeds: Sequence[int]) -> str:
     return str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]}–{seeds[-1]}"
-
-
-def _mean(estimate: Estimate, digits: int, scale: float = 1.0) -> str:
-    return "–" if estimate.mean is None else f"{scale * estimate.mean:.{digits}f}"
 
 
 def _seconds(value: float) -> str:

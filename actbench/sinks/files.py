@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,29 @@ from torch import Tensor
 
 from actbench import stored
 from actbench.atomic import write_bytes, write_text
-from actbench.errors import UserError
-from actbench.records import Epoch, EpochRecord, LayerRecord, RunSummary
+from actbench.errors import UserError, in_a_line
+from actbench.records import (
+    DefinitionRecord,
+    Epoch,
+    EpochRecord,
+    LayerRecord,
+    LookRecord,
+    QuantisedRecord,
+    RunSummary,
+    ShapeRecord,
+    UnitEvent,
+)
 from actbench.settings import Settings
 
-_EPOCH_COLUMNS = [field.name for field in fields(EpochRecord)]
-_LAYER_COLUMNS = [field.name for field in fields(LayerRecord)]
+_OF_EPOCHS: dict[str, type] = {  # the fields of an Epoch that have tables, and what is in them
+    "records": EpochRecord,
+    "layers": LayerRecord,
+    "looks": LookRecord,
+    "events": UnitEvent,
+    "definitions": DefinitionRecord,
+    "shapes": ShapeRecord,
+}
+_ALWAYS = ("records", "layers")  # have a file even where there is nothing to tell
 
 
 class RunFolder:
@@ -33,8 +51,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._history = _Table(path / "history.csv", _EPOCH_COLUMNS)
-        self._layers = _Table(path / "layers.csv", _LAYER_COLUMNS)
+        self._tables = {name: _Table(path / stored.TABLES[kind], kind) for name, kind in _OF_EPOCHS.items()}
 
     def write_settings(self, settings: Settings) -> None:
         text = yaml.safe_dump(settings.to_dict(), sort_keys=False, allow_unicode=True)
@@ -43,13 +60,21 @@ class RunFolder:
     def write_environment(self, environment: dict[str, Any]) -> None:
         write_text(self.path / "environment.json", json.dumps(environment, indent=2) + "\n")
 
-    def write_epochs(self, epochs: Iterable[Epoch]) -> None:
-        """Appends the rows of `epochs` to `history.csv` and `layers.csv`."""
-        for epoch in epochs:
-            self._history.add(epoch.records)
-            self._layers.add(epoch.layers)
-        self._history.write()
-        self._layers.write()
+    def write_epochs(self, epochs: Sequence[Epoch]) -> None:
+        """Appends the rows of `epochs` to `history.csv`, `layers.csv` and, where there are such, the other tables."""
+        for name, table in self._tables.items():
+            for epoch in epochs:
+                table.add(getattr(epoch, name))
+            if table.changed or name in _ALWAYS:
+                table.write()
+            elif table.empty:  # what is there is of an earlier attempt
+                table.path.unlink(missing_ok=True)
+
+    def write_quantised(self, records: Sequence[QuantisedRecord]) -> None:
+        """`quantised.csv`."""
+        table = _Table(self.path / stored.TABLES[QuantisedRecord], QuantisedRecord)
+        table.add(records)
+        table.write()
 
     def write_checkpoints(self, seeds: Sequence[int], state_dicts: Sequence[dict[str, Tensor]]) -> None:
         """`checkpoints/seed=K.pt` for each seed: a plain state_dict on the CPU."""
@@ -58,13 +83,31 @@ class RunFolder:
         for seed, state in zip(seeds, state_dicts, strict=True):
             _save(state, folder / f"seed={seed}.pt")
 
+    def read_checkpoints(self, seeds: Sequence[int]) -> dict[int, dict[str, Tensor]]:
+        """Seed -> the state_dict that `write_checkpoints` left.
+
+        Raises:
+            UserError: one cannot be read.
+        """
+        found = {}
+        for seed in seeds:
+            path = self.path / "checkpoints" / f"seed={seed}.pt"
+            try:
+                found[seed] = torch.load(path, map_location="cpu", weights_only=True)
+            except Exception as error:
+                raise UserError(
+                    f"cannot be read ({in_a_line(error)})", where=str(path), how="train the run again: study=NAME"
+                ) from error
+        return found
+
     def write_summary(self, summary: RunSummary) -> None:
         text = json.dumps(_finite(summary.to_dict()), indent=2, ensure_ascii=False)
         write_text(self.path / "summary.json", text + "\n")
 
     def write_resume(self, state: dict[str, Any], epochs: Sequence[Epoch], device: torch.device, stacked: bool) -> None:
         """`resume.pt`: the state after the last of `epochs`, whose records are in the CSV files already."""
-        heads = [asdict(replace(epoch, records=(), layers=())) for epoch in epochs]
+        own = [field.name for field in fields(Epoch) if field.name not in _OF_EPOCHS]
+        heads = [{name: getattr(epoch, name) for name in own} for epoch in epochs]
         content = {"state": state, "epochs": heads, "device": device.type, "stacked": stacked}
         checked = torch.serialization.get_crc32_options()
         torch.serialization.set_crc32_options(False)  # a third of the time, for what `torch.load` never looks at
@@ -101,20 +144,20 @@ class RunFolder:
                 where=str(path),
                 how=f"train.execution={'stacked' if was else 'seed_by_seed'}, or delete it to begin again",
             )
-        history = stored.records(self.path / "history.csv", EpochRecord)
-        layers = stored.records(self.path / "layers.csv", LayerRecord)
+        tables = {name: stored.table(self.path, kind) for name, kind in _OF_EPOCHS.items()}
         return state, [
-            Epoch.from_dict(
-                head,
-                records=[record for record in history if record.epoch == head["number"]],
-                layers=[layer for layer in layers if layer.epoch == head["number"]],
-            )
+            Epoch(**{**head, "diverged": tuple(head["diverged"]), **_of_epoch(tables, head["number"])})
             for head in heads
         ]
 
     def remove_resume(self) -> None:
         for name in ("resume.pt", stored.TRACEBACK):
             (self.path / name).unlink(missing_ok=True)
+
+
+def _of_epoch(tables: dict[str, list[Any]], number: int) -> dict[str, tuple[Any, ...]]:
+    """The rows of one epoch; what lies between two epochs belongs to the later one."""
+    return {name: tuple(row for row in rows if math.ceil(row.epoch) == number) for name, rows in tables.items()}
 
 
 def _save(content: Any, path: Path) -> None:
@@ -127,18 +170,22 @@ def _save(content: Any, path: Path) -> None:
 class _Table:
     """A CSV file that grows in memory and is replaced as a whole; numbers read back exactly."""
 
-    def __init__(self, path: Path, columns: list[str]) -> None:
+    def __init__(self, path: Path, kind: type) -> None:
         self.path = path
         self.text = io.StringIO()
         self.writer = csv.writer(self.text, lineterminator="\n")
-        self.writer.writerow(columns)
-        self.columns = columns
+        self.columns = [field.name for field in fields(kind)]
+        self.writer.writerow(self.columns)
+        self.empty, self.changed = True, False  # has no rows; has rows that are not written yet
 
-    def add(self, records: Iterable[EpochRecord | LayerRecord]) -> None:
-        self.writer.writerows([getattr(record, column) for column in self.columns] for record in records)
+    def add(self, records: Iterable[Any]) -> None:
+        for record in records:
+            self.writer.writerow([getattr(record, column) for column in self.columns])
+            self.empty, self.changed = False, True
 
     def write(self) -> None:
         write_text(self.path, self.text.getvalue())
+        self.changed = False
 
 
 def _finite(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actbench.probes import Histogram
-from actbench.records import RATIOS, Epoch, EpochRecord, Estimate, LayerRecord, RunSummary, network_ratio
+from actbench.records import RATIOS, Epoch, EpochRecord, Estimate, Finding, LayerRecord, RunSummary, network_ratio
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # of what tensorboard imports
@@ -24,6 +25,14 @@ _PER_LAYER = {
     "mean": "output_mean",
     "std": "output_std",
     "grad_norm": "grad_norm",
+}
+_LIVES = {
+    "births": "births",
+    "deaths": "deaths",
+    "revivals": "revivals",
+    "dead_at_init": "dead_at_init_ratio",
+    "died": "died_ratio",
+    "dead_for": "dead_for",
 }
 
 
@@ -50,6 +59,7 @@ class TensorBoardSink:
         self._seeds = {seed: SummaryWriter(str(folder / f"seed={seed}")) for seed in seeds}
         self._mean = SummaryWriter(str(folder / "mean"))
         self._laid_out = False
+        self._mortal: set[str] = set()  # layers in which something has been dead: of the others there is nothing to say
         self._ends: list[tuple[SummaryWriter, Any]] = []
         # The dashboard has one row for each group of sessions, averaged: every seed is a group of its own, and so is
         # their mean, so that both can be seen.
@@ -61,20 +71,35 @@ class TensorBoardSink:
             self._ends.append((writer, end))
 
     def write_epoch(self, epoch: Epoch) -> None:
+        self._mortal |= {layer.layer for layer in epoch.layers if layer.dead > 0 or layer.births or layer.revivals}
         by_tag: dict[str, list[float]] = {}
         for seed, writer in self._seeds.items():
-            record = next((record for record in epoch.records if record.seed == seed), None)
-            layers = [layer for layer in epoch.layers if layer.seed == seed]
-            for tag, value in _scalars(record, layers):
+            for tag, value in self._of_seed(epoch, seed):
                 writer.add_scalar(tag, value, epoch.number)
                 if seed not in epoch.diverged:
                     by_tag.setdefault(tag, []).append(value)
         self._write_mean(by_tag, epoch.number)
+        self._write_looks(epoch)
         if not self._laid_out and epoch.records:
             self._mean.add_custom_scalars(_layout(list(by_tag)))
             self._laid_out = True
         for writer in (*self._seeds.values(), self._mean):
             writer.flush()
+
+    def _of_seed(self, epoch: Epoch, seed: int) -> Iterator[tuple[str, float]]:
+        """Tag and value of everything that one seed gave in one epoch."""
+        layers = [layer for layer in epoch.layers if layer.seed == seed]
+        yield from _scalars(next((record for record in epoch.records if record.seed == seed), None), layers)
+        yield from _life_and_death([layer for layer in layers if layer.layer in self._mortal])
+        for shape in epoch.shapes:
+            if shape.seed == seed:
+                yield f"learned_{shape.parameter}/{shape.layer}", shape.mean
+
+    def _write_looks(self, epoch: Epoch) -> None:
+        """The finer looks of `probe.every`, over steps instead of epochs."""
+        for look in epoch.looks:
+            for tag, value in (("dead_ratio", look.dead), ("died_ratio", look.died)):
+                self._seeds[look.seed].add_scalar(f"{tag}_by_step/{look.layer}", value, look.step)
 
     def _write_mean(self, by_tag: Mapping[str, Sequence[float]], step: int) -> None:
         for tag, values in by_tag.items():
@@ -86,16 +111,20 @@ class TensorBoardSink:
                 self._mean.add_scalar(name, value, step)
 
     def write_activation(self, name: str, picture: NDArray[np.uint8], step: int) -> None:
-        """A picture (height, width, 3) of an activation and its derivative."""
+        """A picture (height, width, 3) of an activation and its derivative, or of what it has become."""
         self._mean.add_image(f"activation/{name}", picture, step, dataformats="HWC")
 
+    def write_findings(self, findings: Sequence[Finding], step: int) -> None:
+        """What went wrong, as a page of text."""
+        self._mean.add_text("diagnosis", _page(findings), step)
+
     def write_histograms(self, histograms: Mapping[str, Sequence[Histogram | None]], step: int) -> None:
-        """Layer -> for each seed the distribution of its pre-activations."""
-        for layer, of_seeds in histograms.items():
+        """Tag -> for each seed the distribution of what it names."""
+        for tag, of_seeds in histograms.items():
             for writer, histogram in zip(self._seeds.values(), of_seeds, strict=True):
                 if histogram is not None:
                     writer.add_histogram_raw(
-                        f"preactivation/{layer}",
+                        tag,
                         min=histogram.min,
                         max=histogram.max,
                         num=histogram.num,
@@ -149,6 +178,28 @@ def _scalars(record: EpochRecord | None, layers: Sequence[LayerRecord]) -> Itera
     for layer in layers:
         for field, tag in _PER_LAYER.items():
             yield f"{tag}/{layer.layer}", getattr(layer, field)
+
+
+def _life_and_death(layers: Sequence[LayerRecord]) -> Iterator[tuple[str, float]]:
+    for layer in layers:
+        for field, tag in _LIVES.items():
+            value = getattr(layer, field)
+            if math.isfinite(value):  # nothing is dead: there is no time for which it has been
+                yield f"{tag}/{layer.layer}", value
+    for field in ("births", "deaths", "revivals"):
+        if layers:
+            yield f"{field}/all", sum(getattr(layer, field) for layer in layers)
+
+
+def _page(findings: Sequence[Finding]) -> str:
+    """Markdown."""
+    if not findings:
+        return "Nothing alarming was found."
+    parts = []
+    for finding in findings:
+        remedies = "\n".join(f"    {remedy}" for remedy in finding.remedies)
+        parts.append(f"### {finding.symptom}\n\n{finding.evidence}\n\n{finding.cause}\n\n{remedies}")
+    return "\n\n".join(parts)
 
 
 def _layout(tags: Sequence[str]) -> dict[str, dict[str, list[Any]]]:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
+from rich.padding import Padding
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from actbench.records import RATIOS, Epoch, Estimate, LayerRecord, RunSummary, network_ratio
+from actbench.records import RATIOS, Epoch, Estimate, Finding, LayerRecord, RunSummary, network_ratio
 
 
 class Clock(Protocol):
@@ -123,6 +124,7 @@ class TerminalSink:
         rows = [layer for layer in layers if layer.seed not in summary.diverged]
         if rows:
             self.console.print(layer_table(rows))
+        self.console.print(diagnosis_text(summary.findings))
         self._say(escape(f"files        {folder}"))
         if (folder / "tensorboard").exists():
             self._say(escape(f"look inside  tensorboard --logdir {_quoted(folder)}"))
@@ -161,7 +163,8 @@ def _in_a_line(summary: RunSummary, stored: bool) -> str:
     dead = summary.metrics.get("dead_ratio")
     share = f", dead {100 * dead.mean:.1f} %" if dead and dead.mean is not None else ""
     accuracy = summary.metrics["test_accuracy"].plus_minus()
-    return f"{skipped}test accuracy {accuracy} %{share}{diverged} ({summary.seconds['total']:.1f} s)"
+    wrong = "".join(f"; {finding.symptom}" for finding in summary.findings)
+    return f"{skipped}test accuracy {accuracy} %{share}{diverged}{wrong} ({summary.seconds['total']:.1f} s)"
 
 
 def summary_table(summary: RunSummary) -> Table:
@@ -179,6 +182,10 @@ def summary_table(summary: RunSummary) -> Table:
         ("test loss", "test_loss", 3),
         ("validation loss", "val_loss", 3),
         ("training loss", "train_loss", 3),
+        ("INT8 symmetric %", "int8_symmetric_accuracy", 2),
+        ("INT8 affine %", "int8_affine_accuracy", 2),
+        ("INT8 symmetric, SNR dB", "int8_symmetric_snr", 1),
+        ("INT8 affine, SNR dB", "int8_affine_snr", 1),
     ]
     for title, name, digits in rows:
         if name in summary.metrics:
@@ -188,10 +195,28 @@ def summary_table(summary: RunSummary) -> Table:
     for seed, epoch in summary.diverged.items():
         table.add_row(f"seed {seed}", "[bold red]diverged[/]", f"in epoch {epoch}")
     if summary.epochs_done:
-        per_epoch = (summary.seconds["train"] + summary.seconds["eval"]) / summary.epochs_done
+        per_epoch = summary.seconds["total"] / summary.epochs_done
         cost = f"for all seeds; {summary.samples_per_second:,.0f} samples/s"
         table.add_row("seconds per epoch", f"{per_epoch:.2f}", cost)
+        looks = summary.seconds.get("looks", 0.0)
+        if looks:
+            share = f"{100 * looks / summary.seconds['total']:.0f} % of the time"
+            table.add_row("of them probe.every", f"{looks / summary.epochs_done:.2f}", share)
     return table
+
+
+def diagnosis_text(findings: Sequence[Finding]) -> RenderableType:
+    """What went wrong inside, why, and what to try; or that nothing did."""
+    if not findings:
+        return Text("diagnosis    nothing alarming", style="dim")
+    told: list[RenderableType] = [Text("diagnosis", style="bold")]
+    for finding in findings:
+        remedies = "".join(f"\n  try {remedy}" for remedy in finding.remedies)
+        text = Text.assemble(
+            (finding.symptom, "bold yellow"), f": {finding.evidence}\n", (finding.cause, "dim"), (remedies, "green")
+        )
+        told.append(Padding(text, (0, 0, 1, 2)))
+    return Group(*told)
 
 
 def layer_table(layers: Iterable[LayerRecord]) -> Table:

@@ -28,6 +28,7 @@ ELEMENTWISE_OPTIMIZERS = (
 
 
 LARGE = 1 << 20  # weights of a layer, from which on a CPU is as fast or faster with one matrix after the other
+MANY = 1 << 10  # values that a sample's tokens have together, from which on the same is true
 
 
 class Member(nn.Module):
@@ -241,6 +242,8 @@ def _does_not_pay(network: nn.Module, device: torch.device) -> str | None:
         return "on a CPU convolutions gain nothing from a stack"
     if max((parameter.numel() for parameter in network.parameters()), default=0) >= LARGE:
         return f"on a CPU layers of {LARGE:,} weights and more gain nothing from a stack"
+    if max((getattr(module, "values_of_a_sample", 0) for module in network.modules()), default=0) >= MANY:
+        return f"on a CPU tokens of {MANY:,} values and more together gain nothing from a stack"
     return None
 
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from actbench.activations import SquaredReLU, Swish
+from actbench.activations import SquaredReLU
 
 Noise = Sequence[torch.Generator]  # one for each seed
 
@@ -43,16 +43,17 @@ class StackedLayer(nn.Module):
         return {name: tensor[seed] for name, tensor in own}
 
 
-def _gather(peers: Sequence[nn.Module], name: str) -> Tensor:
+def gather(peers: Sequence[nn.Module], name: str) -> Tensor:
+    """The parameter or buffer `name` of all peers, with the seeds in front."""
     return torch.stack([getattr(peer, name).detach() for peer in peers])
 
 
-def _adopt(layer: StackedLayer, peers: Sequence[nn.Module]) -> None:
+def adopt(layer: StackedLayer, peers: Sequence[nn.Module]) -> None:
     """Gives `layer` the parameters and buffers of `peers`, stacked, under the same names."""
     for name, parameter in peers[0]._parameters.items():
-        layer.register_parameter(name, None if parameter is None else nn.Parameter(_gather(peers, name)))
+        layer.register_parameter(name, None if parameter is None else nn.Parameter(gather(peers, name)))
     for name, _ in peers[0].named_buffers(recurse=False):
-        layer.register_buffer(name, _gather(peers, name))
+        layer.register_buffer(name, gather(peers, name))
 
 
 class StackedLinear(StackedLayer):
@@ -66,8 +67,8 @@ class StackedLinear(StackedLayer):
 
     def __init__(self, peers: Sequence[nn.Linear]) -> None:
         super().__init__()
-        self.weight = nn.Parameter(_gather(peers, "weight").mT.contiguous())  # (S, in, out)
-        self.bias = None if peers[0].bias is None else nn.Parameter(_gather(peers, "bias").unsqueeze(1))
+        self.weight = nn.Parameter(gather(peers, "weight").mT.contiguous())  # (S, in, out)
+        self.bias = None if peers[0].bias is None else nn.Parameter(gather(peers, "bias").unsqueeze(1))
 
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim > 3:
@@ -98,7 +99,7 @@ class StackedConv2d(StackedLayer):
         self.groups = first.groups
         self.memory_format = torch.contiguous_format
         self._convolve = partial(F.conv2d, stride=first.stride, padding=first.padding, dilation=first.dilation)
-        _adopt(self, peers)  # weight (S, C', C, h, w), bias (S, C')
+        adopt(self, peers)  # weight (S, C', C, h, w), bias (S, C')
 
     def forward(self, x: Tensor) -> Tensor:
         if x.device.type == "cpu":
@@ -128,7 +129,7 @@ class StackedBatchNorm(StackedLayer):
         if not (first.affine and first.track_running_stats):
             raise NotStackable(f"{type(first).__name__} without affine or running statistics")
         self.momentum, self.eps = first.momentum, first.eps
-        _adopt(self, peers)  # weight, bias, running_mean, running_var (S, F), num_batches_tracked (S,)
+        adopt(self, peers)  # weight, bias, running_mean, running_var (S, F), num_batches_tracked (S,)
 
     def forward(self, x: Tensor) -> Tensor:
         momentum = self.momentum
@@ -156,7 +157,7 @@ class StackedNorm(StackedLayer):
         self.plain.register_parameter("weight", None)
         self.plain.register_parameter("bias", None)
         self.spatial = isinstance(peers[0], nn.GroupNorm)
-        _adopt(self, peers)  # (S, F...)
+        adopt(self, peers)  # (S, F...)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.plain(x.flatten(0, 1)).view_as(x)  # the plain layer sees S·B samples
@@ -189,47 +190,8 @@ class StackedDropout(StackedLayer):
         return x * keep.div_(1.0 - self.p)
 
 
-class StackedPReLU(StackedLayer):
-    """max(0, z) + a·min(0, z) with a (S, 1) or (S, F): one slope for each seed's layer or unit."""
-
-    weight: nn.Parameter
-
-    def __init__(self, peers: Sequence[nn.PReLU]) -> None:
-        super().__init__()
-        _adopt(self, peers)
-
-    def forward(self, z: Tensor) -> Tensor:
-        seeds = z.shape[0]
-        if self.weight.shape[1] == 1:
-            return F.prelu(z.reshape(1, seeds, -1), self.weight.flatten()).view(z.shape)
-        beside = z.transpose(0, 1).flatten(1, 2)  # (B, S·F, ...)
-        return F.prelu(beside, self.weight.flatten()).unflatten(1, (seeds, -1)).transpose(0, 1)
-
-
-class StackedSwish(StackedLayer):
-    """z·σ(βz) with β (S, 1) or (S, F)."""
-
-    weight: nn.Parameter
-
-    def __init__(self, peers: Sequence[Swish]) -> None:
-        super().__init__()
-        _adopt(self, peers)
-
-    def forward(self, z: Tensor) -> Tensor:
-        return z * torch.sigmoid(_against_units(self.weight, z) * z)
-
-
-def _against_units(parameter: Tensor, z: Tensor) -> Tensor:
-    """(S, 1) or (S, F) against z (S, B, F, ...)."""
-    return parameter.view(parameter.shape[0], 1, -1, *(1,) * (z.ndim - 3))
-
-
-class StackedSequential(nn.Sequential):
-    """Layers one after the other, under the names that the plain ones have."""
-
-
 class PerSample(StackedLayer):
-    """A layer without parameters that treats every sample alike (pooling): it sees S·B samples."""
+    """A layer without parameters that treats every sample alike (pooling, top-k): it sees S·B samples."""
 
     def __init__(self, plain: nn.Module) -> None:
         super().__init__()
@@ -255,13 +217,25 @@ def stack_layer(layer: nn.Module, peers: Sequence[nn.Module], noise: Noise) -> n
     raise NotStackable(f"{type(layer).__module__}.{type(layer).__qualname__} has no stacked form")
 
 
-@stack_layer.register
-def _(layer: nn.Sequential, peers: Sequence[nn.Sequential], noise: Noise) -> nn.Module:
-    stacked = StackedSequential()
+def stack_children(layer: nn.Module, peers: Sequence[nn.Module], noise: Noise) -> nn.Module:
+    """The stacked form of a module that only ties its children together, and takes leading dimensions as they come.
+
+    It is a module of the same kind around the stacked children. `stack_layer.register(Kind)(stack_children)` is all
+    that a `Kind` of one's own needs whose `forward` counts dimensions from the last.
+
+    Raises:
+        NotStackable: the module has parameters or buffers of its own, or a child that has no stacked form.
+    """
+    if [*layer.parameters(recurse=False), *layer.buffers(recurse=False)]:
+        raise NotStackable(f"{type(layer).__qualname__} has parameters of its own")
+    stacked = copy.deepcopy(layer, {id(child): child for child in layer.children()})  # all but the children
     for name, child in layer._modules.items():  # by all its names, where one module has several
-        assert child is not None
-        stacked.add_module(name, stack_layer(child, [peer.get_submodule(name) for peer in peers], noise))
+        if child is not None:
+            stacked._modules[name] = stack_layer(child, [peer.get_submodule(name) for peer in peers], noise)
     return stacked
+
+
+stack_layer.register(nn.Sequential)(stack_children)
 
 
 @stack_layer.register
@@ -289,16 +263,6 @@ def _(layer: nn.Module, peers: Sequence[nn.LayerNorm], noise: Noise) -> nn.Modul
 @stack_layer.register
 def _(layer: nn.Dropout, peers: Sequence[nn.Dropout], noise: Noise) -> nn.Module:
     return StackedDropout(layer.p, noise)
-
-
-@stack_layer.register
-def _(layer: nn.PReLU, peers: Sequence[nn.PReLU], noise: Noise) -> nn.Module:
-    return StackedPReLU(peers)
-
-
-@stack_layer.register
-def _(layer: Swish, peers: Sequence[Swish], noise: Noise) -> nn.Module:
-    return StackedSwish(peers)
 
 
 @stack_layer.register

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
 
-from actbench.errors import Problem, UserError
+from actbench.errors import Problem
 from actbench.report.comparison import Comparison
 from actbench.report.configurations import Configuration
 from actbench.report.plots.cost import cost
@@ -18,12 +19,13 @@ from actbench.report.plots.curves import history, overlay, panels_of
 from actbench.report.plots.dead import dead_overlay, dead_panels, dead_units
 from actbench.report.plots.heatmap import axes_of, grid_of, heatmap
 from actbench.report.plots.intervals import differences, intervals
+from actbench.report.plots.raster import chosen, raster, rasters, seeds_of
+from actbench.report.plots.shapes import learned, shape_panels, shapes
 from actbench.report.plots.style import OVERLAID, STYLE
+from actbench.report.readings import most_dead, of_which, readable
 
 SHOWN = 20  # configurations in a picture; the tables have all
-
-
-Data = TypeVar("Data")
+_RASTERED = 8  # configurations whose units are drawn one by one
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,8 @@ def pictures(comparison: Comparison, problems: list[Problem]) -> Iterator[Pictur
     if not shown:
         return
     baseline = comparison.ranking.baseline.configuration if comparison.ranking.baseline else None
-    histories = _readable(shown, history, problems)
-    layers = _readable(shown, dead_units, problems)
+    histories = readable(shown, history, problems)
+    layers = readable(shown, dead_units, problems)
     few = f" The best {len(shown)} of {len(shown) + left_out} configurations." if left_out else ""
     band = "Bands: 95 % interval of the mean over seeds."
     several = len(histories) > OVERLAID
@@ -62,11 +64,28 @@ def pictures(comparison: Comparison, problems: list[Problem]) -> Iterator[Pictur
         caption = f"Dead units of each layer over epochs (0: before training), mean over seeds.{few}"
         plain = len(layers) <= OVERLAID and all(len(of_layers) == 1 for of_layers in layers.values())
         yield _picture("dead", caption, dead_overlay if plain else dead_panels, layers)
+    yield from _inside(comparison, problems)
     axes = axes_of(comparison)
     if axes:
         grid = grid_of(comparison, *axes)
         more = " Of further settings the one with the best validation accuracy." if grid.chosen else ""
         yield _picture("heatmap", f"Mean test accuracy (%) over {axes[0]} and {axes[1]}.{more}", heatmap, grid)
+
+
+def _inside(comparison: Comparison, problems: list[Problem]) -> Iterator[Picture]:
+    """Units that died, and what activations learned."""
+    usable = [one for one in comparison.block.configurations if one.n]
+    dead = most_dead(usable, _RASTERED)
+    panels, left_out = chosen(readable(dead, rasters, problems))
+    if panels:
+        few = f" Of {of_which(dead, usable)}." if len(dead) < len(usable) else ""
+        words = f"{seeds_of(panels)} {left_out}".strip()
+        caption = f"Every unit over training, sorted by when it was first found dead (dark: dead). {words}{few}"
+        yield _picture("raster", caption, partial(raster, named=len(usable) > 1), panels)
+    of_shapes = shape_panels(readable(usable[:SHOWN], shapes, problems))
+    if of_shapes:
+        caption = "Learned parameters of the activations (0: before training), mean over each layer's units."
+        yield _picture("shapes", f"{caption} Bands: 95 % interval of the mean over seeds.", learned, of_shapes)
 
 
 def _shown(comparison: Comparison) -> tuple[list[Configuration], int]:
@@ -76,19 +95,6 @@ def _shown(comparison: Comparison) -> tuple[list[Configuration], int]:
     if baseline is not None and baseline.configuration not in shown:
         shown[-1] = baseline.configuration
     return shown, len(usable) - len(shown)
-
-
-def _readable(
-    shown: Sequence[Configuration], read: Callable[[Configuration], Data], problems: list[Problem]
-) -> dict[str, Data]:
-    """What was read of each configuration, by its name."""
-    found = {}
-    for one in shown:
-        try:
-            found[one.name] = read(one)
-        except UserError as error:
-            problems += [problem for problem in error.problems if problem not in problems]
-    return found
 
 
 def _picture(name: str, caption: str, draw: Callable[..., Figure], *arguments: Any) -> Picture:

@@ -1,33 +1,31 @@
-"""One job: build, fit, test, persist, and say how it ended."""
+"""One job from start to end."""
 
 from __future__ import annotations
 
 import contextlib
-import math
 import shutil
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import torch
 from filelock import FileLock, Timeout
 from rich.console import Console
+from torch import Tensor
 
 from actbench import machine, stored
-from actbench.build import activation_factory, build
+from actbench.build import build
 from actbench.errors import UserError, in_a_line
-from actbench.naming import shown
-from actbench.probes import preactivation_histograms
-from actbench.probes.units import slopes
-from actbench.records import RATIOS, Epoch, Estimate, RunSummary, Status, network_ratio
+from actbench.records import Epoch, RunSummary
+from actbench.run.inside import draw, hyperparameters, with_int8
+from actbench.run.summary import Progress, failed, leave_failure, parameters_of_one, summarise
 from actbench.settings import Settings
 from actbench.sinks.files import RunFolder
 from actbench.sinks.terminal import Headline, TerminalSink
-from actbench.train import Control, Parts, evaluate, fit
+from actbench.train import Control, Parts, fit
 
 
 @dataclass
@@ -57,22 +55,6 @@ class Stop(Control):
                 signal.signal(number, handler)
 
 
-@dataclass
-class Progress:
-    """What a run has come to so far."""
-
-    epochs: list[Epoch] = field(default_factory=list)
-
-    @property
-    def done(self) -> int:
-        return self.epochs[-1].number if self.epochs else 0
-
-    @property
-    def diverged(self) -> dict[int, int]:
-        """Seed -> the epoch in which it diverged."""
-        return {seed: epoch.number for epoch in self.epochs for seed in epoch.diverged}
-
-
 def run(
     settings: Settings, folder: Path, *, console: Console, live: bool, name: str, brief: bool = False,
     stop: Stop | None = None,
@@ -98,7 +80,7 @@ def run(
     try:
         parts = build(settings)
     except Exception as error:
-        _leave_failure(settings, folder, error)
+        leave_failure(settings, folder, error)
         raise
     settings = settings.with_dataset(parts.splits.name) if settings.dataset.name == "auto" else settings
     stored.check_owner(folder, settings)
@@ -113,13 +95,16 @@ def run(
         stored.tidy(folder)
         finished = stored.completed(folder)  # by another process, while this one was building
         if finished is not None:
+            if stored.lacks_int8(settings, finished):
+                finished = _score_stored(settings, parts, finished, RunFolder(folder))
             terminal.end(finished, stored.last_layers(folder), folder, stored=True)
             return finished
         with stop.listening():
             return _run(settings, parts, progress, RunFolder(folder), terminal, stop)
     except Exception as error:
         with contextlib.suppress(OSError):  # a full disk is what may have failed
-            RunFolder(folder).write_summary(_failed(settings, parts, progress, error))
+            if stored.status(folder) not in ("completed", "diverged"):  # else what failed came after the run
+                RunFolder(folder).write_summary(failed(settings, parts, progress, error))
         raise
     finally:
         lock.release()
@@ -153,9 +138,29 @@ def _run(
         terminal.executed(parts.execution)
         finished = progress.done == parts.epochs or len(progress.diverged) == len(parts.seeds)
         summary = summarise(settings, parts, progress, finished=finished)
+        if stored.lacks_int8(settings, summary):
+            states = dict(zip(parts.seeds, parts.network.state_dicts(), strict=True))
+            summary = _score_int8(settings, parts, summary, states, folder)
         sinks.end(parts, summary, progress)
     finally:
         sinks.close()
+    return summary
+
+
+def _score_int8(
+    settings: Settings, parts: Parts, summary: RunSummary, states: dict[int, dict[str, Tensor]], folder: RunFolder
+) -> RunSummary:
+    trained = {seed: state for seed, state in states.items() if seed not in summary.diverged}
+    summary, records = with_int8(settings, parts.splits, summary, trained)
+    folder.write_quantised(records)
+    return summary
+
+
+def _score_stored(settings: Settings, parts: Parts, summary: RunSummary, folder: RunFolder) -> RunSummary:
+    """INT8 metrics for a run that was complete without them, from its checkpoints."""
+    summary = _score_int8(settings, parts, summary, folder.read_checkpoints(parts.seeds), folder)
+    folder.write_settings(replace(stored.settings_of(folder.path), quantise=settings.quantise))
+    folder.write_summary(summary)
     return summary
 
 
@@ -190,7 +195,8 @@ class Sinks:
             self.folder.write_checkpoints(parts.seeds, parts.network.state_dicts())
         if self.tensorboard:
             if finished:
-                _draw(self.settings, parts, self.tensorboard, progress.done)
+                draw(self.settings, parts, self.tensorboard, progress.done)
+                self.tensorboard.write_findings(summary.findings, progress.done)
                 self.tensorboard.write_summary(summary)
             self.tensorboard.close()
         self.folder.write_summary(summary)
@@ -204,91 +210,6 @@ class Sinks:
             self.tensorboard.close()
 
 
-def _failed(settings: Settings, parts: Parts, progress: Progress, error: Exception) -> RunSummary:
-    summary = summarise(settings, parts, progress, finished=False)
-    return replace(summary, status="failed", reason=in_a_line(error))
-
-
-def _leave_failure(settings: Settings, folder: Path, error: Exception) -> None:
-    """What is known of a run that could not even be built. Of an earlier attempt nothing is lost."""
-    stored.check_owner(folder, settings)
-    summary = RunSummary(
-        status="failed",
-        id=settings.id,
-        label=settings.label,
-        dataset=settings.dataset.name,
-        dataset_note="",
-        activation=settings.activation.name,
-        upper_activation=settings.upper_activation.name,
-        seeds=tuple(settings.seeds),
-        diverged={},
-        epochs_done=0,
-        parameters=0,
-        metrics={},
-        seconds={"total": 0.0, "train": 0.0, "eval": 0.0},
-        samples_per_second=0.0,
-        execution="",
-        device="",
-        reason=in_a_line(error),
-    )
-    with contextlib.suppress(OSError, Timeout):  # where another process is at work, it speaks for the folder
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock", timeout=0):
-            if not (folder / "settings.yaml").exists():
-                RunFolder(folder).write_settings(settings)
-            RunFolder(folder).write_summary(summary)
-
-
-def summarise(settings: Settings, parts: Parts, progress: Progress, *, finished: bool) -> RunSummary:
-    """The sum of a run. The test set is scored here, once, and only if the run is at its end."""
-    diverged = progress.diverged
-    status: Status = "interrupted"
-    if finished:
-        status = "diverged" if len(diverged) == len(parts.seeds) else "completed"
-    last = progress.epochs[-1] if progress.done else None
-    values: dict[str, list[float]] = {}
-    if status == "completed":
-        loss, accuracy = evaluate(parts, parts.splits.test_x, parts.splits.test_y)
-        values["test_accuracy"], values["test_loss"] = accuracy, loss
-    if last is not None:
-        by_seed = {record.seed: record for record in last.records}
-        for name in ("val_accuracy", "val_loss", "train_accuracy", "train_loss", "grad_norm"):
-            values[name] = [getattr(by_seed.get(seed), name, math.nan) for seed in parts.seeds]
-        if last.layers:
-            for ratio in RATIOS:
-                values[f"{ratio}_ratio"] = [network_ratio(last.of_seed(seed), ratio) for seed in parts.seeds]
-    train = sum(epoch.train_seconds for epoch in progress.epochs)
-    validate = sum(epoch.eval_seconds for epoch in progress.epochs)
-    trained = progress.done * len(parts.splits.train_y) * len(parts.seeds)
-    return RunSummary(
-        status=status,
-        id=settings.id,
-        label=settings.label,
-        dataset=parts.splits.name,
-        dataset_note=parts.splits.note,
-        activation=settings.activation.name,
-        upper_activation=settings.upper_activation.name,
-        seeds=tuple(parts.seeds),
-        diverged=diverged,
-        epochs_done=progress.done,
-        parameters=_parameters_of_one(parts),
-        metrics={name: _estimate(parts.seeds, of_seeds, diverged) for name, of_seeds in values.items()},
-        seconds={"total": train + validate, "train": train, "eval": validate},
-        samples_per_second=trained / train if train else 0.0,
-        execution=parts.execution,
-        device=machine.describe(parts.device),
-        reason="" if finished else f"after epoch {progress.done} of {parts.epochs}",
-    )
-
-
-def _estimate(seeds: Sequence[int], values: Sequence[float], diverged: dict[int, int]) -> Estimate:
-    return Estimate.of([math.nan if seed in diverged else value for seed, value in zip(seeds, values, strict=True)])
-
-
-def _parameters_of_one(parts: Parts) -> int:
-    return sum(parameter.numel() for parameter in parts.network.parameters()) // len(parts.seeds)
-
-
 def _headline(settings: Settings, parts: Parts, folder: Path, done: int) -> Headline:
     splits = parts.splits
     return Headline(
@@ -300,13 +221,10 @@ def _headline(settings: Settings, parts: Parts, folder: Path, done: int) -> Head
         samples=(len(splits.train_y), len(splits.val_y), len(splits.test_y)),
         device=machine.describe(parts.device),
         execution=parts.execution,
-        parameters=_parameters_of_one(parts),
+        parameters=parameters_of_one(parts),
         folder=folder,
         resumed_from=done,
     )
-
-
-# ---------------------------------------------------------------- TensorBoard
 
 
 def _tensorboard(settings: Settings, folder: Path, name: str) -> Any:  # a TensorBoardSink, whose import takes a while
@@ -317,26 +235,3 @@ def _tensorboard(settings: Settings, folder: Path, name: str) -> Any:  # a Tenso
     return TensorBoardSink(
         events, seeds=settings.seeds, hyperparameters=hyperparameters(settings), name=name, run_id=settings.id
     )
-
-
-def hyperparameters(settings: Settings) -> dict[str, str | bool | int | float]:
-    """The settings as flat values: `activation`, `optimizer`, `optimizer.lr`, ..."""
-    return {
-        key: value if isinstance(value, (bool, int, float, str)) else shown(value)
-        for key, value in settings.flat().items()
-    }
-
-
-def _draw(settings: Settings, parts: Parts, tensorboard: Any, step: int) -> None:
-    """A picture of each activation as configured, and how the pre-activations are distributed in the end."""
-    from actbench.sinks.pictures import draw_activation
-
-    z = torch.linspace(-5, 5, 401)
-    for group, choice in (("activation", settings.activation), ("upper_activation", settings.upper_activation)):
-        if choice.target is not None:
-            module = activation_factory(choice, settings.trust, group)(1)
-            f, slope = slopes(module, z[:, None])
-            curves = (tuple(values.flatten().tolist()) for values in (z, f, slope))
-            tensorboard.write_activation(choice.name, draw_activation(choice.name, *curves), step)
-    sample = parts.splits.val_x[: parts.eval_batch_size]
-    tensorboard.write_histograms(preactivation_histograms(parts.network, sample), step)

@@ -1,0 +1,73 @@
+"""What a diagnosis looks at: a run's settings and records, without the seeds that diverged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from actbench.records import Epoch, LayerRecord
+from actbench.settings import Settings
+
+_VALIDATION = {"digits": 180}  # samples of the validation split; 5,000 of MNIST
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run, as it stands after its last epoch.
+
+    `epochs` are in their order, epoch 0 first if there was a look at the untrained network; `device` is `cpu`, `cuda`
+    or `mps` (a number behind it is ignored); `classes` those of the dataset.
+
+    A seed that diverged has numbers that mean nothing any more: all but `diverged` are of the sound seeds alone.
+    """
+
+    settings: Settings
+    epochs: Sequence[Epoch]
+    device: str
+    classes: int = 10
+
+    @cached_property
+    def trained(self) -> tuple[Epoch, ...]:
+        """The epochs of training, without the look before it."""
+        return tuple(epoch for epoch in self.epochs if epoch.number > 0)
+
+    @cached_property
+    def diverged(self) -> dict[int, int]:
+        """Seed -> the epoch in which its loss stopped being finite."""
+        return {seed: epoch.number for epoch in self.epochs for seed in epoch.diverged}
+
+    @cached_property
+    def seeds(self) -> tuple[int, ...]:
+        """The sound seeds: trained to the last epoch, and not diverged."""
+        last = self.trained[-1].records if self.trained else ()
+        return tuple(record.seed for record in last if record.seed not in self.diverged)
+
+    def curve(self, seed: int, name: str) -> list[float]:
+        """A field of `EpochRecord` over the epochs of training."""
+        return [getattr(r, name) for epoch in self.trained for r in epoch.records if r.seed == seed]
+
+    def finals(self, name: str) -> list[float]:
+        """A field of `EpochRecord` after the last epoch, one value for each sound seed."""
+        return [self.curve(seed, name)[-1] for seed in self.seeds]
+
+    @cached_property
+    def untrained(self) -> dict[str, tuple[LayerRecord, ...]]:
+        """Layer -> a record of each sound seed before training; empty where nobody looked."""
+        return self._layers_of(self.epochs[0]) if self.epochs and self.epochs[0].number == 0 else {}
+
+    @cached_property
+    def layers(self) -> dict[str, tuple[LayerRecord, ...]]:
+        """Layer, from below -> a record of each sound seed after the last epoch; empty where nobody looked."""
+        return self._layers_of(self.trained[-1]) if self.trained else {}
+
+    def _layers_of(self, epoch: Epoch) -> dict[str, tuple[LayerRecord, ...]]:
+        names = dict.fromkeys(record.layer for record in epoch.layers)
+        found = {name: tuple(r for r in epoch.layers if r.layer == name and r.seed in self.seeds) for name in names}
+        return {name: records for name, records in found.items() if records}
+
+    def sampling_error(self, accuracy: float) -> float:
+        """The standard error of a validation accuracy (%) that comes from the split's size: sqrt(p·(1 - p)/n)."""
+        share = min(max(accuracy / 100.0, 0.0), 1.0)
+        return 100.0 * math.sqrt(share * (1.0 - share) / _VALIDATION.get(self.settings.dataset.name, 5000))

@@ -1,0 +1,53 @@
+"""How figures are put in a finding: `74.8 % (seeds 70.1–78.3 %)`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+
+def finite(values: Iterable[float]) -> list[float]:
+    return [value for value in values if math.isfinite(value)]
+
+
+def mean(values: Iterable[float]) -> float:
+    """The mean of what is finite; NaN of nothing."""
+    kept = finite(values)
+    return math.fsum(kept) / len(kept) if kept else math.nan
+
+
+def percent(share: float) -> str:
+    """
+    >>> percent(0.7478)
+    '74.8 %'
+    """
+    return f"{100.0 * share:.1f} %"
+
+
+def seeds_span(values: Sequence[float], form: str = "{:.1f}", unit: str = "") -> str:
+    """The smallest and the largest over seeds; an empty string for one seed.
+
+    >>> seeds_span([70.12, 78.3, 75.0], unit=" %")
+    'seeds 70.1–78.3 %'
+    """
+    if len(values) < 2:
+        return ""
+    return f"seeds {form.format(min(values))}–{form.format(max(values))}{unit}"
+
+
+def in_parentheses(*parts: str) -> str:
+    """The parts that say something: ` (a; b)`, or an empty string.
+
+    >>> in_parentheses("a", "", "b")
+    ' (a; b)'
+    """
+    kept = [part for part in parts if part]
+    return f" ({'; '.join(kept)})" if kept else ""
+
+
+def counted(number: int, noun: str) -> str:
+    """
+    >>> counted(1, "layer"), counted(3, "layer")
+    ('1 layer', '3 layers')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,30 @@
+"""GPU mostly idle: it waits for the processor to hand it work, and most of the time is lost."""
+
+from __future__ import annotations
+
+from actbench.diagnosis import remedies
+from actbench.diagnosis.case import Case
+from actbench.diagnosis.evidence import finite, mean, percent
+from actbench.records import Finding
+
+BUSY = 0.5  # share of the time at work under which it is "mostly idle"
+
+
+def find(case: Case) -> Finding | None:
+    """The mean of `Epoch.busy`, on CUDA alone, without the first epoch, which waits for compilers and recordings."""
+    busy = finite(epoch.busy for epoch in case.trained[1:])
+    if case.device.partition(":")[0] != "cuda" or not busy or mean(busy) >= BUSY:
+        return None
+    settings = case.settings
+    engine = ("train.engine=graph",) if settings.train.engine == "eager" else ()
+    return Finding(
+        symptom="GPU mostly idle",
+        evidence=f"at work for {percent(mean(busy))} of the time in epochs {case.trained[1].number}–"
+        f"{case.trained[-1].number} (batches of {settings.train.batch_size}, {settings.num_seeds} in the stack)",
+        cause="Each step is too small a piece of work for the device, which waits for the next one.",
+        remedies=remedies.all_of(
+            engine,
+            (f"num_seeds={2 * settings.num_seeds}",),
+            (f"train.batch_size={4 * settings.train.batch_size}",),
+        ),
+    )

@@ -1,0 +1,66 @@
+"""At which depth each configuration stops training."""
+
+from __future__ import annotations
+
+import math
+
+from actbench import naming
+from actbench.report.configurations import METRIC, Block, Configuration
+from actbench.report.sheet import Sheet, mean
+
+DEPTH = "model.depth"
+TRAINED = 50.0  # % of test accuracy, above which a seed counts as trained
+
+
+def depths_sheet(block: Block) -> Sheet | None:
+    """For each combination of the other settings, how deep a network may be; None where the depth does not vary."""
+    if DEPTH not in block.varying:
+        return None
+    rest = [key for key in block.varying if key != DEPTH]
+    series: dict[str, dict[int, Configuration]] = {}
+    for one in block.configurations:
+        flat = one.settings.flat()
+        if DEPTH in flat:
+            name = naming.fragment(one.settings, rest) or naming.activations(flat)
+            series.setdefault(name, {})[flat[DEPTH]] = one
+    made = [(name, depths) for name, depths in series.items() if len(depths) > 1]
+    if not made:
+        return None
+    made.sort(key=lambda pair: (-_deepest(pair[1]), pair[0]))
+    header = (
+        "configuration", "every seed trained to depth", "not every seed at depth", "seeds trained there",
+        "test accuracy % there", "depths tried",
+    )  # fmt: skip
+    note = (
+        f"a seed counts as trained where its test accuracy is above {TRAINED:.0f} % after the last epoch; one that "
+        "diverged does not; the first depth is the deepest at which every seed trained, the second the shallowest at "
+        "which one did not"
+    )
+    return Sheet("Where training stops", header, tuple(_row(*pair) for pair in made), note=note)
+
+
+def trained(one: Configuration) -> tuple[int, int]:
+    """How many of the seeds trained, and how many there are."""
+    values = one.values.get(METRIC, {}).values()
+    return sum(value > TRAINED for value in values), len(values) + len(one.diverged)
+
+
+def _every(one: Configuration) -> bool:
+    good, number = trained(one)
+    return good == number > 0
+
+
+def _deepest(depths: dict[int, Configuration]) -> float:
+    return max((depth for depth, one in depths.items() if _every(one)), default=-math.inf)
+
+
+def _row(name: str, depths: dict[int, Configuration]) -> tuple[str, ...]:
+    deepest = _deepest(depths)
+    fails = [depth for depth in sorted(depths) if not _every(depths[depth])]
+    shown = ("–", "–", "–")
+    if fails:
+        first = depths[fails[0]]
+        good, number = trained(first)
+        accuracy = mean(first.estimate(METRIC), 2) if first.n else "diverged"
+        shown = (str(fails[0]), f"{good} of {number}", accuracy)
+    return (name, str(deepest) if math.isfinite(deepest) else "–", *shown, ", ".join(map(str, sorted(depths))))

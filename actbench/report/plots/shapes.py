@@ -1,0 +1,98 @@
+"""What activations learned: their parameters over epochs, layer by layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from actbench.records import Estimate, ShapeRecord
+from actbench.report.configurations import Configuration
+from actbench.report.plots.style import COLOURS, DASHES, cut
+from actbench.report.readings import by_seed
+
+PANELS = 20
+
+# parameter -> layer -> epochs (E,) and mean over seeds with its interval (3, E)
+Shapes = Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]]
+
+
+def shapes(one: Configuration) -> Shapes:
+    """The means over units of each learned parameter, and over the seeds that did not diverge.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
+    values: dict[str, dict[str, dict[int, list[float]]]] = {}
+    for records in by_seed(one, ShapeRecord).values():
+        for record in records:
+            of_layer = values.setdefault(record.parameter, {}).setdefault(record.layer, {})
+            of_layer.setdefault(record.epoch, []).append(record.mean)
+    return {name: {layer: _curve(epochs) for layer, epochs in layers.items()} for name, layers in values.items()}
+
+
+def _curve(by_epoch: Mapping[int, Sequence[float]]) -> tuple[np.ndarray, np.ndarray]:
+    epochs = sorted(by_epoch)
+    estimates = [Estimate.of(by_epoch[epoch]) for epoch in epochs]
+    rows = [(one.mean, *(one.ci95 or (one.mean, one.mean))) for one in estimates]
+    return np.array(epochs), np.array(rows, dtype=float).reshape(-1, 3).T
+
+
+def shape_panels(found: Mapping[str, Shapes]) -> list[tuple[str, Mapping[str, tuple[np.ndarray, np.ndarray]]]]:
+    """A title and the layers of each panel: `prelu: weight`; at most `PANELS`."""
+    made = [(f"{name}: {parameter}", layers) for name, of in found.items() for parameter, layers in of.items()]
+    return made[:PANELS]
+
+
+def learned(panels: Sequence[tuple[str, Mapping[str, tuple[np.ndarray, np.ndarray]]]]) -> Figure:
+    """A panel for each configuration and parameter, a line for each layer; many are shaded from light to dark."""
+    columns = min(len(panels), 4)
+    rows = math.ceil(len(panels) / columns)
+    size = (7.0, 4.2) if len(panels) == 1 else (10 if columns > 2 else 5 * columns, 1.2 + 2.0 * rows)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, squeeze=False).flatten()
+    for axes in grid[len(panels) :]:
+        axes.set_visible(False)
+    names = list(dict.fromkeys(layer for _, layers in panels for layer in layers))
+    few, shades = len(names) <= len(COLOURS), matplotlib.colormaps["cividis_r"]
+    for number, ((title, layers), axes) in enumerate(zip(panels, grid, strict=False)):
+        for layer, (epochs, band) in layers.items():
+            place = names.index(layer)
+            colour = COLOURS[place] if few else shades(0.1 + 0.9 * place / (len(names) - 1))
+            dash = DASHES[place] if few else "-"
+            marker = "o" if len(epochs) == 1 else ""
+            axes.plot(epochs, band[0], color=colour, linestyle=dash, linewidth=1.5, label=layer, marker=marker)
+            axes.fill_between(epochs, band[1], band[2], color=colour, alpha=0.18 if few else 0.06, linewidth=0)
+        _keep_in_view(axes, [band for _, band in layers.values()])
+        axes.set_title(cut(title, 26 if columns > 2 else 40), fontsize=9)
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axes.grid(alpha=0.25)
+        axes.tick_params(labelsize=8, labelbottom=number + columns >= len(panels))
+    figure.supxlabel("epoch", fontsize=10)
+    figure.supylabel("learned parameter", fontsize=10)
+    if not few:
+        scale = matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(1, len(names)), "cividis_r")
+        figure.colorbar(scale, ax=list(grid[: len(panels)]), label="layer", shrink=0.8)
+    elif len(names) > 1:
+        lines = {str(line.get_label()): line for axes in grid for line in axes.get_lines()}
+        figure.legend(
+            [lines[name] for name in names], names, loc="outside upper center", ncols=len(names), handlelength=3.2
+        )
+    return figure
+
+
+def _keep_in_view(axes: Axes, bands: Sequence[np.ndarray]) -> None:
+    """The means, and their intervals as far as three times that: with two seeds they may be wider than any slope."""
+    means = np.concatenate([band[0] for band in bands])
+    means = means[np.isfinite(means)]
+    if not len(means):
+        return
+    span = float(np.ptp(means)) or 0.1 * abs(float(means[0])) or 0.1
+    ends = np.concatenate([band[1:].ravel() for band in bands])
+    low, high = float(np.nanmin(ends)), float(np.nanmax(ends))
+    axes.set_ylim(max(low, means.min() - span) - 0.05 * span, min(high, means.max() + span) + 0.05 * span)

@@ -1,0 +1,124 @@
+"""Looks inside trained networks that are taken once, at the end: pictures for TensorBoard, and simulated INT8."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from actbench.build import activation_factory, build_network
+from actbench.datasets import Splits
+from actbench.naming import shown
+from actbench.probes import Histogram, histogram, learned_shapes, preactivation_histograms
+from actbench.probes.units import slopes
+from actbench.quantisation import OUTPUT, quantise
+from actbench.records import Estimate, QuantisedRecord, RunSummary
+from actbench.settings import Settings
+from actbench.stacking import activation_sites
+from actbench.train import Parts
+
+_Z = torch.linspace(-5, 5, 401)
+
+
+def hyperparameters(settings: Settings) -> dict[str, str | bool | int | float]:
+    """The settings as flat values: `activation`, `optimizer`, `optimizer.lr`, ..."""
+    return {
+        key: value if isinstance(value, (bool, int, float, str)) else shown(value)
+        for key, value in settings.flat().items()
+    }
+
+
+def draw(settings: Settings, parts: Parts, tensorboard: Any, step: int) -> None:
+    """Each activation as configured and what it has become, and how pre-activations and its parameters lie."""
+    from actbench.sinks.pictures import draw_activation, draw_learned
+
+    for group, choice in (("activation", settings.activation), ("upper_activation", settings.upper_activation)):
+        if choice.target is not None:
+            f, slope = _curve(activation_factory(choice, settings.trust, group)(1))
+            picture = draw_activation(choice.name, *(tuple(values.tolist()) for values in (_Z, f, slope)))
+            tensorboard.write_activation(choice.name, picture, step)
+    sample = parts.splits.val_x[: parts.eval_batch_size]
+    tensorboard.write_histograms(preactivation_histograms(parts.network, sample), step)
+    learned = learned_shapes(parts.network)
+    if learned:
+        tensorboard.write_histograms(_histograms(learned), step)
+        name = settings.activation.name if settings.upper_activation.target is None else settings.label
+        tensorboard.write_activation("learned", draw_learned(name, _learned_curves(settings, parts)), step)
+
+
+def _curve(module: nn.Module) -> tuple[Tensor, Tensor]:
+    """f(z) and f'(z) over _Z; an activation that selects among units sees them as the outputs of one layer."""
+    selects = getattr(module, "selects", False)
+    z = _Z[None] if selects else _Z[:, None]
+    f, slope = slopes(module, z)
+    return f.flatten(), slope.flatten()
+
+
+def _histograms(learned: Mapping[tuple[str, str], Tensor]) -> dict[str, list[Histogram | None]]:
+    """Of the parameters that each unit has of its own."""
+    return {
+        f"learned_{parameter}/{layer}": [histogram(of_seed) for of_seed in values]
+        for (layer, parameter), values in learned.items()
+        if values.shape[1] > 1
+    }
+
+
+@torch.no_grad()
+def _learned_curves(settings: Settings, parts: Parts) -> dict[str, tuple[tuple[float, ...], ...]]:
+    """Layer -> z, f(z) before training, and the median, 5 % and 95 % of f(z) now, over seeds and units."""
+    network = build_network(settings, parts.splits.inputs, parts.splits.classes, parts.seeds[0])
+    learning = {layer: m for layer, m in activation_sites(network).items() if list(m.parameters())}
+    before = {layer: _over_units(module) for layer, module in learning.items()}
+    now: dict[str, list[Tensor]] = {layer: [] for layer in learning}
+    for state in parts.network.state_dicts():
+        network.load_state_dict(state)
+        for layer, module in learning.items():
+            now[layer].append(_over_units(module))
+    curves = {}
+    for layer, of_seeds in now.items():
+        share = torch.quantile(torch.cat(of_seeds, dim=1), torch.tensor([0.5, 0.05, 0.95]), dim=1)
+        values = (_Z, before[layer].median(1).values, *share)
+        curves[layer] = tuple(tuple(value.tolist()) for value in values)
+    return curves
+
+
+def _over_units(module: nn.Module) -> Tensor:
+    """f(z) over _Z, for each unit that has parameters of its own: (401, units)."""
+    units = max(parameter.numel() for parameter in module.parameters())
+    return module(_Z[:, None].expand(-1, units))
+
+
+# ---------------------------------------------------------------- simulated INT8
+
+
+def with_int8(
+    settings: Settings, splits: Splits, summary: RunSummary, states: Mapping[int, Mapping[str, Tensor]]
+) -> tuple[RunSummary, list[QuantisedRecord]]:
+    """The summary with each trained seed's INT8 metrics, and what each of its layers came to.
+
+    Args:
+        settings: of the run.
+        splits: of the run, on the device that is to compute.
+        summary: of the run.
+        states: seed -> its plain state_dict; a seed that is not there diverged.
+    """
+    values: dict[str, list[float]] = {}
+    records: list[QuantisedRecord] = []
+    for number, seed in enumerate(summary.seeds):
+        found = dict.fromkeys(values, math.nan)
+        if seed in states:
+            network = build_network(settings, splits.inputs, splits.classes, seed)
+            network.load_state_dict(states[seed])
+            result = quantise(network.to(splits.test_x.device), splits, settings.train.eval_batch_size)
+            records += result.records(seed)
+            for scheme, int8 in result.int8.items():
+                (logits,) = (noise.snr for noise in int8.layers if noise.layer == OUTPUT)
+                found |= {f"int8_{scheme}_accuracy": int8.accuracy, f"int8_{scheme}_snr": logits}
+        for name, value in found.items():
+            values.setdefault(name, [math.nan] * number).append(value)
+    metrics = {name: Estimate.of(of_seeds) for name, of_seeds in values.items()}
+    return replace(summary, metrics={**summary.metrics, **metrics}), records

@@ -1,0 +1,7 @@
+"""Training: S seeds of one configuration at once, and what is seen on the way."""
+
+from actbench.train.evaluation import cross_entropy, evaluate
+from actbench.train.loop import Control, fit
+from actbench.train.parts import Parts
+
+__all__ = ["Control", "Parts", "cross_entropy", "evaluate", "fit"]

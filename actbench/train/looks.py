@@ -1,0 +1,141 @@
+"""What is seen of the network between and after epochs, as records. Looking changes nothing.
+
+Shape letters: S seeds, L layers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from actbench.clipping import seed_norms
+from actbench.probes import (
+    DEFINITIONS,
+    STATISTICS,
+    UnitWatch,
+    gradient_norms,
+    shape_records,
+    untrained_gradient_norms,
+    watch_units,
+)
+from actbench.records import DefinitionRecord, LayerRecord, LookRecord, ShapeRecord, UnitEvent
+from actbench.stacking import Member
+from actbench.train.evaluation import evaluate
+from actbench.train.parts import Parts
+
+CLIPPED = 0.9999  # of its norm is what a gradient has left at most that clipping changed
+
+
+def look_at_gradients(member: Member, parts: Parts) -> Tensor:
+    """Clips as the run is to clip, and tells what there was: (1 + L + 1, s).
+
+    The norms of the whole gradient and of each layer's before clipping, and whether it was clipped (NaN: never is).
+    """
+    norms = gradient_norms(member)
+    clipped = torch.full_like(norms[:1], math.nan)
+    if parts.clip is not None:
+        gradients = list(member.gradients().values())
+        parts.clip(gradients)
+        clipped = (seed_norms(gradients) < CLIPPED * norms[0]).to(norms.dtype)[None]
+    return torch.cat([norms, clipped])
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one look at the units gave; `scores` are validation losses (nats) and accuracies (%) by seed."""
+
+    scores: tuple[list[float], list[float]]
+    layers: tuple[LayerRecord, ...] = ()
+    looks: tuple[LookRecord, ...] = ()
+    events: tuple[UnitEvent, ...] = ()
+    definitions: tuple[DefinitionRecord, ...] = ()
+    shapes: tuple[ShapeRecord, ...] = ()
+
+    def records(self) -> dict[str, Any]:
+        """What belongs into an `Epoch`, but for its scores."""
+        return {name: getattr(self, name) for name in ("layers", "looks", "events", "definitions", "shapes")}
+
+
+def look_at_untrained(parts: Parts) -> Seen:
+    """The network as it is before the first step, and the gradient of its first batch of validation samples."""
+    first = slice(parts.batch_size)
+    norms = untrained_gradient_norms(parts.network, parts.splits.val_x[first], parts.splits.val_y[first])
+    return look_at_epoch(parts, 0, norms[1:].cpu(), parts.seeds)
+
+
+def look_at_epoch(parts: Parts, epoch: int, norms: Tensor, alive: Sequence[int]) -> Seen:
+    """Validates, and looks at the units where that was asked for; `norms` (L, S) are those of the layers' gradients."""
+    with watch_units(parts.network) if parts.probe else nullcontext() as watch:
+        scores = evaluate(parts, parts.splits.val_x, parts.splits.val_y)
+    if watch is None or not watch.layers:
+        return Seen(scores)
+    events = parts.lives.look(watch.dead(), epoch * parts.steps_per_epoch)
+    lives = parts.lives.records(parts.seeds)
+    parts.lives.begin()
+    wanted = {*alive}
+    layers = _layer_records(parts, epoch, watch, norms, lives)
+    looks = [] if parts.probe_every is None else lives
+    return Seen(
+        scores,
+        layers=tuple(layer for layer in layers if layer.seed in wanted),
+        looks=tuple(look for look in looks if look.seed in wanted),
+        events=tuple(event for event in events if event.seed in wanted),
+        definitions=tuple(d for d in _definition_records(parts, epoch, watch) if d.seed in wanted),
+        shapes=tuple(shape_records(parts.network, epoch=epoch, seeds=parts.seeds, alive=alive)),
+    )
+
+
+def look_between(parts: Parts, step: int, alive: Sequence[int]) -> tuple[list[LookRecord], list[UnitEvent]]:
+    """A look at who is dead after `step` steps, in the midst of an epoch."""
+    with watch_units(parts.network, thorough=False) as watch:
+        evaluate(parts, parts.splits.val_x, parts.splits.val_y)
+    parts.network.train()
+    wanted = {*alive}
+    events = [event for event in parts.lives.look(watch.dead(), step) if event.seed in wanted]
+    return parts.lives.records(alive), events
+
+
+def _layer_records(
+    parts: Parts, epoch: int, watch: UnitWatch, norms: Tensor, lives: Sequence[LookRecord]
+) -> list[LayerRecord]:
+    judged = watch.judge().cpu().tolist()  # (L, 6, S)
+    units = watch.units()
+    of_units = {(life.seed, life.layer): life for life in lives}
+    records = []
+    for s, seed in enumerate(parts.seeds):
+        for number, layer in enumerate(watch.layers):
+            life = of_units[seed, layer]
+            records.append(
+                LayerRecord(
+                    seed=seed,
+                    epoch=epoch,
+                    layer=layer,
+                    units=units[number],
+                    **{name: statistic[s] for name, statistic in zip(STATISTICS, judged[number], strict=True)},
+                    grad_norm=float(norms[number, s]),
+                    births=life.births,
+                    deaths=life.deaths,
+                    revivals=life.revivals,
+                    dead_at_init=life.dead_at_init,
+                    died=life.died,
+                    dead_for=life.dead_for,
+                )
+            )
+    return records
+
+
+def _definition_records(parts: Parts, epoch: int, watch: UnitWatch) -> list[DefinitionRecord]:
+    shares = watch.define().cpu().tolist()  # (L, 7, S)
+    units = watch.units()
+    return [
+        DefinitionRecord(seed, epoch, layer, units[number], definition, of_seeds[s])
+        for s, seed in enumerate(parts.seeds)
+        for number, layer in enumerate(watch.layers)
+        for definition, of_seeds in zip(DEFINITIONS, shares[number], strict=True)
+    ]

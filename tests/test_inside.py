@@ -1,0 +1,226 @@
+"""What the command leaves of the inside of a run: tables, findings, INT8; and what it does with wrong requests for them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+from helpers import settings_of
+
+from actbench import stored
+from actbench.records import (
+    DefinitionRecord,
+    Epoch,
+    EpochRecord,
+    Finding,
+    LayerRecord,
+    LookRecord,
+    RunSummary,
+    ShapeRecord,
+    UnitEvent,
+)
+from actbench.sinks.files import RunFolder
+
+DYING = ["dataset=digits", "train.epochs=2", "num_seeds=2", "model.width=16", "model.depth=2", "train.threads=1",
+         "optimizer.lr=0.3", "tensorboard=false"]  # fmt: skip
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def folder_of(home, study):
+    (folder,) = {path.parent for path in (home / "outputs" / study).glob("*/settings.yaml")}
+    return folder
+
+
+def plain(value):
+    """With None for NaN, which is not equal to itself."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def test_tables_read_back_exactly_as_they_were(tmp_path):
+    files = RunFolder(tmp_path)
+    epochs = [
+        Epoch(
+            number=0,
+            layers=(LayerRecord(0, 0, "hidden1", 4, 0.25, 0, 0, 0.5, 0.1, 1.0, 0.3, 0, 0, 0, 0.25, 0.0, 0.0),),
+            events=(UnitEvent(0, 0, 0.0, "hidden1", 3, "dead"),),
+            shapes=(ShapeRecord(0, 0, "hidden1", "weight", 0.25, 0.0, 0.25, 0.25),),
+        ),
+        Epoch(
+            number=1,
+            records=(EpochRecord(0, 1, 1e-3, 0.5, 90.0, 0.6, 89.0, 1.0, 2.0, 0.125),),
+            layers=(LayerRecord(0, 1, "hidden1", 4, 0.0, 0, 0, 0.5, 0.1, 1.0, 0.3, 1, 0, 0, 0.0, 0.0, math.nan),),
+            looks=(LookRecord(0, 5, 5 / 7, "hidden1", 4, 0.0, 1, 0, 0, 0.0, 0.0, math.nan),),
+            events=(UnitEvent(0, 5, 5 / 7, "hidden1", 3, "birth"),),
+            definitions=(DefinitionRecord(0, 1, "hidden1", 4, "fires<1%", 1 / 3),),
+            train_seconds=1.5,
+            look_seconds=0.5,
+        ),
+    ]
+    files.write_epochs(epochs)
+    files.write_resume({"some": torch.ones(2)}, epochs, torch.device("cpu"), True)
+    state, again = RunFolder(tmp_path).read_resume(torch.device("cpu"), True)
+    assert torch.equal(state["some"], torch.ones(2))
+    assert [plain(asdict(epoch)) for epoch in again] == [plain(asdict(epoch)) for epoch in epochs]
+
+
+def test_a_table_with_nothing_to_tell_is_not_there(tmp_path):
+    for name in ("units.csv", "looks.csv"):
+        (tmp_path / name).write_text("of an earlier attempt\n")
+    RunFolder(tmp_path).write_epochs([Epoch(number=0)])
+    assert {path.name for path in tmp_path.iterdir()} == {"history.csv", "layers.csv"}
+
+
+def test_records_of_earlier_versions_are_read(tmp_path):
+    (tmp_path / "history.csv").write_text(
+        "seed,epoch,lr,train_loss,train_accuracy,val_loss,val_accuracy,grad_norm,seconds\n0,1,0.1,1,2,3,4,5,6\n"
+    )
+    (record,) = stored.table(tmp_path, EpochRecord)
+    assert record.seconds == 6
+    assert math.isnan(record.clipped)
+    assert stored.table(tmp_path, UnitEvent) == []
+
+
+def test_summaries_and_settings_of_earlier_versions_are_read(tmp_path):
+    """They say nothing of what there was no choice of then."""
+    from helpers import fake_run
+
+    settings = settings_of("num_seeds=2")
+    folder = fake_run(tmp_path / "run", settings, [97.0, 98.0])
+    content = json.loads((folder / "summary.json").read_text())
+    del content["findings"]
+    (folder / "summary.json").write_text(json.dumps(content))
+    text = (folder / "settings.yaml").read_text()
+    kept = [line for line in text.splitlines() if not line.startswith(("probe_every", "quantise"))]
+    (folder / "settings.yaml").write_text("\n".join(kept))
+    assert stored.settings_of(folder) == settings
+    assert stored.summary(folder).findings == ()
+
+
+def test_findings_survive_the_file(tmp_path):
+    from helpers import fake_run
+
+    folder = fake_run(tmp_path / "run", settings_of("num_seeds=2"), [97.0, 98.0])
+    summary = stored.summary(folder)
+    finding = Finding("units died", "hidden1: 75 %", "Steps too long.", ("optimizer.lr=0.001", "norm=batch"))
+    RunFolder(folder).write_summary(replace(summary, findings=(finding,)))
+    assert stored.summary(folder).findings == (finding,)
+    assert isinstance(stored.summary(folder), RunSummary)
+
+
+# ---------------------------------------------------------------- by the command
+
+
+def test_a_run_whose_units_die_says_so(actbench, tmp_path):
+    done = actbench(*DYING, "study=dying", "probe.every=5")
+    assert done.returncode == 0, done.stderr
+    assert "units died" in done.stdout
+    assert "try optimizer.lr=" in done.stdout
+    assert "of them probe.every" in done.stdout
+    folder = folder_of(tmp_path, "dying")
+    summary = json.loads((folder / "summary.json").read_text())
+    assert "units died" in [finding["symptom"] for finding in summary["findings"]]
+    assert 0 < summary["seconds"]["looks"] < summary["seconds"]["total"]
+    died = {(r["seed"], r["layer"], r["unit"]) for r in rows(folder / "units.csv") if r["event"] == "death"}
+    counted = sum(int(row["deaths"]) for row in rows(folder / "layers.csv"))
+    assert counted >= len(died) > 10
+    steps = {int(row["step"]) for row in rows(folder / "looks.csv")}
+    assert {0, 5, 10} <= steps
+    definitions = {row["definition"] for row in rows(folder / "definitions.csv")}
+    assert {"exact", "dormant<=0.025", "fires<1%"} <= definitions
+    again = actbench(*DYING, "study=dying", "probe.every=5")  # the stored result says the same
+    assert "units died" in again.stdout
+
+
+HEALTHY = ["dataset=digits", "train.epochs=8", "num_seeds=2", "model.width=64", "train.threads=1", "tensorboard=false"]
+
+
+def test_a_healthy_run_says_that_too(actbench):
+    done = actbench(*HEALTHY, "activation=gelu")
+    assert "nothing alarming" in done.stdout
+
+
+def test_int8_scores_every_seed_once_more(actbench, tmp_path):
+    done = actbench(*HEALTHY, "quantise=int8", "study=q")
+    assert done.returncode == 0, done.stderr
+    assert "INT8 affine" in done.stdout
+    folder = folder_of(tmp_path, "q")
+    metrics = json.loads((folder / "summary.json").read_text())["metrics"]
+    exact = metrics["test_accuracy"]["values"]
+    for scheme in ("symmetric", "affine"):
+        assert metrics[f"int8_{scheme}_accuracy"]["values"] == pytest.approx(exact, abs=2.5)
+        assert all(20 < snr < 60 for snr in metrics[f"int8_{scheme}_snr"]["values"])
+    table = rows(folder / "quantised.csv")
+    assert {(r["seed"], r["scheme"], r["layer"]) for r in table} == {
+        (seed, scheme, layer) for seed in "01" for scheme in ("symmetric", "affine") for layer in ("hidden1", "output")
+    }
+
+
+def test_int8_of_a_complete_run_comes_from_its_checkpoints(actbench, tiny, tmp_path):
+    asked = [*tiny, "study=later", "tensorboard=false"]
+    actbench(*asked)
+    folder = folder_of(tmp_path, "later")
+    before = json.loads((folder / "summary.json").read_text())
+    trained = (folder / "checkpoints" / "seed=0.pt").stat().st_mtime_ns
+    done = actbench(*asked, "quantise=int8")
+    assert done.returncode == 0, done.stderr
+    assert "already complete" in done.stdout
+    after = json.loads((folder / "summary.json").read_text())
+    assert (folder / "checkpoints" / "seed=0.pt").stat().st_mtime_ns == trained
+    added = {key: after["metrics"].pop(key) for key in list(after["metrics"]) if key.startswith("int8")}
+    assert after == before
+    direct = actbench(*tiny, "study=direct", "tensorboard=false", "quantise=int8")
+    assert direct.returncode == 0
+    metrics = json.loads((folder_of(tmp_path, "direct") / "summary.json").read_text())["metrics"]
+    assert added == {key: value for key, value in metrics.items() if key.startswith("int8")}
+    assert stored.settings_of(folder).quantise == "int8"
+    assert "INT8 affine" in actbench(*asked).stdout  # what was measured is shown, asked for or not
+
+
+def test_int8_without_checkpoints_is_a_clear_message(actbench, tiny, tmp_path):
+    asked = [*tiny, "study=lost", "tensorboard=false"]
+    actbench(*asked)
+    folder = folder_of(tmp_path, "lost")
+    (folder / "checkpoints" / "seed=1.pt").unlink()
+    before = (folder / "summary.json").read_text()
+    done = actbench(*asked, "quantise=int8")
+    assert done.returncode == 2
+    assert "seed=1.pt" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (folder / "summary.json").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("probe.every=0", "probe.every=0: must be a whole number of 1 or more, or null"),
+        ("probe.every=often", "probe.every=often: must be a whole number"),
+        ("quantise=int4", "quantise=int4: must be one of none, int8"),
+        ("probe=2", "probe=2: must be true or false"),
+        ("probe.evry=3", "did you mean probe.every?"),
+    ],
+)
+def test_wrong_requests_are_told_before_anything_is_written(actbench, tmp_path, wrong, said):
+    done = actbench(wrong)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_neither_looks_nor_int8_are_part_of_the_identity():
+    base = settings_of()
+    for overrides in (["probe.every=7"], ["quantise=int8"], ["probe=false"]):
+        assert settings_of(*overrides).id == base.id
+    assert (settings_of("probe=false").probe, settings_of("probe=false").probe_every) == (False, None)
+    assert (settings_of("probe.every=7").probe, settings_of("probe.every=7").probe_every) == (True, 7)

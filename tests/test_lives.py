@@ -1,0 +1,273 @@
+"""The life and death of units against a plain account, unit by unit; definitions of dead; learned shapes; clipping."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from helpers import build_parts, random_splits
+from torch import nn
+
+from actbench.probes import DEFINITIONS, Lives, learned_shapes, watch_units
+from actbench.probes.units import _Site
+from actbench.train import Control, fit
+
+STEPS = 4  # per epoch
+
+
+def told(masks, every=1, seeds=(3, 8)):
+    """(records, events) of each look at `masks` (T, S, F), taken after 0, `every`, 2·`every`, ... steps."""
+    lives = Lives(seeds, STEPS)
+    looks = []
+    for number, dead in enumerate(masks):
+        events = lives.look({"hidden1": dead}, number * every)
+        looks.append((lives.records(seeds), events))
+        lives.begin()
+    return looks
+
+
+def account(history):
+    """What happened to one unit, from its states (T,): for each look (birth, death, revival, died, steps dead)."""
+    rows, lived, since = [], False, 0
+    for t, dead in enumerate(history):
+        before = history[t - 1] if t else None
+        came, went = before is True and not dead, before is False and dead
+        if went:
+            since = t
+        rows.append((came and not lived, went, came and lived, dead and lived, t - since if dead else None))
+        lived = lived or not dead
+    return rows
+
+
+def test_every_unit_is_accounted_for():
+    masks = torch.rand(30, 2, 50, generator=torch.Generator().manual_seed(0)) < 0.4
+    masks[:, :, :5] = True  # never alive
+    masks[:10, :, 5:10] = True  # born late
+    looks = told(masks)
+    for s, seed in enumerate((3, 8)):
+        accounts = [account(masks[:, s, unit].tolist()) for unit in range(50)]
+        for t, (records, events) in enumerate(looks):
+            record = records[s]
+            now = [rows[t] for rows in accounts]
+            ages = [age for *_, age in now if age is not None]
+            assert (record.seed, record.layer, record.units, record.step) == (seed, "hidden1", 50, t)
+            assert record.births == sum(row[0] for row in now)
+            assert record.deaths == sum(row[1] for row in now)
+            assert record.revivals == sum(row[2] for row in now)
+            assert record.died == pytest.approx(sum(row[3] for row in now) / 50)
+            assert record.dead == pytest.approx(len(ages) / 50)
+            assert record.dead_at_init == pytest.approx(record.dead - record.died)
+            assert record.dead_for == pytest.approx(sum(ages) / len(ages) / STEPS)
+            mine = [(event.unit, event.event) for event in events if event.seed == seed]
+            kinds = ("birth", "death", "revival")
+            assert sorted(mine) == sorted(
+                [(unit, kinds[k]) for unit, row in enumerate(now) for k in range(3) if row[k]]
+                if t
+                else [(unit, "dead") for unit in range(50) if masks[0, s, unit]]
+            )
+
+
+def test_counts_run_until_they_are_begun_anew():
+    lives = Lives([0], STEPS)
+    for step, dead in enumerate([False, True, False, True]):
+        lives.look({"a": torch.tensor([[dead]])}, step)
+    (record,) = lives.records([0])
+    assert (record.deaths, record.revivals, record.births) == (2, 1, 0)
+    assert record.dead_for == 0  # found dead just now
+    lives.begin()
+    assert lives.records([0])[0].deaths == 0
+
+
+def test_where_nothing_is_dead_there_is_no_time_for_which_it_has_been():
+    ((records, events),) = told(torch.zeros(1, 2, 4, dtype=torch.bool))
+    assert all(math.isnan(record.dead_for) and record.dead == 0 for record in records)
+    assert events == []
+
+
+def test_a_state_goes_on_where_it_was():
+    masks = torch.rand(12, 2, 20, generator=torch.Generator().manual_seed(1)) < 0.5
+    whole = told(masks, every=3)
+    first, second = Lives([3, 8], STEPS), Lives([3, 8], STEPS)
+    for t in range(5):
+        first.look({"hidden1": masks[t]}, 3 * t)
+    second.load_state(first.state())
+    for t in range(5, 12):
+        events = second.look({"hidden1": masks[t]}, 3 * t)
+        assert events == whole[t][1]
+        for ours, theirs in zip(second.records([3, 8]), whole[t][0], strict=True):
+            assert (ours.died, ours.deaths, ours.revivals) == (theirs.died, theirs.deaths, theirs.revivals)
+            assert ours.dead_for == pytest.approx(theirs.dead_for)
+        second.begin()
+
+
+# ---------------------------------------------------------------- in training
+
+DYING = ["num_seeds=2", "model.width=16", "model.depth=3", "train.batch_size=16", "train.epochs=3", "optimizer.lr=0.3"]
+
+
+def test_deaths_of_a_run_are_those_that_the_watch_sees(monkeypatch):
+    """Layers' records, finer looks and events of one run tell the same story, and it ends in what the network is."""
+    parts = build_parts(monkeypatch, random_splits(), *DYING, "probe.every=2")
+    epochs = list(fit(parts, control=Control()))
+    per_epoch = -(-100 // 16)
+    state: dict[tuple[int, str, int], bool] = {}
+    for epoch in epochs:
+        for event in epoch.events:
+            assert epoch.number - 1 < event.epoch <= epoch.number
+            state[event.seed, event.layer, event.unit] = event.event in ("dead", "death")
+        steps = sorted({look.step for look in epoch.looks})
+        start = (epoch.number - 1) * per_epoch
+        assert steps == ([0] if epoch.number == 0 else [start + k for k in (2, 4, 6, per_epoch)])
+        for layer in epoch.layers:
+            dead = sum(d for (seed, name, _), d in state.items() if (seed, name) == (layer.seed, layer.layer))
+            assert layer.dead == pytest.approx(dead / layer.units)
+            assert layer.dead == pytest.approx(layer.dead_at_init + layer.died)
+            own = [e for e in epoch.events if (e.seed, e.layer) == (layer.seed, layer.layer)]
+            counted = [sum(e.event == kind for e in own) for kind in ("birth", "death", "revival")]
+            assert [layer.births, layer.deaths, layer.revivals] == counted
+    assert sum(layer.deaths for epoch in epochs for layer in epoch.layers) > 10
+    with watch_units(parts.network, thorough=False) as watch:
+        parts.network.eval()
+        parts.network(parts.splits.val_x.expand(2, *parts.splits.val_x.shape))
+    for layer, dead in watch.dead().items():
+        for s, seed in enumerate(parts.seeds):
+            assert dead[s].tolist() == [state.get((seed, layer, unit), False) for unit in range(16)]
+
+
+def test_a_leaky_network_has_no_events(monkeypatch):
+    parts = build_parts(monkeypatch, random_splits(), *DYING, "activation=leaky_relu", "probe.every=1")
+    for epoch in fit(parts, control=Control()):
+        assert not epoch.events
+        assert all(layer.dead == layer.deaths == 0 for layer in epoch.layers)
+
+
+def test_seed_by_seed_lives_as_a_stack_does(monkeypatch):
+    stories = []
+    for way in ("stacked", "seed_by_seed"):
+        parts = build_parts(monkeypatch, random_splits(), *DYING, f"train.execution={way}", "train.epochs=2")
+        stories.append([(event, epoch.number) for epoch in fit(parts, control=Control()) for event in epoch.events])
+    assert sorted(map(str, stories[0])) == sorted(map(str, stories[1]))
+    assert stories[0]
+
+
+# ---------------------------------------------------------------- definitions of dead
+
+
+def test_every_definition_against_plain_counting():
+    generator = torch.Generator().manual_seed(2)
+    z = torch.randn(2, 300, 40, generator=generator) + torch.linspace(-5, 1, 40)
+    site = _Site(torch.relu)
+    for part in z.split(70, dim=1):
+        site.observe(part)
+    found = dict(zip(DEFINITIONS, site.define(), strict=True))
+    h = z.relu().double()
+    size = h.mean(1)  # (S, F)
+    expected = {"exact": (z <= 0).all(1), "fires<1%": (z > 0).double().mean(1) < 0.01}
+    for tau in (0, 0.01, 0.025, 0.05, 0.1):
+        expected[f"dormant<={tau:g}"] = size <= tau * size.mean(1, keepdim=True)
+    assert list(found) == list(DEFINITIONS)
+    for name, units in expected.items():
+        torch.testing.assert_close(found[name], units.double().mean(1), msg=name)
+    shares = [float(found[name][0]) for name in DEFINITIONS]
+    assert 0 < shares[0] == shares[1] < shares[2] <= shares[3] <= shares[4] < shares[5]
+    assert shares[0] < shares[6]
+
+
+def test_a_run_tells_the_definitions_of_every_layer(monkeypatch):
+    parts = build_parts(monkeypatch, random_splits(), *DYING)
+    *_, last = fit(parts, control=Control())
+    assert len(last.definitions) == 2 * 3 * len(DEFINITIONS)
+    exact = {(d.seed, d.layer): d.share for d in last.definitions if d.definition == "exact"}
+    assert exact == {(layer.seed, layer.layer): layer.dead for layer in last.layers}
+
+
+# ---------------------------------------------------------------- learned shapes and clipping
+
+
+@pytest.mark.parametrize("number", [1, "units"])
+def test_learned_parameters_are_followed(monkeypatch, number):
+    splits = random_splits()
+    settings = ["num_seeds=2", "model.width=6", "model.depth=2", "train.batch_size=16", "train.epochs=2"]
+    parts = build_parts(
+        monkeypatch, splits, *settings, "activation=prelu", f"activation.num_parameters={number}", "optimizer.lr=0.1"
+    )
+    before, *_, last = fit(parts, control=Control())
+    assert {(shape.mean, shape.std, shape.min, shape.max) for shape in before.shapes} == {(0.25, 0.0, 0.25, 0.25)}
+    for shape in last.shapes:
+        state = parts.network.state_dicts()[shape.seed]
+        weight = state[f"{shape.layer}.activation.weight"].double()
+        assert shape.parameter == "weight"
+        assert shape.mean == pytest.approx(float(weight.mean())) != 0.25
+        assert (shape.min, shape.max) == (float(weight.min()), float(weight.max()))
+        assert shape.std == pytest.approx(float(weight.std(correction=0)))
+    assert {values.shape for values in learned_shapes(parts.network).values()} == {(2, 1 if number == 1 else 6)}
+
+
+def test_nothing_is_learned_by_relu(monkeypatch):
+    parts = build_parts(monkeypatch, random_splits(), "num_seeds=1", "model.width=6", "train.epochs=1")
+    assert all(not epoch.shapes for epoch in fit(parts, control=Control()))
+
+
+@pytest.mark.parametrize(
+    ("clip", "share"),
+    [
+        (["clip=norm", "clip.max_norm=1e-3"], 1.0),
+        (["clip=norm", "clip.max_norm=1e3"], 0.0),
+        (["clip=value", "clip.clip_value=1e-4"], 1.0),
+        (["clip=value", "clip.clip_value=1e3"], 0.0),
+    ],
+)
+@pytest.mark.parametrize("execution", ["stacked", "seed_by_seed"])
+def test_the_share_of_clipped_steps(monkeypatch, clip, share, execution):
+    small = ["num_seeds=2", "model.width=6", "train.epochs=1", f"train.execution={execution}"]
+    parts = build_parts(monkeypatch, random_splits(), *small, *clip)
+    *_, last = fit(parts, control=Control())
+    assert [record.clipped for record in last.records] == [share, share]
+
+
+def test_some_steps_clipped_is_a_share(monkeypatch):
+    """Between the smallest and the largest norm of the steps that are looked at, some are clipped and others not."""
+    small = ["num_seeds=1", "model.width=6", "train.epochs=1", "train.batch_size=10", "optimizer.lr=1e-9"]
+    parts = build_parts(monkeypatch, random_splits(), *small, "clip=norm", "clip.max_norm=1e9")
+    *_, last = fit(parts, control=Control())
+    middle = last.records[0].grad_norm  # the mean of norms of a network that hardly moves
+    parts = build_parts(monkeypatch, random_splits(), *small, "clip=norm", f"clip.max_norm={middle}")
+    *_, last = fit(parts, control=Control())
+    assert 0 < last.records[0].clipped < 1
+
+
+def test_without_clipping_there_is_no_share(monkeypatch):
+    parts = build_parts(monkeypatch, random_splits(), "num_seeds=1", "model.width=6", "train.epochs=1")
+    *_, last = fit(parts, control=Control())
+    assert math.isnan(last.records[0].clipped)
+
+
+# ---------------------------------------------------------------- activations that select
+
+
+class HalfOf(nn.Module):
+    """Keeps the larger half of a sample's units."""
+
+    selects = True
+
+    def forward(self, z):
+        kept = z.flatten(1).topk(z[0].numel() // 2).indices
+        return torch.zeros_like(z.flatten(1)).scatter(1, kept, z.flatten(1).gather(1, kept)).view_as(z)
+
+
+def test_the_active_of_a_selecting_activation_are_those_it_let_through():
+    from actbench.probes.units import _selects
+
+    module = HalfOf()
+    assert _selects(nn.Sequential(module))
+    assert not _selects(nn.ReLU())
+    z = torch.randn(1, 200, 10, generator=torch.Generator().manual_seed(3)) + 3  # nearly all positive
+    z[:, :, 0] -= 30  # never among them
+    site = _Site(lambda part: module(part[0])[None], selects=True)
+    for part in z.split(60, dim=1):
+        site.observe(part)
+    statistics = dict(zip(("dead", "dormant", "saturated", "active"), site.judge(), strict=False))
+    assert float(statistics["active"]) == pytest.approx(0.5)
+    assert float(statistics["dead"]) == pytest.approx(0.1)
+    assert float(statistics["saturated"]) == pytest.approx(0.1)
