@@ -76,11 +76,13 @@ def test_a_run_leaves_what_the_design_says(actbench, tiny, tmp_path):
     history = rows(folder / "history.csv")
     assert list(history[0]) == [
         "seed", "epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "grad_norm", "seconds",
+        "clipped",
     ]  # fmt: skip
     assert [(row["epoch"], row["seed"]) for row in history] == [("1", "0"), ("1", "1"), ("2", "0"), ("2", "1")]
     layers = rows(folder / "layers.csv")
     assert list(layers[0]) == [
         "seed", "epoch", "layer", "units", "dead", "dormant", "saturated", "active", "mean", "std", "grad_norm",
+        "births", "deaths", "revivals", "dead_at_init", "died", "dead_for",
     ]  # fmt: skip
     assert [row["epoch"] for row in layers] == ["0", "0", "1", "1", "2", "2"]
     assert all(0 <= float(row[k]) <= 1 for row in layers for k in ("dead", "dormant", "saturated", "active"))

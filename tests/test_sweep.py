@@ -148,7 +148,8 @@ def test_a_run_that_cannot_be_built_is_listed_and_repeated(monkeypatch, tmp_path
     from helpers import settings_of
     from rich.console import Console
 
-    from actbench import run, stored
+    from actbench import stored
+    from actbench.run import job as run
 
     settings = settings_of(f"dataset={dataset}", "num_seeds=1", "model.width=8", "train.epochs=1")
     monkeypatch.setenv("ACTBENCH_DATA", str(tmp_path / "none"))

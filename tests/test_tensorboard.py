@@ -167,3 +167,17 @@ def test_learned_parameters_are_scalars(run):
     told = values(views["seed=1"], "learned_weight/hidden1")
     assert told == [(int(row["epoch"]), pytest.approx(float(row["mean"]), rel=1e-6)) for row in shapes]
     assert len(told) == 3
+
+
+@pytest.mark.parametrize("choice", ["fraction=0.3", "k=450"])
+def test_an_activation_that_selects_is_drawn_over_a_layer_of_outputs(choice):
+    """More are kept than the picture has points: it gets more points."""
+    from actbench.activations import TopK
+    from actbench.run.inside import _curve
+
+    name, value = choice.split("=")
+    z, f, slope = _curve(TopK(**{name: float(value) if name == "fraction" else int(value)}))
+    kept = 450 if name == "k" else 120
+    assert len(z) == len(f) == len(slope) == max(401, kept)
+    assert int(slope.count_nonzero()) == kept
+    assert f[-1] == z[-1] == 5

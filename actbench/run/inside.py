@@ -21,7 +21,8 @@ from actbench.settings import Settings
 from actbench.stacking import activation_sites
 from actbench.train import Parts
 
-_Z = torch.linspace(-5, 5, 401)
+_POINTS = 401
+_Z = torch.linspace(-5, 5, _POINTS)
 
 
 def hyperparameters(settings: Settings) -> dict[str, str | bool | int | float]:
@@ -38,8 +39,8 @@ def draw(settings: Settings, parts: Parts, tensorboard: Any, step: int) -> None:
 
     for group, choice in (("activation", settings.activation), ("upper_activation", settings.upper_activation)):
         if choice.target is not None:
-            f, slope = _curve(activation_factory(choice, settings.trust, group)(1))
-            picture = draw_activation(choice.name, *(tuple(values.tolist()) for values in (_Z, f, slope)))
+            curve = _curve(activation_factory(choice, settings.trust, group)(1))
+            picture = draw_activation(choice.name, *(tuple(values.tolist()) for values in curve))
             tensorboard.write_activation(choice.name, picture, step)
     sample = parts.splits.val_x[: parts.eval_batch_size]
     tensorboard.write_histograms(preactivation_histograms(parts.network, sample), step)
@@ -50,12 +51,14 @@ def draw(settings: Settings, parts: Parts, tensorboard: Any, step: int) -> None:
         tensorboard.write_activation("learned", draw_learned(name, _learned_curves(settings, parts)), step)
 
 
-def _curve(module: nn.Module) -> tuple[Tensor, Tensor]:
-    """f(z) and f'(z) over _Z; an activation that selects among units sees them as the outputs of one layer."""
-    selects = getattr(module, "selects", False)
-    z = _Z[None] if selects else _Z[:, None]
+def _curve(module: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
+    """z, f(z) and f'(z); an activation that selects among units sees the values of z as the outputs of one layer."""
+    if getattr(module, "selects", False):
+        z = torch.linspace(-5, 5, max(_POINTS, getattr(module, "k", None) or 0))[None]
+    else:
+        z = _Z[:, None]
     f, slope = slopes(module, z)
-    return f.flatten(), slope.flatten()
+    return z.flatten(), f.flatten(), slope.flatten()
 
 
 def _histograms(learned: Mapping[tuple[str, str], Tensor]) -> dict[str, list[Histogram | None]]:
