@@ -103,7 +103,7 @@ def test_a_run_leaves_what_the_design_says(actbench, tiny, tmp_path):
     assert metric["ci95"] == pytest.approx([metric["mean"] - half, metric["mean"] + half])
     assert summary["metrics"]["val_accuracy"]["values"] == [float(row["val_accuracy"]) for row in history[2:]]
     assert summary["metrics"]["dead_ratio"]["values"] == [float(row["dead"]) for row in layers[4:]]
-    assert set(summary["seconds"]) == {"total", "train", "eval"}
+    assert set(summary["seconds"]) == {"total", "train", "eval", "looks"}
     assert summary["samples_per_second"] > 0
     environment = json.loads((folder / "environment.json").read_text())
     assert environment["packages"]["torch"]
