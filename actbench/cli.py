@@ -84,6 +84,12 @@ def _train(argv: Sequence[str]) -> int:
     from actbench import config
 
     asked = get_args_parser().parse_args(list(argv))
+    settled = config.settle(asked.overrides)
+    if settled.replaced:
+        for old, new in settled.replaced:
+            print(f"{old}: replaced by {new}", file=sys.stderr)
+        sys.argv[1:] = [*(word for word in argv if word not in asked.overrides), *settled.overrides]
+        asked.overrides = settled.overrides
     jobs: list[Job] = []
     multirun = False
     config.register()
@@ -246,6 +252,8 @@ def _run(composed: DictConfig, hydra_config: Any, folder: Path) -> float:
     stored.check_owner(folder, settings)
     finished = stored.completed(folder)
     if finished is not None and not stored.lacks_int8(settings, finished):
+        if settings.probe_every not in (None, stored.settings_of(folder).probe_every):
+            print(f"{folder} was trained without probe.every={settings.probe_every}: study=NAME trains it again")
         return _ended(_show_again(finished, folder, name, many))
     from actbench import run  # imports torch
 

@@ -347,6 +347,49 @@ def register() -> None:
         store.store(group="upper_activation", name=choice.name, node=_load(choice.path))
 
 
+@dataclass(frozen=True)
+class Settled:
+    """Overrides of which none contradicts another; `replaced` says what gave way to what."""
+
+    overrides: list[str]
+    replaced: list[tuple[str, str]]
+
+
+def settle(overrides: Sequence[str]) -> Settled:
+    """What is typed later wins, so that a remedy can be pasted behind a command and a preset sweep be narrowed.
+
+    With a choice go the parameters that were typed for it; of a preset stays what is not typed beside it.
+    """
+    overrides, narrowed = _narrow(list(overrides))
+    last = {_key(o): place for place, o in enumerate(overrides) if not o.startswith(("+", "~"))}
+    kept, replaced = [], list(narrowed)
+    for place, override in enumerate(overrides):
+        key = _key(override)
+        winner = last.get(key, place) if not override.startswith(("+", "~")) else place
+        group = key.partition(".")[0]
+        twice = group in GROUPS and [_key(o) for o in overrides].count(group) > 1
+        if key != group and twice and place < last.get(group, -1):
+            winner = last[group]
+        if winner == place:
+            kept.append(override)
+        else:
+            replaced.append((override, overrides[winner]))
+    return Settled(kept, replaced)
+
+
+def _narrow(overrides: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
+    """A preset of which a key is typed as well becomes the rest of its keys."""
+    for place, override in enumerate(overrides):
+        preset = next((c for c in choices_of("sweep") if override == f"+sweep={c.name}"), None)
+        params = {} if preset is None else OmegaConf.to_container(_load(preset.path)).get("hydra", {})  # type: ignore[union-attr]
+        params = dict(params.get("sweeper", {}).get("params", {}))
+        typed = {_key(o) for o in overrides}
+        rest = [f"{key}={value}" for key, value in params.items() if key not in typed]
+        if len(rest) < len(params):
+            return [*overrides[:place], *rest, *overrides[place + 1 :]], [(override, " ".join(rest) or "what is typed")]
+    return overrides, []
+
+
 _COMPOSING = (HydraException, OmegaConfBaseException, ValueError)  # what a wrong override makes Hydra raise
 
 
@@ -393,6 +436,9 @@ def _job(overrides: Sequence[str], number: int, multirun: bool) -> Job:
     if renamed:
         how = "a YAML file of your own in ./conf/GROUP names what it builds"
         raise UserError.of(Problem("cannot be changed here", o, how) for o in renamed)
+    idle = [o for o in overrides if _key(o).startswith("probe.")] if "probe=false" in overrides else []
+    if idle:
+        raise UserError.of(Problem("is nothing without probes", o, "leave out probe=false") for o in idle)
     numbered = [f"hydra.job.num={number}", f"++hydra.job.id={number}"] if multirun else []
     try:
         config = compose("config", overrides=[*overrides, *numbered], return_hydra_config=True)
@@ -419,10 +465,6 @@ def _expand(overrides: Sequence[str], multirun: bool) -> list[list[str]]:
         if error.override.endswith(","):
             raise UserError("ends with a comma", where=error.override, how="no space behind a comma: a,b") from error
         raise UserError(_first_line(error), where=error.override, how="key=value, or --help") from error
-    keys = [_key(override) for override in overrides if not override.startswith(("+", "~"))]
-    twice = [o for o in overrides if keys.count(_key(o)) > 1]
-    if twice:
-        raise UserError.of(Problem("is given twice", o, f"actbench -m {_key(o)}=a,b for several values") for o in twice)
     if not multirun:
         return [list(overrides)]
     fixed = [o.input_line for o in parsed if o.input_line and not o.is_sweep_override()]
@@ -434,9 +476,6 @@ def _expand(overrides: Sequence[str], multirun: bool) -> list[list[str]]:
     if "BasicSweeper" not in sweeper["_target_"]:
         return [fixed]
     params = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
-    twice = [o for o in overrides if _key(o) in {_key(param) for param in params}]
-    if twice:
-        raise UserError.of(Problem("is swept by the preset already", o, "leave one of the two out") for o in twice)
     asked = [line for line in (*params, *overrides) if line not in hydras]
     try:
         batches = BasicSweeper.split_arguments(parser.parse_overrides(asked), None)

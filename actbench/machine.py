@@ -78,8 +78,14 @@ def busy_share(device: torch.device) -> float:
         return float("nan")
     try:
         return torch.cuda.utilization(device) / 100
-    except (ImportError, RuntimeError, OSError):  # no nvidia-ml-py, or a driver that does not count
+    except Exception:  # no nvidia-ml-py, or a driver that does not count: its errors have no ancestor in common
         return float("nan")
+
+
+def wait_for(device: torch.device) -> None:
+    """Waits until a device has done all that it was asked for, so that what comes next can be timed."""
+    if device.type != "cpu":
+        torch.get_device_module(device).synchronize()
 
 
 def describe(device: torch.device) -> str:

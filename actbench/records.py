@@ -42,12 +42,14 @@ class LayerRecord:
     """The units of one layer of one seed after one epoch (0: before training); a row of `layers.csv`.
 
     `dead`, `dormant` and `saturated` are shares of the layer's `units`, `active` the share of (unit, sample) pairs with
-    z > 0, `mean` and `std` those of the outputs, `grad_norm` the norm of the gradient of the layer's parameters.
+    z > 0 (of an activation that selects among units, as `topk`: that it lets through), `mean` and `std` those of the
+    outputs, `grad_norm` the norm of the gradient of the layer's parameters.
 
     What happened since the epoch before, as numbers of units: `deaths` (alive before, dead now), `revivals` (dead
     before, alive now, and alive once before that) and `births` (dead from the start, alive for the first time). The
     dead are `dead_at_init` + `died`: those never alive so far, and those that died in training, as shares of `units`.
-    `dead_for` is the mean time that those now dead have been so, in epochs (NaN where none is).
+    `dead_for` is the mean time that those now dead have been so, in epochs (NaN where none is). These three are NaN
+    where nobody looked before training. A unit that dies and comes back between two epochs does not count here.
     """
 
     seed: int
@@ -74,7 +76,7 @@ class LookRecord:
     """The life and death of a layer's units at one of the looks that `probe.every` asks for; a row of `looks.csv`.
 
     `step` counts optimizer steps from the start of training, `epoch` the same in epochs; the rest is as in
-    `LayerRecord`, where births, deaths and revivals are those since the look before.
+    `LayerRecord`, but from look to look: births, deaths and revivals are those since the look before.
     """
 
     seed: int
@@ -95,8 +97,9 @@ class LookRecord:
 class UnitEvent:
     """One unit that was found in another state than at the look before; a row of `units.csv`.
 
-    `event` is `dead` (at the first look: dead before training), `birth`, `death` or `revival`, as in `LayerRecord`;
-    units that were alive all along have no row. `step` counts optimizer steps, `unit` from 0.
+    `event` is `dead` (found so at the first look), `birth`, `death` or `revival`, as in `LayerRecord`; units that were
+    alive all along have no row. With `probe.every` its looks are among those compared. `step` counts optimizer steps,
+    `unit` from 0.
     """
 
     seed: int
@@ -269,7 +272,7 @@ class RunSummary:
     execution: str  # how: `stacked, eager`, `seed by seed, channels_last, eager: ` and why
     device: str
     reason: str = ""  # one line, for what failed or was interrupted
-    findings: tuple[Finding, ...] = ()  # what went wrong inside
+    findings: tuple[Finding, ...] | None = None  # what went wrong inside; None where nobody asked
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -288,8 +291,7 @@ class RunSummary:
             for name, metric in content["metrics"].items()
         }
         diverged = {int(seed): epoch for seed, epoch in content["diverged"].items()}
-        findings = tuple(
-            Finding(**{**finding, "remedies": tuple(finding["remedies"])}) for finding in content.get("findings", ())
-        )
+        told = content.get("findings")
+        findings = None if told is None else tuple(Finding(**{**f, "remedies": tuple(f["remedies"])}) for f in told)
         seeds = tuple(content["seeds"])
         return cls(**{**content, "seeds": seeds, "metrics": metrics, "diverged": diverged, "findings": findings})

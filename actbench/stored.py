@@ -108,8 +108,11 @@ def _mistyped(found: RunSummary) -> str:
     for name, value in {**amounts, "samples_per_second": found.samples_per_second}.items():
         if not _is_amount(value):
             return f"`{name}` is not a number of 0 or more"
-    if not {"train", "eval"} <= found.seconds.keys():
-        return "`seconds` has no `train` and `eval`"
+    if not {"train", "eval", "total"} <= found.seconds.keys():
+        return "`seconds` has no `train`, `eval` and `total`"
+    words = [word for f in found.findings or () for word in (f.symptom, f.evidence, f.cause, *f.remedies)]
+    if not all(isinstance(word, str) for word in words):
+        return "`findings` are not words"
     if not all(isinstance(seed, int) and _is_amount(epoch) for seed, epoch in found.diverged.items()):
         return "`diverged` does not map seeds to epochs"
     return ""
@@ -280,10 +283,25 @@ def records(path: Path, kind: type[Record]) -> list[Record]:
     columns = {field.name: read[str(field.type)] for field in fields(kind)}
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        return [kind(**{name: columns[name](value) for name, value in row.items()}) for row in rows]
+            reader = csv.DictReader(file)
+            if not reader.fieldnames:
+                raise ValueError("it has no header")
+            found = [kind(**{name: columns[name](value) for name, value in row.items()}) for row in reader]
+        if not all(map(_is_plausible, found)):
+            raise ValueError("a time, a unit or an event that cannot be")
+        return found
     except (KeyError, TypeError, ValueError, OSError, csv.Error) as error:
         raise UserError("cannot be read", where=str(path), how=_AWAY) from error
+
+
+def _is_plausible(record: Any) -> bool:
+    """Whether its time is one, and its unit and event can be."""
+    event = getattr(record, "event", "dead")
+    return (
+        0 <= getattr(record, "epoch", 0) < math.inf
+        and getattr(record, "unit", 0) >= 0
+        and event in ("dead", "birth", "death", "revival")
+    )
 
 
 def last_layers(folder: Path) -> list[LayerRecord]:

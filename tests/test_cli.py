@@ -389,7 +389,6 @@ BAD = {
     "case": (["activation=Relu"], ["did you mean relu?"]),
     "a list of choices": (["activation=[relu,gelu]"], ["activation: is not one choice", "activation=a,b"]),
     "comma and space": (["activation=relu,"], ["ends with a comma", "no space behind a comma"]),
-    "given twice": (["activation=relu", "activation=gelu"], ["activation=relu: is given twice", "activation=gelu"]),
     "another's key": (["activation.negative_slope=0.1"], ["is a key of leaky_relu alone"]),
     "a way to run": (["train.execution=parallel"], ["one of auto, stacked, seed_by_seed"]),
     "an engine": (["train.engine=turbo"], ["must be one of auto, eager, graph, compiled"]),

@@ -68,7 +68,9 @@ class Run:
             layers = tuple(r for r in self._layers(e) if r.seed in alive)
             epochs.append(Epoch(number=e, records=tuple(records), layers=layers, diverged=diverged, busy=self.busy))
         overrides = [o for o in self.overrides if o]
-        return Case(settings=settings_of(f"num_seeds={self.seeds}", *overrides), epochs=epochs, device=self.device)
+        settings = settings_of(f"num_seeds={self.seeds}", *overrides)
+        samples = 180 if settings.dataset.name == "digits" else 5000
+        return Case(settings=settings, epochs=epochs, device=self.device, validation=samples)
 
     def _layers(self, epoch):
         return tuple(
@@ -527,3 +529,19 @@ def test_seeds_that_really_diverge(monkeypatch):
     """Squares of squares, at a learning rate beyond all reason."""
     deep = ("activation=squared_relu", "model.width=16", "model.depth=4", "optimizer=sgd", "optimizer.lr=1000")
     assert "seeds diverged" in trained(monkeypatch, *deep)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "remedy"),
+    [
+        (("activation=topk", "activation.k=5"), "activation.k=20"),
+        (("activation=topk", "activation.fraction=0.1"), "activation.fraction=0.4"),
+        (("upper_activation=topk", "model.depth=2"), "upper_activation.fraction=1"),
+    ],
+)
+def test_units_that_top_k_never_keeps_want_more_to_be_kept(overrides, remedy):
+    from actbench.diagnosis import dead_units
+
+    finding = dead_units.find(Run(overrides, layers={"hidden1": {"dead": 0.9}}).case())
+    assert finding.remedies == (remedy,)
+    assert "never among them" in finding.cause

@@ -105,7 +105,7 @@ def test_summaries_and_settings_of_earlier_versions_are_read(tmp_path):
     kept = [line for line in text.splitlines() if not line.startswith(("probe_every", "quantise"))]
     (folder / "settings.yaml").write_text("\n".join(kept))
     assert stored.settings_of(folder) == settings
-    assert stored.summary(folder).findings == ()
+    assert stored.summary(folder).findings is None
 
 
 def test_findings_survive_the_file(tmp_path):

@@ -21,10 +21,14 @@ def told(masks, every=1, seeds=(3, 8)):
     lives = Lives(seeds, STEPS)
     looks = []
     for number, dead in enumerate(masks):
-        events = lives.look({"hidden1": dead}, number * every)
+        events = lives.look({"hidden1": slopes_of(dead)}, number * every)
         looks.append((lives.records(seeds), events))
-        lives.begin()
     return looks
+
+
+def slopes_of(dead):
+    """The largest |f'| of units that are dead or not."""
+    return torch.where(dead, 0.0, 0.7)
 
 
 def account(history):
@@ -68,15 +72,31 @@ def test_every_unit_is_accounted_for():
             )
 
 
-def test_counts_run_until_they_are_begun_anew():
+def test_of_a_seed_that_diverges_nobody_knows():
+    """Its slopes are no numbers: its units are neither alive nor dead again."""
+    lives = Lives([0, 1], STEPS)
+    lives.look({"a": torch.tensor([[0.0, 0.5], [0.0, 0.5]])}, 0)
+    events = lives.look({"a": torch.tensor([[math.nan, math.nan], [0.3, 0.0]])}, 1)
+    assert [(event.seed, event.unit, event.event) for event in events] == [(1, 0, "birth"), (1, 1, "death")]
+    assert [record.dead for record in lives.records([0, 1])] == [0.5, 0.5]
+
+
+def test_what_came_before_the_first_look_is_not_known():
+    """Probes that were switched on when a run went on: who was dead before training cannot be told any more."""
     lives = Lives([0], STEPS)
-    for step, dead in enumerate([False, True, False, True]):
-        lives.look({"a": torch.tensor([[dead]])}, step)
+    lives.look({"a": torch.tensor([[0.0, 0.5]])}, 3 * STEPS)
+    lives.look({"a": torch.tensor([[0.0, 0.0]])}, 4 * STEPS)
     (record,) = lives.records([0])
-    assert (record.deaths, record.revivals, record.births) == (2, 1, 0)
-    assert record.dead_for == 0  # found dead just now
-    lives.begin()
-    assert lives.records([0])[0].deaths == 0
+    assert (record.dead, record.deaths) == (1.0, 1)
+    assert all(math.isnan(value) for value in (record.dead_at_init, record.died, record.dead_for))
+
+
+def test_after_a_gap_all_begins_anew():
+    lives = Lives([0], STEPS)
+    lives.look({"a": torch.tensor([[0.5, 0.5]])}, 0)
+    assert [e.event for e in lives.look({"a": torch.tensor([[0.0, 0.5]])}, STEPS)] == ["death"]
+    assert [e.event for e in lives.look({"a": torch.tensor([[0.0, 0.0]])}, 3 * STEPS)] == ["dead", "dead"]
+    assert math.isnan(lives.records([0])[0].died)
 
 
 def test_where_nothing_is_dead_there_is_no_time_for_which_it_has_been():
@@ -90,15 +110,14 @@ def test_a_state_goes_on_where_it_was():
     whole = told(masks, every=3)
     first, second = Lives([3, 8], STEPS), Lives([3, 8], STEPS)
     for t in range(5):
-        first.look({"hidden1": masks[t]}, 3 * t)
+        first.look({"hidden1": slopes_of(masks[t])}, 3 * t)
     second.load_state(first.state())
     for t in range(5, 12):
-        events = second.look({"hidden1": masks[t]}, 3 * t)
+        events = second.look({"hidden1": slopes_of(masks[t])}, 3 * t)
         assert events == whole[t][1]
         for ours, theirs in zip(second.records([3, 8]), whole[t][0], strict=True):
             assert (ours.died, ours.deaths, ours.revivals) == (theirs.died, theirs.deaths, theirs.revivals)
             assert ours.dead_for == pytest.approx(theirs.dead_for)
-        second.begin()
 
 
 # ---------------------------------------------------------------- in training
@@ -117,22 +136,39 @@ def test_deaths_of_a_run_are_those_that_the_watch_sees(monkeypatch):
             assert epoch.number - 1 < event.epoch <= epoch.number
             state[event.seed, event.layer, event.unit] = event.event in ("dead", "death")
         steps = sorted({look.step for look in epoch.looks})
-        start = (epoch.number - 1) * per_epoch
-        assert steps == ([0] if epoch.number == 0 else [start + k for k in (2, 4, 6, per_epoch)])
+        end = epoch.number * per_epoch
+        assert steps == ([s for s in range(end - per_epoch + 1, end + 1) if s % 2 == 0 or s == end] if end else [0])
+        for look in epoch.looks:
+            own = [e for e in epoch.events if (e.seed, e.layer, e.step) == (look.seed, look.layer, look.step)]
+            counted = [sum(e.event == kind for e in own) for kind in ("birth", "death", "revival")]
+            assert [look.births, look.deaths, look.revivals] == counted
         for layer in epoch.layers:
             dead = sum(d for (seed, name, _), d in state.items() if (seed, name) == (layer.seed, layer.layer))
             assert layer.dead == pytest.approx(dead / layer.units)
             assert layer.dead == pytest.approx(layer.dead_at_init + layer.died)
-            own = [e for e in epoch.events if (e.seed, e.layer) == (layer.seed, layer.layer)]
-            counted = [sum(e.event == kind for e in own) for kind in ("birth", "death", "revival")]
-            assert [layer.births, layer.deaths, layer.revivals] == counted
     assert sum(layer.deaths for epoch in epochs for layer in epoch.layers) > 10
     with watch_units(parts.network, thorough=False) as watch:
         parts.network.eval()
         parts.network(parts.splits.val_x.expand(2, *parts.splits.val_x.shape))
-    for layer, dead in watch.dead().items():
+    for layer, peaks in watch.peaks().items():
         for s, seed in enumerate(parts.seeds):
-            assert dead[s].tolist() == [state.get((seed, layer, unit), False) for unit in range(16)]
+            assert (peaks[s] == 0).tolist() == [state.get((seed, layer, unit), False) for unit in range(16)]
+
+
+def test_layers_do_not_depend_on_finer_looks(monkeypatch):
+    """`layers.csv` goes from epoch to epoch: it is the same with `probe.every`, without which it is what events say."""
+    told = []
+    for every in ([], ["probe.every=2"]):
+        parts = build_parts(monkeypatch, random_splits(), *DYING, *every)
+        epochs = list(fit(parts, control=Control()))
+        told.append([str(layer) for epoch in epochs for layer in epoch.layers])
+        if not every:
+            for epoch in epochs:
+                for layer in epoch.layers:
+                    own = [e for e in epoch.events if (e.seed, e.layer) == (layer.seed, layer.layer)]
+                    counted = [sum(e.event == kind for e in own) for kind in ("birth", "death", "revival")]
+                    assert [layer.births, layer.deaths, layer.revivals] == counted
+    assert told[0] == told[1]
 
 
 def test_a_leaky_network_has_no_events(monkeypatch):
@@ -216,6 +252,7 @@ def test_nothing_is_learned_by_relu(monkeypatch):
         (["clip=norm", "clip.max_norm=1e3"], 0.0),
         (["clip=value", "clip.clip_value=1e-4"], 1.0),
         (["clip=value", "clip.clip_value=1e3"], 0.0),
+        (["clip=norm", "clip.max_norm=1e9"], 0.0),
     ],
 )
 @pytest.mark.parametrize("execution", ["stacked", "seed_by_seed"])

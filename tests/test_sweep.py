@@ -254,13 +254,55 @@ def test_presets_combine_with_each_other_and_with_what_is_typed():
             True,
             "+sweep=activation: there is no sweep called activation\n    did you mean activa",
         ),
-        (["+sweep=activations", "activation=relu"], True, "activation=relu: is swept by the preset already"),
     ],
 )
 def test_a_wrong_preset_gets_one_clear_message(overrides, multirun, complaint):
     _, problems = planned(*overrides, multirun=multirun)
     assert len(problems) == 1
     assert str(problems[0]).startswith(complaint), problems[0]
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept", "replaced"),
+    [
+        (["optimizer.lr=0.01", "optimizer.lr=0.001"], ["optimizer.lr=0.001"], {"optimizer.lr=0.01"}),
+        (
+            ["activation=topk", "activation.k=5", "seed=3", "activation=leaky_relu"],
+            ["seed=3", "activation=leaky_relu"],
+            {"activation=topk", "activation.k=5"},
+        ),
+        (["activation.negative_slope=0.1", "activation=leaky_relu"], None, set()),
+        (["activation=elu", "activation=leaky_relu", "activation.negative_slope=0.1"],
+         ["activation=leaky_relu", "activation.negative_slope=0.1"], {"activation=elu"}),
+        (["+sweep=deep", "model.depth=2,3"], ["clip=norm,none", "model.depth=2,3"], {"+sweep=deep"}),
+        (["+sweep=deep", "activation=relu,gelu"], None, set()),
+        (["+sweep=nothing", "model.depth=2"], None, set()),
+        (["clip=norm", "clip.max_norm=2", "clip=none"], ["clip=none"], {"clip=norm", "clip.max_norm=2"}),
+    ],
+)  # fmt: skip
+def test_what_is_typed_later_wins(typed, kept, replaced):
+    """So that a remedy can be pasted behind the command, and a preset be narrowed."""
+    from actbench import config
+
+    settled = config.settle(typed)
+    assert settled.overrides == (typed if kept is None else kept)
+    assert {old for old, _ in settled.replaced} == replaced
+
+
+def test_a_remedy_pasted_behind_a_command_is_what_runs(actbench, tiny, tmp_path):
+    done = actbench(*tiny, "activation=topk", "activation.k=3", "study=p", "tensorboard=false", "activation=leaky_relu")
+    assert done.returncode == 0, done.stderr
+    assert "activation.k=3: replaced by activation=leaky_relu" in done.stderr
+    (folder,) = (tmp_path / "outputs" / "p").glob("*seeds*")
+    assert folder.name.startswith("leaky_relu-mlp")
+
+
+def test_a_preset_is_narrowed_by_what_is_typed_beside_it(actbench, tiny, tmp_path):
+    small = [o for o in tiny if "depth" not in o]
+    done = actbench("-m", "+sweep=deep", *small, "model.depth=1,2", "clip=none", "study=n", "tensorboard=false")
+    assert done.returncode == 0, done.stderr
+    assert "+sweep=deep: replaced by" in done.stderr
+    assert len(list((tmp_path / "outputs" / "n").glob("relu-*"))) == 2
 
 
 # ---------------------------------------------------------------- launchers and sweepers

@@ -10,15 +10,14 @@ from functools import cached_property
 from actbench.records import Epoch, LayerRecord
 from actbench.settings import Settings
 
-_VALIDATION = {"digits": 180}  # samples of the validation split; 5,000 of MNIST
-
 
 @dataclass(frozen=True)
 class Case:
     """One run, as it stands after its last epoch.
 
     `epochs` are in their order, epoch 0 first if there was a look at the untrained network; `device` is `cpu`, `cuda`
-    or `mps` (a number behind it is ignored); `classes` those of the dataset.
+    or `mps` (a number behind it is ignored); `classes` those of the dataset,
+    `validation` the number of samples of its validation split.
 
     A seed that diverged has numbers that mean nothing any more: all but `diverged` are of the sound seeds alone.
     """
@@ -27,6 +26,7 @@ class Case:
     epochs: Sequence[Epoch]
     device: str
     classes: int = 10
+    validation: int = 5000
 
     @cached_property
     def trained(self) -> tuple[Epoch, ...]:
@@ -70,4 +70,4 @@ class Case:
     def sampling_error(self, accuracy: float) -> float:
         """The standard error of a validation accuracy (%) that comes from the split's size: sqrt(p·(1 - p)/n)."""
         share = min(max(accuracy / 100.0, 0.0), 1.0)
-        return 100.0 * math.sqrt(share * (1.0 - share) / _VALIDATION.get(self.settings.dataset.name, 5000))
+        return 100.0 * math.sqrt(share * (1.0 - share) / self.validation)

@@ -32,8 +32,8 @@ def find(case: Case) -> Finding | None:
         symptom="units dead from the start" if from_start else "units died",
         evidence=f"{worst}: {percent(mean(ill[worst]))} of {counted(case.layers[worst][0].units, 'unit')} dead"
         f"{in_parentheses(when, seeds, others)}",
-        cause=_cause(from_start, depth=len(shares)),
-        remedies=_remedies(case, from_start),
+        cause=_NEVER_KEPT if _selects(case) else _cause(from_start, depth=len(shares)),
+        remedies=remedies.more_kept(case.settings) if _selects(case) else _remedies(case, from_start),
     )
 
 
@@ -48,6 +48,14 @@ def _when(case: Case, layer: str) -> tuple[float, float]:
     dead = mean(record.dead for record in records)  # an older record: how many were dead before, not which
     before = min(mean(record.dead for record in case.untrained[layer]), dead)
     return before, dead - before
+
+
+_NEVER_KEPT = "So few outputs are kept that these units are never among them, and what is not kept cannot learn."
+
+
+def _selects(case: Case) -> bool:
+    """Whether the activation keeps the largest outputs alone."""
+    return "topk" in (case.settings.activation.name, case.settings.upper_activation.name)
 
 
 def _cause(from_start: bool, depth: int) -> str:

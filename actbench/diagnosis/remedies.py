@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from actbench.settings import Choice, Settings
 
 # Flat where they are off: f' is exactly 0 there, so that a unit can die.
-FLAT = frozenset({"relu", "relu6", "squared_relu", "hardtanh", "hardswish", "pact", "topk"})
+FLAT = frozenset({"relu", "relu6", "squared_relu", "hardtanh", "hardswish", "pact", "topk", "bipolar_relu"})
 # Bounded on both sides: f' vanishes where |z| is large.
 BOUNDED = frozenset({"sigmoid", "tanh", "hardtanh", "softsign", "relu6", "pact"})
 # Never negative: the mean of the outputs cannot be 0.
@@ -46,6 +46,17 @@ def activation(settings: Settings, *names: str, instead_of: Collection[str]) -> 
     ill = {key: choice for key, choice in used.items() if choice.name in instead_of} or used
     overrides = (" ".join(f"{key}={name}" for key, choice in ill.items() if choice.name != name) for name in names)
     return tuple(override for override in overrides if override)
+
+
+def more_kept(settings: Settings) -> tuple[str, ...]:
+    """Top-k that keeps four times as much."""
+    for key in ("activation", "upper_activation"):
+        params = getattr(settings, key).params
+        if getattr(settings, key).name == "topk" and params.get("k"):
+            return (f"{key}.k={4 * params['k']}",)
+        if getattr(settings, key).name == "topk" and params.get("fraction", 1.0) < 1:
+            return (f"{key}.fraction={min(1.0, 4 * params['fraction']):g}",)
+    return ()
 
 
 def batch_norm(settings: Settings) -> tuple[str, ...]:

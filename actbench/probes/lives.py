@@ -15,6 +15,8 @@ from torch import Tensor
 
 from actbench.records import LookRecord, UnitEvent
 
+EVENTS = ("birth", "death", "revival")
+
 
 @dataclass
 class _Layer:
@@ -23,30 +25,27 @@ class _Layer:
     dead: Tensor  # at the last look
     lived: Tensor  # was alive at some look
     since: Tensor  # the step of the look that found it dead, for those dead now
-    births: Tensor  # (S,), since `Lives.begin`; deaths and revivals likewise
-    deaths: Tensor
-    revivals: Tensor
+    changed: dict[str, Tensor]  # event -> whom it befell at the last look
 
     @classmethod
-    def first(cls, dead: Tensor, step: int) -> _Layer:
-        none = torch.zeros(len(dead), dtype=torch.long)
-        return cls(dead.clone(), ~dead, torch.full(dead.shape, step), none, none.clone(), none.clone())
+    def first(cls, peak: Tensor, step: int) -> _Layer:
+        dead = peak == 0
+        none = {event: torch.zeros_like(dead) for event in EVENTS}
+        return cls(dead, ~dead, torch.full(dead.shape, step), none)
 
-    def look(self, dead: Tensor, step: int) -> dict[str, Tensor]:
-        """Takes the next look in; returns who changed, (S, F) for each kind of change."""
+    def look(self, peak: Tensor, step: int) -> None:
+        dead = torch.where(peak.isnan(), self.dead, peak == 0)  # of a seed that diverges nobody knows
         died, came = dead & ~self.dead, self.dead & ~dead
-        changed = {"birth": came & ~self.lived, "death": died, "revival": came & self.lived}
-        self.births, self.deaths, self.revivals = (
-            before + change.sum(1)
-            for before, change in zip((self.births, self.deaths, self.revivals), changed.values(), strict=True)
-        )
-        self.dead, self.lived = dead.clone(), self.lived | ~dead
+        self.changed = {"birth": came & ~self.lived, "death": died, "revival": came & self.lived}
+        self.dead, self.lived = dead, self.lived | ~dead
         self.since = torch.where(died, step, self.since)
-        return changed
 
 
 class Lives:
     """Follows every unit from look to look.
+
+    What came before the first look is known if that was before training. After a gap of more than an epoch, in which
+    nobody looked, all begins anew, and `dead_at_init`, `died` and `dead_for` are NaN from then on.
 
     Args:
         seeds: the run's seeds.
@@ -56,26 +55,25 @@ class Lives:
     def __init__(self, seeds: Sequence[int], steps_per_epoch: int) -> None:
         self.seeds, self.steps_per_epoch = list(seeds), steps_per_epoch
         self._layers: dict[str, _Layer] = {}
-        self._step = 0
+        self._step = 0  # of the last look
+        self._from_the_start = True
 
-    def begin(self) -> None:
-        """From here on births, deaths and revivals are counted anew."""
-        for layer in self._layers.values():
-            layer.births, layer.deaths, layer.revivals = (torch.zeros_like(layer.births) for _ in range(3))
-
-    def look(self, dead: Mapping[str, Tensor], step: int) -> list[UnitEvent]:
-        """Takes in which units are dead after `step` steps: layer -> (S, F); returns what changed since the last look.
+    def look(self, peaks: Mapping[str, Tensor], step: int) -> list[UnitEvent]:
+        """Takes in the units' largest |f'(z)| after `step` steps, layer -> (S, F); returns what changed.
 
         At the first look those who are dead already are told.
         """
+        if not self._layers or step - self._step > self.steps_per_epoch:
+            self._layers, self._from_the_start = {}, step == 0
         self._step = step
         events: list[UnitEvent] = []
-        for name, units in dead.items():
+        for name, peak in peaks.items():
             if name in self._layers:
-                changed = self._layers[name].look(units, step)
+                self._layers[name].look(peak, step)
+                changed = self._layers[name].changed
             else:
-                self._layers[name] = _Layer.first(units, step)
-                changed = {"dead": units}
+                self._layers[name] = _Layer.first(peak, step)
+                changed = {"dead": self._layers[name].dead}
             events += self._events(name, changed)
         return events
 
@@ -90,38 +88,40 @@ class Lives:
         return self._step / self.steps_per_epoch
 
     def records(self, seeds: Iterable[int]) -> list[LookRecord]:
-        """How things stand after the last look; births, deaths and revivals are those since `begin`."""
+        """How things stand after the last look, and what changed there since the look before."""
         wanted = {*seeds}
-        found = []
-        for name, layer in self._layers.items():
-            shares = [(layer.dead & kind).double().mean(1).tolist() for kind in (~layer.lived, layer.lived)]
-            age = ((self._step - layer.since) * layer.dead).sum(1) / layer.dead.sum(1) / self.steps_per_epoch
-            columns = (self.seeds, *shares, layer.births, layer.deaths, layer.revivals, age)
-            for seed, at_init, died, births, deaths, revivals, dead_for in zip(*columns, strict=True):
-                if seed in wanted:
-                    found.append(
-                        LookRecord(
-                            seed=seed,
-                            step=self._step,
-                            epoch=self.epoch,
-                            layer=name,
-                            units=layer.dead.shape[1],
-                            dead=at_init + died,
-                            births=int(births),
-                            deaths=int(deaths),
-                            revivals=int(revivals),
-                            dead_at_init=at_init,
-                            died=died,
-                            dead_for=float(dead_for) if at_init + died else math.nan,
-                        )
-                    )
-        return found
+        return [
+            self._record(name, layer, s) for name, layer in self._layers.items() for s in range(len(self.seeds))
+            if self.seeds[s] in wanted
+        ]  # fmt: skip
+
+    def _record(self, name: str, layer: _Layer, s: int) -> LookRecord:
+        dead, units = layer.dead[s], layer.dead.shape[1]
+        died = int((dead & layer.lived[s]).sum())
+        ages = (self._step - layer.since[s][dead]).double() / self.steps_per_epoch
+        known = self._from_the_start
+        return LookRecord(
+            seed=self.seeds[s],
+            step=self._step,
+            epoch=self.epoch,
+            layer=name,
+            units=units,
+            dead=int(dead.sum()) / units,
+            births=int(layer.changed["birth"][s].sum()),
+            deaths=int(layer.changed["death"][s].sum()),
+            revivals=int(layer.changed["revival"][s].sum()),
+            dead_at_init=(int(dead.sum()) - died) / units if known else math.nan,
+            died=died / units if known else math.nan,
+            dead_for=float(ages.mean()) if known and len(ages) else math.nan,
+        )
 
     def state(self) -> dict[str, Any]:
-        """What `load_state` goes on from: `births`, `deaths` and `revivals` begin anew."""
-        return {name: (layer.dead, layer.lived, layer.since) for name, layer in self._layers.items()}
+        """What `load_state` goes on from."""
+        layers = {name: (layer.dead, layer.lived, layer.since) for name, layer in self._layers.items()}
+        return {"layers": layers, "step": self._step, "from_the_start": self._from_the_start}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        for name, (dead, lived, since) in state.items():
-            self._layers[name] = _Layer.first(dead, 0)
-            self._layers[name].lived, self._layers[name].since = lived, since
+        self._step, self._from_the_start = state["step"], state["from_the_start"]
+        for name, (dead, lived, since) in state["layers"].items():
+            none = {event: torch.zeros_like(dead) for event in EVENTS}
+            self._layers[name] = _Layer(dead, lived, since, none)

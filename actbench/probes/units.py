@@ -36,7 +36,7 @@ class _Site:
     """Running sums over the samples of one activation site, for the seeds that one module serves: (S,) or (S, F)."""
 
     apply: Apply
-    parameters: int = 0  # of one seed's activation: more than one means that units differ
+    parameters: int = 0  # values of one seed's parameter: more than one means that units differ
     selects: bool = False  # the activation lets some units through, by all of them: then these are the active ones
     thorough: bool = True  # otherwise only what tells the dead
     pairs: int = 0  # (sample, position) pairs of one unit
@@ -160,9 +160,9 @@ class UnitWatch:
         """The share of units that are dead by each of DEFINITIONS, in every layer: (L, 7, S), still on the device."""
         return torch.stack([torch.cat([site.define() for site in sites], dim=1) for sites in self._sites.values()])
 
-    def dead(self) -> dict[str, Tensor]:
-        """Layer -> which units are dead, (S, F), on the CPU."""
-        return {layer: torch.cat([site.dead for site in sites]).cpu() for layer, sites in self._sites.items()}
+    def peaks(self) -> dict[str, Tensor]:
+        """Layer -> the largest |f'(z)| of each unit over all samples, (S, F), on the CPU: 0 is dead."""
+        return {layer: torch.cat([s.sums["peak"] for s in sites]).cpu() for layer, sites in self._sites.items()}
 
 
 @contextmanager
@@ -201,8 +201,8 @@ def _look(site: _Site, stacked: bool, _module: nn.Module, arguments: tuple[Tenso
 
 
 def _as_stacked(module: nn.Module, member: Member) -> tuple[Apply, int]:
-    """The module without its hooks, as a function of z (S, B, F, ...), and the number of one seed's parameters."""
-    parameters = sum(parameter.numel() for parameter in module.parameters()) // member.seeds
+    """The module without its hooks, as a function of z (S, B, F, ...), and the values that one seed's parameter has."""
+    parameters = max((parameter.numel() for parameter in module.parameters()), default=0) // member.seeds
     if member.stacked:
         return module.forward, parameters
     return lambda z: module.forward(z.squeeze(0)).unsqueeze(0), parameters

@@ -33,7 +33,7 @@ def findings(configurations: Sequence[Configuration]) -> list[Found]:
 def _of(one: Configuration) -> list[Found]:
     by_symptom: dict[str, list[tuple[Run, Finding]]] = {}
     for run in sorted(one.counting, key=lambda run: run.settings.seed):
-        for finding in run.summary.findings if run.summary else ():
+        for finding in (run.summary.findings if run.summary else None) or ():
             by_symptom.setdefault(str(finding.symptom), []).append((run, finding))
     return [_merged(one, symptom, found) for symptom, found in by_symptom.items()]
 

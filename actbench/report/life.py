@@ -49,8 +49,12 @@ def life(one: Configuration) -> Life | None:
         end = max(record.epoch for record in records)
         first = [record for record in records if record.epoch == 0]
         last = [record for record in records if record.epoch == end]
-        if not first or not all(math.isfinite(record.dead_at_init) for record in last):
-            continue  # of an earlier version
+        if (
+            not first
+            or end < one.settings.train.epochs
+            or not all(math.isfinite(record.dead_at_init) for record in last)
+        ):
+            continue  # of an earlier version, or nobody looked before training
         columns["units"].append(sum(record.units for record in last))
         columns["dead_before"].append(network_ratio(first, "dead"))
         for name, ratio in (("dead", "dead"), ("never_alive", "dead_at_init"), ("died", "died")):
@@ -83,7 +87,8 @@ def life_sheet(lives: Mapping[str, Life | None], few: str = "") -> Sheet | None:
     rows = tuple((name, *_life_row(one)) for name, one in known.items())
     note = (
         "dead before: before training; dead after: never alive + died in training; births, deaths and revivals: units "
-        "from one epoch to the next, summed over training; dead for: mean of those dead at the end; means over seeds"
+        "from one epoch to the next, summed over training; dead for: mean of those dead at the end; means over seeds, "
+        "those that were looked at from the start"
     )
     return Sheet("Life and death of units", header, rows, note=_with(note, few))
 

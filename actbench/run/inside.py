@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
+from itertools import compress
 from typing import Any
 
 import torch
@@ -33,7 +34,7 @@ def hyperparameters(settings: Settings) -> dict[str, str | bool | int | float]:
     }
 
 
-def draw(settings: Settings, parts: Parts, tensorboard: Any, step: int) -> None:
+def draw(settings: Settings, parts: Parts, tensorboard: Any, step: int, *, diverged: Container[int] = ()) -> None:
     """Each activation as configured and what it has become, and how pre-activations and its parameters lie."""
     from actbench.sinks.pictures import draw_activation, draw_learned
 
@@ -45,10 +46,11 @@ def draw(settings: Settings, parts: Parts, tensorboard: Any, step: int) -> None:
     sample = parts.splits.val_x[: parts.eval_batch_size]
     tensorboard.write_histograms(preactivation_histograms(parts.network, sample), step)
     learned = learned_shapes(parts.network)
-    if learned:
+    sound = [seed not in diverged for seed in parts.seeds]
+    if learned and any(sound):
         tensorboard.write_histograms(_histograms(learned), step)
         name = settings.activation.name if settings.upper_activation.target is None else settings.label
-        tensorboard.write_activation("learned", draw_learned(name, _learned_curves(settings, parts)), step)
+        tensorboard.write_activation("learned", draw_learned(name, _learned_curves(settings, parts, sound)), step)
 
 
 def _curve(module: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
@@ -71,13 +73,15 @@ def _histograms(learned: Mapping[tuple[str, str], Tensor]) -> dict[str, list[His
 
 
 @torch.no_grad()
-def _learned_curves(settings: Settings, parts: Parts) -> dict[str, tuple[tuple[float, ...], ...]]:
-    """Layer -> z, f(z) before training, and the median, 5 % and 95 % of f(z) now, over seeds and units."""
+def _learned_curves(
+    settings: Settings, parts: Parts, sound: Sequence[bool]
+) -> dict[str, tuple[tuple[float, ...], ...]]:
+    """Layer -> z, f(z) before training, and the median, 5 % and 95 % of f(z) now, over sound seeds and units."""
     network = build_network(settings, parts.splits.inputs, parts.splits.classes, parts.seeds[0])
     learning = {layer: m for layer, m in activation_sites(network).items() if list(m.parameters())}
     before = {layer: _over_units(module) for layer, module in learning.items()}
     now: dict[str, list[Tensor]] = {layer: [] for layer in learning}
-    for state in parts.network.state_dicts():
+    for state in compress(parts.network.state_dicts(), sound):
         network.load_state_dict(state)
         for layer, module in learning.items():
             now[layer].append(_over_units(module))
@@ -121,6 +125,8 @@ def with_int8(
             for scheme, int8 in result.int8.items():
                 (logits,) = (noise.snr for noise in int8.layers if noise.layer == OUTPUT)
                 found |= {f"int8_{scheme}_accuracy": int8.accuracy, f"int8_{scheme}_snr": logits}
+            if settings.train.precision != "fp32":  # in which the test set was scored
+                found["fp32_accuracy"] = result.accuracy
         for name, value in found.items():
             values.setdefault(name, [math.nan] * number).append(value)
     metrics = {name: Estimate.of(of_seeds) for name, of_seeds in values.items()}

@@ -97,6 +97,7 @@ def run(
         if finished is not None:
             if stored.lacks_int8(settings, finished):
                 finished = _score_stored(settings, parts, finished, RunFolder(folder))
+                console.print("scored in INT8, from its checkpoints", style="dim")
             terminal.end(finished, stored.last_layers(folder), folder, stored=True)
             return finished
         with stop.listening():
@@ -195,8 +196,8 @@ class Sinks:
             self.folder.write_checkpoints(parts.seeds, parts.network.state_dicts())
         if self.tensorboard:
             if finished:
-                draw(self.settings, parts, self.tensorboard, progress.done)
-                self.tensorboard.write_findings(summary.findings, progress.done)
+                draw(self.settings, parts, self.tensorboard, progress.done, diverged=summary.diverged)
+                self.tensorboard.write_findings(summary.findings or (), progress.done)
                 self.tensorboard.write_summary(summary)
             self.tensorboard.close()
         self.folder.write_summary(summary)

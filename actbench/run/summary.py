@@ -53,7 +53,8 @@ def summarise(settings: Settings, parts: Parts, progress: Progress, *, finished:
     )
     trained = progress.done * len(parts.splits.train_y) * len(parts.seeds)
     case = Case(
-        settings=settings, epochs=progress.epochs, device=parts.device.type, classes=parts.splits.classes
+        settings=settings, epochs=progress.epochs, device=parts.device.type, classes=parts.splits.classes,
+        validation=len(parts.splits.val_y),
     )  # fmt: skip
     return RunSummary(
         status=status,
@@ -73,7 +74,7 @@ def summarise(settings: Settings, parts: Parts, progress: Progress, *, finished:
         execution=parts.execution,
         device=machine.describe(parts.device),
         reason="" if finished else f"after epoch {progress.done} of {parts.epochs}",
-        findings=tuple(diagnose(case)) if finished else (),
+        findings=tuple(diagnose(case)) if finished else None,
     )
 
 

@@ -124,7 +124,8 @@ class TerminalSink:
         rows = [layer for layer in layers if layer.seed not in summary.diverged]
         if rows:
             self.console.print(layer_table(rows))
-        self.console.print(diagnosis_text(summary.findings))
+        if summary.findings is not None:
+            self.console.print(diagnosis_text(summary.findings, probed="dead_ratio" in summary.metrics))
         self._say(escape(f"files        {folder}"))
         if (folder / "tensorboard").exists():
             self._say(escape(f"look inside  tensorboard --logdir {_quoted(folder)}"))
@@ -163,7 +164,7 @@ def _in_a_line(summary: RunSummary, stored: bool) -> str:
     dead = summary.metrics.get("dead_ratio")
     share = f", dead {100 * dead.mean:.1f} %" if dead and dead.mean is not None else ""
     accuracy = summary.metrics["test_accuracy"].plus_minus()
-    wrong = "".join(f"; {finding.symptom}" for finding in summary.findings)
+    wrong = "".join(f"; {finding.symptom}" for finding in summary.findings or ())
     return f"{skipped}test accuracy {accuracy} %{share}{diverged}{wrong} ({summary.seconds['total']:.1f} s)"
 
 
@@ -205,10 +206,11 @@ def summary_table(summary: RunSummary) -> Table:
     return table
 
 
-def diagnosis_text(findings: Sequence[Finding]) -> RenderableType:
+def diagnosis_text(findings: Sequence[Finding], *, probed: bool = True) -> RenderableType:
     """What went wrong inside, why, and what to try; or that nothing did."""
     if not findings:
-        return Text("diagnosis    nothing alarming", style="dim")
+        where = "" if probed else " in loss and accuracy; without probes nobody looked inside"
+        return Text(f"diagnosis    nothing alarming{where}", style="dim")
     told: list[RenderableType] = [Text("diagnosis", style="bold")]
     for finding in findings:
         remedies = "".join(f"\n  try {remedy}" for remedy in finding.remedies)

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from actbench.clipping import seed_norms
 from actbench.probes import (
     DEFINITIONS,
     STATISTICS,
@@ -29,8 +28,6 @@ from actbench.stacking import Member
 from actbench.train.evaluation import evaluate
 from actbench.train.parts import Parts
 
-CLIPPED = 0.9999  # of its norm is what a gradient has left at most that clipping changed
-
 
 def look_at_gradients(member: Member, parts: Parts) -> Tensor:
     """Clips as the run is to clip, and tells what there was: (1 + L + 1, s).
@@ -41,8 +38,10 @@ def look_at_gradients(member: Member, parts: Parts) -> Tensor:
     clipped = torch.full_like(norms[:1], math.nan)
     if parts.clip is not None:
         gradients = list(member.gradients().values())
+        before = [gradient.clone() for gradient in gradients]
         parts.clip(gradients)
-        clipped = (seed_norms(gradients) < CLIPPED * norms[0]).to(norms.dtype)[None]
+        changed = [(g != b).reshape(len(g), -1).any(1) for g, b in zip(gradients, before, strict=True)]
+        clipped = torch.stack(changed).any(0).to(norms.dtype)[None]
     return torch.cat([norms, clipped])
 
 
@@ -75,12 +74,14 @@ def look_at_epoch(parts: Parts, epoch: int, norms: Tensor, alive: Sequence[int])
         scores = evaluate(parts, parts.splits.val_x, parts.splits.val_y)
     if watch is None or not watch.layers:
         return Seen(scores)
-    events = parts.lives.look(watch.dead(), epoch * parts.steps_per_epoch)
-    lives = parts.lives.records(parts.seeds)
-    parts.lives.begin()
+    peaks, step = watch.peaks(), epoch * parts.steps_per_epoch
+    events = parts.lives.look(peaks, step)
+    layers = _layer_records(parts, epoch, watch, norms, parts.lives.records(parts.seeds))
+    looks: list[LookRecord] = []
+    if parts.probe_every is not None:
+        events = parts.finer_lives.look(peaks, step)
+        looks = parts.finer_lives.records(parts.seeds)
     wanted = {*alive}
-    layers = _layer_records(parts, epoch, watch, norms, lives)
-    looks = [] if parts.probe_every is None else lives
     return Seen(
         scores,
         layers=tuple(layer for layer in layers if layer.seed in wanted),
@@ -97,8 +98,8 @@ def look_between(parts: Parts, step: int, alive: Sequence[int]) -> tuple[list[Lo
         evaluate(parts, parts.splits.val_x, parts.splits.val_y)
     parts.network.train()
     wanted = {*alive}
-    events = [event for event in parts.lives.look(watch.dead(), step) if event.seed in wanted]
-    return parts.lives.records(alive), events
+    events = [event for event in parts.finer_lives.look(watch.peaks(), step) if event.seed in wanted]
+    return parts.finer_lives.records(alive), events
 
 
 def _layer_records(

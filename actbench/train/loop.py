@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
 from actbench.engines import Forward, Outcome, Step
-from actbench.machine import busy_share
+from actbench.machine import busy_share, wait_for
 from actbench.records import Epoch, EpochRecord, LookRecord, UnitEvent
 from actbench.stacking import Member
 from actbench.train.evaluation import cross_entropy, means
@@ -63,8 +63,9 @@ def fit(parts: Parts, *, control: Control, done: int = 0, diverged: Sequence[int
             if parts.schedule_by_step:
                 _advance(parts.schedulers)
             control.steps += 1
-            if _is_time_to_look(parts, step + 1):
-                tally.look(parts, (number - 1) * parts.steps_per_epoch + step + 1, alive)
+            taken = (number - 1) * parts.steps_per_epoch + step + 1
+            if _is_time_to_look(parts, taken):
+                tally.look(parts, taken, alive)
         if not parts.schedule_by_step:
             _advance(parts.schedulers)
         epoch = tally.end(parts, number, alive)
@@ -73,9 +74,9 @@ def fit(parts: Parts, *, control: Control, done: int = 0, diverged: Sequence[int
 
 
 def _is_time_to_look(parts: Parts, step: int) -> bool:
-    """After `step` steps of an epoch; at its end there is a look in any case."""
+    """After `step` steps of training; at the end of an epoch there is a look in any case."""
     every = parts.probe_every if parts.probe else None
-    return every is not None and step % every == 0 and step < parts.steps_per_epoch
+    return every is not None and step % every == 0 and step % parts.steps_per_epoch != 0
 
 
 @dataclass
@@ -92,6 +93,7 @@ class _Tally:
     look_seconds: float = 0.0
 
     def look(self, parts: Parts, step: int, alive: Sequence[int]) -> None:
+        wait_for(parts.device)  # for steps whose time is not that of the look
         before = time.perf_counter()
         looks, events = look_between(parts, step, alive)
         self.looks += looks

@@ -56,7 +56,12 @@ class Parts:
 
     @cached_property
     def lives(self) -> Lives:
-        """What the probes have seen of every unit so far."""
+        """What became of every unit, from epoch to epoch."""
+        return Lives(self.seeds, self.steps_per_epoch)
+
+    @cached_property
+    def finer_lives(self) -> Lives:
+        """The same from look to look, with `probe_every`."""
         return Lives(self.seeds, self.steps_per_epoch)
 
     def autocast(self) -> AbstractContextManager[Any]:
@@ -69,7 +74,7 @@ class Parts:
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
             "generators": [generator.get_state() for generator in self._generators()],
-            "lives": self.lives.state(),
+            "lives": [self.lives.state(), self.finer_lives.state()],
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -81,7 +86,8 @@ class Parts:
             scheduler.load_state_dict(content)
         for generator, content in zip(self._generators(), state["generators"], strict=True):
             generator.set_state(content.cpu())
-        self.lives.load_state(state["lives"])
+        for lives, content in zip((self.lives, self.finer_lives), state["lives"], strict=True):
+            lives.load_state(content)
 
     def _generators(self) -> list[torch.Generator]:
         return [*self.order, *self.dropout, *self.augmentation]

@@ -115,6 +115,9 @@ def seeds_of(shown: Sequence[tuple[str, Raster]]) -> str:
     return f"One seed of each: {', '.join(f'{seed} of {name}' for name, seed in seeds.items())}."
 
 
+_TITLE = 38  # letters of a panel's title that a third of the page has room for
+
+
 def raster(shown: Sequence[tuple[str, Raster]], *, named: bool) -> Figure:
     """A panel for each layer: time to the right, units from below in the order of their death, dead ones dark.
 
@@ -123,7 +126,7 @@ def raster(shown: Sequence[tuple[str, Raster]], *, named: bool) -> Figure:
     """
     columns = min(len(shown), 3)
     rows = math.ceil(len(shown) / columns)
-    height = 4.2 if len(shown) == 1 else 0.9 + 2.3 * rows
+    height = 4.2 if len(shown) == 1 else 0.9 + (2.5 if named else 2.3) * rows
     figure = Figure(figsize=(10 if columns > 1 else 7, height), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False).flatten()
     for axes in grid[len(shown) :]:
@@ -135,8 +138,9 @@ def raster(shown: Sequence[tuple[str, Raster]], *, named: bool) -> Figure:
         axes.imshow(
             picture, cmap=colours, vmin=0, vmax=1, aspect="auto", origin="lower", extent=extent, interpolation="nearest"
         )
-        title = f"{name}: {one.layer}" if named else one.layer
-        axes.set_title(f"{cut(title, 40)}, {one.ever_dead} of {len(one.dead)} ever dead", fontsize=9)
+        lines = [cut(name, _TITLE)] if named else []
+        lines.append(f"{cut(one.layer, _TITLE // 2)}: {one.ever_dead} of {len(one.dead)} ever dead")
+        axes.set_title("\n".join(lines), fontsize=9)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.tick_params(labelsize=8)
