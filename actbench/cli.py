@@ -81,10 +81,10 @@ def _train(argv: Sequence[str]) -> int:
     """Checks every run that the command line asks for, and then has Hydra start them."""
     from hydra._internal.utils import get_args_parser
 
-    from actbench import config
+    from actbench import config, overrides
 
     asked = get_args_parser().parse_args(list(argv))
-    settled = config.settle(asked.overrides)
+    settled = overrides.settle(asked.overrides)
     if settled.replaced:
         for old, new in settled.replaced:
             print(f"{old}: replaced by {new}", file=sys.stderr)

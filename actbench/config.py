@@ -29,6 +29,7 @@ from yaml import YAMLError
 
 from actbench.choices import choices_of, conf_folders, packaged_conf
 from actbench.errors import Problem, UserError
+from actbench.overrides import key_of
 from actbench.settings import GROUPS, Choice, Settings, Train
 
 # ---------------------------------------------------------------- what a key may hold
@@ -347,49 +348,6 @@ def register() -> None:
         store.store(group="upper_activation", name=choice.name, node=_load(choice.path))
 
 
-@dataclass(frozen=True)
-class Settled:
-    """Overrides of which none contradicts another; `replaced` says what gave way to what."""
-
-    overrides: list[str]
-    replaced: list[tuple[str, str]]
-
-
-def settle(overrides: Sequence[str]) -> Settled:
-    """What is typed later wins, so that a remedy can be pasted behind a command and a preset sweep be narrowed.
-
-    With a choice go the parameters that were typed for it; of a preset stays what is not typed beside it.
-    """
-    overrides, narrowed = _narrow(list(overrides))
-    last = {_key(o): place for place, o in enumerate(overrides) if not o.startswith(("+", "~"))}
-    kept, replaced = [], list(narrowed)
-    for place, override in enumerate(overrides):
-        key = _key(override)
-        winner = last.get(key, place) if not override.startswith(("+", "~")) else place
-        group = key.partition(".")[0]
-        twice = group in GROUPS and [_key(o) for o in overrides].count(group) > 1
-        if key != group and twice and place < last.get(group, -1):
-            winner = last[group]
-        if winner == place:
-            kept.append(override)
-        else:
-            replaced.append((override, overrides[winner]))
-    return Settled(kept, replaced)
-
-
-def _narrow(overrides: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
-    """A preset of which a key is typed as well becomes the rest of its keys."""
-    for place, override in enumerate(overrides):
-        preset = next((c for c in choices_of("sweep") if override == f"+sweep={c.name}"), None)
-        params = {} if preset is None else OmegaConf.to_container(_load(preset.path)).get("hydra", {})  # type: ignore[union-attr]
-        params = dict(params.get("sweeper", {}).get("params", {}))
-        typed = {_key(o) for o in overrides}
-        rest = [f"{key}={value}" for key, value in params.items() if key not in typed]
-        if len(rest) < len(params):
-            return [*overrides[:place], *rest, *overrides[place + 1 :]], [(override, " ".join(rest) or "what is typed")]
-    return overrides, []
-
-
 _COMPOSING = (HydraException, OmegaConfBaseException, ValueError)  # what a wrong override makes Hydra raise
 
 
@@ -419,16 +377,11 @@ def plan(overrides: Sequence[str], *, multirun: bool) -> tuple[list[Job], list[P
                 jobs.append(_job(job_overrides, number, multirun))
             except UserError as error:
                 problems += error.problems
-                wrong = {_key(problem.where) for problem in error.problems}
-                rest = [o for o in job_overrides if _key(o) not in wrong]
+                wrong = {key_of(problem.where) for problem in error.problems}
+                rest = [o for o in job_overrides if key_of(o) not in wrong]
                 with contextlib.suppress(UserError):
                     jobs.append(_job(rest, number, multirun))
     return jobs, problems
-
-
-def _key(override: str) -> str:
-    """What an override changes: the part before `=`."""
-    return override.partition("=")[0].lstrip("+~")
 
 
 def _job(overrides: Sequence[str], number: int, multirun: bool) -> Job:
@@ -436,7 +389,7 @@ def _job(overrides: Sequence[str], number: int, multirun: bool) -> Job:
     if renamed:
         how = "a YAML file of your own in ./conf/GROUP names what it builds"
         raise UserError.of(Problem("cannot be changed here", o, how) for o in renamed)
-    idle = [o for o in overrides if _key(o).startswith("probe.")] if "probe=false" in overrides else []
+    idle = [o for o in overrides if key_of(o).startswith("probe.")] if "probe=false" in overrides else []
     if idle:
         raise UserError.of(Problem("is nothing without probes", o, "leave out probe=false") for o in idle)
     numbered = [f"hydra.job.num={number}", f"++hydra.job.id={number}"] if multirun else []
@@ -446,7 +399,7 @@ def _job(overrides: Sequence[str], number: int, multirun: bool) -> Job:
         raise UserError.of(_diagnose(overrides)) from error
     settings = to_settings(_without_hydra(config), config.hydra.runtime.choices)
     if not multirun and config.hydra.sweeper.get("params"):
-        preset = next((o for o in overrides if _key(o) == "sweep"), "hydra.sweeper.params")
+        preset = next((o for o in overrides if key_of(o) == "sweep"), "hydra.sweeper.params")
         raise UserError("several values need a sweep", where=preset, how=f"actbench -m {preset}")
     try:
         where = config.hydra.sweep if multirun else config.hydra.run
@@ -476,6 +429,9 @@ def _expand(overrides: Sequence[str], multirun: bool) -> list[list[str]]:
     if "BasicSweeper" not in sweeper["_target_"]:
         return [fixed]
     params = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
+    twice = [o for o in overrides if key_of(o) in {key_of(param) for param in params}]
+    if twice:  # of a preset that does more than sweep
+        raise UserError.of(Problem("is swept by the preset already", o, "leave one of the two out") for o in twice)
     asked = [line for line in (*params, *overrides) if line not in hydras]
     try:
         batches = BasicSweeper.split_arguments(parser.parse_overrides(asked), None)

@@ -282,9 +282,9 @@ def test_a_wrong_preset_gets_one_clear_message(overrides, multirun, complaint):
 )  # fmt: skip
 def test_what_is_typed_later_wins(typed, kept, replaced):
     """So that a remedy can be pasted behind the command, and a preset be narrowed."""
-    from actbench import config
+    from actbench.overrides import settle
 
-    settled = config.settle(typed)
+    settled = settle(typed)
     assert settled.overrides == (typed if kept is None else kept)
     assert {old for old, _ in settled.replaced} == replaced
 
