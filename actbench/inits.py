@@ -102,7 +102,7 @@ def auto_gain(activation: nn.Module, *, units: int | None = None) -> float:
     """
     with torch.no_grad():
         double = _copy_in_double(activation)
-        square = _sampled_square(double, units or 1) if _selects(double) else _square(double, units)
+        square = _sampled_square(double, units or 1) if getattr(double, "selects", False) else _square(double, units)
     if not (math.isfinite(square) and square > 0):
         name = type(activation).__name__
         raise UserError(f"E[f(z)²] of {name} is {square:g}", where="init.gain=auto", how="give a number: init.gain=1.0")
@@ -127,10 +127,6 @@ def _sampled_square(activation: nn.Module, units: int) -> float:
 
 
 _SAMPLE = 1 << 18
-
-
-def _selects(activation: nn.Module) -> bool:
-    return getattr(activation, "selects", False)
 
 
 def _copy_in_double(module: nn.Module) -> nn.Module:

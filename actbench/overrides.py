@@ -10,7 +10,6 @@ import yaml
 
 from actbench.choices import Listed, choices_of
 from actbench.errors import UserError
-from actbench.settings import GROUPS
 from actbench.stored import read_yaml
 
 
@@ -32,26 +31,29 @@ def settle(overrides: Sequence[str]) -> Settled:
 
     With a choice go the parameters that were typed for it; of a preset stays what is not typed beside it.
     """
-    overrides, narrowed = _narrow(list(overrides))
-    last = {key_of(o): place for place, o in enumerate(overrides) if not o.startswith(("+", "~"))}
-    kept, replaced = [], list(narrowed)
+    overrides, replaced = _narrow(list(overrides))
+    places: dict[str, list[int]] = {}  # where each key is given
+    for place, override in enumerate(overrides):
+        if not override.startswith(("+", "~")):
+            places.setdefault(key_of(override), []).append(place)
+    kept = []
     for place, override in enumerate(overrides):
         key = key_of(override)
-        winner = last.get(key, place) if not override.startswith(("+", "~")) else place
-        group = key.partition(".")[0]
-        twice = group in GROUPS and [key_of(o) for o in overrides].count(group) > 1
-        if key != group and twice and place < last.get(group, -1):
-            winner = last[group]
-        if winner == place:
+        group = places.get(key.partition(".")[0], [])
+        rivals = [*places.get(key, []), *(group if len(group) > 1 else [])]
+        last = max(rivals, default=place)
+        if override.startswith(("+", "~")) or last <= place:
             kept.append(override)
         else:
-            replaced.append((override, overrides[winner]))
+            replaced.append((override, overrides[last]))
     return Settled(kept, replaced)
 
 
 def _narrow(overrides: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
     """A preset of which a key is typed as well becomes the rest of its keys."""
     for place, override in enumerate(overrides):
+        if not override.startswith("+sweep="):
+            continue
         preset = next((c for c in choices_of("sweep") if override == f"+sweep={c.name}"), None)
         params = {} if preset is None else _swept_by(preset)
         typed = {key_of(o) for o in overrides}

@@ -41,10 +41,9 @@ def deep_cnn(
     Raises:
         UserError: the convolutions leave nothing of the image.
     """
-    before, height, width_left = inputs
-    lost = len(channels) * (kernel_size - 1)
-    height, width_left = (height - lost) // 2, (width_left - lost) // 2
-    if min(height, width_left) < 1:
+    before, *sides = inputs
+    rows, columns = ((side - len(channels) * (kernel_size - 1)) // 2 for side in sides)
+    if min(rows, columns) < 1:
         raise UserError(
             f"{len(channels)} convolutions leave nothing of {inputs[1]}×{inputs[2]} pixels",
             where=f"model.kernel_size={kernel_size}",
@@ -65,7 +64,7 @@ def deep_cnn(
         network.add_module(f"conv{site + 1}", stage)
         before = after
     network.add_module("flatten", nn.Flatten())
-    fan_in = before * height * width_left
+    fan_in = before * rows * columns
     for number in range(depth):
         hidden = layer(
             nn.Linear(fan_in, width), activation=ingredients.at(len(channels) + number, sites), ingredients=ingredients

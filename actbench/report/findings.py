@@ -34,18 +34,17 @@ def _of(one: Configuration) -> list[Found]:
     by_symptom: dict[str, list[tuple[Run, Finding]]] = {}
     for run in sorted(one.counting, key=lambda run: run.settings.seed):
         for finding in (run.summary.findings if run.summary else None) or ():
-            by_symptom.setdefault(str(finding.symptom), []).append((run, finding))
+            by_symptom.setdefault(finding.symptom, []).append((run, finding))
     return [_merged(one, symptom, found) for symptom, found in by_symptom.items()]
 
 
 def _merged(one: Configuration, symptom: str, found: Sequence[tuple[Run, Finding]]) -> Found:
     alone = len(one.counting) == 1
     evidence = [
-        str(finding.evidence) if alone else f"{_seeds(run.settings.seeds)}: {finding.evidence}"
-        for run, finding in found
+        finding.evidence if alone else f"{_seeds(run.settings.seeds)}: {finding.evidence}" for run, finding in found
     ]
-    causes = dict.fromkeys(str(finding.cause) for _, finding in found)
-    remedies = dict.fromkeys(str(remedy) for _, finding in found for remedy in finding.remedies)
+    causes = dict.fromkeys(finding.cause for _, finding in found)
+    remedies = dict.fromkeys(remedy for _, finding in found for remedy in finding.remedies)
     return Found(one.name, symptom, "; ".join(evidence), "; ".join(causes), tuple(remedies))
 
 
