@@ -440,6 +440,28 @@ def test_every_curve_ends_within_its_panel(tmp_path):
     assert low < min(ends) < max(ends) < high <= 100.5
 
 
+def test_accuracies_are_drawn_within_100_percent_and_labels_within_the_picture(tmp_path):
+    """Two seeds far apart have an interval of more than 100 points, and long names leave little room."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    from actbench.report.plots.intervals import differences, intervals
+
+    for activation, clip, accuracy in (("tanh", "norm", [97.0, 20.0]), ("relu", "none", [98.0, 97.0])):
+        overrides = ("model.width=128", "init=orthogonal", f"activation={activation}", f"clip={clip}", "num_seeds=2")
+        own = settings(*overrides, f"dropout={0.25 if clip == 'none' else 0.125}")
+        fake_run(tmp_path / own.folder, own, accuracy)
+    ranking = the_comparison(tmp_path).ranking
+    shown = [row.configuration for row in ranking.rows]
+    others = [row for row in ranking.rows if row.against is not None]
+    for figure in (intervals(shown, shown[0]), differences(others, shown[0].name)):
+        FigureCanvasAgg(figure).draw()
+        axes = figure.axes[0]
+        label, page = axes.xaxis.label.get_window_extent(), figure.bbox
+        assert page.x0 <= label.x0 < label.x1 <= page.x1 and page.y0 <= label.y0
+    left, right = intervals(shown, None).axes[0].get_xlim()
+    assert -1 <= left < 20 < 98 < right <= 101
+
+
 # ---------------------------------------------------------------- files
 
 

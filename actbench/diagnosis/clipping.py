@@ -6,7 +6,7 @@ from statistics import median
 
 from actbench.diagnosis import remedies
 from actbench.diagnosis.case import Case
-from actbench.diagnosis.evidence import finite, mean, percent
+from actbench.diagnosis.evidence import figure, finite, mean, percent
 from actbench.records import Finding
 
 ALWAYS = 0.95  # share of the steps looked at: nearly all of them, the last as the first
@@ -48,7 +48,7 @@ def _never(case: Case, looks: int) -> Finding:
 
 def _norm(case: Case) -> str:
     norm = _typical_norm(case)
-    return "" if norm is None else f"; the gradient's norm is {norm:.3g} (median)" + _set_limit(case)
+    return "" if norm is None else f"; the gradient's norm is {figure(norm)} (median)" + _set_limit(case)
 
 
 def _set_limit(case: Case) -> str:

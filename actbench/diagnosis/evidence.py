@@ -51,3 +51,12 @@ def counted(number: int, noun: str) -> str:
     ('1 layer', '3 layers')
     """
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def figure(value: float) -> str:
+    """Two digits and zeros, a power of ten only where there is no other way to say how small a value is.
+
+    >>> figure(0.0000417), figure(0.704), figure(93.7), figure(1093.7)
+    ('4.2e-05', '0.7', '94', '1,100')
+    """
+    return f"{float(f'{value:.2g}'):,.0f}" if 100 <= abs(value) < math.inf else f"{value:.2g}"

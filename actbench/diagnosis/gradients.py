@@ -8,6 +8,7 @@ from statistics import median
 
 from actbench.diagnosis import remedies
 from actbench.diagnosis.case import Case
+from actbench.diagnosis.evidence import figure
 from actbench.records import Epoch, Finding, LayerRecord
 
 # The gradient's norm in the first layer over that in the last one. Ten layers on MNIST: 2 to 10 with He's init; 1/60
@@ -94,7 +95,7 @@ def _exploding(case: Case, flows: list[_Flow]) -> Finding | None:
     most = max(flows, key=lambda flow: flow.ratio, default=None)
     grown = [_along(case, most)] if most is not None and most.ratio > EXPLODING else []
     epoch, norm = max(_whole(case), key=lambda pair: pair[1], default=(0, 0.0))
-    large = [f"the whole gradient's norm is {norm:.2g} in epoch {epoch}"] if norm > LARGE else []
+    large = [f"the whole gradient's norm is {figure(norm)} in epoch {epoch}"] if norm > LARGE else []
     if not (grown or large):
         return None
     return Finding(
@@ -118,17 +119,12 @@ def _norms(case: Case, epoch: Epoch) -> list[float]:
 
 def _along(case: Case, flow: _Flow) -> str:
     when = "before training" if flow.epoch == 0 else f"in epoch {flow.epoch}"
-    norms = f"norm {flow.first:.2g} in {_first(case)}, {flow.last:.2g} in {_last(case)} {when}"
+    norms = f"norm {figure(flow.first)} in {_first(case)}, {figure(flow.last)} in {_last(case)} {when}"
     if not 0 < flow.ratio < math.inf:
         return norms
-    times = f"{_in_full(flow.ratio)} times" if flow.ratio > 1 else f"1/{_in_full(1 / flow.ratio)}"
+    times = f"{figure(flow.ratio)} times" if flow.ratio > 1 else f"1/{figure(1 / flow.ratio)}"
     a_layer = flow.ratio ** (1 / (len(case.layers) - 1))
-    return f"{norms}: {times} over {len(case.layers)} layers, a factor of {a_layer:.2g} each"
-
-
-def _in_full(value: float) -> str:
-    """Two digits and zeros: `1,600`."""
-    return f"{float(f'{value:.2g}'):,.0f}"
+    return f"{norms}: {times} over {len(case.layers)} layers, a factor of {figure(a_layer)} each"
 
 
 def _first(case: Case) -> str:

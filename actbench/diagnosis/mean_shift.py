@@ -6,7 +6,7 @@ import math
 
 from actbench.diagnosis import remedies
 from actbench.diagnosis.case import Case
-from actbench.diagnosis.evidence import counted, finite, in_parentheses, mean, seeds_span
+from actbench.diagnosis.evidence import counted, figure, finite, in_parentheses, mean, seeds_span
 from actbench.records import Finding, LayerRecord
 
 # |mean| / standard deviation of a layer's outputs. Of z ~ N(0, 1) ReLU makes 0.68, softplus 1.5 and sigmoid 2.4, and
@@ -32,8 +32,8 @@ def find(case: Case) -> Finding | None:
     settings = case.settings
     return Finding(
         symptom="outputs far from zero mean",
-        evidence=f"{worst}: mean {mean(r.mean for r in outputs):.3g}, {mean(ill[worst]):.1f} standard deviations from 0"
-        f"{in_parentheses(seeds, others)}",
+        evidence=f"{worst}: mean {figure(mean(r.mean for r in outputs))}, {mean(ill[worst]):.1f} standard deviations "
+        f"from 0{in_parentheses(seeds, others)}",
         cause="What a layer passes on is mostly a constant: all weights of a unit above are pushed the same way.",
         remedies=remedies.all_of(
             remedies.batch_norm(settings),

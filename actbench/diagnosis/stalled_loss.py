@@ -6,7 +6,7 @@ import math
 from itertools import pairwise
 from typing import Any
 
-from actbench.diagnosis import remedies
+from actbench.diagnosis import gradients, remedies
 from actbench.diagnosis.case import Case
 from actbench.diagnosis.evidence import counted, mean, percent
 from actbench.records import Finding, network_ratio
@@ -62,7 +62,7 @@ def _why(case: Case, losses: list[float]) -> dict[str, Any]:
     """The likely cause and its remedies; `losses` are in units of guessing."""
     settings = case.settings
     falls = all(before - after >= FALLING for before, after in pairwise(losses))
-    if falls and max(losses) < THROWN:
+    if falls and max(losses) < THROWN and gradients.find(case) is None:
         return {
             "cause": "It falls, but slowly: steps are too short.",
             "remedies": remedies.learning_rate(settings, times=10),
@@ -84,6 +84,6 @@ def _why(case: Case, losses: list[float]) -> dict[str, Any]:
             "remedies": remedies.all_of(slower, others),
         }
     return {
-        "cause": "No usable gradient reaches the weights: it vanishes on its way, or the units are dead.",
+        "cause": "No usable gradient reaches the weights: it vanishes or explodes on its way, or the units are dead.",
         "remedies": remedies.all_of(others, slower),
     }

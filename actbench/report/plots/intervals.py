@@ -32,10 +32,16 @@ def _interval_row(axes: Axes, y: int, estimate: Estimate, dots: Sequence[float],
 
 
 def _keep_in_view(axes: Axes, values: Sequence[float], ends: Sequence[float]) -> None:
-    """From the smallest to the largest dot: the interval of two seeds may be wider than any accuracy, and is cut."""
+    """All dots, and their span more on either side: the interval of two seeds may be wider than that, and is cut."""
     span = max(values) - min(values) or 0.1
     low, high = max(min(ends), min(values) - span), min(max(ends), max(values) + span)
     axes.set_xlim(min(low, min(values)) - 0.05 * span, max(high, max(values)) + 0.05 * span)
+
+
+def _keep_possible(axes: Axes) -> None:
+    """No accuracy is below 0 or above 100 %, whatever an interval says; markers at the very end stay whole."""
+    left, right = axes.get_xlim()
+    axes.set_xlim(max(left, -1.0), min(right, 101.0))
 
 
 def intervals(shown: Sequence[Configuration], baseline: Configuration | None) -> Figure:
@@ -49,12 +55,13 @@ def intervals(shown: Sequence[Configuration], baseline: Configuration | None) ->
         values += dots
         ends += estimate.ci95 or ()
     _keep_in_view(axes, values, ends or values)
+    _keep_possible(axes)
     axes.set_xlabel("test accuracy (%); filled: mean, bar: 95 % interval, rings: seeds" + _square(baseline))
     return figure
 
 
 def _square(baseline: Configuration | None) -> str:
-    return f"; square: {cut(baseline.name, 30)}, the baseline" if baseline else ""
+    return f"\nsquare: {cut(baseline.name, 60)}, the baseline" if baseline else ""
 
 
 _VERDICTS = {"better": (BLUE, "^"), "worse": (ORANGE, "v"), "unclear": ("#666666", "o")}
@@ -74,7 +81,7 @@ def differences(rows: Sequence[Row], baseline: str) -> Figure:
         ends += estimate.ci95 or ()
     axes.axvline(0, color="0.3", linewidth=1)
     _keep_in_view(axes, values, ends or values)
-    axes.set_xlabel(f"test accuracy minus that of {cut(baseline, 40)}, same seed (percentage points)")
+    axes.set_xlabel(f"test accuracy minus that of {cut(baseline, 44)},\nsame seed (percentage points)")
     present = [verdict for verdict in _VERDICTS if any(row.verdict == verdict for row in rows)]
     for verdict in present:
         colour, marker = _VERDICTS[verdict]
