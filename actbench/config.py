@@ -229,7 +229,7 @@ def to_settings(config: DictConfig, names: Mapping[str, Any]) -> Settings:
 
 
 _TRAIN_KEYS = [f.name for f in fields(Train)]
-_PLAIN_KEYS = [
+_PLAIN_KEYS = [  # as they are typed: the field `probe_every` is the key `probe.every`
     *(f.name.replace("_every", ".every") for f in fields(Settings) if f.name not in (*GROUPS, "train")),
     "output_dir",
 ]

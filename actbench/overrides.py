@@ -59,7 +59,8 @@ def _narrow(overrides: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
         typed = {key_of(o) for o in overrides}
         rest = [f"{key}={value}" for key, value in params.items() if key not in typed]
         if len(rest) < len(params):
-            return [*overrides[:place], *rest, *overrides[place + 1 :]], [(override, " ".join(rest) or "what is typed")]
+            by = f"its rest, {' '.join(rest)}" if rest else "what is typed"
+            return [*overrides[:place], *rest, *overrides[place + 1 :]], [(override, by)]
     return overrides, []
 
 

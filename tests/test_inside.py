@@ -188,6 +188,14 @@ def test_int8_of_a_complete_run_comes_from_its_checkpoints(actbench, tiny, tmp_p
     assert "INT8 affine" in actbench(*asked).stdout  # what was measured is shown, asked for or not
 
 
+def test_a_sweep_says_which_run_was_scored_in_int8(actbench, tiny):
+    asked = ["-m", *tiny, "activation=relu,gelu", "study=several", "tensorboard=false", "num_seeds=1", "train.epochs=1"]
+    assert actbench(*asked).returncode == 0
+    lines = actbench(*asked, "quantise=int8").stdout.splitlines()
+    scored = [line for line in lines if line.endswith("scored in INT8, from its checkpoints")]
+    assert [line.partition(":")[0] for line in scored] == ["relu", "gelu"]
+
+
 def test_int8_without_checkpoints_is_a_clear_message(actbench, tiny, tmp_path):
     asked = [*tiny, "study=lost", "tensorboard=false"]
     actbench(*asked)

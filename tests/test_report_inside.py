@@ -24,6 +24,9 @@ from actbench.records import (
 from actbench.report import runs
 from actbench.report.command import answer_of
 from actbench.report.configurations import blocks
+from actbench.report.depths import series_of
+from actbench.report.plots import pictures
+from actbench.report.plots.depth import over_depth
 from actbench.report.plots.raster import PANELS, Raster, chosen, in_order_of_death, raster, rasters, seeds_of
 from actbench.report.plots.shapes import learned, shape_panels, shapes
 from actbench.report.readings import by_seed, most_dead
@@ -49,10 +52,14 @@ def configurations(folder):
     return {one.name: one for one in block.configurations}
 
 
+def comparison_of(folder):
+    (comparison,) = answer_of([folder]).comparisons
+    return comparison
+
+
 def the_sheet(folder, title, **how):
     """A sheet of the one block as (row -> header -> cell), and the sheet; None where it is not shown."""
-    (comparison,) = answer_of([folder]).comparisons
-    for sheet in sheets(comparison, **how):
+    for sheet in sheets(comparison_of(folder), **how):
         if sheet.title == title:
             return {row[0]: dict(zip(sheet.header, row, strict=True)) for row in sheet.rows}, sheet
     return None
@@ -418,6 +425,32 @@ def test_one_depth_is_no_question(tmp_path):
     for name in ("relu", "gelu"):
         a_run(tmp_path, f"activation={name}", "model.depth=3")
     assert the_sheet(tmp_path, "Where training stops") is None
+    assert "depth" not in [picture.name for picture in pictures(comparison_of(tmp_path), [])]
+
+
+def test_accuracy_is_drawn_over_depth(tmp_path):
+    table = {("relu", 10): ([97, 95], None), ("relu", 30): ([60, 40], None), ("tanh", 10): ([90, 91], None)}
+    table["tanh", 30] = ([10, 10], {0: 1, 1: 1})
+    for (name, depth), (values, diverged) in table.items():
+        own = (f"activation={name}", f"model.depth={depth}", "num_seeds=2")
+        a_run(tmp_path, *own, values=values, diverged=diverged)
+    comparison = comparison_of(tmp_path)
+    assert "depth" in [picture.name for picture in pictures(comparison, [])]
+    axes = over_depth(series_of(comparison.block)).axes[0]
+    lines = {line.get_label(): line for line in axes.get_lines()}
+    assert list(lines["relu"].get_ydata()) == [96, 50]
+    assert list(lines["relu"].get_xdata()) == pytest.approx([10, 30], abs=0.2)
+    assert lines["tanh"].get_ydata()[0] == 90.5 and math.isnan(lines["tanh"].get_ydata()[1])
+    dots = [tuple(point) for drawn in axes.collections for point in drawn.get_offsets()]
+    assert sorted(y for x, y in dots if x > 20) == [0, 40, 60]  # a cross for tanh, rings for the seeds of relu
+
+
+def test_many_lines_over_depth_get_a_panel_each(tmp_path):
+    for name in ("relu", "gelu", "tanh", "elu", "selu", "mish", "silu"):
+        for depth in (2, 4):
+            a_run(tmp_path, f"activation={name}", f"model.depth={depth}", mean=97.0)
+    panels = [axes for axes in over_depth(series_of(comparison_of(tmp_path).block)).axes if axes.get_visible()]
+    assert sorted(axes.get_title() for axes in panels) == ["elu", "gelu", "mish", "relu", "selu", "silu", "tanh"]
 
 
 # ---------------------------------------------------------------- files

@@ -289,6 +289,13 @@ def test_what_is_typed_later_wins(typed, kept, replaced):
     assert {old for old, _ in settled.replaced} == replaced
 
 
+def test_what_stays_of_a_preset_is_said():
+    from actbench.overrides import settle
+
+    assert settle(["+sweep=deep", "model.depth=2,3"]).replaced == [("+sweep=deep", "its rest, clip=norm,none")]
+    assert settle(["+sweep=depths", "model.depth=2"]).replaced == [("+sweep=depths", "what is typed")]
+
+
 def test_a_remedy_pasted_behind_a_command_is_what_runs(actbench, tiny, tmp_path):
     done = actbench(*tiny, "activation=topk", "activation.k=3", "study=p", "tensorboard=false", "activation=leaky_relu")
     assert done.returncode == 0, done.stderr
@@ -301,7 +308,7 @@ def test_a_preset_is_narrowed_by_what_is_typed_beside_it(actbench, tiny, tmp_pat
     small = [o for o in tiny if "depth" not in o]
     done = actbench("-m", "+sweep=deep", *small, "model.depth=1,2", "clip=none", "study=n", "tensorboard=false")
     assert done.returncode == 0, done.stderr
-    assert "+sweep=deep: replaced by" in done.stderr
+    assert "+sweep=deep: replaced by what is typed" in done.stderr
     assert len(list((tmp_path / "outputs" / "n").glob("relu-*"))) == 2
 
 

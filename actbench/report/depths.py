@@ -12,21 +12,26 @@ DEPTH = "model.depth"
 TRAINED = 50.0  # % of test accuracy, above which a seed counts as trained
 
 
-def depths_sheet(block: Block) -> Sheet | None:
-    """For each combination of the other settings, how deep a network may be; None where the depth does not vary."""
-    if DEPTH not in block.varying:
-        return None
+Series = dict[str, dict[int, Configuration]]  # name of all settings but the depth -> depth -> configuration
+
+
+def series_of(block: Block) -> Series:
+    """What was trained at several depths, in the block's order; nothing where the depth does not vary."""
     rest = [key for key in block.varying if key != DEPTH]
-    series: dict[str, dict[int, Configuration]] = {}
-    for one in block.configurations:
+    series: Series = {}
+    for one in block.configurations if DEPTH in block.varying else ():
         flat = one.settings.flat()
         if DEPTH in flat:
             name = naming.fragment(one.settings, rest) or naming.activations(flat)
             series.setdefault(name, {})[flat[DEPTH]] = one
-    made = [(name, depths) for name, depths in series.items() if len(depths) > 1]
+    return {name: dict(sorted(depths.items())) for name, depths in series.items() if len(depths) > 1}
+
+
+def depths_sheet(block: Block) -> Sheet | None:
+    """For each combination of the other settings, how deep a network may be; None where the depth does not vary."""
+    made = sorted(series_of(block).items(), key=lambda pair: (-_deepest(pair[1]), pair[0]))
     if not made:
         return None
-    made.sort(key=lambda pair: (-_deepest(pair[1]), pair[0]))
     header = (
         "configuration", "every seed trained to depth", "not every seed at depth", "seeds trained there",
         "test accuracy % there", "depths tried",
@@ -56,11 +61,11 @@ def _deepest(depths: dict[int, Configuration]) -> float:
 
 def _row(name: str, depths: dict[int, Configuration]) -> tuple[str, ...]:
     deepest = _deepest(depths)
-    fails = [depth for depth in sorted(depths) if not _every(depths[depth])]
+    fails = [depth for depth, one in depths.items() if not _every(one)]
     shown = ("–", "–", "–")
     if fails:
         first = depths[fails[0]]
         good, number = trained(first)
         accuracy = mean(first.estimate(METRIC), 2) if first.n else "diverged"
         shown = (str(fails[0]), f"{good} of {number}", accuracy)
-    return (name, str(deepest) if math.isfinite(deepest) else "–", *shown, ", ".join(map(str, sorted(depths))))
+    return (name, str(deepest) if math.isfinite(deepest) else "–", *shown, ", ".join(map(str, depths)))

@@ -97,7 +97,7 @@ def run(
         if finished is not None:
             if stored.lacks_int8(settings, finished):
                 finished = _score_stored(settings, parts, finished, RunFolder(folder))
-                console.print("scored in INT8, from its checkpoints", style="dim")
+                terminal.remark("scored in INT8, from its checkpoints")
             terminal.end(finished, stored.last_layers(folder), folder, stored=True)
             return finished
         with stop.listening():

@@ -72,18 +72,15 @@ class TerminalSink:
         for line in [f"{how}; {where}"] if fits else [how, where]:
             self._say(escape(line), style="dim")
         if head.resumed_from:
-            named = f"{escape(self.name)}: " if self.brief else ""
-            self._say(f"{named}going on after epoch {head.resumed_from} of {head.epochs}")
+            self.remark(f"going on after epoch {head.resumed_from} of {head.epochs}", style="")
         if self.live:
             self._progress = _Polling(self.console, clock, total_steps)
             self._progress.start()
 
     def epoch(self, epoch: Epoch) -> None:
         for seed in epoch.diverged:
-            named = f"{escape(self.name)}: " if self.brief else ""
-            self._say(
-                f"{named}seed {seed} diverged in epoch {epoch.number}: its loss is no longer finite", style="bold red"
-            )
+            words = f"seed {seed} diverged in epoch {epoch.number}: its loss is no longer finite"
+            self.remark(words, style="bold red")
         alive = [record for record in epoch.records if record.seed not in epoch.diverged]
         if not alive:
             return
@@ -102,8 +99,11 @@ class TerminalSink:
     def executed(self, execution: str) -> None:
         """How the steps were executed in fact, which is said where it is not as it was begun."""
         if execution != self._execution:
-            named = f"{self.name}: " if self.brief else ""
-            self._say(escape(f"{named}in fact: {execution}"), style="dim")
+            self.remark(f"in fact: {execution}")
+
+    def remark(self, text: str, style: str = "dim") -> None:
+        """A line of its own, with the run's name where others speak too."""
+        self._say(escape(f"{self.name}: {text}" if self.brief else text), style=style)
 
     def close(self) -> None:
         if self._progress is not None:

@@ -14,9 +14,11 @@ from matplotlib.figure import Figure
 from actbench.errors import Problem
 from actbench.report.comparison import Comparison
 from actbench.report.configurations import Configuration
+from actbench.report.depths import series_of
 from actbench.report.plots.cost import cost
 from actbench.report.plots.curves import history, overlay, panels_of
 from actbench.report.plots.dead import dead_overlay, dead_panels, dead_units
+from actbench.report.plots.depth import over_depth
 from actbench.report.plots.heatmap import axes_of, grid_of, heatmap
 from actbench.report.plots.intervals import differences, intervals
 from actbench.report.plots.raster import chosen, raster, rasters, seeds_of
@@ -25,6 +27,10 @@ from actbench.report.plots.style import OVERLAID, STYLE
 from actbench.report.readings import most_dead, of_which, readable
 
 SHOWN = 20  # configurations in a picture; the tables have all
+_OVER_DEPTH = (
+    "Test accuracy over depth: mean with 95 % interval, and every seed as a ring; above the dotted line a seed counts "
+    "as trained, a cross at the bottom: all seeds diverged."
+)
 _RASTERED = 8  # configurations whose units are drawn one by one
 
 
@@ -59,6 +65,9 @@ def pictures(comparison: Comparison, problems: list[Problem]) -> Iterator[Pictur
         yield _picture("differences", caption, differences, rows, baseline.name)
     if len(shown) > 1:
         yield _picture("cost", f"Test accuracy against the time of an epoch.{few}", cost, shown)
+    series = dict(list(series_of(comparison.block).items())[:SHOWN])
+    if series:
+        yield _picture("depth", _OVER_DEPTH, over_depth, series)
     layers = {name: of_layers for name, of_layers in layers.items() if of_layers}
     if layers:
         caption = f"Dead units of each layer over epochs (0: before training), mean over seeds.{few}"
@@ -78,7 +87,7 @@ def _inside(comparison: Comparison, problems: list[Problem]) -> Iterator[Picture
     dead = most_dead(usable, _RASTERED)
     panels, left_out = chosen(readable(dead, rasters, problems))
     if panels:
-        few = f" Of {of_which(dead, usable)}." if len(dead) < len(usable) else ""
+        few = f" Only {of_which(dead, usable)} were looked at." if len(dead) < len(usable) else ""
         words = f"{seeds_of(panels)} {left_out}".strip()
         caption = f"Every unit over training, sorted by when it was first found dead (dark: dead). {words}{few}"
         yield _picture("raster", caption, partial(raster, named=len(usable) > 1), panels)
