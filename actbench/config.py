@@ -506,12 +506,27 @@ def _flat_keys(config: Any, prefix: str = "") -> list[str]:
 
 
 def _nearest(word: str, known: Iterable[str], otherwise: str = "") -> str:
+    """A name that has the word in it, one that is spelt alike, or a key that is right but for its group (`lr`).
+
+    >>> _nearest("seeds", ["seed", "num_seeds"]), _nearest("seeed", ["seed", "num_seeds"])
+    ('did you mean num_seeds?', 'did you mean seed?')
+    """
     known = list(known)
-    group = word.rpartition(".")[0]  # is right, where there is one: the rest is what was misspelt
-    near = difflib.get_close_matches(word, [name for name in known if name != group], n=1, cutoff=0.6)
-    if not near:  # a key that is right but for its group: `lr` for `optimizer.lr`
-        near = [key for key in known if key.rpartition(".")[2] == word.rpartition(".")[2]][:1]
+    group, _, last = word.rpartition(".")  # the group is right, where there is one: the rest is what was misspelt
+    having = [name for name in known if last == _last(name) or (len(last) > 2 and last in _last(name))]
+    having.sort(key=lambda name: (name.rpartition(".")[0] != group, len(name)))
+    in_place = [name for name in having if name.rpartition(".")[0] == group]
+    siblings = {_last(name): name for name in known if group and name.rpartition(".")[0] == group}
+    alike = [siblings[near] for near in difflib.get_close_matches(last, siblings, n=1)]
+    alike += difflib.get_close_matches(word, known, n=1) if not siblings else []
+    near = in_place or alike or having
+    if not near and siblings:
+        return f"{group} has {', '.join(siblings)}"
     return f"did you mean {near[0]}?" if near else otherwise
+
+
+def _last(key: str) -> str:
+    return key.rpartition(".")[2]
 
 
 def _first_line(error: Exception) -> str:
