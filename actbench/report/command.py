@@ -189,11 +189,12 @@ def _table(sheet: Sheet, width: int) -> Table:
     for number, head in enumerate(sheet.header[:kept]):
         left = number == 0 or sheet.text
         justify: Literal["left", "right"] = "left" if left else "right"
+        cut = sheet.brief and number > 0  # of a name no part may be missing: another row may differ in that alone
         table.add_column(
             Text(head),
             justify=justify,
-            overflow="ellipsis" if sheet.brief else "fold",
-            no_wrap=sheet.brief,
+            overflow="ellipsis" if cut else "fold",
+            no_wrap=cut,
             width=None if sheet.text and not sheet.brief else widths[number],
         )
     marks = sheet.marks or ("",) * len(sheet.rows)
@@ -206,7 +207,7 @@ def _one_line(sheet: Sheet, width: int) -> list[int]:
     """The widths of columns that are not to wrap: the last has what the others leave."""
     columns = zip(sheet.header, *sheet.rows[:_AT_MOST], strict=True)
     *widths, last = (max(map(len, cells)) for cells in columns)
-    widths[0] = min(widths[0], 28)
+    widths[0] = min(widths[0], 36)
     return [*widths, max(len(sheet.header[-1]), min(last, width - sum(widths) - 2 * len(widths) - 2))]
 
 

@@ -32,14 +32,11 @@ def depths_sheet(block: Block) -> Sheet | None:
     made = sorted(series_of(block).items(), key=lambda pair: (-_deepest(pair[1]), pair[0]))
     if not made:
         return None
-    header = (
-        "configuration", "every seed trained to depth", "not every seed at depth", "seeds trained there",
-        "test accuracy % there", "depths tried",
-    )  # fmt: skip
+    header = ("configuration", "all trained to", "not all at", "trained there", "test acc. % there", "depths tried")
     note = (
         f"a seed counts as trained where its test accuracy is above {TRAINED:.0f} % after the last epoch; one that "
-        "diverged does not; the first depth is the deepest at which every seed trained, the second the shallowest at "
-        "which one did not"
+        "diverged does not; all trained to: the deepest network of which every seed trained; not all at: the "
+        "shallowest of which one did not"
     )
     return Sheet("Where training stops", header, tuple(_row(*pair) for pair in made), note=note)
 

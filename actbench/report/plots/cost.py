@@ -34,7 +34,7 @@ def cost(shown: Sequence[Configuration]) -> Figure:
         height, colour = 1 - (place + 0.5) / len(order), COLOURS[place % len(COLOURS)]
         axes.scatter([x], [y], s=40, color=colour, marker=MARKERS[place % len(MARKERS)], zorder=3)
         axes.annotate(
-            cut(one.name, 34), (x, y), xytext=(1.06, height), textcoords="axes fraction", va="center", fontsize=9,
+            cut(one.name, 48), (x, y), xytext=(1.06, height), textcoords="axes fraction", va="center", fontsize=9,
             arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.8, "alpha": 0.7, "relpos": (0, 0.5)},
         )  # fmt: skip
     axes.set_xlabel("seconds per epoch and seed (training and validation)")

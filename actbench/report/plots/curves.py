@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from actbench import stored
 from actbench.records import EpochRecord, Estimate
 from actbench.report.configurations import Configuration
-from actbench.report.plots.style import BLUE, COLOURS, DASHES, panel_grid
+from actbench.report.plots.style import BLUE, COLOURS, DASHES, cut, legend_columns, panel_grid
 
 Curves = Mapping[str, np.ndarray]  # "epoch" (E), and for each column mean, low and high (3, E)
 
@@ -49,7 +49,7 @@ def overlay(histories: Mapping[str, Curves]) -> Figure:
     figure = Figure(figsize=(10, 4.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     for (name, curves), colour, dash in zip(histories.items(), COLOURS, DASHES, strict=False):
-        _curve(left, curves["epoch"], curves["val_accuracy"], colour, dash, name)
+        _curve(left, curves["epoch"], curves["val_accuracy"], colour, dash, cut(name, 90))
         _curve(right, curves["epoch"], np.maximum(curves["train_loss"], 1e-12), colour, dash)
     left.set_ylabel("validation accuracy (%)")
     left.set_ylim(max(-1, left.get_ylim()[0]), min(100.5, left.get_ylim()[1]))
@@ -62,7 +62,7 @@ def overlay(histories: Mapping[str, Curves]) -> Figure:
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.25)
-    figure.legend(loc="outside lower center", ncols=3, handlelength=3.2)
+    figure.legend(loc="outside lower center", ncols=legend_columns(list(histories), 10), handlelength=3.2)
     return figure
 
 

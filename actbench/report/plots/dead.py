@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from actbench import stored
 from actbench.records import LayerRecord
 from actbench.report.configurations import Configuration
-from actbench.report.plots.style import COLOURS, DASHES, panel_grid
+from actbench.report.plots.style import COLOURS, DASHES, cut, legend_columns, panel_grid
 
 
 def dead_units(one: Configuration) -> dict[str, tuple[list[int], list[float]]]:
@@ -37,13 +37,15 @@ def dead_overlay(layers: DeadUnits) -> Figure:
     axes = figure.subplots()
     for (name, of_layers), colour, dash in zip(layers.items(), COLOURS, DASHES, strict=False):
         ((epochs, dead),) = of_layers.values()
-        axes.plot(epochs, [100 * share for share in dead], color=colour, linestyle=dash, linewidth=1.8, label=name)
+        axes.plot(
+            epochs, [100 * share for share in dead], color=colour, linestyle=dash, linewidth=1.8, label=cut(name, 60)
+        )
     axes.set_ylim(bottom=min(-1, -0.02 * axes.get_ylim()[1]))
     axes.set_xlabel("epoch")
     axes.set_ylabel("dead units (%)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.25)
-    figure.legend(loc="outside lower center", ncols=3, handlelength=3.2)
+    figure.legend(loc="outside lower center", ncols=legend_columns(list(layers), 7), handlelength=3.2)
     return figure
 
 

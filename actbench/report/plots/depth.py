@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from actbench.report.configurations import METRIC, Configuration
 from actbench.report.depths import TRAINED, Series
-from actbench.report.plots.style import BLUE, COLOURS, DASHES, OVERLAID, cut, panel_grid
+from actbench.report.plots.style import BLUE, COLOURS, DASHES, OVERLAID, cut, legend_columns, panel_grid
 
 
 def over_depth(series: Series) -> Figure:
@@ -29,11 +29,11 @@ def over_depth(series: Series) -> Figure:
         aside = 0.008 * (depths[-1] - depths[0])  # bars beside each other, not on top
         for place, (name, of) in enumerate(series.items()):
             shift = (place - (len(series) - 1) / 2) * aside
-            _draw(panels[0], of, COLOURS[place], DASHES[place], cut(name, 40), shift)
+            _draw(panels[0], of, COLOURS[place], DASHES[place], cut(name, 60), shift)
         panels[0].set_xlabel("model.depth")
         panels[0].set_ylabel("test accuracy (%)")
         panels[0].grid(alpha=0.25)
-        figure.legend(loc="outside lower center", ncols=2, handlelength=3.2)
+        figure.legend(loc="outside lower center", ncols=legend_columns(list(series), 7.5), handlelength=3.2)
     for axes in panels:
         axes.axhline(TRAINED, color="0.4", linewidth=1, linestyle=":")
         axes.set_ylim(-2, 102)

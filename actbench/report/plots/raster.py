@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from actbench.records import LayerRecord, LookRecord, UnitEvent
 from actbench.report.configurations import Configuration
-from actbench.report.plots.style import cut
+from actbench.report.plots.style import cut, in_lines
 from actbench.report.readings import by_seed
 from actbench.report.words import count, listed
 
@@ -138,7 +138,7 @@ def raster(shown: Sequence[tuple[str, Raster]], *, named: bool) -> Figure:
         axes.imshow(
             picture, cmap=colours, vmin=0, vmax=1, aspect="auto", origin="lower", extent=extent, interpolation="nearest"
         )
-        lines = [cut(name, _TITLE)] if named else []
+        lines = [in_lines(name, _TITLE)] if named else []
         lines.append(f"{cut(one.layer, _TITLE // 2)}: {one.ever_dead} of {len(one.dead)} ever dead")
         axes.set_title("\n".join(lines), fontsize=9)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))

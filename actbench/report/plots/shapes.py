@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from actbench.records import Estimate, ShapeRecord
 from actbench.report.configurations import Configuration
-from actbench.report.plots.style import COLOURS, DASHES, cut
+from actbench.report.plots.style import COLOURS, DASHES, in_lines
 from actbench.report.readings import by_seed
 
 PANELS = 20
@@ -69,7 +69,7 @@ def learned(panels: Sequence[tuple[str, Mapping[str, tuple[np.ndarray, np.ndarra
             axes.plot(epochs, band[0], color=colour, linestyle=dash, linewidth=1.5, label=layer, marker=marker)
             axes.fill_between(epochs, band[1], band[2], color=colour, alpha=0.18 if few else 0.06, linewidth=0)
         _keep_in_view(axes, [band for _, band in layers.values()])
-        axes.set_title(cut(title, 26 if columns > 2 else 40), fontsize=9)
+        axes.set_title(in_lines(title, 28 if columns > 2 else 44), fontsize=9)
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.grid(alpha=0.25)
         axes.tick_params(labelsize=8, labelbottom=number + columns >= len(panels))
