@@ -84,6 +84,9 @@ def _train(argv: Sequence[str]) -> int:
     from actbench import config, overrides
 
     asked = get_args_parser().parse_args(list(argv))
+    ways = [way for way in ("run", "multirun", "cfg", "info", "shell_completion") if getattr(asked, way)]
+    if len(ways) > 1:
+        raise UserError("exclude each other", where=", ".join(f"--{way}" for way in ways), how="leave all but one out")
     settled = overrides.settle(asked.overrides)
     if settled.replaced:
         for old, new in settled.replaced:

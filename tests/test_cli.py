@@ -618,6 +618,12 @@ def test_help_names_every_group_and_key(actbench):
         assert word in text
 
 
+def test_a_sweep_is_not_shown_and_says_so(actbench):
+    done = actbench("-m", "--cfg", "job", "activation=relu,gelu")
+    assert done.returncode == 2
+    assert done.stderr == "error: --multirun, --cfg: exclude each other\n    leave all but one out\n"
+
+
 def test_cfg_job_prints_the_configuration(actbench):
     done = actbench("--cfg", "job", "activation=elu", "activation.alpha=0.5")
     assert done.returncode == 0, done.stderr
