@@ -88,13 +88,14 @@ def _train(argv: Sequence[str]) -> int:
     if len(ways) > 1:
         raise UserError("exclude each other", where=", ".join(f"--{way}" for way in ways), how="leave all but one out")
     settled = overrides.settle(asked.overrides)
-    if settled.replaced:
-        for old, new in settled.replaced:
-            print(f"{old}: replaced by {new}", file=sys.stderr)
-        sys.argv[1:] = [*(word for word in argv if word not in asked.overrides), *settled.overrides]
-        asked.overrides = settled.overrides
+    for old, new in settled.replaced:
+        print(f"{old}: replaced by {new}", file=sys.stderr)
+    multirun = asked.multirun or "hydra.mode=MULTIRUN" in asked.overrides
+    made = overrides.for_sweep(settled.overrides) if multirun else settled.overrides
+    if made != asked.overrides:
+        sys.argv[1:] = [*(word for word in argv if word not in asked.overrides), *made]
+        asked.overrides = made
     jobs: list[Job] = []
-    multirun = False
     config.register()
     only_shows = (asked.hydra_help, asked.cfg, asked.info, asked.shell_completion)
     elsewhere = (asked.config_name, asked.config_path, asked.config_dir, asked.experimental_rerun)
@@ -105,7 +106,6 @@ def _train(argv: Sequence[str]) -> int:
                 where="--config-name, --config-path, --config-dir, --experimental-rerun",
                 how="put your own choices into a `conf` folder beside where you type",
             )
-        multirun = asked.multirun or "hydra.mode=MULTIRUN" in asked.overrides
         jobs, problems = config.plan(asked.overrides, multirun=multirun)
         _check(jobs, problems)
     _outcomes.clear()

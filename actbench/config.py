@@ -376,7 +376,8 @@ def plan(overrides: Sequence[str], *, multirun: bool) -> tuple[list[Job], list[P
             try:
                 jobs.append(_job(job_overrides, number, multirun))
             except UserError as error:
-                problems += error.problems
+                told = {(problem.what, problem.where) for problem in problems}  # what to do about it may differ by job
+                problems += [problem for problem in error.problems if (problem.what, problem.where) not in told]
                 wrong = {key_of(problem.where) for problem in error.problems}
                 rest = [o for o in job_overrides if key_of(o) not in wrong]
                 with contextlib.suppress(UserError):
@@ -518,7 +519,8 @@ def _nearest(word: str, known: Iterable[str], otherwise: str = "") -> str:
     in_place = [name for name in having if name.rpartition(".")[0] == group]
     siblings = {_last(name): name for name in known if group and name.rpartition(".")[0] == group}
     alike = [siblings[near] for near in difflib.get_close_matches(last, siblings, n=1)]
-    alike += difflib.get_close_matches(word, known, n=1) if not siblings else []
+    if not siblings:
+        alike = difflib.get_close_matches(word, [name for name in known if name != group], n=1)
     near = in_place or alike or having
     if not near and siblings:
         return f"{group} has {', '.join(siblings)}"

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 
 from actbench.choices import Listed, choices_of
 from actbench.errors import UserError
@@ -49,13 +51,41 @@ def settle(overrides: Sequence[str]) -> Settled:
     return Settled(kept, replaced)
 
 
+def for_sweep(overrides: Sequence[str]) -> list[str]:
+    """The overrides of a sweep, in which the parameters of a swept group are swept as well, over their one value.
+
+    Hydra first composes what is not swept by itself, and of the group's default such a parameter may be no key:
+
+    >>> for_sweep(["activation=prelu,swish", "activation.num_parameters=units", "seed=3"])
+    ['activation=prelu,swish', 'activation.num_parameters=choice(units)', 'seed=3']
+    """
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException:  # a mistake that whoever composes explains
+        return list(overrides)
+    sweeps = {o.input_line for o in parsed if o.is_sweep_override()}
+    preset = next((found for o in overrides if (found := _preset_of(o))), None)
+    swept = {*map(key_of, filter(None, sweeps)), *(_swept_by(preset) if preset else ())}
+    return [
+        f"{key_of(o)}=choice({o.partition('=')[2]})"
+        if o not in sweeps
+        and not o.startswith(("+", "~"))
+        and "." in key_of(o)
+        and key_of(o).partition(".")[0] in swept
+        else o
+        for o in overrides
+    ]
+
+
+def _preset_of(override: str) -> Listed | None:
+    return next((choice for choice in choices_of("sweep") if override == f"+sweep={choice.name}"), None)
+
+
 def _narrow(overrides: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
     """A preset of which a key is typed as well becomes the rest of its keys."""
     for place, override in enumerate(overrides):
-        if not override.startswith("+sweep="):
-            continue
-        preset = next((c for c in choices_of("sweep") if override == f"+sweep={c.name}"), None)
-        params = {} if preset is None else _swept_by(preset)
+        preset = _preset_of(override) if override.startswith("+sweep=") else None
+        params = _swept_by(preset) if preset else {}
         typed = {key_of(o) for o in overrides}
         rest = [f"{key}={value}" for key, value in params.items() if key not in typed]
         if len(rest) < len(params):

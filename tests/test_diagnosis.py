@@ -408,9 +408,24 @@ def test_clipping_offers_the_gradients_usual_norm_as_the_limit():
     assert never.remedies == ("clip=none", "clip.max_norm=0.6") and "none of the 240 steps" in never.evidence
 
 
+def test_clipping_all_the_time_means_less_where_the_optimizer_divides_by_the_gradients_size():
+    """Measured, `deep_clipped` at depth 20: 88.3 % as it is, 88.5 with the limit raised and lr lowered, 75.6 with lr ÷ 3."""
+    plain = Run(("clip=norm", "clip.max_norm=0.1", "optimizer=sgd", "optimizer.lr=0.1"), clipped=1.0).only()
+    assert plain.remedies == ("clip.max_norm=0.6 optimizer.lr=0.02",) and "same length" in plain.cause
+    adaptive = PLANTED["always"][0].only()
+    assert adaptive.remedies == ("clip.max_norm=0.6", "clip=none") and "divides anyway" in adaptive.cause
+
+
+def test_clipping_of_some_entry_in_every_step_is_nothing():
+    assert Run(("clip=value", "clip.clip_value=0.01"), clipped=1.0).found() == []
+    assert Run(("clip=value",), clipped=0.0).only().symptom == "clipping never at work"
+
+
 def test_never_is_said_only_after_enough_looks():
     """Two epochs of three seeds are 48 looks, three epochs 72."""
     run = Run(("clip=norm",), clipped=0.0)
+    short = replace(replace(run, epochs=5).case(), steps=2)  # 30 looks
+    assert diagnose(short) == [] and diagnose(replace(short, steps=4)) != []
     assert replace(run, epochs=2).found() == []
     assert replace(run, epochs=3).only().symptom == "clipping never at work"
     assert clipping.LOOKS == GRADIENT_LOOKS

@@ -20,6 +20,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch import nn
 
+from actbench import stored
 from actbench.choices import choices_of
 from actbench.config import plan, register
 
@@ -287,6 +288,24 @@ def test_what_is_typed_later_wins(typed, kept, replaced):
     settled = settle(typed)
     assert settled.overrides == (typed if kept is None else kept)
     assert {old for old, _ in settled.replaced} == replaced
+
+
+def test_a_parameter_that_all_choices_of_a_swept_group_have(actbench, tmp_path):
+    """Though the group's default, which Hydra composes first, has no such key."""
+    small = ["dataset=digits", "train.epochs=1", "model.width=8", "num_seeds=1", "tensorboard=false", "study=s"]
+    done = actbench("-m", "activation=prelu,swish", "activation.num_parameters=units", *small)
+    assert (done.returncode, done.stderr) == (0, "")
+    trained = [stored.settings_of(folder) for folder in (tmp_path / "outputs" / "s").glob("*seed0")]
+    assert {one.activation.name: one.activation.params["num_parameters"] for one in trained} == {
+        "prelu": "units",
+        "swish": "units",
+    }
+
+
+def test_a_parameter_that_no_choice_of_a_swept_group_has_is_told_once(actbench):
+    done = actbench("-m", "+sweep=activations", "activation.nope=3")
+    assert done.returncode == 2
+    assert done.stderr.count("activation.nope=3: no such key") == 1
 
 
 def test_what_stays_of_a_preset_is_said():

@@ -16,8 +16,8 @@ class Case:
     """One run, as it stands after its last epoch.
 
     `epochs` are in their order, epoch 0 first if there was a look at the untrained network; `device` is `cpu`, `cuda`
-    or `mps` (a number behind it is ignored); `classes` those of the dataset,
-    `validation` the number of samples of its validation split.
+    or `mps` (a number behind it is ignored); `classes` those of the dataset, `validation` the number of samples of its
+    validation split, `steps` those of an epoch.
 
     A seed that diverged has numbers that mean nothing any more: all but `diverged` are of the sound seeds alone.
     """
@@ -27,6 +27,7 @@ class Case:
     device: str
     classes: int = 10
     validation: int = 5000
+    steps: int = 430
 
     @cached_property
     def trained(self) -> tuple[Epoch, ...]:

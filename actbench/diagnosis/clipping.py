@@ -1,4 +1,4 @@
-"""Clipping at work all the time, or never: then it is a smaller learning rate, or nothing at all."""
+"""Clipping at work all the time, or never: then it sets the length of every step, or does nothing at all."""
 
 from __future__ import annotations
 
@@ -10,30 +10,37 @@ from actbench.diagnosis.evidence import figure, finite, mean, percent
 from actbench.records import Finding
 
 ALWAYS = 0.95  # share of the steps looked at: nearly all of them, the last as the first
-LOOKS = 8  # steps of an epoch at which `EpochRecord.clipped` looks, `train.loop.GRADIENT_LOOKS`
+LOOKS = 8  # steps of an epoch, if it has as many, at which `EpochRecord.clipped` looks: `train.loop.GRADIENT_LOOKS`
 ENOUGH = 60  # looks without a clipped step, by which less than 1 step in 20 is clipped (3/n, the "rule of three")
+
+PLAIN = ("sgd", "momentum", "nesterov")  # their steps are as long as the gradient; the others divide by its size
 
 
 def find(case: Case) -> Finding | None:
-    """The share of clipped steps over all epochs and seeds; nothing where there is no clipping."""
+    """The share of clipped steps over all epochs and seeds; nothing where there is no clipping.
+
+    Of clipping by value, for which one entry of the gradient makes a step a clipped one, only that it never is.
+    """
     shares = finite(share for seed in case.seeds for share in case.curve(seed, "clipped"))
     if case.settings.clip.target is None or not shares:
         return None
-    if mean(shares) >= ALWAYS and len(case.trained) > 1:
+    if mean(shares) >= ALWAYS and len(case.trained) > 1 and case.settings.clip.name == "norm":
         return _always(case, mean(shares))
-    if max(shares) == 0 and LOOKS * len(shares) >= ENOUGH:
-        return _never(case, LOOKS * len(shares))
+    looks = min(LOOKS, case.steps) * len(shares)
+    if max(shares) == 0 and looks >= ENOUGH:
+        return _never(case, looks)
     return None
 
 
 def _always(case: Case, share: float) -> Finding:
-    settings = case.settings
+    plain = case.settings.optimizer.name in PLAIN
     return Finding(
         symptom="clipping at work all the time",
         evidence=f"{percent(share)} of the steps looked at were clipped{_norm(case)}",
-        cause="All steps have the same length: the gradient gives the direction alone, and the limit acts as a "
-        "smaller learning rate.",
-        remedies=remedies.all_of(_larger_limit(case), remedies.learning_rate(settings, times=1 / 3)),
+        cause="All steps have the same length: the gradient gives the direction alone."
+        if plain
+        else "All gradients have the same size, by which this optimizer divides anyway: the limit does little.",
+        remedies=remedies.all_of(_larger_limit(case), () if plain else ("clip=none",)),
     )
 
 
@@ -71,7 +78,7 @@ def _larger_limit(case: Case) -> tuple[str, ...]:
     limit, norm = case.settings.clip.params.get("max_norm"), _typical_norm(case)
     if limit is None or norm is None or float(remedies.rounded(norm)) <= limit:
         return ()
-    plain = case.settings.optimizer.name in ("sgd", "momentum", "nesterov")
+    plain = case.settings.optimizer.name in PLAIN
     slower = remedies.learning_rate(case.settings, times=limit / norm) if plain else ()
     return (" ".join([f"clip.max_norm={remedies.rounded(norm)}", *slower]),)
 

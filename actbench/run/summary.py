@@ -54,7 +54,7 @@ def summarise(settings: Settings, parts: Parts, progress: Progress, *, finished:
     trained = progress.done * len(parts.splits.train_y) * len(parts.seeds)
     case = Case(
         settings=settings, epochs=progress.epochs, device=parts.device.type, classes=parts.splits.classes,
-        validation=len(parts.splits.val_y),
+        validation=len(parts.splits.val_y), steps=parts.steps_per_epoch,
     )  # fmt: skip
     return RunSummary(
         status=status,
