@@ -81,6 +81,41 @@ def test_of_a_seed_that_diverges_nobody_knows():
     assert [record.dead for record in lives.records([0, 1])] == [0.5, 0.5]
 
 
+def test_a_run_that_diverges_has_no_births_of_nan(monkeypatch):
+    """torch's slope of ReLU at NaN is 1."""
+    overrides = (
+        "model.depth=3",
+        "optimizer=sgd",
+        "optimizer.lr=1e30",
+        "num_seeds=2",
+        "train.epochs=2",
+        "probe.every=3",
+    )
+    parts = build_parts(monkeypatch, random_splits(), *overrides, "model.width=64", "train.batch_size=20")
+    first, last = fit(parts, control=Control())
+    assert last.diverged == (0, 1)
+    assert sum(layer.dead for layer in first.layers) > 0
+    assert {event.event for event in last.events} <= {"death"}
+    assert all(record.births == record.revivals == 0 for record in (*last.layers, *last.looks))
+
+
+@pytest.mark.parametrize("execution", ["stacked", "seed_by_seed"])
+def test_before_training_batch_norm_normalises_as_it_will_in_training(monkeypatch, execution):
+    """Its running statistics do not yet: by them twelve layers of ReLU would have a tenth of their units dead."""
+    overrides = ("norm=batch", "model.depth=12", "model.width=32", "num_seeds=2", "train.epochs=1")
+    parts = build_parts(monkeypatch, random_splits(), *overrides, f"train.execution={execution}")
+    before = {name: value.clone() for name, value in parts.network.state_dict().items()}
+    with watch_units(parts.network) as watch:
+        parts.network.eval()
+        parts.network(parts.splits.val_x.expand(2, *parts.splits.val_x.shape))
+    assert sum((peak == 0).sum() for peak in watch.peaks().values()) > 40
+    untrained = next(fit(parts, control=Control()))
+    assert sum(round(layer.dead * layer.units) for layer in untrained.layers) < 8
+    after = parts.network.state_dict()
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+    assert all(m.momentum == 0.1 for m in parts.network.modules() if hasattr(m, "running_mean"))
+
+
 def test_what_came_before_the_first_look_is_not_known():
     """Probes that were switched on when a run went on: who was dead before training cannot be told any more."""
     lives = Lives([0], STEPS)

@@ -48,8 +48,8 @@ def find(case: Case) -> Finding | None:
 def _flows(case: Case) -> list[_Flow]:
     """One for each epoch that was looked at.
 
-    With batch normalisation not the one before training: that look is in evaluation mode, in which untrained running
-    statistics normalise nothing.
+    With batch normalisation not the one before training: that look is in evaluation mode, in which no gradient flows
+    through the statistics.
     """
     flows = []
     batch_norm = (case.settings.norm.target or "").endswith("batch_norm")

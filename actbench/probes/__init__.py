@@ -1,5 +1,6 @@
 """What is measured inside a network. Looking changes nothing: no random number is drawn, no gradient left behind."""
 
+from actbench.probes.batch_norm import as_if_trained_on
 from actbench.probes.gradients import gradient_norms, untrained_gradient_norms
 from actbench.probes.histograms import Histogram, histogram, preactivation_histograms
 from actbench.probes.lives import Lives
@@ -12,6 +13,7 @@ __all__ = [
     "Histogram",
     "Lives",
     "UnitWatch",
+    "as_if_trained_on",
     "gradient_norms",
     "histogram",
     "learned_shapes",

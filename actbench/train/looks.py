@@ -18,6 +18,7 @@ from actbench.probes import (
     DEFINITIONS,
     STATISTICS,
     UnitWatch,
+    as_if_trained_on,
     gradient_norms,
     shape_records,
     untrained_gradient_norms,
@@ -64,8 +65,9 @@ class Seen:
 def look_at_untrained(parts: Parts) -> Seen:
     """The network as it is before the first step, and the gradient of its first batch of validation samples."""
     first = slice(parts.batch_size)
-    norms = untrained_gradient_norms(parts.network, parts.splits.val_x[first], parts.splits.val_y[first])
-    return look_at_epoch(parts, 0, norms[1:].cpu(), parts.seeds)
+    with as_if_trained_on(parts.network, parts.splits.train_x[: parts.eval_batch_size]):
+        norms = untrained_gradient_norms(parts.network, parts.splits.val_x[first], parts.splits.val_y[first])
+        return look_at_epoch(parts, 0, norms[1:].cpu(), parts.seeds)
 
 
 def look_at_epoch(parts: Parts, epoch: int, norms: Tensor, alive: Sequence[int]) -> Seen:
@@ -74,7 +76,7 @@ def look_at_epoch(parts: Parts, epoch: int, norms: Tensor, alive: Sequence[int])
         scores = evaluate(parts, parts.splits.val_x, parts.splits.val_y)
     if watch is None or not watch.layers:
         return Seen(scores)
-    peaks, step = watch.peaks(), epoch * parts.steps_per_epoch
+    peaks, step = _peaks(watch, scores[0]), epoch * parts.steps_per_epoch
     events = parts.lives.look(peaks, step)
     layers = _layer_records(parts, epoch, watch, norms, parts.lives.records(parts.seeds))
     looks: list[LookRecord] = []
@@ -95,11 +97,20 @@ def look_at_epoch(parts: Parts, epoch: int, norms: Tensor, alive: Sequence[int])
 def look_between(parts: Parts, step: int, alive: Sequence[int]) -> tuple[list[LookRecord], list[UnitEvent]]:
     """A look at who is dead after `step` steps, in the midst of an epoch."""
     with watch_units(parts.network, thorough=False) as watch:
-        evaluate(parts, parts.splits.val_x, parts.splits.val_y)
+        losses, _ = evaluate(parts, parts.splits.val_x, parts.splits.val_y)
     parts.network.train()
     wanted = {*alive}
-    events = [event for event in parts.finer_lives.look(watch.peaks(), step) if event.seed in wanted]
+    events = [event for event in parts.finer_lives.look(_peaks(watch, losses), step) if event.seed in wanted]
     return parts.finer_lives.records(alive), events
+
+
+def _peaks(watch: UnitWatch, losses: Sequence[float]) -> dict[str, Tensor]:
+    """Layer -> the largest |f'(z)| of each unit (S, F); NaN for the seeds whose numbers are not finite any more.
+
+    Their slopes may well be: torch has 1 for ReLU at NaN.
+    """
+    lost = torch.tensor([not math.isfinite(loss) for loss in losses])
+    return {layer: peak.masked_fill(lost[:, None], math.nan) for layer, peak in watch.peaks().items()}
 
 
 def _layer_records(
