@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from actbench.datasets import Splits
 from actbench.machine import sums_dtype
+from actbench.models.layers import Gated
 from actbench.records import QuantisedRecord
 from actbench.stacking import activation_sites
 
@@ -83,7 +84,8 @@ def quantise(network: nn.Module, splits: Splits, batch_size: int = 250) -> Quant
     layer become integers from -127 to 127 with z = 0, in `affine` from 0 to 255 with a z of their own. A tensor whose
     range is not finite has no scale: it becomes NaN, and so does what follows from it.
 
-    With the outputs h of an activation site in floating point, and ĥ those of the network in INT8, over the test set:
+    With the outputs h of an activation site (of a gated layer: its gate times its value; of a residual one: what it
+    adds) in floating point, and ĥ those of the network in INT8, over the test set:
     `snr` = 10·log10(Σ h² / Σ (h - ĥ)²), with the errors of all layers below, and `own_snr` the same for h rounded by
     itself, by its own calibrated range. Both are inf where rounding changes nothing, and NaN for a layer that is 0
     everywhere. The measure is that of Sheng et al. 2018, arXiv:1803.08607, who tell by it which layers suffer.
@@ -183,13 +185,19 @@ Ranges = dict[tuple[str, str], tuple[float, float]]  # (layer, "in") or (activat
 
 
 def _hear(network: nn.Module, x: Tensor) -> Outputs:
-    sites = activation_sites(network)
+    sites = {layer: _source(network, layer, site) for layer, site in activation_sites(network).items()}
     outputs: Outputs = {layer: [] for layer in sites}
     handles = [site.register_forward_hook(partial(_keep, outputs[layer])) for layer, site in sites.items()]
     logits = network(x)
     for handle in handles:
         handle.remove()
     return {**outputs, OUTPUT: [logits]}
+
+
+def _source(network: nn.Module, layer: str, site: nn.Module) -> nn.Module:
+    """The module whose outputs are those of a layer: what a gate lets through, not the gate."""
+    gated = network.get_submodule(layer.rpartition(".")[0])
+    return gated if isinstance(gated, Gated) else site
 
 
 def _keep(outputs: list[Tensor], _site: nn.Module, _inputs: tuple[Tensor, ...], h: Tensor) -> None:

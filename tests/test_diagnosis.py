@@ -416,6 +416,19 @@ def test_clipping_all_the_time_means_less_where_the_optimizer_divides_by_the_gra
     assert adaptive.remedies == ("clip.max_norm=0.6", "clip=none") and "divides anyway" in adaptive.cause
 
 
+def test_a_gate_passes_nothing_on_that_could_be_far_from_zero_mean():
+    far = {"mean": 4.0, "std": 1.0}
+    assert Run(layers={"hidden1": far, "hidden2": {}}).only().symptom == "outputs far from zero mean"
+    assert Run(layers={"hidden1.gate": far, "hidden2.gate": {}}).found() == []
+
+
+def test_a_slope_without_bounds_is_never_saturated():
+    """Measured: squared_relu with z of about 0.07 has a slope of 0.14, and of 20 at z = 10."""
+    layers = {"hidden1": {"saturated": 0.4}, "hidden2": {}}
+    assert Run(("activation=relu",), layers=layers).only().symptom == "units saturated"
+    assert Run(("activation=squared_relu",), layers=layers).found() == []
+
+
 def test_clipping_of_some_entry_in_every_step_is_nothing():
     assert Run(("clip=value", "clip.clip_value=0.01"), clipped=1.0).found() == []
     assert Run(("clip=value",), clipped=0.0).only().symptom == "clipping never at work"

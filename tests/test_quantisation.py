@@ -339,11 +339,23 @@ def test_a_network_as_it_trains_alone_gives_the_same():
 def test_every_model_keeps_most_of_its_signal(model, layers, norm, activation):
     name, *params = activation
     result = quantise(built(*model, f"norm={norm}", f"activation={name}", *params), SPLITS)
+    least = 20 if "model.gated=true" in model else 25  # dB: a product has longer tails than its factors
     for scheme in SCHEMES:
         assert [noise.layer for noise in result.int8[scheme].layers] == layers
         assert all(noise.snr > 15 for noise in result.int8[scheme].layers)
-        assert all(noise.own_snr > 25 for noise in result.int8[scheme].layers[:-1])
+        assert all(noise.own_snr > least for noise in result.int8[scheme].layers[:-1])
         assert abs(result.int8[scheme].accuracy - result.accuracy) <= 10
+
+
+def test_the_output_of_a_gated_layer_is_what_the_gate_lets_through():
+    network = built("model.gated=true", "model.width=16").eval()
+    gated = network.get_submodule("hidden1")
+    with torch.no_grad():
+        h, calibration = gated(SPLITS.test_x.flatten(1)), gated(SPLITS.train_x.flatten(1))
+    for scheme in SCHEMES:
+        grid = Grid.over(scheme, float(calibration.min()), float(calibration.max()))
+        found = noise_of(quantise(network, SPLITS), scheme, "hidden1.gate")
+        assert found.own_snr == pytest.approx(decibels(h, h - grid.round(h)), abs=0.01)
 
 
 def test_records_are_the_rows_of_the_table():

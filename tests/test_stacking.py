@@ -402,6 +402,8 @@ def test_sites_are_found_by_name_in_order_of_the_network():
     assert layer_of("hidden1.linear.weight", ["hidden1", "hidden10"]) == "hidden1"
     assert layer_of("hidden10.linear.weight", ["hidden1", "hidden10"]) == "hidden10"
     assert layer_of("output.weight", ["hidden1"]) is None
+    gates = ["hidden1.gate", "hidden10.gate"]
+    assert [layer_of(f"hidden10.{half}.weight", gates) for half in ("gate.linear", "value")] == ["hidden10.gate"] * 2
 
 
 def test_one_layer_norm_without_affine_and_one_with_stack_alike():

@@ -12,7 +12,9 @@ from actbench.records import Finding, LayerRecord
 # five of sigmoid 0.5 and lose 25.
 SATURATED = 0.1
 
-LEAKY = ("none", "leaky_relu", "prelu")  # a straight line on either side: a small slope is chosen or learned
+# Nothing to saturate: straight lines on either side, of which a small slope is chosen or learned, and a slope that
+# grows without end, beside which every small one seems flat.
+UNSATURATED = ("none", "leaky_relu", "prelu", "squared_relu")
 
 SMOOTH = ("sigmoid", "tanh", "softsign")  # never quite flat: a slope of 0 is a saturated one that was rounded
 
@@ -23,7 +25,7 @@ def find(case: Case) -> Finding | None:
     Units whose slope is exactly 0 are `dead_units`'s where the activation has a flat part.
     """
     settings = case.settings
-    if settings.activation.name in LEAKY and settings.upper_activation.name in LEAKY:
+    if settings.activation.name in UNSATURATED and settings.upper_activation.name in UNSATURATED:
         return None
     shares = {layer: [_share(case, record) for record in records] for layer, records in case.layers.items()}
     ill = {layer: values for layer, values in shares.items() if mean(values) >= SATURATED}

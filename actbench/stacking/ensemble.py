@@ -304,8 +304,12 @@ def _close(ours: Tensor, theirs: Tensor) -> bool:
 
 
 def layer_of(parameter: str, layers: Sequence[str]) -> str | None:
-    """The layer (of `sites`) that a parameter's name lies in, or None."""
-    inside = [layer for layer in layers if parameter.startswith(f"{layer}.")]
+    """The layer (of `sites`) that a parameter's name lies in, or None; to that of a `gate` belongs the value beside it.
+
+    >>> layer_of("hidden1.value.weight", ["hidden1.gate", "hidden2.gate"])
+    'hidden1.gate'
+    """
+    inside = [layer for layer in layers if parameter.startswith(f"{layer.removesuffix('.gate')}.")]
     return max(inside, key=len) if inside else None
 
 
