@@ -235,12 +235,14 @@ def test_a_high_loss_of_a_network_that_knows_the_classes_is_no_standstill():
     assert run.found() == []
 
 
-def test_one_seed_that_stands_still_is_a_disagreement_and_half_of_them_a_standstill():
+def test_one_seed_that_stands_still_is_a_disagreement_and_most_of_them_a_standstill():
     stuck = {"train_loss": GUESSING, "train_accuracy": CHANCE, "val_accuracy": CHANCE}
     one = Run(seeds=4, by_seed={(0, name): curve for name, curve in stuck.items()})
     assert [f.symptom for f in one.found()] == ["seeds disagree"]
-    two = Run(seeds=4, by_seed={(s, name): curve for s in (0, 3) for name, curve in stuck.items()})
-    assert two.found()[0].symptom == "loss does not fall early" and "2 of 4 seeds" in two.found()[0].evidence
+    half = Run(seeds=4, by_seed={(s, name): curve for s in (0, 3) for name, curve in stuck.items()})
+    assert [f.symptom for f in half.found()] == ["seeds disagree"]
+    most = Run(seeds=4, by_seed={(s, name): curve for s in (0, 2, 3) for name, curve in stuck.items()})
+    assert most.found()[0].symptom == "loss does not fall early" and "3 of 4 seeds" in most.found()[0].evidence
 
 
 def test_the_cause_of_a_standstill_decides_what_is_offered_first():

@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 from helpers import settings_of
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from actbench import stored
 from actbench.records import (
@@ -152,7 +153,7 @@ def test_a_healthy_run_says_that_too(actbench):
 
 
 def test_int8_scores_every_seed_once_more(actbench, tmp_path):
-    done = actbench(*HEALTHY, "quantise=int8", "study=q")
+    done = actbench(*HEALTHY, "quantise=int8", "study=q", "tensorboard=true")
     assert done.returncode == 0, done.stderr
     assert "INT8 affine" in done.stdout
     folder = folder_of(tmp_path, "q")
@@ -161,6 +162,10 @@ def test_int8_scores_every_seed_once_more(actbench, tmp_path):
     for scheme in ("symmetric", "affine"):
         assert metrics[f"int8_{scheme}_accuracy"]["values"] == pytest.approx(exact, abs=2.5)
         assert all(20 < snr < 60 for snr in metrics[f"int8_{scheme}_snr"]["values"])
+    board = EventAccumulator(str(folder / "tensorboard" / "seed=1")).Reload()
+    for tag, name in (("int8_accuracy/affine", "int8_affine_accuracy"), ("int8_snr/symmetric", "int8_symmetric_snr")):
+        (scalar,) = board.Scalars(tag)
+        assert scalar.value == pytest.approx(metrics[name]["values"][1], rel=1e-5)
     table = rows(folder / "quantised.csv")
     assert {(r["seed"], r["scheme"], r["layer"]) for r in table} == {
         (seed, scheme, layer) for seed in "01" for scheme in ("symmetric", "affine") for layer in ("hidden1", "output")

@@ -31,7 +31,7 @@ FALLING = 0.02  # of ln(classes) from each epoch to the next: slow, but on its w
 def find(case: Case) -> Finding | None:
     """The training loss of the last of the first three epochs (of two, if there are no more), for most seeds."""
     stalled = [seed for seed in case.seeds if _stalled(case, seed)]
-    if not stalled or 2 * len(stalled) < len(case.seeds):
+    if not stalled or 2 * len(stalled) <= len(case.seeds):
         return None
     losses = [mean(at) for at in zip(*(_early(case, seed, "train_loss") for seed in stalled), strict=True)]
     guess = math.log(case.classes)

@@ -145,6 +145,7 @@ def definitions_sheet(found: Mapping[str, Mapping[str, Estimate]], few: str = ""
     note = (
         "share of all units (%) after training, mean over seeds; exact: f'(z) = 0 for every validation sample; "
         "dormant<=T: mean |h| at most T of the layer's mean of mean |h| (Sokar et al. 2023, arXiv:2302.12902; "
-        "T = 0: puts out 0 for every sample); fires<1%: z > 0 for less than one sample in a hundred"
+        "T = 0: puts out 0 for every sample); fires<1%: z > 0 (of topk: let through) for less than one "
+        "sample in a hundred (of convolutions: sample and position)"
     )
     return Sheet("Dead by definition", ("configuration", *names), rows, note=_with(note, few))

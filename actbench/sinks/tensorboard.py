@@ -19,7 +19,14 @@ with warnings.catch_warnings():
     from torch.utils.tensorboard import SummaryWriter
     from torch.utils.tensorboard.summary import hparams
 
-_FINAL = {"test_accuracy": "accuracy/test", "test_loss": "loss/test"}
+_FINAL = {
+    "test_accuracy": "accuracy/test",
+    "test_loss": "loss/test",
+    "int8_symmetric_accuracy": "int8_accuracy/symmetric",
+    "int8_affine_accuracy": "int8_accuracy/affine",
+    "int8_symmetric_snr": "int8_snr/symmetric",
+    "int8_affine_snr": "int8_snr/affine",
+}
 _PER_LAYER = {
     **{ratio: f"{ratio}_ratio" for ratio in RATIOS},
     "mean": "output_mean",
