@@ -91,7 +91,9 @@ def _train(argv: Sequence[str]) -> int:
     for old, new in settled.replaced:
         print(f"{old}: replaced by {new}", file=sys.stderr)
     multirun = asked.multirun or "hydra.mode=MULTIRUN" in asked.overrides
-    made = overrides.for_sweep(settled.overrides) if multirun else settled.overrides
+    made = settled.overrides
+    if multirun:
+        made = overrides.for_sweep(made, config.sweeps_in(made))
     if made != asked.overrides:
         sys.argv[1:] = [*(word for word in argv if word not in asked.overrides), *made]
         asked.overrides = made

@@ -360,6 +360,15 @@ class Job:
     folder: Path
 
 
+def sweeps_in(overrides: Sequence[str]) -> set[str]:
+    """Those that have several values; none where there is a mistake in one, which `plan` explains."""
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    except OverrideParseException:
+        return set()
+    return {o.input_line for o in parsed if o.input_line and o.is_sweep_override()}
+
+
 def plan(overrides: Sequence[str], *, multirun: bool) -> tuple[list[Job], list[Problem]]:
     """Every run that the command line asks for, and what is wrong with it.
 

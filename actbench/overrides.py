@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 
 from actbench.choices import Listed, choices_of
 from actbench.errors import UserError
@@ -51,30 +49,28 @@ def settle(overrides: Sequence[str]) -> Settled:
     return Settled(kept, replaced)
 
 
-def for_sweep(overrides: Sequence[str]) -> list[str]:
+def for_sweep(overrides: Sequence[str], sweeps: Collection[str]) -> list[str]:
     """The overrides of a sweep, in which the parameters of a swept group are swept as well, over their one value.
 
     Hydra first composes what is not swept by itself, and of the group's default such a parameter may be no key:
 
-    >>> for_sweep(["activation=prelu,swish", "activation.num_parameters=units", "seed=3"])
+    >>> for_sweep(["activation=prelu,swish", "activation.num_parameters=units", "seed=3"], ["activation=prelu,swish"])
     ['activation=prelu,swish', 'activation.num_parameters=choice(units)', 'seed=3']
+
+    Args:
+        overrides: what was typed.
+        sweeps: those of them that have several values.
     """
-    try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-    except HydraException:  # a mistake that whoever composes explains
-        return list(overrides)
-    sweeps = {o.input_line for o in parsed if o.is_sweep_override()}
     preset = next((found for o in overrides if (found := _preset_of(o))), None)
-    swept = {*map(key_of, filter(None, sweeps)), *(_swept_by(preset) if preset else ())}
-    return [
-        f"{key_of(o)}=choice({o.partition('=')[2]})"
-        if o not in sweeps
-        and not o.startswith(("+", "~"))
-        and "." in key_of(o)
-        and key_of(o).partition(".")[0] in swept
-        else o
-        for o in overrides
-    ]
+    swept = {*map(key_of, sweeps), *(_swept_by(preset) if preset else ())}
+
+    def made(override: str) -> str:
+        key, _, value = override.partition("=")
+        group, _, parameter = key.partition(".")
+        is_one = parameter and group in swept and override not in sweeps
+        return f"{key}=choice({value})" if is_one else override
+
+    return [made(override) for override in overrides]
 
 
 def _preset_of(override: str) -> Listed | None:
