@@ -93,6 +93,9 @@ class LookRecord:
     dead_for: float
 
 
+EVENTS = ("dead", "birth", "death", "revival")  # what may befall a unit; the first where it is looked at first
+
+
 @dataclass(frozen=True)
 class UnitEvent:
     """One unit that was found in another state than at the look before; a row of `units.csv`.

@@ -15,6 +15,7 @@ import yaml
 from actbench import __version__
 from actbench.errors import UserError
 from actbench.records import (
+    EVENTS,
     DefinitionRecord,
     EpochRecord,
     Estimate,
@@ -296,11 +297,10 @@ def records(path: Path, kind: type[Record]) -> list[Record]:
 
 def _is_plausible(record: Any) -> bool:
     """Whether its time is one, and its unit and event can be."""
-    event = getattr(record, "event", "dead")
     return (
         0 <= getattr(record, "epoch", 0) < math.inf
         and getattr(record, "unit", 0) >= 0
-        and event in ("dead", "birth", "death", "revival")
+        and getattr(record, "event", "dead") in EVENTS
     )
 
 

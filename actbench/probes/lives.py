@@ -13,9 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from actbench.records import LookRecord, UnitEvent
-
-EVENTS = ("birth", "death", "revival")
+from actbench.records import EVENTS, LookRecord, UnitEvent
 
 
 @dataclass
@@ -30,7 +28,7 @@ class _Layer:
     @classmethod
     def first(cls, peak: Tensor, step: int) -> _Layer:
         dead = peak == 0
-        none = {event: torch.zeros_like(dead) for event in EVENTS}
+        none = {event: torch.zeros_like(dead) for event in EVENTS[1:]}
         return cls(dead, ~dead, torch.full(dead.shape, step), none)
 
     def look(self, peak: Tensor, step: int) -> None:
@@ -123,5 +121,5 @@ class Lives:
     def load_state(self, state: Mapping[str, Any]) -> None:
         self._step, self._from_the_start = state["step"], state["from_the_start"]
         for name, (dead, lived, since) in state["layers"].items():
-            none = {event: torch.zeros_like(dead) for event in EVENTS}
+            none = {event: torch.zeros_like(dead) for event in EVENTS[1:]}
             self._layers[name] = _Layer(dead, lived, since, none)
