@@ -25,7 +25,7 @@ from actbench.models import Ingredients
 from actbench.seeding import generator, generators, global_seed
 from actbench.settings import Choice, Settings
 from actbench.stacking import Alone, Ensemble, NotStackable, assemble
-from actbench.train import Parts
+from actbench.train import Parts, Workers
 from actbench.updates import spare_dynamo, update_of
 
 TRUSTED = ("torch", "torchvision", "actbench")  # packages whose objects a YAML file may name
@@ -48,13 +48,21 @@ def build(settings: Settings) -> Parts:
     networks = [build_network(settings, splits.inputs, splits.classes, seed) for seed in seeds]
     dropout = generators(seeds, "dropout", device)
     optimizer = _partial("optimizer", settings.optimizer, settings.trust)
-    ensemble = _ensemble(settings, networks, dropout, _class(optimizer), splits.train_x[:4], device).to(device)
+    threads = torch.get_num_threads()
+    side_by_side = (
+        device.type == "cpu" and settings.train.engine != "compiled"
+    )  # torch's compiler is no friend of threads
+    ensemble = _ensemble(
+        settings, networks, dropout, _class(optimizer), splits.train_x[:4], device, threads if side_by_side else 1
+    ).to(device)
+    workers = Workers(len(ensemble.shares), max(1, threads // len(ensemble.shares)))
     optimizers = [_optimizer(optimizer, list(member.parameters()), device) for member in ensemble.members]
     schedulers = [s for s in (_scheduler(settings, o, len(splits.train_y)) for o in optimizers) if s is not None]
     augmentation = generators(seeds, "augment", device)
     return Parts(
         seeds=seeds,
         network=ensemble,
+        workers=workers,
         optimizers=optimizers,
         schedulers=schedulers,
         schedule_by_step=settings.scheduler.params.get("interval") == "step",
@@ -92,7 +100,7 @@ def _device(settings: Settings) -> torch.device:
 
 def _ensemble(
     settings: Settings, networks: list[nn.Module], dropout: list[torch.Generator], optimizer: type,
-    sample: torch.Tensor, device: torch.device,
+    sample: torch.Tensor, device: torch.device, cores: int = 1,
 ) -> Ensemble:  # fmt: skip
     """The seeds in the way that `train.execution` and `train.memory_format` ask for.
 
@@ -103,7 +111,7 @@ def _ensemble(
     try:
         return assemble(
             networks, dropout, optimizer=optimizer, sample=sample, device=device,
-            execution=train.execution, memory_format=train.memory_format,
+            execution=train.execution, memory_format=train.memory_format, batch=train.batch_size, cores=cores,
         )  # fmt: skip
     except NotStackable as reason:
         raise UserError(

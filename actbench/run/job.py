@@ -120,7 +120,7 @@ def _run(
         state, progress.epochs = earlier
         try:
             parts.load_state(state)
-        except (RuntimeError, ValueError, KeyError) as error:
+        except (RuntimeError, ValueError, KeyError, TypeError) as error:
             raise UserError(
                 f"was written by another version of actbench: {in_a_line(error)}",
                 where=str(folder.path / "resume.pt"),

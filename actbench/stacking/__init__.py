@@ -1,7 +1,7 @@
 """S networks of one shape -> one network with a leading seed dimension, and back."""
 
 from actbench.stacking.activations import StackedLearned, StackedPReLU
-from actbench.stacking.ensemble import Alone, Ensemble, Member, Stack, activation_sites, assemble, layer_of
+from actbench.stacking.ensemble import Alone, Ensemble, Member, Share, Stack, activation_sites, assemble, layer_of
 from actbench.stacking.layers import NotStackable, StackedLayer, adopt, stack_children, stack_layer
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "Ensemble",
     "Member",
     "NotStackable",
+    "Share",
     "Stack",
     "StackedLayer",
     "StackedLearned",

@@ -13,6 +13,7 @@ import copy
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from itertools import islice, pairwise
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,7 @@ ELEMENTWISE_OPTIMIZERS = (
 
 LARGE = 1 << 20  # weights of a layer, from which on a CPU is as fast or faster with one matrix after the other
 MANY = 1 << 10  # values that a sample's tokens have together, from which on the same is true
+WORTH_A_THREAD = 1 << 18  # multiplications of a layer's kernel, from which on a stack is split over several threads
 
 
 class Member(nn.Module):
@@ -117,27 +119,43 @@ class Alone(Member):
         return [{name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}]
 
 
+class Share:
+    """Neighbouring members of an ensemble, which train in one thread: x (s, B, ...) -> logits (s, B, C)."""
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        self.members = members
+        self.portions = [member.seeds for member in members]
+        self.seeds = sum(self.portions)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        parts = zip(self.members, x.split(self.portions), strict=True)
+        return torch.cat([member(part) for member, part in parts])
+
+
 class Ensemble(nn.Module):
     """S networks of one shape: x (S, B, ...) -> logits (S, B, C).
 
     Args:
         members: who together have all S seeds, in their order.
         execution: how the seeds are run and why, for the log and the summary.
+        shares: how many of the members each share has, in their order; by default one share has all.
     """
 
-    def __init__(self, members: Sequence[Member], execution: str) -> None:
+    def __init__(self, members: Sequence[Member], execution: str, shares: Sequence[int] | None = None) -> None:
         super().__init__()
         self.members: Sequence[Member] = nn.ModuleList(members)  # type: ignore[assignment]
-        self.portions = [member.seeds for member in members]
-        self.seeds, self.execution = sum(self.portions), execution
+        self.execution = execution
+        rest = iter(self.members)
+        self.shares = [Share([*islice(rest, size)]) for size in shares or [len(members)]]
+        self.seeds = sum(share.seeds for share in self.shares)
 
     @property
     def stacked(self) -> bool:
         return all(member.stacked for member in self.members)
 
     def forward(self, x: Tensor) -> Tensor:
-        parts = zip(self.members, x.split(self.portions), strict=True)
-        return torch.cat([member(part) for member, part in parts])
+        parts = zip(self.shares, x.split([share.seeds for share in self.shares]), strict=True)
+        return torch.cat([share(part) for share, part in parts])
 
     def layers(self) -> list[str]:
         """The layers that have an activation site, from below."""
@@ -173,6 +191,8 @@ def assemble(
     device: torch.device,
     execution: str = "auto",
     memory_format: str = "auto",
+    batch: int = 1,
+    cores: int = 1,
 ) -> Ensemble:
     """The networks stacked where a stack computes the same and pays, otherwise one after the other.
 
@@ -186,6 +206,8 @@ def assemble(
         device: where the networks will run.
         execution: `auto`; `stacked` and `seed_by_seed` insist.
         memory_format: of convolutions: `auto`, `contiguous` or `channels_last`.
+        batch: samples of a training step.
+        cores: shares that may train side by side.
 
     Raises:
         NotStackable: `stacked` was insisted on, and cannot be had.
@@ -200,24 +222,29 @@ def assemble(
             how="train.memory_format=auto",
         )
     members: Sequence[Member]
+    most = min(cores, len(networks)) if not draws and _is_known(networks[0]) else 1  # shares side by side
     try:
         if execution == "seed_by_seed":
             raise NotStackable("asked for")
         if execution == "auto" and (reason := _does_not_pay(networks[0], device)):
             raise NotStackable(reason)
-        members = [_stack(networks, noise, optimizer, sample, draws)]
-        way, why = "stacked", ""
+        portions = _portions(len(networks), most if _weights_of_a_layer(networks[0]) * batch >= WORTH_A_THREAD else 1)
+        members = [_stack(networks[part], noise[part], optimizer, sample, draws) for part in portions]
+        way, why, shares = "stacked", "", [1] * len(members)
     except NotStackable as reason:
         if execution == "stacked":
             raise
+        portions = _portions(len(networks), most)
         members = [Alone(network, own, draws=draws) for network, own in zip(networks, noise, strict=True)]
-        way, why = "seed by seed", f": {reason}"
+        way, why, shares = "seed by seed", f": {reason}", [len(networks[part]) for part in portions]
     pays = way == "seed by seed" and device.type == "cpu" and not draws
     if can and (pays or memory_format == "channels_last"):
         for member in members:
             _lay_channels_last(member)
         way += ", channels_last"
-    return Ensemble(members, way + why)
+    if len(shares) > 1:
+        way += f", {len(shares)} workers"
+    return Ensemble(members, way + why, shares)
 
 
 def _stack(networks: Sequence[nn.Module], noise: Noise, optimizer: type, sample: Tensor, draws: bool) -> Stack:
@@ -245,6 +272,29 @@ def _does_not_pay(network: nn.Module, device: torch.device) -> str | None:
     if max((getattr(module, "values_of_a_sample", 0) for module in network.modules()), default=0) >= MANY:
         return f"on a CPU tokens of {MANY:,} values and more together gain nothing from a stack"
     return None
+
+
+def _portions(seeds: int, number: int) -> list[slice]:
+    """`number` neighbouring portions of the seeds, as even as they can be.
+
+    >>> _portions(5, 2)
+    [slice(0, 3, None), slice(3, 5, None)]
+    """
+    edges = [-(-seeds * k // number) for k in range(number + 1)]
+    return [slice(*edge) for edge in pairwise(edges)]
+
+
+def _weights_of_a_layer(network: nn.Module) -> float:
+    """The mean number of weights of the layers that have a matrix: what a kernel has to do for one sample."""
+    sizes = [parameter.numel() for parameter in network.parameters() if parameter.ndim > 1]
+    return sum(sizes) / len(sizes) if sizes else 0.0
+
+
+def _is_known(network: nn.Module) -> bool:
+    """Whether all of it is torch's or ours: of a module of the user's own nobody knows what two threads do to it."""
+    return all(
+        type(module).__module__.split(".")[0] in ("torch", "torchvision", "actbench") for module in network.modules()
+    )
 
 
 def _convolves(network: nn.Module) -> bool:

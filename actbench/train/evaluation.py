@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from actbench.machine import sums_dtype
+from actbench.stacking import Share
 from actbench.train.parts import Parts
 
 
@@ -18,23 +19,33 @@ def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     return F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none").view(y.shape)
 
 
-@torch.no_grad()
 def evaluate(parts: Parts, x: Tensor, y: Tensor) -> tuple[list[float], list[float]]:
     """Mean loss (nats) and accuracy (%) of every seed over x (N, ...) and y (N,), in evaluation mode."""
-    network, seeds = parts.network, len(parts.seeds)
-    network.eval()
-    scores: list[tuple[Tensor, Tensor]] = []
+    parts.network.eval()
+    return means(parts.workers.map(lambda share: _scores(parts, share, x, y), parts.network.shares))
+
+
+@torch.no_grad()
+def _scores(parts: Parts, share: Share, x: Tensor, y: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """The losses and the hits (s, B) of a share of the seeds, batch by batch."""
+    scores = []
     for inputs, labels in zip(x.split(parts.eval_batch_size), y.split(parts.eval_batch_size), strict=True):
         with parts.autocast():
-            logits = network(inputs.expand(seeds, *inputs.shape))  # (S, B, C)
-        target = labels.expand(seeds, -1)
+            logits = share(inputs.expand(share.seeds, *inputs.shape))  # (s, B, C)
+        target = labels.expand(share.seeds, -1)
         scores.append((cross_entropy(logits, target), logits.argmax(-1) == target))
-    return means(scores)
+    return scores
 
 
-def means(scores: Sequence[tuple[Tensor, Tensor]]) -> tuple[list[float], list[float]]:
-    """Mean loss and accuracy (%) of each seed, from the losses and the hits (S, B) of all batches."""
-    losses, hits = (torch.cat(part, dim=1) for part in zip(*scores, strict=True))  # (S, N)
+def means(scores: Sequence[Sequence[tuple[Tensor, Tensor]]]) -> tuple[list[float], list[float]]:
+    """Mean loss and accuracy (%) of each seed, from the losses and the hits (s, B) of all batches of each share.
+
+    The shares are put together first: a sum of S rows at once may round otherwise than one of fewer.
+    """
+    losses, hits = (
+        torch.cat([torch.cat(of_share, dim=1) for of_share in of_shares])  # (S, N)
+        for of_shares in zip(*(zip(*share, strict=True) for share in scores), strict=True)
+    )
     sums = sums_dtype(losses.device)
     loss, share = torch.stack([losses.mean(1, dtype=sums), hits.mean(1, dtype=sums)]).tolist()
     return loss, [100.0 * part for part in share]

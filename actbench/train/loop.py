@@ -9,10 +9,12 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from actbench.engines import Forward, Outcome, Step
@@ -42,7 +44,7 @@ def fit(parts: Parts, *, control: Control, done: int = 0, diverged: Sequence[int
     `diverged` names the seeds that had done so before.
     """
     network, alive = parts.network, [seed for seed in parts.seeds if seed not in diverged]
-    take_step = parts.engine.step(_step_of(parts))
+    trainees = _trainees(parts)
     if done == 0 and parts.probe:
         yield Epoch(number=0, **look_at_untrained(parts).records())
     for number in range(done + 1, parts.epochs + 1):
@@ -50,33 +52,28 @@ def fit(parts: Parts, *, control: Control, done: int = 0, diverged: Sequence[int
             return
         tally = _Tally(began=time.perf_counter())
         network.train()
-        looks = _spread(parts.steps_per_epoch, GRADIENT_LOOKS) if parts.probe else ()
-        for step, rows in enumerate(_batches(parts)):  # rows (S, B)
-            if control.stop:
+        order = _order(parts)  # (S, N)
+        for trainee in trainees:
+            trainee.begin(order)
+        for end in _stretches(parts, number):
+            parts.workers.map(partial(Trainee.train, end=end, control=control), trainees)
+            if any(trainee.step < end for trainee in trainees):  # asked to stop
                 return
-            losses, hits, *seen = take_step(rows, step in looks)
-            tally.scores.append((losses, hits))
-            if seen:
-                tally.gradients += seen
-                tally.busy.append(busy_share(parts.device))
-            tally.lr = float(parts.optimizers[0].param_groups[0]["lr"])  # that of this step
-            if parts.schedule_by_step:
-                _advance(parts.schedulers)
-            control.steps += 1
-            taken = (number - 1) * parts.steps_per_epoch + step + 1
-            if _is_time_to_look(parts, taken):
-                tally.look(parts, taken, alive)
+            if end < parts.steps_per_epoch:
+                tally.look(parts, (number - 1) * parts.steps_per_epoch + end, alive)
         if not parts.schedule_by_step:
             _advance(parts.schedulers)
-        epoch = tally.end(parts, number, alive)
+        epoch = tally.end(parts, number, alive, trainees)
         yield epoch
         alive = [seed for seed in alive if seed not in epoch.diverged]
 
 
-def _is_time_to_look(parts: Parts, step: int) -> bool:
-    """After `step` steps of training; at the end of an epoch there is a look in any case."""
-    every = parts.probe_every if parts.probe else None
-    return every is not None and step % every == 0 and step % parts.steps_per_epoch != 0
+def _stretches(parts: Parts, epoch: int) -> list[int]:
+    """The steps of an epoch after which there is something to do between two steps, and its last one."""
+    steps, every = parts.steps_per_epoch, parts.probe_every if parts.probe else None
+    before = (epoch - 1) * steps
+    looks = [step for step in range(1, steps) if (before + step) % every == 0] if every else []
+    return [*looks, steps]
 
 
 @dataclass
@@ -84,10 +81,6 @@ class _Tally:
     """What an epoch has given so far."""
 
     began: float
-    scores: list[tuple[Tensor, Tensor]] = field(default_factory=list)  # losses and hits of each step (S, B)
-    gradients: list[Tensor] = field(default_factory=list)  # norms and whether clipped (1 + L + 1, S), of some steps
-    busy: list[float] = field(default_factory=list)
-    lr: float = math.nan
     looks: list[LookRecord] = field(default_factory=list)
     events: list[UnitEvent] = field(default_factory=list)
     look_seconds: float = 0.0
@@ -100,19 +93,19 @@ class _Tally:
         self.events += events
         self.look_seconds += time.perf_counter() - before
 
-    def end(self, parts: Parts, number: int, alive: Sequence[int]) -> Epoch:
+    def end(self, parts: Parts, number: int, alive: Sequence[int], trainees: Sequence[Trainee]) -> Epoch:
         """Waits for the device, validates, and says what the epoch came to."""
-        train = means(self.scores)
+        train = means([trainee.scores for trainee in trainees])
         trained = time.perf_counter()
-        unseen = torch.full((2, len(parts.seeds)), math.nan)
-        gradients = torch.stack(self.gradients).mean(0).cpu() if self.gradients else unseen  # (1 + L + 1, S)
+        gradients = _mean_gradients(trainees)  # (1 + L + 1, S)
+        busy = trainees[0].busy
         seen = look_at_epoch(parts, number, gradients[1:-1], alive)
         ended = time.perf_counter()
         norms, clipped = gradients[0].tolist(), gradients[-1].tolist()
         seconds = ended - self.began
         columns = zip(parts.seeds, *train, *seen.scores, norms, clipped, strict=True)
         records = tuple(
-            EpochRecord(seed, number, self.lr, loss, accuracy, loss_val, accuracy_val, norm, seconds, share)
+            EpochRecord(seed, number, trainees[0].lr, loss, accuracy, loss_val, accuracy_val, norm, seconds, share)
             for seed, loss, accuracy, loss_val, accuracy_val, norm, share in columns
             if seed in alive
         )
@@ -127,7 +120,7 @@ class _Tally:
             train_seconds=trained - self.began - self.look_seconds,
             eval_seconds=ended - trained,
             look_seconds=self.look_seconds,
-            busy=math.fsum(self.busy) / len(self.busy) if self.busy else math.nan,
+            busy=math.fsum(busy) / len(busy) if busy else math.nan,
         )
 
 
@@ -138,6 +131,8 @@ class Learner:
     parts: Parts
     member: Member
     forward: Forward
+    optimizer: Optimizer
+    scheduler: LRScheduler | None
     update: Update
     augmentation: Sequence[torch.Generator]
     parameters: list[Tensor]
@@ -161,21 +156,81 @@ class Learner:
         return losses.detach(), logits.detach().argmax(-1) == y, *seen
 
 
-def _step_of(parts: Parts) -> Step:
-    """The step of all members, one after the other: (rows (S, B), look) -> what they tell, of all seeds."""
-    portions = parts.network.portions
+class Trainee:
+    """A share of the seeds, from the order of their samples to what their steps tell.
+
+    Args:
+        seeds: the rows that it has in what is of all seeds.
+        learners: one for each of its members.
+    """
+
+    def __init__(self, parts: Parts, seeds: slice, learners: Sequence[Learner]) -> None:
+        self.parts, self.seeds = parts, seeds
+        self.schedulers = [learner.scheduler for learner in learners if learner.scheduler is not None]
+        self.optimizer = learners[0].optimizer
+        self.take_step = parts.engine.step(_step_of(learners))
+        self.looks = _spread(parts.steps_per_epoch, GRADIENT_LOOKS) if parts.probe else set()
+
+    def begin(self, order: Tensor) -> None:
+        """An epoch, in which the samples come in the `order` (S, N) of all seeds."""
+        self.batches = order[self.seeds].split(self.parts.batch_size, dim=1)
+        self.step = 0  # how many have been taken
+        self.lr = math.nan
+        self.scores: list[tuple[Tensor, Tensor]] = []  # losses and hits of each step (s, B)
+        self.gradients: list[Tensor] = []  # norms and whether clipped (1 + L + 1, s), of some steps
+        self.busy: list[float] = []
+
+    def train(self, end: int, control: Control) -> None:
+        """Takes the steps of the epoch up to `end`, or until somebody asks for a stop."""
+        while self.step < end and not (control.stop or self.parts.workers.interrupted):
+            losses, hits, *seen = self.take_step(self.batches[self.step], self.step in self.looks)
+            self.scores.append((losses, hits))
+            if seen:
+                self.gradients += seen
+                self.busy.append(busy_share(self.parts.device))
+            self.lr = float(self.optimizer.param_groups[0]["lr"])  # that of this step
+            if self.parts.schedule_by_step:
+                _advance(self.schedulers)
+            self.step += 1
+            if self.seeds.start == 0:
+                control.steps += 1
+
+
+def _mean_gradients(trainees: Sequence[Trainee]) -> Tensor:
+    """The mean over an epoch's looks at the gradients, (1 + L + 1, S) on the CPU; NaN (2, S) where nobody looked."""
+    if not trainees[0].gradients:
+        return torch.full((2, trainees[-1].seeds.stop), math.nan)
+    return torch.cat([torch.stack(trainee.gradients) for trainee in trainees], dim=2).mean(0).cpu()
+
+
+def _trainees(parts: Parts) -> list[Trainee]:
+    """One for each share of the seeds."""
     augmentation = iter(parts.augmentation)
-    learners = [
-        Learner(
-            parts=parts,
-            member=member,
-            forward=parts.engine.forward(member),
-            update=update_of(optimizer),
-            augmentation=list(islice(augmentation, member.seeds)),
-            parameters=list(member.parameters()),
-        )
-        for member, optimizer in zip(parts.network.members, parts.optimizers, strict=True)
-    ]
+    schedulers = iter(parts.schedulers)
+    optimizers = iter(parts.optimizers)
+    trainees, first = [], 0
+    for share in parts.network.shares:
+        learners = [
+            Learner(
+                parts=parts,
+                member=member,
+                forward=parts.engine.forward(member),
+                optimizer=(optimizer := next(optimizers)),
+                scheduler=next(schedulers, None),
+                update=update_of(optimizer),
+                augmentation=list(islice(augmentation, member.seeds)),
+                parameters=list(member.parameters()),
+            )
+            for member in share.members
+        ]
+        trainees.append(Trainee(parts, slice(first, first + share.seeds), learners))
+        first += share.seeds
+    return trainees
+
+
+def _step_of(learners: Sequence[Learner]) -> Step:
+    """The step of several members, one after the other: (rows (s, B), look) -> what they tell, of all their seeds."""
+    portions = [learner.member.seeds for learner in learners]
 
     def step(rows: Tensor, look: bool) -> Outcome:
         if len(learners) == 1:
@@ -192,11 +247,10 @@ def _take(samples: Tensor, rows: Tensor) -> Tensor:
     return samples.index_select(0, rows.flatten()).view(*rows.shape, *samples.shape[1:])
 
 
-def _batches(parts: Parts) -> Iterator[Tensor]:
-    """The rows (S, B) of each step of an epoch: every seed has an order of its own."""
+def _order(parts: Parts) -> Tensor:
+    """The samples of an epoch in the order that each seed has of its own: (S, N)."""
     n = len(parts.splits.train_y)
-    order = torch.stack([torch.randperm(n, generator=generator) for generator in parts.order])  # (S, N)
-    yield from order.to(parts.device).split(parts.batch_size, dim=1)
+    return torch.stack([torch.randperm(n, generator=generator) for generator in parts.order]).to(parts.device)
 
 
 def _spread(steps: int, looks: int) -> set[int]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate, cycle, pairwise
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from actbench.datasets import Splits
 from actbench.engines import Engine
 from actbench.probes import Lives
 from actbench.stacking import Ensemble
+from actbench.train.workers import Workers
 
 
 @dataclass(kw_only=True)
@@ -26,6 +28,7 @@ class Parts:
 
     seeds: list[int]
     network: Ensemble
+    workers: Workers  # as many as the network has shares
     optimizers: list[Optimizer]  # one for each member of the network
     schedulers: list[LRScheduler]  # one for each optimizer, or none
     schedule_by_step: bool
@@ -68,21 +71,27 @@ class Parts:
         return torch.autocast(self.device.type, dtype=torch.bfloat16) if self.bf16 else nullcontext()
 
     def state(self) -> dict[str, Any]:
-        """Everything that training changes; `load_state` goes on from it bit for bit."""
+        """Everything that training changes; `load_state` goes on from it bit for bit.
+
+        Of a stack it is the same however many workers share it, so that another machine can go on.
+        """
+        members, optimizers = self.network.members, self.optimizers
         return {
-            "network": self.network.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "network": _joined([member.state_dict() for member in members], self.network.stacked),
+            "optimizers": _joined([optimizer.state_dict() for optimizer in optimizers], self.network.stacked),
             "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
             "generators": [generator.get_state() for generator in self._generators()],
             "lives": [self.lives.state(), self.finer_lives.state()],
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        self.network.load_state_dict(state["network"])
-        for optimizer, content in zip(self.optimizers, state["optimizers"], strict=True):
+        stacked, seeds = self.network.stacked, [member.seeds for member in self.network.members]
+        for member, content in zip(self.network.members, _parted(state["network"], seeds, stacked), strict=True):
+            member.load_state_dict(content)
+        for optimizer, content in zip(self.optimizers, _parted(state["optimizers"], seeds, stacked), strict=True):
             optimizer.load_state_dict(content)
             _lay_like_parameters(optimizer)
-        for scheduler, content in zip(self.schedulers, state["schedulers"], strict=True):
+        for scheduler, content in zip(self.schedulers, cycle(state["schedulers"]), strict=False):
             scheduler.load_state_dict(content)
         for generator, content in zip(self._generators(), state["generators"], strict=True):
             generator.set_state(content.cpu())
@@ -91,6 +100,36 @@ class Parts:
 
     def _generators(self) -> list[torch.Generator]:
         return [*self.order, *self.dropout, *self.augmentation]
+
+
+def _joined(states: Sequence[Any], stacked: bool) -> list[Any]:
+    """The states of several stacks as that of one: tensors have the seeds in front, all else is the same in each."""
+    return [_join(states)] if stacked and len(states) > 1 else list(states)
+
+
+def _join(states: Sequence[Any]) -> Any:
+    first = states[0]
+    if isinstance(first, Tensor):
+        return torch.cat([*states]) if first.ndim else first
+    if isinstance(first, dict):
+        return {key: _join([state[key] for state in states]) for key in first}
+    return first
+
+
+def _parted(states: Sequence[Any], seeds: Sequence[int], stacked: bool) -> list[Any]:
+    """The state of a stack for several that have so many `seeds`: what `_joined` put together."""
+    if not stacked or len(states) == len(seeds):
+        return list(states)
+    edges = [0, *accumulate(seeds)]
+    return [_part(states[0], slice(*edge)) for edge in pairwise(edges)]
+
+
+def _part(state: Any, seeds: slice) -> Any:
+    if isinstance(state, Tensor):
+        return state[seeds].clone() if state.ndim else state.clone()
+    if isinstance(state, dict):
+        return {key: _part(value, seeds) for key, value in state.items()}
+    return state
 
 
 def _lay_like_parameters(optimizer: Optimizer) -> None:

@@ -1,0 +1,196 @@
+"""Shares of the seeds side by side: the same as one after the other, whatever the threads make of each other."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import threading
+
+import pytest
+import torch
+from helpers import build_parts, in_double, random_splits
+from test_train import OFTEN, assert_equal_bits, bits, no_times
+from torch import nn
+
+from actbench import build
+from actbench.errors import UserError
+from actbench.stacking import ensemble
+from actbench.train import Control, Workers, evaluate, fit
+
+STACKED = ["num_seeds=5", "model.width=8", "model.depth=2", "train.batch_size=16", "train.epochs=3", "dropout=0.2",
+           "norm=batch", "activation=swish", "clip=norm", "scheduler=onecycle", "optimizer.lr=0.01"]  # fmt: skip
+CONVOLUTIONS = ["num_seeds=3", "model=cnn", "model.channels=[3,4]", "model.dense=6", "train.batch_size=16",
+                "train.epochs=3", "dropout=0.2", "augment=shift_rotate", "activation=prelu"]  # fmt: skip
+
+
+@pytest.fixture
+def on_cores():
+    """Parts of a configuration as a machine of so many cores would have them; small stacks are split as well."""
+
+    def make(cores, *overrides, splits=None):
+        before = torch.get_num_threads()
+        torch.set_num_threads(cores)
+        try:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(ensemble, "WORTH_A_THREAD", 0)
+                return build_parts(patch, splits or random_splits(), *overrides)
+        finally:
+            torch.set_num_threads(before)
+
+    return make
+
+
+def trained(parts):
+    return [no_times(epoch) for epoch in fit(parts, control=Control())]
+
+
+def test_seeds_that_share_the_cores_train_as_alone(on_cores):
+    """Contract 1, in float64: four shares of a stack against one."""
+    splits = in_double(random_splits())
+    apart = on_cores(4, *STACKED, splits=splits)
+    together = on_cores(1, *STACKED, splits=splits)
+    assert [share.seeds for share in apart.network.shares] == [2, 1, 1, 1]
+    assert apart.network.execution == "stacked, 4 workers"
+    assert together.network.execution == "stacked"
+    ours, theirs = trained(apart), trained(together)
+    for a, b in zip(apart.network.state_dicts(), together.network.state_dicts(), strict=True):
+        for name in a:
+            torch.testing.assert_close(a[name], b[name], rtol=0, atol=1e-9)
+    for a, b in zip(ours, theirs, strict=True):
+        assert [r["seed"] for r in a["records"]] == [r["seed"] for r in b["records"]]
+        for kind in ("records", "layers", "definitions"):
+            for ours_row, theirs_row in zip(a[kind], b[kind], strict=True):
+                assert ours_row == pytest.approx(theirs_row, abs=1e-6, nan_ok=True), kind
+        assert a["events"] == b["events"]
+
+
+def test_networks_that_train_one_by_one_do_not_know_who_trains_beside_them(on_cores):
+    """Bit for bit: what a share computes depends neither on the others nor on the number of workers."""
+    alone, beside = on_cores(1, *CONVOLUTIONS), on_cores(3, *CONVOLUTIONS)
+    assert len(beside.network.shares) == 3
+    assert trained(alone) == trained(beside)
+    assert_equal_bits(bits(alone), bits(beside))
+
+
+@pytest.mark.parametrize("overrides", [STACKED, CONVOLUTIONS, [*OFTEN, "num_seeds=3"]])
+def test_the_same_bits_every_time_looked_at_or_not(on_cores, overrides):
+    first, second, unseen = (on_cores(3, *overrides, *more) for more in ([], [], ["probe=false"]))
+    assert trained(first) == trained(second)
+    trained(unseen)
+    assert_equal_bits(bits(first), bits(second))
+    assert_equal_bits(bits(first), bits(unseen))
+
+
+@pytest.mark.parametrize("overrides", [STACKED, CONVOLUTIONS])
+@pytest.mark.parametrize(("before", "after"), [(3, 1), (1, 3), (2, 3), (3, 3)])
+def test_a_machine_with_other_cores_goes_on(on_cores, overrides, before, after):
+    straight, first = on_cores(after, *overrides), on_cores(before, *overrides)
+    whole = trained(straight)
+    for epoch in fit(first, control=Control()):
+        if epoch.number == 1:
+            break
+    file = io.BytesIO()
+    torch.save(first.state(), file)
+    file.seek(0)
+    second = on_cores(after, *overrides)
+    second.load_state(torch.load(file, weights_only=True))
+    tail = [no_times(epoch) for epoch in fit(second, control=Control(), done=1)]
+    assert [epoch["number"] for epoch in tail] == [2, 3]
+    if before == after or overrides is CONVOLUTIONS:
+        assert tail == whole[2:]
+        assert_equal_bits(bits(second), bits(straight))
+    else:  # a stack of another size rounds differently
+        for ours, theirs in zip(second.network.state_dicts(), straight.network.state_dicts(), strict=True):
+            for name in ours:
+                torch.testing.assert_close(ours[name], theirs[name], rtol=1e-3, atol=1e-4)
+
+
+def test_a_seed_that_diverges_leaves_the_other_shares_bit_equal(on_cores):
+    sound, ill = on_cores(2, *CONVOLUTIONS), on_cores(2, *CONVOLUTIONS)
+    with torch.no_grad():
+        next(iter(ill.network.members[0].parameters())).fill_(float("nan"))
+    trained(sound)
+    epochs = list(fit(ill, control=Control()))
+    assert epochs[1].diverged == (0,)
+    for ours, theirs in zip(sound.network.state_dicts()[1:], ill.network.state_dicts()[1:], strict=True):
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_scores_are_in_the_order_of_the_seeds(on_cores):
+    apart, together = on_cores(3, *CONVOLUTIONS), on_cores(1, *CONVOLUTIONS)
+    splits = apart.splits
+    assert evaluate(apart, splits.test_x, splits.test_y) == evaluate(together, splits.test_x, splits.test_y)
+
+
+def test_a_stop_reaches_every_share(on_cores):
+    parts = on_cores(3, *STACKED)
+    control, numbers = Control(), []
+    for epoch in fit(parts, control=control):
+        numbers.append(epoch.number)
+        control.stop = epoch.number == 2
+    assert numbers == [0, 1, 2]
+    assert control.steps == 2 * parts.steps_per_epoch
+
+
+def test_one_that_fails_ends_the_others_and_is_told(on_cores):
+    parts = on_cores(3, *CONVOLUTIONS)
+    steps = []
+
+    def fail(*_):
+        raise UserError("out of memory")
+
+    def count(*_):
+        steps.append(1)
+
+    parts.network.members[1].register_forward_pre_hook(fail)
+    parts.network.members[2].register_forward_pre_hook(count)
+    with pytest.raises(UserError, match="out of memory"):
+        list(fit(parts, control=Control()))
+    assert threading.active_count() < 20
+    counted = len(steps)
+    assert counted <= parts.steps_per_epoch
+    assert len(steps) == counted  # and nobody goes on
+
+
+def test_an_interrupted_caller_waits_until_nobody_works_any_more():
+    workers, ended = Workers(2, 1), threading.Event()
+
+    def work(first):
+        if first:
+            raise KeyboardInterrupt
+        while not workers.interrupted:
+            pass
+        ended.set()
+
+    with contextlib.suppress(KeyboardInterrupt):
+        workers.map(work, [True, False])
+    assert ended.is_set()
+
+
+class Counting(nn.Module):
+    """An activation that knows how often all of its kind were called: what of a user's own nobody can foresee."""
+
+    calls = 0
+
+    def forward(self, z):
+        Counting.calls += 1
+        return z.relu()
+
+
+def test_modules_of_the_users_own_are_never_called_side_by_side(on_cores, monkeypatch):
+    monkeypatch.setattr(build, "activation_factory", lambda *_: lambda units: Counting())
+    for overrides in (STACKED, CONVOLUTIONS):
+        parts = on_cores(3, *overrides)
+        assert len(parts.network.shares) == 1
+        assert parts.workers.number == 1
+
+
+def test_a_stack_is_split_where_its_kernels_have_enough_to_do(monkeypatch):
+    torch.set_num_threads(2)
+    try:
+        small = build_parts(monkeypatch, random_splits(), "num_seeds=4", "model.width=8")
+        large = build_parts(monkeypatch, random_splits(), "num_seeds=4", "model.width=512", "model.depth=2")
+    finally:
+        torch.set_num_threads(1)
+    assert [len(parts.network.shares) for parts in (small, large)] == [1, 2]
+    assert (small.workers.number, large.workers.number, large.workers.threads) == (1, 2, 1)
