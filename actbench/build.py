@@ -55,7 +55,8 @@ def build(settings: Settings) -> Parts:
     ensemble = _ensemble(
         settings, networks, dropout, _class(optimizer), splits.train_x[:4], device, threads if side_by_side else 1
     ).to(device)
-    workers = Workers(len(ensemble.shares), max(1, threads // len(ensemble.shares)))
+    number = len(ensemble.shares)
+    workers = Workers(number, max(1, threads // number) if device.type == "cpu" else 1)
     optimizers = [_optimizer(optimizer, list(member.parameters()), device) for member in ensemble.members]
     schedulers = [s for s in (_scheduler(settings, o, len(splits.train_y)) for o in optimizers) if s is not None]
     augmentation = generators(seeds, "augment", device)

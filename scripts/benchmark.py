@@ -35,6 +35,7 @@ from actbench.machine import choose_device, describe, prepare
 prepare(threads=None)  # as the command does, before the first parallel operation
 
 import article  # noqa: E402
+import neighbours  # noqa: E402
 import references  # noqa: E402
 from hydra import compose, initialize_config_dir  # noqa: E402
 from rich.console import Console  # noqa: E402
@@ -48,6 +49,7 @@ from actbench.run import Progress, Sinks  # noqa: E402
 from actbench.settings import Settings  # noqa: E402
 from actbench.sinks.files import RunFolder  # noqa: E402
 from actbench.sinks.terminal import TerminalSink  # noqa: E402
+from actbench.stacking import ensemble  # noqa: E402
 from actbench.train import Control, Parts, fit  # noqa: E402
 
 Subject = Callable[[], object]
@@ -287,9 +289,10 @@ def dead(bench: Bench) -> list[Row]:
     for name, share in (("none", 0.0), ("dead", 0.7)):
         parts = bench.parts(samples, "experiment=article_mlp")
         with torch.no_grad():
-            bias = parts.network.get_parameter("members.0.network.hidden1.linear.bias")  # (S, 1, 512)
-            bias.abs_().add_(1.0)  # alive for every input
-            bias[..., : int(share * bias.shape[-1])] = -1e4
+            for member in parts.network.members:
+                bias = member.network.get_parameter("hidden1.linear.bias")  # (s, 1, 512)
+                bias.abs_().add_(1.0)  # alive for every input
+                bias[..., : int(share * bias.shape[-1])] = -1e4
         subjects[name] = training(parts)
         for _ in range(8):  # 0.9 to the power of 1,256 steps
             subjects[name]()
@@ -323,7 +326,7 @@ def engines(bench: Bench) -> list[Row]:
 
 
 def rules(bench: Bench) -> list[Row]:
-    """What the rules of `stacking.ensemble` come from: where stacking pays, and whether two threads do."""
+    """What the rules of `stacking.ensemble` come from: where stacking pays."""
     rows = []
     shapes = [(1, width, 64, 5) for width in (512, 1024, 2048, 4096)]
     shapes += [(2, width, 64, 5) for width in (256, 512, 1024, 2048)]
@@ -336,18 +339,57 @@ def rules(bench: Bench) -> list[Row]:
         }
         what = f"stacked ÷ seed by seed: depth {depth}, width {width}, batch {batch}, {many} seeds"
         rows.append(Row(what, ratio(in_turn(bench.rounds, ways), "stacked", "seed_by_seed")))
-    for name, own in (("1 seed of 8 units", ["model.width=8", "num_seeds=1"]), ("article's MLP, 5 seeds", [])):
-        epoch = training(bench.parts(3_000, *own))
-        taken = in_turn(
-            bench.rounds, {"two": partial(_with_threads, 2, epoch), "one": partial(_with_threads, 1, epoch)}
-        )
-        rows.append(Row(f"two threads ÷ one: {name}", ratio(taken, "two", "one")))
     return rows
 
 
-def _with_threads(threads: int, subject: Subject) -> object:
-    torch.set_num_threads(threads)
-    return subject()
+def workers(bench: Bench) -> list[Row]:
+    """Seeds side by side, one thread each, beside kernels of as many threads: where a stack is split."""
+    rows = []
+    shapes = [(1, 16, 64), (1, 64, 64), (1, 512, 64), (3, 128, 64), (3, 64, 256), (10, 256, 64), (50, 128, 64)]
+    kinds = {
+        f"{depth} hidden layers of {width}, batch {batch}": (
+            [f"model.depth={depth}", f"model.width={width}", f"train.batch_size={batch}"],
+            5_000,
+        )
+        for depth, width, batch in shapes
+    }
+    kinds |= {"CNN": (["experiment=article_cnn"], 1_000)}
+    for name, (own, samples) in kinds.items():
+        for many in (5, 8):
+            ways = {
+                "workers": _on_cores(bench, samples, 0, *own, f"num_seeds={many}"),
+                "kernels": _on_cores(bench, samples, 1 << 60, *own, f"num_seeds={many}"),
+            }
+            rows.append(
+                Row(
+                    f"{many} seeds side by side ÷ kernels of all threads: {name}",
+                    ratio(in_turn(bench.rounds, ways), "workers", "kernels"),
+                )
+            )
+    return rows
+
+
+def _on_cores(bench: Bench, samples: int, worth: int, *own: str) -> Subject:
+    """An epoch of training with the seeds split over the cores where a layer has `worth` multiplications or more."""
+    cores, usual = torch.get_num_threads(), ensemble.WORTH_A_THREAD
+    torch.set_num_threads(1 if worth > 1 << 50 else cores)
+    ensemble.WORTH_A_THREAD = worth
+    try:
+        return training(bench.parts(bench.size(samples), *own))
+    finally:
+        torch.set_num_threads(cores)
+        ensemble.WORTH_A_THREAD = usual
+
+
+def beside(bench: Bench) -> list[Row]:
+    """Whole commands beside others that do the same."""
+    rows = []
+    for name, own in neighbours.KINDS.items():
+        for many, goal in ((1, "≤ 2.3"), (3, "≤ 4.6")):
+            what = f"{name}: an epoch beside {many} equal neighbour{'s' * (many > 1)} ÷ alone"
+            rows.append(Row(what, neighbours.slowdowns(own, many, bench.rounds), goal))
+        rows.append(Row(f"{name}: after a neighbour has come ÷ before", neighbours.late(own, bench.rounds), "≤ 3"))
+    return rows
 
 
 def commands(bench: Bench) -> list[Row]:
@@ -511,6 +553,8 @@ SECTIONS = {
         jobs,
         engines,
         rules,
+        workers,
+        beside,
         speedrun,
         reports,
         sweep,

@@ -15,7 +15,7 @@ from torch import nn
 from actbench import build
 from actbench.errors import UserError
 from actbench.stacking import ensemble
-from actbench.train import Control, Workers, evaluate, fit
+from actbench.train import Control, Workers, evaluate, fit, spinning
 
 STACKED = ["num_seeds=5", "model.width=8", "model.depth=2", "train.batch_size=16", "train.epochs=3", "dropout=0.2",
            "norm=batch", "activation=swish", "clip=norm", "scheduler=onecycle", "optimizer.lr=0.01"]  # fmt: skip
@@ -194,3 +194,59 @@ def test_a_stack_is_split_where_its_kernels_have_enough_to_do(monkeypatch):
         torch.set_num_threads(1)
     assert [len(parts.network.shares) for parts in (small, large)] == [1, 2]
     assert (small.workers.number, large.workers.number, large.workers.threads) == (1, 2, 1)
+
+
+# ---------------------------------------------------------------- kernels of several threads
+
+
+def test_kernels_of_several_threads_are_watched_and_compute_the_same(monkeypatch):
+    """Whether threads spin changes no bit; the watch ends with the block, whatever happened within."""
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    monkeypatch.setattr(spinning, "_WAITING", -1.0)  # as if others wanted the cores all the time
+    monkeypatch.setattr(spinning, "_EVERY", 0.001)
+    made, make = [], spinning._make_more_threads_than_cores
+
+    def count():
+        make()
+        made.append(threading.current_thread())
+
+    monkeypatch.setattr(spinning, "_make_more_threads_than_cores", count)
+    x = torch.randn(300, 300, generator=torch.Generator().manual_seed(0))
+    usual, plain = torch.get_num_threads(), x @ x
+    with contextlib.suppress(ZeroDivisionError), spinning.spinning_while_alone():
+        while not made:
+            pass
+        assert torch.get_num_threads() == usual
+        assert torch.equal(x @ x, plain)
+        raise ZeroDivisionError
+    assert len(made) == 1
+    assert not made[0].is_alive()
+
+
+@pytest.mark.parametrize("variable", ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT"])
+def test_a_users_own_variable_wins_and_is_written_down(monkeypatch, variable):
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(name, raising=False)
+    assert Workers(2, 1).describe() == {"workers": 2, "threads_of_a_worker": 1, "threads_spin": "never"}
+    assert Workers(1, 2).describe()["threads_spin"] == "while alone"
+    monkeypatch.setenv(variable, "1000")
+    assert Workers(1, 2).describe()["threads_spin"] == {variable: "1000"}
+    monkeypatch.setattr(spinning, "_watch", lambda _: pytest.fail("the user has decided"))
+    with spinning.spinning_while_alone():
+        pass
+
+
+def test_a_system_that_does_not_say_how_long_threads_wait_is_left_alone(monkeypatch, tmp_path):
+    monkeypatch.setattr(spinning, "_TASKS", tmp_path / "none")
+    assert spinning._waited() is None
+    with spinning.spinning_while_alone():
+        assert not any(thread.name == "actbench-spinning" for thread in threading.enumerate())
+
+
+def test_a_thread_that_ends_while_it_is_read_is_no_obstacle(monkeypatch, tmp_path):
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "schedstat").write_text("5 2000000000 7\n")
+    (tmp_path / "2").mkdir()  # which has no schedstat any more
+    monkeypatch.setattr(spinning, "_TASKS", tmp_path)
+    assert spinning._waited() == 2.0

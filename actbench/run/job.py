@@ -127,7 +127,8 @@ def _run(
                 how="delete it to begin again",
             ) from error
     folder.write_settings(settings)
-    folder.write_environment({**machine.environment(parts.device), "resumed_after_epoch": progress.done})
+    surroundings = {**machine.environment(parts.device), **parts.workers.describe()}
+    folder.write_environment({**surroundings, "resumed_after_epoch": progress.done})
     stop.steps = progress.done * parts.steps_per_epoch
     terminal.begin(_headline(settings, parts, folder.path, progress.done), stop, parts.epochs * parts.steps_per_epoch)
     sinks = Sinks(settings, folder, terminal)

@@ -27,9 +27,14 @@ def evaluate(parts: Parts, x: Tensor, y: Tensor) -> tuple[list[float], list[floa
 
 @torch.no_grad()
 def _scores(parts: Parts, share: Share, x: Tensor, y: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """The losses and the hits (s, B) of a share of the seeds, batch by batch."""
+    """The losses and the hits (s, B) of a share of the seeds, batch by batch.
+
+    A part of a stack takes more samples at a time, so that its kernels have what those of the whole would have.
+    """
+    thinner = len(parts.seeds) // share.seeds if parts.network.stacked else 1
+    size = parts.eval_batch_size * thinner
     scores = []
-    for inputs, labels in zip(x.split(parts.eval_batch_size), y.split(parts.eval_batch_size), strict=True):
+    for inputs, labels in zip(x.split(size), y.split(size), strict=True):
         with parts.autocast():
             logits = share(inputs.expand(share.seeds, *inputs.shape))  # (s, B, C)
         target = labels.expand(share.seeds, -1)

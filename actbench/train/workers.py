@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
+
+from actbench.train.spinning import chosen_by_user, spinning_while_alone
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -31,6 +33,11 @@ class Workers:
         self.number, self.threads = number, threads
         self.interrupted = False  # one has failed, or the caller was interrupted: whoever can ends early
 
+    def describe(self) -> dict[str, Any]:
+        """For `environment.json`: how many there are, the threads of each one's kernels, and how these wait."""
+        spins = chosen_by_user() or ("while alone" if self.threads > 1 else "never")
+        return {"workers": self.number, "threads_of_a_worker": self.threads, "threads_spin": spins}
+
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(self.number, "actbench", initializer=_prepare, initargs=(self.threads,))
@@ -42,6 +49,12 @@ class Workers:
             Exception: what the first of the items raised.
         """
         self.interrupted = False
+        if self.threads == 1:
+            return self._map(function, items)
+        with spinning_while_alone():
+            return self._map(function, items)
+
+    def _map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
         if self.number == 1:
             return [function(item) for item in items]
         futures = [self._pool.submit(function, item) for item in items]
