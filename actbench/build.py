@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from actbench.datasets import TRAINING_SAMPLES, Splits
+from actbench.datasets.shared import is_untouched, seal
 from actbench.engines import choose_engine
 from actbench.errors import Problem, UserError
 from actbench.inits import initialise
+from actbench.isolation import isolated
 from actbench.machine import allow_tf32, choose_device
 from actbench.models import Ingredients
 from actbench.seeding import generator, generators, global_seed
@@ -111,6 +114,7 @@ def _ensemble(
         ) from None
 
 
+@isolated()
 def check(settings: Settings, *, quick: bool = False) -> None:
     """Finds what `build` would stumble over, at the price of building one small part of it.
 
@@ -189,20 +193,26 @@ def _check_batches(settings: Settings, n: int) -> None:
 
 
 def load_splits(settings: Settings) -> Splits:
-    """The dataset of the settings; a process loads it once."""
-    return _load_splits(json.dumps([settings.dataset.target, settings.dataset.params, list(settings.trust)]))
+    """The dataset of the settings; a process loads it once, and again where a job has written to it."""
+    key = json.dumps([settings.dataset.target, settings.dataset.params, list(settings.trust)])
+    splits = _load_splits(key)
+    if not is_untouched(splits):
+        _load_splits.cache_clear()
+        splits = _load_splits(key)
+    return splits
 
 
 @lru_cache(maxsize=2)
 def _load_splits(key: str) -> Splits:
     target, params, trust = json.loads(key)
     loader = _partial("dataset", Choice("", target, params), tuple(trust))
-    splits = loader()
+    with isolated():  # what it does to the process would be seen by the job that happens to load alone
+        splits = loader()
     if not isinstance(splits, Splits):
         raise UserError(
             f"{target} returned {type(splits).__name__}", where="dataset", how="return actbench.datasets.Splits"
         )
-    return splits
+    return seal(splits, thorough=bool(trust))
 
 
 # ---------------------------------------------------------------- networks
@@ -301,9 +311,10 @@ def _partial(group: str, choice: Choice, trust: Sequence[str]) -> partial[Any]:
     if trust and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # where a user's own module is likely to be
     try:
-        return instantiate(
-            {"_target_": target, "_partial_": True, "_convert_": "all", "_recursive_": False, **choice.params}
-        )
+        with isolated() if target.split(".")[0] not in sys.modules else nullcontext():  # an import happens once
+            return instantiate(
+                {"_target_": target, "_partial_": True, "_convert_": "all", "_recursive_": False, **choice.params}
+            )
     except InstantiationException as error:
         raise UserError(_first_line(error), where=f"{group}={choice.name}") from error
 

@@ -80,7 +80,7 @@ def _gauss_panels() -> tuple[Tensor, Tensor]:
     edges = np.arange(-14.0, 14.0, 0.5)
     z = (edges[:, None] + (nodes + 1) / 4).ravel()
     w = np.tile(weights / 4, len(edges)) * np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
-    return torch.from_numpy(z), torch.from_numpy(w)
+    return torch.from_numpy(z), torch.from_numpy(w)  # for all activations of the process: hand out copies alone
 
 
 def auto_gain(activation: nn.Module, *, units: int | None = None) -> float:
@@ -114,7 +114,7 @@ def _square(activation: nn.Module, units: int | None) -> float:
     z, weights = _gauss_panels()
     sizes = [parameter.numel() for parameter in activation.parameters()]
     columns = (units or max(sizes)) if sizes else 1
-    output = activation(z[:, None].expand(-1, columns))  # (nodes, units)
+    output = activation(z[:, None].repeat(1, columns))  # (nodes, units), a copy that it may write to
     return (weights[:, None] * output.double().square()).sum(0).mean().item()
 
 

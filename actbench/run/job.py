@@ -19,6 +19,7 @@ from torch import Tensor
 from actbench import machine, stored
 from actbench.build import build
 from actbench.errors import UserError, in_a_line
+from actbench.isolation import isolated
 from actbench.records import Epoch, RunSummary
 from actbench.run.inside import draw, hyperparameters, with_int8
 from actbench.run.summary import Progress, failed, leave_failure, parameters_of_one, summarise
@@ -55,6 +56,7 @@ class Stop(Control):
                 signal.signal(number, handler)
 
 
+@isolated()
 def run(
     settings: Settings, folder: Path, *, console: Console, live: bool, name: str, brief: bool = False,
     stop: Stop | None = None,
