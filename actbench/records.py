@@ -45,6 +45,9 @@ class LayerRecord:
     z > 0 (of an activation that selects among units, as `topk`: that it lets through), `mean` and `std` those of the
     outputs, `grad_norm` the norm of the gradient of the layer's parameters.
 
+    NaN is what is not known: everything where outputs overflowed, and `saturated` where the activation is not
+    elementwise and its outputs depend on other samples, or are too many (see `probes.units`).
+
     What happened since the epoch before, as numbers of units: `deaths` (alive before, dead now), `revivals` (dead
     before, alive now, and alive once before that) and `births` (dead from the start, alive for the first time). The
     dead are `dead_at_init` + `died`: those never alive so far, and those that died in training, as shares of `units`.

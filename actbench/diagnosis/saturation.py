@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from actbench.diagnosis import remedies
 from actbench.diagnosis.case import Case
-from actbench.diagnosis.evidence import counted, in_parentheses, mean, percent, seeds_span
+from actbench.diagnosis.evidence import counted, finite, in_parentheses, mean, percent, seeds_span
 from actbench.records import Finding, LayerRecord
 
 # Share of a layer's units. Those that learn well have at most 0.01 (five and ten layers of tanh, sigmoid, hardtanh and
@@ -32,7 +32,7 @@ def find(case: Case) -> Finding | None:
     if not ill:
         return None
     worst = max(ill, key=lambda layer: mean(ill[layer]))
-    seeds = seeds_span([100 * value for value in ill[worst]], unit=" %")
+    seeds = seeds_span([100 * value for value in finite(ill[worst])], unit=" %")
     others = f"{counted(len(ill), 'layer')} of {len(shares)} at {percent(SATURATED)} or more" if len(shares) > 1 else ""
     return Finding(
         symptom="units saturated",
