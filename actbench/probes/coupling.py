@@ -36,8 +36,14 @@ class Coupling:
 
 
 def is_known(module: nn.Module) -> bool:
-    """Whether a module is one of torch's or ours whose coupling is known: none, or that of `TopK`, which selects."""
-    return all(type(part) in _KNOWN or getattr(part, "formula", None) in _FORMULAS for part in module.modules())
+    """Whether a module is one of torch's or ours that keeps what it is given, and whose coupling is known.
+
+    It has none, or is `TopK`, which selects.
+    """
+    return all(
+        (type(part) in _KNOWN or getattr(part, "formula", None) in _FORMULAS) and not getattr(part, "inplace", False)
+        for part in module.modules()
+    )
 
 
 @torch.no_grad()
