@@ -38,7 +38,7 @@ def find(case: Case) -> Finding | None:
         symptom="units saturated",
         evidence=f"{worst}: {percent(mean(ill[worst]))} of {counted(case.layers[worst][0].units, 'unit')} saturated"
         f"{in_parentheses(seeds, others)}",
-        cause="Pre-activations have grown so large that the activation's slope is almost 0 for every sample.",
+        cause=_CROWDED if _may_compete(case) else _FAR_OUT,
         remedies=remedies.all_of(
             remedies.learning_rate(settings, times=1 / 10),
             remedies.batch_norm(settings),
@@ -46,6 +46,20 @@ def find(case: Case) -> Finding | None:
             remedies.activation(settings, "leaky_relu", "gelu", instead_of=remedies.BOUNDED),
         ),
     )
+
+
+_FAR_OUT = "Pre-activations have grown so large that the activation's slope is almost 0 for every sample."
+_CROWDED = (
+    "Hardly any gradient reaches these units for any sample: they are far out on a flat part of the activation, or, "
+    "where units compete, crowded out by others."
+)
+_COMPETING = ("Softmax", "Softmin", "LogSoftmax", "Softmax2d", "GLU")  # of torch
+
+
+def _may_compete(case: Case) -> bool:
+    """Whether an activation is one of which nobody here can say that it is elementwise."""
+    targets = [choice.target for choice in (case.settings.activation, case.settings.upper_activation) if choice.target]
+    return any(not t.startswith(("torch.", "actbench.")) or t.rpartition(".")[2] in _COMPETING for t in targets)
 
 
 def _share(case: Case, record: LayerRecord) -> float:

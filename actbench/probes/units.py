@@ -28,9 +28,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from actbench.activations.coupling import Apply, Coupling, any_gradient, column_norms, coupling_of, is_known
 from actbench.machine import sums_dtype
-from actbench.probes.coupling import Apply, Coupling, any_gradient, column_norms, coupling_of, is_known
-from actbench.stacking import Ensemble, Member
+from actbench.stacking import Ensemble, Member, StackedPReLU
+from actbench.stacking.layers import PerSample
 
 DORMANT = 0.025  # τ of Sokar et al. 2023, arXiv:2302.12902
 SATURATED = 0.01  # share of the steepest slope below which a unit's slopes all lie
@@ -42,6 +43,7 @@ DEFINITIONS = ("exact", *(f"dormant<={tau:g}" for tau in _TAUS), f"fires<{_SELDO
 
 _CHUNK = 1 << 18  # elements looked at in one go: what a core's cache holds, so that the passes over them are cheap
 _GRID = torch.linspace(-10.0, 10.0, 801)  # where the steepest slope of an activation is looked for
+_STACKED = (StackedPReLU, PerSample)  # forms of activations that are known
 _COLUMN_SAMPLES = 32  # samples whose column norms are computed one by one
 
 
@@ -263,7 +265,7 @@ def watch_units(network: Ensemble, *, thorough: bool = True) -> Iterator[UnitWat
     handles = []
     for member in network.members:
         for layer, module in member.sites().items():
-            site = _Site(*_as_stacked(module, member), _selects(module), thorough, not is_known(module))
+            site = _Site(*_as_stacked(module, member), _selects(module), thorough, not is_known(module, *_STACKED))
             sites[layer].append(site)
             handles.append(module.register_forward_pre_hook(partial(_look, site, member.stacked)))
     try:
@@ -289,7 +291,7 @@ def _as_stacked(module: nn.Module, member: Member) -> tuple[Apply, int]:
 
     A module of unknown kind may write to what it is given, or keep something of it: it is a copy, and gets one.
     """
-    known = is_known(module)
+    known = is_known(module, *_STACKED)
     if not known:
         with suppress(RuntimeError):  # it keeps a tensor that cannot be copied
             module = copy.deepcopy(module)

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from actbench.activations.coupling import coupling_of, is_known
 from actbench.build import activation_factory, build_network
 from actbench.datasets import Splits
 from actbench.naming import shown
 from actbench.probes import Histogram, histogram, learned_shapes, preactivation_histograms
-from actbench.probes.coupling import coupling_of, is_known
 from actbench.probes.units import slopes
 from actbench.quantisation import OUTPUT, quantise
 from actbench.records import Estimate, QuantisedRecord, RunSummary

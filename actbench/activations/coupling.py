@@ -11,14 +11,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from actbench.activations import PACT, AconC, BipolarReLU, SquaredReLU, Swish, TopK
-from actbench.stacking import StackedPReLU
-from actbench.stacking.layers import ELEMENTWISE, PerSample
+from actbench.activations.acon import AconC
+from actbench.activations.bipolar_relu import BipolarReLU
+from actbench.activations.pact import PACT
+from actbench.activations.squared_relu import SquaredReLU
+from actbench.activations.swish import Swish
+from actbench.activations.topk import TopK
 
 Apply = Callable[[Tensor], Tensor]  # z (S, B, F, ...) -> f(z), for the S seeds that one module serves
 
+# Modules without parameters that treat every element alike: a leading dimension more makes no difference to them.
+ELEMENTWISE = (
+    nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus, nn.Softsign, nn.Hardswish,
+    nn.ReLU6, nn.Hardtanh, nn.Tanh, nn.Sigmoid, nn.Identity, nn.Hardsigmoid, nn.Softshrink, nn.Hardshrink,
+    nn.Tanhshrink, nn.LogSigmoid, nn.Threshold, SquaredReLU,
+)  # fmt: skip
 _FORMULAS = (Swish.formula, AconC.formula, PACT.formula)
-_KNOWN = (*ELEMENTWISE, nn.PReLU, Swish, AconC, PACT, SquaredReLU, BipolarReLU, StackedPReLU, PerSample, TopK)
+_KNOWN = (*ELEMENTWISE, nn.PReLU, Swish, AconC, PACT, BipolarReLU, TopK)
 _SAMPLES = 8  # of a trial
 _SCALES = (1.0, 8.0)  # of the values that a trial puts in
 
@@ -35,13 +44,14 @@ class Coupling:
         return self.samples or self.units or self.positions
 
 
-def is_known(module: nn.Module) -> bool:
+def is_known(module: nn.Module, *also: type) -> bool:
     """Whether a module is one of torch's or ours that keeps what it is given, and whose coupling is known.
 
-    It has none, or is `TopK`, which selects.
+    It has none, or is `TopK`, which selects. `also` names further classes that are known, or hold what is.
     """
     return all(
-        (type(part) in _KNOWN or getattr(part, "formula", None) in _FORMULAS) and not getattr(part, "inplace", False)
+        (type(part) in (*_KNOWN, *also) or getattr(part, "formula", None) in _FORMULAS)
+        and not getattr(part, "inplace", False)
         for part in module.modules()
     )
 
