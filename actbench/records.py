@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from scipy.special import stdtrit
 
@@ -146,12 +146,31 @@ class ShapeRecord:
     max: float
 
 
+class Origin(NamedTuple):
+    """What was first infinite or NaN in a seed that diverged, in the order of a training step.
+
+    `step` counts the steps of the epoch from 1. `kind` is `images`, `augmentation`, `layer` or `activation` (whose
+    outputs are not finite, while what went in was), `between` (what the network computes between its modules, before
+    `where`), the same with `validation` in front, `loss`, `layer gradient` or `activation gradient` (that of its
+    inputs, while that of its outputs was finite), `clip` or `update`. `where` is a module's name, and `size` the
+    largest size among the numbers that went in (NaN where that is not known).
+    """
+
+    seed: int
+    epoch: int
+    step: int
+    kind: str
+    where: str
+    size: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
     """What one epoch gave: a record for each seed that had not diverged before, and for each of their layers.
 
     Epoch 0 is the look at the untrained network and has layers only. `diverged` names the seeds whose loss stopped
-    being finite in this epoch. `look_seconds` is what the looks of `probe.every` took, beside `train_seconds`, and
+    being finite in this epoch, and `origins` says where that came from, as plain tuples of an `Origin`'s fields.
+    `look_seconds` is what the looks of `probe.every` took, beside `train_seconds`, and
     `busy` the share of the time that a GPU was at work (NaN where that is not known).
     """
 
@@ -167,6 +186,7 @@ class Epoch:
     eval_seconds: float = 0.0
     look_seconds: float = 0.0
     busy: float = math.nan
+    origins: tuple[tuple[Any, ...], ...] = ()
 
     def of_seed(self, seed: int) -> tuple[LayerRecord, ...]:
         """The layers of one seed."""

@@ -27,6 +27,7 @@ from actbench.settings import Settings
 from actbench.sinks.files import RunFolder
 from actbench.sinks.terminal import Headline, TerminalSink
 from actbench.train import Control, Parts, fit
+from actbench.train.origin import origins
 
 
 @dataclass
@@ -136,7 +137,7 @@ def _run(
     try:
         sinks.again(progress.epochs)
         for epoch in fit(parts, control=stop, done=progress.done, diverged=list(progress.diverged)):
-            progress.epochs.append(epoch)
+            progress.epochs.append(_with_origins(settings, parts, epoch, folder, stop) if epoch.diverged else epoch)
             sinks.epoch(parts, progress)
         terminal.executed(parts.execution)
         finished = progress.done == parts.epochs or len(progress.diverged) == len(parts.seeds)
@@ -148,6 +149,18 @@ def _run(
     finally:
         sinks.close()
     return summary
+
+
+def _with_origins(settings: Settings, parts: Parts, epoch: Epoch, folder: RunFolder, stop: Stop) -> Epoch:
+    """The epoch with what was first not finite in it, which repeating it from the state before it shows."""
+    again = build(settings)
+    if epoch.number > 1:
+        earlier = folder.read_resume(parts.device, parts.network.stacked)
+        if earlier is None:
+            return epoch
+        again.load_state(earlier[0])
+    found = origins(again, epoch.number, epoch.diverged, stop)
+    return replace(epoch, origins=tuple(tuple(origin) for origin in found))
 
 
 def _score_int8(
