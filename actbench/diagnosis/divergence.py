@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from actbench.diagnosis import remedies
 from actbench.diagnosis.case import Case
-from actbench.diagnosis.evidence import counted
+from actbench.diagnosis.evidence import counted, figure
 from actbench.records import Finding, Origin
 
 # Sizes of what went in, from which an overflow is that of the numbers and not of what was done to them. Float32 ends at
@@ -15,6 +15,7 @@ from actbench.records import Finding, Origin
 # only do so where one of them is beyond 1e19.
 HUGE = {"activation": 1e6, "between": 1e6, "activation gradient": 1e18, "clip": 1e18}
 
+_NOT_KNOWN = Origin(0, 0, 0, "", "", math.nan)
 _GREW = "Steps too long for the slope of the loss: weights grew until numbers overflowed."
 _OWN = {  # kind of origin -> the cause, where it is not that everything grew
     "images": "The images themselves hold infinite numbers or NaN: no setting helps, look at the data.",
@@ -44,7 +45,7 @@ def find(case: Case) -> Finding | None:
         evidence=f"{len(case.diverged)} of {counted(settings.num_seeds, 'seed')} had a loss beyond all numbers: {each}"
         + (f"; {first}" if first else ""),
         cause=" ".join(causes),
-        remedies=remedies.all_of(*(_remedies(case, cause) for cause in causes)),
+        remedies=remedies.all_of(*(_remedies(case, origin) for origin in origins or [_NOT_KNOWN])),
     )
 
 
@@ -60,16 +61,19 @@ def _cause(origin: Origin) -> str:
     return _OWN.get(_kind(origin), _GREW)
 
 
-def _remedies(case: Case, cause: str) -> tuple[str, ...]:
+SMALL = 80.0  # exp does not overflow below: smaller steps would not help a formula that fails there
+
+
+def _remedies(case: Case, origin: Origin) -> tuple[str, ...]:
     settings = case.settings
     slower, norm = remedies.learning_rate(settings, times=1 / 10), remedies.batch_norm(settings)
-    if cause == _GREW:
+    kind = _kind(origin)
+    if not kind:
         return remedies.all_of(slower, remedies.clip_norm(settings), remedies.he_init(settings), norm)
-    if cause in (_OWN["activation"], _OWN["activation gradient"]):  # beside the formula: what keeps z small
-        return remedies.all_of(norm, slower, remedies.activation(settings, "elu", "gelu", instead_of=()))
-    if cause == _OWN["augmentation"]:
-        return ("augment=none",)
-    return ("clip=none",) if cause == _OWN["clip"] else ()
+    if kind.startswith("activation"):  # beside mending the formula: what keeps z small
+        others = remedies.activation(settings, "elu", "gelu", instead_of=())
+        return others if origin.size < SMALL else remedies.all_of(norm, slower, others)
+    return {"augmentation": ("augment=none",), "clip": ("clip=none",)}.get(kind, ())
 
 
 def _told(origin: Origin, origins: Sequence[Origin]) -> str:
@@ -78,7 +82,7 @@ def _told(origin: Origin, origins: Sequence[Origin]) -> str:
     kind = origin.kind.removeprefix("validation ")
     layer = origin.where.rpartition(".")[0] if origin.where.split(".")[-1] == "activation" else origin.where
     sizes = [other.size for other in origins if other[1:5] == origin[1:5] and not math.isnan(other.size)]
-    size = f" ({'|z|' if 'activation' in kind else 'numbers'} up to {max(sizes):.2g})" if sizes else ""
+    size = f" ({'|z|' if 'activation' in kind else 'numbers'} up to {_figure(max(sizes))})" if sizes else ""
     words = {
         "images": "the images",
         "augmentation": "the augmented images",
@@ -92,3 +96,8 @@ def _told(origin: Origin, origins: Sequence[Origin]) -> str:
         "update": f"the parameters after the step{size}",
     }
     return f"the first in epoch {origin.epoch}, {when}: {words.get(kind, kind)}"
+
+
+def _figure(size: float) -> str:
+    """Without a page of zeros."""
+    return figure(size) if size < 1e6 else f"{size:.1e}"
