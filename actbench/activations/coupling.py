@@ -74,7 +74,8 @@ def coupling_of(apply: Apply, z: Tensor) -> Coupling:
         found = Coupling(
             samples=found.samples or _depends(apply, trial, h, (1,), generator),
             units=found.units or not of_shape or _depends(apply, trial, h, (2,), generator),
-            positions=found.positions or not of_shape or _depends(apply, trial, h, range(3, z.ndim), generator),
+            positions=z.ndim > 3
+            and (found.positions or not of_shape or _depends(apply, trial, h, range(3, z.ndim), generator)),
         )
     return found
 
