@@ -141,8 +141,9 @@ def test_too_many_outputs_have_no_saturated_and_no_price():
     assert (dead, dormant) == (0.0, 0.0) and 0.4 < active < 0.6
 
 
-@pytest.mark.parametrize("stacked", [True, False])
-@pytest.mark.parametrize("model", [["model.width=12"], ["model=cnn", "model.channels=[3]", "model.dense=7"]])
+@pytest.mark.parametrize(
+    ("model", "stacked"), [(["model.width=12"], True), (["model=cnn", "model.channels=[3]", "model.dense=7"], False)]
+)
 @pytest.mark.parametrize("activation", [name for name in ACTIVATIONS if name != "topk"])
 def test_an_elementwise_activation_is_judged_the_same_if_nobody_knows_it(monkeypatch, activation, model, stacked):
     """As anyone's module it is tried, found elementwise, and has the same numbers bit for bit."""
@@ -209,6 +210,33 @@ def test_z_of_minus_infinity_is_a_number_to_relu():
     site = _Site(torch.relu)
     site.observe(z)
     assert site.judge()[:4, 0].tolist() == [0.5, 0.5, 0.5, 0.5]
+
+
+def test_what_is_not_known_is_a_dash_in_the_terminal_and_nowhere_in_tensorboard():
+    from rich.console import Console
+
+    from actbench.records import RATIOS, LayerRecord, network_ratio
+    from actbench.sinks.tensorboard import _scalars
+    from actbench.sinks.terminal import layer_table, undefined
+
+    known = LayerRecord(0, 1, "hidden1", 8, 0.25, 0.5, 0.125, 0.5, 0.1, 1.0, 1.0)
+    partly = LayerRecord(0, 1, "hidden2", 8, 0.0, 0.5, math.nan, 0.5, 0.1, 1.0, 1.0)
+    lost = LayerRecord(1, 1, "hidden1", 8, *[math.nan] * 7)
+    assert math.isnan(network_ratio([known, partly], "saturated")) and network_ratio([known, partly], "dead") == 0.125
+    console = Console(width=100)
+    with console.capture() as caught:
+        console.print(layer_table([known, partly]))
+    lines = [line.split() for line in caught.get().splitlines() if line.strip()]
+    assert lines[-2] == ["hidden2", "8", "0.0", "50.0", "–", "50.0"]
+    assert lines[-1] == ["all", "16", "12.5", "50.0", "–", "50.0"]
+    assert undefined([known, partly, lost]) == ["saturated: not defined for this activation (hidden2)"]
+    with console.capture() as caught:
+        console.print(layer_table([lost]))
+    assert caught.get().split()[-4:] == ["–"] * 4
+    tags = [tag for tag, value in _scalars(None, [known, partly]) if not math.isnan(value)]
+    assert "saturated_ratio/hidden1" in tags and "saturated_ratio/all" not in tags
+    assert len(tags) == len(list(_scalars(None, [known, partly]))) == len(RATIOS) - 1 + 7 + 6
+    assert list(_scalars(None, [lost])) == []
 
 
 def test_a_run_with_an_activation_of_ones_own_tells_what_it_can(actbench, tmp_path, tiny):

@@ -94,8 +94,9 @@ class _Site:
 
     def _observe_coupled(self, z: Tensor, portion: int) -> None:
         """The same for an f that is not elementwise: what reaches a unit of any gradient stands for its slope."""
-        if self.thorough and self.pairs < _COLUMN_SAMPLES * z[0, 0, 0].numel():
-            norms = column_norms(self.apply, z[:, :_COLUMN_SAMPLES], self.coupling)
+        left = _COLUMN_SAMPLES - self.pairs // z[0, 0, 0].numel()
+        if self.thorough and left > 0:
+            norms = column_norms(self.apply, z[:, :left], self.coupling)
             if norms is not None:
                 columns = _over_samples(torch.amax, norms)
                 self.sums["columns"] = torch.maximum(self.sums.get("columns", columns), columns)
