@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,13 @@ from hydra.utils import instantiate
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
+from actbench.activations.examination import RESHAPES, WRITES, Complaint, Seen, examine
 from actbench.datasets import TRAINING_SAMPLES, Splits
+from actbench.datasets.shared import is_untouched, seal
 from actbench.engines import choose_engine
-from actbench.errors import Problem, UserError
+from actbench.errors import Problem, UserError, in_a_line
 from actbench.inits import initialise
+from actbench.isolation import isolated
 from actbench.machine import allow_tf32, choose_device
 from actbench.models import Ingredients
 from actbench.seeding import generator, generators, global_seed
@@ -120,6 +124,7 @@ def _ensemble(
         ) from None
 
 
+@isolated()
 def check(settings: Settings, *, quick: bool = False) -> None:
     """Finds what `build` would stumble over, at the price of building one small part of it.
 
@@ -143,7 +148,8 @@ def check(settings: Settings, *, quick: bool = False) -> None:
     attempt(lambda: _optional("augment", settings.augment, settings.trust))
     splits = None if quick else attempt(lambda: load_splits(settings))
     inputs, classes = ((1, 28, 28), 10) if splits is None else (splits.inputs, splits.classes)
-    network = attempt(lambda: build_network(settings, inputs, classes, settings.seed))
+    sound = attempt(lambda: _examine_activations(settings))
+    network = attempt(lambda: build_network(settings, inputs, classes, settings.seed)) if sound else None
     samples = TRAINING_SAMPLES.get(settings.dataset.name, 55_000) if splits is None else len(splits.train_y)
     samples = min(samples, settings.dataset.params.get("train_size") or samples)
     if network is not None and device is not None and not quick:
@@ -157,12 +163,8 @@ def check(settings: Settings, *, quick: bool = False) -> None:
 def _try_network(
     settings: Settings, network: nn.Module, inputs: tuple[int, ...], samples: int, device: torch.device
 ) -> None:
-    """One step of everything, on nothing."""
-    names = f"activation={settings.activation.name} model={settings.model.name}"
-    try:
-        network.train()(torch.zeros(2, *inputs)).sum().backward()
-    except (RuntimeError, ValueError, TypeError) as error:
-        raise UserError(_first_line(error), where=names) from error
+    """One step of everything, on noise."""
+    _try_forward_and_backward(settings, network, inputs)
     constructor = _partial("optimizer", settings.optimizer, settings.trust)
     optimizer = _optimizer(constructor, list(network.parameters()), torch.device("cpu"))
     scheduler = _scheduler(settings, optimizer, samples)  # before the first step: it counts them
@@ -176,6 +178,94 @@ def _try_network(
     if settings.train.engine == "compiled":  # is there a compiler?
         forward = engine.forward(nn.ReLU())
         engine.step(lambda rows, _: (forward(rows),))(torch.zeros(2, device=device), False)
+
+
+def _try_forward_and_backward(settings: Settings, network: nn.Module, inputs: tuple[int, ...]) -> None:
+    """With a look at what each activation is given, by which it is examined once more in its place.
+
+    Raises:
+        UserError: something fails, an activation is not what it has to be, or the images are written to.
+    """
+    x = torch.randn(2, *inputs, generator=torch.Generator().manual_seed(0))
+    given, seen = x.clone(), Seen(network)
+    failure: Exception | None = None
+    try:
+        with seen.listening():
+            network.train()(x).sum().backward()
+    except (RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
+        failure = error
+    wrong = [p for group, choice in _activations(settings) for p in _examined(settings, group, choice, seen, failure)]
+    if wrong:
+        raise UserError.of(wrong) from failure
+    names = f"activation={settings.activation.name} model={settings.model.name}"
+    if failure is not None:
+        raise UserError(_first_line(failure), where=names) from failure
+    if not torch.equal(x, given):
+        raise UserError(
+            "writes to the images that it is given",
+            where=f"model={settings.model.name}",
+            how="x = x - 0.5, say, and not x.sub_(0.5)",
+        )
+
+
+def _activations(settings: Settings) -> list[tuple[str, Choice]]:
+    both = (("activation", settings.activation), ("upper_activation", settings.upper_activation))
+    return [(group, choice) for group, choice in both if choice.target]
+
+
+_UNITS = 8  # of the layer that an activation is first examined in
+
+
+def _examine_activations(settings: Settings) -> bool:
+    """Each by itself, before anything is computed with it; what takes the outputs of convolutions only, is not yet.
+
+    Raises:
+        UserError: with everything that is wrong.
+    """
+    wrong: list[Problem] = []
+    z = 2 * torch.randn(16, _UNITS, generator=torch.Generator().manual_seed(0))
+    for group, choice in _activations(settings):
+        module = activation_factory(choice, settings.trust, group)(_UNITS)
+        try:
+            complaints = examine(module, z)
+        except Exception:  # whatever it is, it is seen again in its place
+            continue
+        wrong += _told(settings, group, choice, [c for c in complaints if c.kind != RESHAPES])
+    if wrong:
+        raise UserError.of(wrong)
+    return True
+
+
+def _examined(settings: Settings, group: str, choice: Choice, seen: Seen, failure: Exception | None) -> list[Problem]:
+    """What is wrong with an activation where it stands in the network, each complaint once."""
+    kind = type(activation_factory(choice, settings.trust, group)(_UNITS))
+    complaints: list[Complaint] = []
+    for module, z in seen.inputs:
+        if type(module) is kind:
+            try:
+                complaints += examine(module, z)
+            except Exception as error:
+                if failure is not None:  # without one it was only in need of something that is not there alone
+                    complaints.append(Complaint("", f"fails: {in_a_line(error)}", ""))
+    ours = str(settings.model.target).startswith("actbench.")
+    kept = [c for c in complaints if c.kind != RESHAPES or ours or failure is not None]
+    if failure is not None and any(c.kind == WRITES for c in kept):  # then that is why, with or without probes
+        what = f"changes its input in place, and training fails: {_first_line(failure)}"
+        kept = [Complaint("", what, c.how) if c.kind == WRITES else c for c in kept]
+    return _told(settings, group, choice, list({c.what: c for c in kept}.values()))
+
+
+def _told(settings: Settings, group: str, choice: Choice, complaints: Sequence[Complaint]) -> list[Problem]:
+    """A complaint in words; writing to the input only disturbs the probes."""
+    told = []
+    for complaint in complaints:
+        what, how = f"{choice.target} {complaint.what}", complaint.how
+        if complaint.kind == WRITES:
+            if not settings.probe:
+                continue
+            what, how = f"{what}, which the probes look at", f"{how}; or probe=false"
+        told.append(Problem(what, f"{group}={choice.name}", how))
+    return told
 
 
 def _check_batches(settings: Settings, n: int) -> None:
@@ -198,20 +288,26 @@ def _check_batches(settings: Settings, n: int) -> None:
 
 
 def load_splits(settings: Settings) -> Splits:
-    """The dataset of the settings; a process loads it once."""
-    return _load_splits(json.dumps([settings.dataset.target, settings.dataset.params, list(settings.trust)]))
+    """The dataset of the settings; a process loads it once, and again where a job has written to it."""
+    key = json.dumps([settings.dataset.target, settings.dataset.params, list(settings.trust)])
+    splits = _load_splits(key)
+    if not is_untouched(splits):
+        _load_splits.cache_clear()
+        splits = _load_splits(key)
+    return splits
 
 
 @lru_cache(maxsize=2)
 def _load_splits(key: str) -> Splits:
     target, params, trust = json.loads(key)
     loader = _partial("dataset", Choice("", target, params), tuple(trust))
-    splits = loader()
+    with isolated():  # what it does to the process would be seen by the job that happens to load alone
+        splits = loader()
     if not isinstance(splits, Splits):
         raise UserError(
             f"{target} returned {type(splits).__name__}", where="dataset", how="return actbench.datasets.Splits"
         )
-    return splits
+    return seal(splits, thorough=bool(trust))
 
 
 # ---------------------------------------------------------------- networks
@@ -310,9 +406,10 @@ def _partial(group: str, choice: Choice, trust: Sequence[str]) -> partial[Any]:
     if trust and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # where a user's own module is likely to be
     try:
-        return instantiate(
-            {"_target_": target, "_partial_": True, "_convert_": "all", "_recursive_": False, **choice.params}
-        )
+        with isolated() if target.split(".")[0] not in sys.modules else nullcontext():  # an import happens once
+            return instantiate(
+                {"_target_": target, "_partial_": True, "_convert_": "all", "_recursive_": False, **choice.params}
+            )
     except InstantiationException as error:
         raise UserError(_first_line(error), where=f"{group}={choice.name}") from error
 

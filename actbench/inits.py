@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from actbench.activations.coupling import coupling_of, is_known
 from actbench.errors import UserError
 
 Scheme = Callable[..., Any]
@@ -80,7 +81,7 @@ def _gauss_panels() -> tuple[Tensor, Tensor]:
     edges = np.arange(-14.0, 14.0, 0.5)
     z = (edges[:, None] + (nodes + 1) / 4).ravel()
     w = np.tile(weights / 4, len(edges)) * np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
-    return torch.from_numpy(z), torch.from_numpy(w)
+    return torch.from_numpy(z), torch.from_numpy(w)  # for all activations of the process: hand out copies alone
 
 
 def auto_gain(activation: nn.Module, *, units: int | None = None) -> float:
@@ -90,9 +91,9 @@ def auto_gain(activation: nn.Module, *, units: int | None = None) -> float:
     activation has parameters). It gives sqrt(2) for ReLU (He et al. 2015, arXiv:1502.01852, eq. 10)
     and sqrt(2/(1 + a²)) for LeakyReLU(a) (eq. 15).
 
-    For an activation whose units depend on each other (`selects`), E[f(z)²] is the mean over a fixed normal sample of
-    `units` columns, to about 2 in 1,000. Where it keeps k outputs of a convolution, whose size is not known here, it is
-    taken to have the larger of `units` and k outputs.
+    For an activation whose units depend on each other, E[f(z)²] is the mean over a fixed normal sample of `units`
+    columns, to about 2 in 1,000. Where it keeps k outputs of a convolution, whose size is not known here, it is taken
+    to have the larger of `units` and k outputs.
 
     Raises:
         UserError: E[f(z)²] is zero or not finite.
@@ -102,11 +103,28 @@ def auto_gain(activation: nn.Module, *, units: int | None = None) -> float:
     """
     with torch.no_grad():
         double = _copy_in_double(activation)
-        square = _sampled_square(double, units or 1) if getattr(double, "selects", False) else _square(double, units)
+        sampled = getattr(double, "selects", False) or _couples(double, units)
+        square = _sampled_square(double, units or 1) if sampled else _square(double, units)
     if not (math.isfinite(square) and square > 0):
         name = type(activation).__name__
         raise UserError(f"E[f(z)²] of {name} is {square:g}", where="init.gain=auto", how="give a number: init.gain=1.0")
     return 1.0 / math.sqrt(square)
+
+
+def _couples(activation: nn.Module, units: int | None) -> bool:
+    """Whether it is not elementwise; of one that fails it is left to `auto_gain` to say so."""
+    if is_known(activation):
+        return False
+    sizes = [parameter.numel() for parameter in activation.parameters()]
+    columns = units or max(sizes, default=_TRIAL_UNITS)
+    z = torch.zeros(1, 1, columns, dtype=torch.float64)
+    try:
+        return bool(coupling_of(lambda z: activation(z.squeeze(0)).unsqueeze(0), z))
+    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError, AttributeError):
+        return False
+
+
+_TRIAL_UNITS = 8
 
 
 def _square(activation: nn.Module, units: int | None) -> float:
@@ -114,7 +132,7 @@ def _square(activation: nn.Module, units: int | None) -> float:
     z, weights = _gauss_panels()
     sizes = [parameter.numel() for parameter in activation.parameters()]
     columns = (units or max(sizes)) if sizes else 1
-    output = activation(z[:, None].expand(-1, columns))  # (nodes, units)
+    output = activation(z[:, None].repeat(1, columns))  # (nodes, units), a copy that it may write to
     return (weights[:, None] * output.double().square()).sum(0).mean().item()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from scipy.special import stdtrit
 
@@ -44,6 +44,9 @@ class LayerRecord:
     `dead`, `dormant` and `saturated` are shares of the layer's `units`, `active` the share of (unit, sample) pairs with
     z > 0 (of an activation that selects among units, as `topk`: that it lets through), `mean` and `std` those of the
     outputs, `grad_norm` the norm of the gradient of the layer's parameters.
+
+    NaN is what is not known: everything where outputs overflowed, and `saturated` where the activation is not
+    elementwise and its outputs depend on other samples, or are too many (see `probes.units`).
 
     What happened since the epoch before, as numbers of units: `deaths` (alive before, dead now), `revivals` (dead
     before, alive now, and alive once before that) and `births` (dead from the start, alive for the first time). The
@@ -143,12 +146,31 @@ class ShapeRecord:
     max: float
 
 
+class Origin(NamedTuple):
+    """What was first infinite or NaN in a seed that diverged, in the order of a training step.
+
+    `step` counts the steps of the epoch from 1. `kind` is `images`, `augmentation`, `layer` or `activation` (whose
+    outputs are not finite, while what went in was), `between` (what the network computes between its modules, before
+    `where`), the same with `validation` in front, `loss`, `layer gradient` or `activation gradient` (that of its
+    inputs, while that of its outputs was finite), `clip` or `update`. `where` is a module's name, and `size` the
+    largest size among the numbers that went in (NaN where that is not known).
+    """
+
+    seed: int
+    epoch: int
+    step: int
+    kind: str
+    where: str
+    size: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
     """What one epoch gave: a record for each seed that had not diverged before, and for each of their layers.
 
     Epoch 0 is the look at the untrained network and has layers only. `diverged` names the seeds whose loss stopped
-    being finite in this epoch. `look_seconds` is what the looks of `probe.every` took, beside `train_seconds`, and
+    being finite in this epoch, and `origins` says where that came from, as plain tuples of an `Origin`'s fields.
+    `look_seconds` is what the looks of `probe.every` took, beside `train_seconds`, and
     `busy` the share of the time that a GPU was at work (NaN where that is not known).
     """
 
@@ -164,6 +186,7 @@ class Epoch:
     eval_seconds: float = 0.0
     look_seconds: float = 0.0
     busy: float = math.nan
+    origins: tuple[tuple[Any, ...], ...] = ()
 
     def of_seed(self, seed: int) -> tuple[LayerRecord, ...]:
         """The layers of one seed."""

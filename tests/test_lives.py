@@ -78,7 +78,11 @@ def test_of_a_seed_that_diverges_nobody_knows():
     lives.look({"a": torch.tensor([[0.0, 0.5], [0.0, 0.5]])}, 0)
     events = lives.look({"a": torch.tensor([[math.nan, math.nan], [0.3, 0.0]])}, 1)
     assert [(event.seed, event.unit, event.event) for event in events] == [(1, 0, "birth"), (1, 1, "death")]
-    assert [record.dead for record in lives.records([0, 1])] == [0.5, 0.5]
+    lost, sound = lives.records([0, 1])
+    assert (lost.births, lost.deaths, lost.revivals, sound.dead) == (0, 0, 0, 0.5)
+    assert all(math.isnan(getattr(lost, name)) for name in ("dead", "dead_at_init", "died", "dead_for"))
+    events = lives.look({"a": torch.tensor([[0.0, 0.5], [0.3, 0.0]])}, 2)  # nothing changed since it was last known
+    assert events == [] and [record.dead for record in lives.records([0, 1])] == [0.5, 0.5]
 
 
 def test_a_run_that_diverges_has_no_births_of_nan(monkeypatch):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from actbench.records import Epoch, LayerRecord
+from actbench.records import Epoch, LayerRecord, Origin
 from actbench.settings import Settings
 
 
@@ -38,6 +38,11 @@ class Case:
     def diverged(self) -> dict[int, int]:
         """Seed -> the epoch in which its loss stopped being finite."""
         return {seed: epoch.number for epoch in self.epochs for seed in epoch.diverged}
+
+    @cached_property
+    def origins(self) -> dict[int, Origin]:
+        """Seed that diverged -> what was first not finite; a seed of which that is not known is left out."""
+        return {origin.seed: origin for epoch in self.epochs for origin in (Origin(*told) for told in epoch.origins)}
 
     @cached_property
     def seeds(self) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ import math
 
 from actbench.diagnosis import remedies
 from actbench.diagnosis.case import Case
-from actbench.diagnosis.evidence import counted, in_parentheses, mean, percent, seeds_span
+from actbench.diagnosis.evidence import counted, finite, in_parentheses, mean, percent, seeds_span
 from actbench.records import Finding
 
 # Share of a layer's units. `experiment=article_mlp` has 0.08 after ten epochs, ten layers of ReLU with torch's own init
@@ -27,7 +27,7 @@ def find(case: Case) -> Finding | None:
     from_start = math.isfinite(before) and before > during
     when = f"{percent(before)} before training, {percent(during)} died in it" if math.isfinite(before) else ""
     others = f"{counted(len(ill), 'layer')} of {len(shares)} at {percent(DEAD)} or more" if len(shares) > 1 else ""
-    seeds = seeds_span([100 * value for value in ill[worst]], unit=" %")
+    seeds = seeds_span([100 * value for value in finite(ill[worst])], unit=" %")
     return Finding(
         symptom="units dead from the start" if from_start else "units died",
         evidence=f"{worst}: {percent(mean(ill[worst]))} of {counted(case.layers[worst][0].units, 'unit')} dead"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from actbench.diagnosis import remedies
 from actbench.diagnosis.case import Case
-from actbench.diagnosis.evidence import counted, in_parentheses, mean, percent, seeds_span
+from actbench.diagnosis.evidence import counted, finite, in_parentheses, mean, percent, seeds_span
 from actbench.records import Finding, LayerRecord
 
 # Share of a layer's units. Those that learn well have at most 0.01 (five and ten layers of tanh, sigmoid, hardtanh and
@@ -32,13 +32,13 @@ def find(case: Case) -> Finding | None:
     if not ill:
         return None
     worst = max(ill, key=lambda layer: mean(ill[layer]))
-    seeds = seeds_span([100 * value for value in ill[worst]], unit=" %")
+    seeds = seeds_span([100 * value for value in finite(ill[worst])], unit=" %")
     others = f"{counted(len(ill), 'layer')} of {len(shares)} at {percent(SATURATED)} or more" if len(shares) > 1 else ""
     return Finding(
         symptom="units saturated",
         evidence=f"{worst}: {percent(mean(ill[worst]))} of {counted(case.layers[worst][0].units, 'unit')} saturated"
         f"{in_parentheses(seeds, others)}",
-        cause="Pre-activations have grown so large that the activation's slope is almost 0 for every sample.",
+        cause=_CROWDED if _may_compete(case) else _FAR_OUT,
         remedies=remedies.all_of(
             remedies.learning_rate(settings, times=1 / 10),
             remedies.batch_norm(settings),
@@ -46,6 +46,20 @@ def find(case: Case) -> Finding | None:
             remedies.activation(settings, "leaky_relu", "gelu", instead_of=remedies.BOUNDED),
         ),
     )
+
+
+_FAR_OUT = "Pre-activations have grown so large that the activation's slope is almost 0 for every sample."
+_CROWDED = (
+    "Hardly any gradient reaches these units for any sample: they are far out on a flat part of the activation, or, "
+    "where units compete, crowded out by others."
+)
+_COMPETING = ("Softmax", "Softmin", "LogSoftmax", "Softmax2d", "GLU")  # of torch
+
+
+def _may_compete(case: Case) -> bool:
+    """Whether an activation is one of which nobody here can say that it is elementwise."""
+    targets = [choice.target for choice in (case.settings.activation, case.settings.upper_activation) if choice.target]
+    return any(not t.startswith(("torch.", "actbench.")) or t.rpartition(".")[2] in _COMPETING for t in targets)
 
 
 def _share(case: Case, record: LayerRecord) -> float:

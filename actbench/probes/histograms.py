@@ -37,7 +37,7 @@ def preactivation_histograms(network: Ensemble, x: Tensor) -> dict[str, list[His
     handles = []
 
     def keep(_module: object, arguments: tuple[Tensor, ...], *, layer: str, stacked: bool) -> None:
-        z = arguments[0].float()
+        z = arguments[0].float().clone()  # the activation may write to it
         seen[layer].extend(z.unbind() if stacked else [z])
 
     for member in network.members:

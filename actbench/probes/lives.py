@@ -24,15 +24,17 @@ class _Layer:
     lived: Tensor  # was alive at some look
     since: Tensor  # the step of the look that found it dead, for those dead now
     changed: dict[str, Tensor]  # event -> whom it befell at the last look
+    unknown: Tensor  # of whom the last look could not tell
 
     @classmethod
     def first(cls, peak: Tensor, step: int) -> _Layer:
         dead = peak == 0
         none = {event: torch.zeros_like(dead) for event in EVENTS[1:]}
-        return cls(dead, ~dead, torch.full(dead.shape, step), none)
+        return cls(dead, ~dead, torch.full(dead.shape, step), none, peak.isnan())
 
     def look(self, peak: Tensor, step: int) -> None:
-        dead = torch.where(peak.isnan(), self.dead, peak == 0)  # of a seed that diverges nobody knows
+        self.unknown = peak.isnan()  # of a seed that diverges nobody knows
+        dead = torch.where(self.unknown, self.dead, peak == 0)
         died, came = dead & ~self.dead, self.dead & ~dead
         self.changed = {"birth": came & ~self.lived, "death": died, "revival": came & self.lived}
         self.dead, self.lived = dead, self.lived | ~dead
@@ -97,14 +99,15 @@ class Lives:
         dead, units = layer.dead[s], layer.dead.shape[1]
         died = int((dead & layer.lived[s]).sum())
         ages = (self._step - layer.since[s][dead]).double() / self.steps_per_epoch
-        known = self._from_the_start
+        seen = not bool(layer.unknown[s].any())
+        known = seen and self._from_the_start
         return LookRecord(
             seed=self.seeds[s],
             step=self._step,
             epoch=self.epoch,
             layer=name,
             units=units,
-            dead=int(dead.sum()) / units,
+            dead=int(dead.sum()) / units if seen else math.nan,
             births=int(layer.changed["birth"][s].sum()),
             deaths=int(layer.changed["death"][s].sum()),
             revivals=int(layer.changed["revival"][s].sum()),
@@ -122,4 +125,4 @@ class Lives:
         self._step, self._from_the_start = state["step"], state["from_the_start"]
         for name, (dead, lived, since) in state["layers"].items():
             none = {event: torch.zeros_like(dead) for event in EVENTS[1:]}
-            self._layers[name] = _Layer(dead, lived, since, none)
+            self._layers[name] = _Layer(dead, lived, since, none, torch.zeros_like(dead))

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from actbench.activations.coupling import coupling_of, is_known
 from actbench.build import activation_factory, build_network
 from actbench.datasets import Splits
 from actbench.naming import shown
@@ -23,7 +24,6 @@ from actbench.stacking import activation_sites
 from actbench.train import Parts
 
 _POINTS = 401
-_Z = torch.linspace(-5, 5, _POINTS)
 
 
 def hyperparameters(settings: Settings) -> dict[str, str | bool | int | float]:
@@ -41,8 +41,9 @@ def draw(settings: Settings, parts: Parts, tensorboard: Any, step: int, *, diver
     for group, choice in (("activation", settings.activation), ("upper_activation", settings.upper_activation)):
         if choice.target is not None:
             curve = _curve(activation_factory(choice, settings.trust, group)(1))
-            picture = draw_activation(choice.name, *(tuple(values.tolist()) for values in curve))
-            tensorboard.write_activation(choice.name, picture, step)
+            if curve is not None:
+                picture = draw_activation(choice.name, *(tuple(values.tolist()) for values in curve))
+                tensorboard.write_activation(choice.name, picture, step)
     sample = parts.splits.val_x[: parts.eval_batch_size]
     tensorboard.write_histograms(preactivation_histograms(parts.network, sample), step)
     learned = learned_shapes(parts.network)
@@ -50,17 +51,39 @@ def draw(settings: Settings, parts: Parts, tensorboard: Any, step: int, *, diver
     if learned and any(sound):
         tensorboard.write_histograms(_histograms(learned), step)
         name = settings.activation.name if settings.upper_activation.target is None else settings.label
-        tensorboard.write_activation("learned", draw_learned(name, _learned_curves(settings, parts, sound)), step)
+        curves = _learned_curves(settings, parts, sound)
+        if curves:
+            tensorboard.write_activation("learned", draw_learned(name, curves), step)
 
 
-def _curve(module: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
-    """z, f(z) and f'(z); an activation that selects among units sees the values of z as the outputs of one layer."""
-    if getattr(module, "selects", False):
-        z = torch.linspace(-5, 5, max(_POINTS, getattr(module, "k", None) or 0))[None]
-    else:
-        z = _Z[:, None]
-    f, slope = slopes(module, z)
+def _axis(points: int = _POINTS) -> Tensor:
+    """Values of z for a curve: new ones each time, since an activation may write to them."""
+    return torch.linspace(-5, 5, points)
+
+
+def _curve(module: nn.Module) -> tuple[Tensor, Tensor, Tensor] | None:
+    """z, f(z) and f'(z); an activation that selects among units sees the values of z as the outputs of one layer.
+
+    None of one that has no curve: a unit's output depends on the others, or it takes the outputs of a convolution only.
+    """
+    module = module.eval()
+    selects = getattr(module, "selects", False)
+    if not (selects or _has_curve(module)):
+        return None
+    z = _axis(max(_POINTS, getattr(module, "k", None) or 0))[None] if selects else _axis()[:, None]
+    f, slope = slopes(lambda z: module(z.clone()), z)
     return z.flatten(), f.flatten(), slope.flatten()
+
+
+def _has_curve(module: nn.Module) -> bool:
+    if is_known(module):
+        return True
+    units = max((tensor.numel() for tensor in (*module.parameters(), *module.buffers())), default=1)
+    try:
+        coupling = coupling_of(lambda z: module(z.squeeze(0)).unsqueeze(0), torch.zeros(1, 8, max(units, 8)))
+        return not coupling and module(_axis()[:, None]).shape == (_POINTS, 1)
+    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError):
+        return False
 
 
 def _histograms(learned: Mapping[tuple[str, str], Tensor]) -> dict[str, list[Histogram | None]]:
@@ -78,7 +101,7 @@ def _learned_curves(
 ) -> dict[str, tuple[tuple[float, ...], ...]]:
     """Layer -> z, f(z) before training, and the median, 5 % and 95 % of f(z) now, over sound seeds and units."""
     network = build_network(settings, parts.splits.inputs, parts.splits.classes, parts.seeds[0])
-    learning = {layer: m for layer, m in activation_sites(network).items() if list(m.parameters())}
+    learning = {layer: m for layer, m in activation_sites(network).items() if _has_curve_of_units(m)}
     before = {layer: _over_units(module) for layer, module in learning.items()}
     now: dict[str, list[Tensor]] = {layer: [] for layer in learning}
     for state in compress(parts.network.state_dicts(), sound):
@@ -88,15 +111,25 @@ def _learned_curves(
     curves = {}
     for layer, of_seeds in now.items():
         share = torch.quantile(torch.cat(of_seeds, dim=1), torch.tensor([0.5, 0.05, 0.95]), dim=1)
-        values = (_Z, before[layer].median(1).values, *share)
+        values = (_axis(), before[layer].median(1).values, *share)
         curves[layer] = tuple(tuple(value.tolist()) for value in values)
     return curves
 
 
 def _over_units(module: nn.Module) -> Tensor:
-    """f(z) over _Z, for each unit that has parameters of its own: (401, units)."""
+    """f(z) over `_axis()`, for each unit that has parameters of its own: (401, units)."""
     units = max(parameter.numel() for parameter in module.parameters())
-    return module(_Z[:, None].expand(-1, units))
+    return module(_axis()[:, None].repeat(1, units))
+
+
+def _has_curve_of_units(module: nn.Module) -> bool:
+    """Whether an activation learns something that can be drawn as one curve for each unit."""
+    if not list(module.parameters()) or is_known(module):
+        return bool(list(module.parameters()))
+    try:
+        return _has_curve(module) and _over_units(module).ndim == 2
+    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError):
+        return False
 
 
 # ---------------------------------------------------------------- simulated INT8

@@ -19,6 +19,7 @@ from torch import Tensor
 from actbench import machine, stored
 from actbench.build import build
 from actbench.errors import UserError, in_a_line
+from actbench.isolation import isolated
 from actbench.records import Epoch, RunSummary
 from actbench.run.inside import draw, hyperparameters, with_int8
 from actbench.run.summary import Progress, failed, leave_failure, parameters_of_one, summarise
@@ -26,6 +27,7 @@ from actbench.settings import Settings
 from actbench.sinks.files import RunFolder
 from actbench.sinks.terminal import Headline, TerminalSink
 from actbench.train import Control, Parts, fit
+from actbench.train.origin import origins
 
 
 @dataclass
@@ -55,6 +57,7 @@ class Stop(Control):
                 signal.signal(number, handler)
 
 
+@isolated()
 def run(
     settings: Settings, folder: Path, *, console: Console, live: bool, name: str, brief: bool = False,
     stop: Stop | None = None,
@@ -135,7 +138,7 @@ def _run(
     try:
         sinks.again(progress.epochs)
         for epoch in fit(parts, control=stop, done=progress.done, diverged=list(progress.diverged)):
-            progress.epochs.append(epoch)
+            progress.epochs.append(_with_origins(settings, parts, epoch, folder, stop) if epoch.diverged else epoch)
             sinks.epoch(parts, progress)
         terminal.executed(parts.execution)
         finished = progress.done == parts.epochs or len(progress.diverged) == len(parts.seeds)
@@ -147,6 +150,18 @@ def _run(
     finally:
         sinks.close()
     return summary
+
+
+def _with_origins(settings: Settings, parts: Parts, epoch: Epoch, folder: RunFolder, stop: Stop) -> Epoch:
+    """The epoch with what was first not finite in it, which repeating it from the state before it shows."""
+    again = build(settings)
+    if epoch.number > 1:
+        earlier = folder.read_resume(parts.device, parts.network.stacked)
+        if earlier is None:
+            return epoch
+        again.load_state(earlier[0])
+    found = origins(again, epoch.number, epoch.diverged, stop)
+    return replace(epoch, origins=tuple(tuple(origin) for origin in found))
 
 
 def _score_int8(

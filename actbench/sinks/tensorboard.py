@@ -105,8 +105,9 @@ class TensorBoardSink:
     def _write_looks(self, epoch: Epoch) -> None:
         """The finer looks of `probe.every`, over steps instead of epochs."""
         for look in epoch.looks:
-            for tag, value in (("dead_ratio", look.dead), ("died_ratio", look.died)):
-                self._seeds[look.seed].add_scalar(f"{tag}_by_step/{look.layer}", value, look.step)
+            for tag, share in (("dead_ratio", look.dead), ("died_ratio", look.died)):
+                for name, value in _known(f"{tag}_by_step/{look.layer}", share):
+                    self._seeds[look.seed].add_scalar(name, value, look.step)
 
     def _write_mean(self, by_tag: Mapping[str, Sequence[float]], step: int) -> None:
         for tag, values in by_tag.items():
@@ -181,10 +182,16 @@ def _scalars(record: EpochRecord | None, layers: Sequence[LayerRecord]) -> Itera
             yield "grad_norm/all", record.grad_norm
     if layers:
         for ratio in RATIOS:
-            yield f"{ratio}_ratio/all", network_ratio(layers, ratio)
+            yield from _known(f"{ratio}_ratio/all", network_ratio(layers, ratio))
     for layer in layers:
         for field, tag in _PER_LAYER.items():
-            yield f"{tag}/{layer.layer}", getattr(layer, field)
+            yield from _known(f"{tag}/{layer.layer}", getattr(layer, field))
+
+
+def _known(tag: str, value: float) -> Iterator[tuple[str, float]]:
+    """Nothing where there is no such number: of a layer that overflowed, or by its activation."""
+    if not math.isnan(value):
+        yield tag, value
 
 
 def _life_and_death(layers: Sequence[LayerRecord]) -> Iterator[tuple[str, float]]:

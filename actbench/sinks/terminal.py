@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -89,7 +90,7 @@ class TerminalSink:
         line += f"val accuracy {Estimate.of([record.val_accuracy for record in alive]).plus_minus()} %"
         if epoch.layers:
             dead = _mean(network_ratio(epoch.of_seed(record.seed), "dead") for record in alive)
-            line += f"  dead {100 * dead:.1f} %"
+            line += f"  dead {_percent(dead)} %"
         if self._progress is not None:
             self._progress.say(line)
         else:
@@ -124,6 +125,8 @@ class TerminalSink:
         rows = [layer for layer in layers if layer.seed not in summary.diverged]
         if rows:
             self.console.print(layer_table(rows))
+            for remark in undefined(rows):
+                self._say(escape(remark), style="dim")
         if summary.findings is not None:
             self.console.print(diagnosis_text(summary.findings, probed="dead_ratio" in summary.metrics))
         self._say(escape(f"files        {folder}"))
@@ -232,8 +235,8 @@ def layer_table(layers: Iterable[LayerRecord]) -> Table:
         table.add_column(f"{ratio} %", justify="right")
     for name in names:
         own = [row for row in rows if row.layer == name]
-        shares = (100 * _mean(getattr(row, ratio) for row in own) for ratio in RATIOS)
-        table.add_row(name, str(own[0].units), *(f"{share:.1f}" for share in shares))
+        shares = (_mean(getattr(row, ratio) for row in own) for ratio in RATIOS)
+        table.add_row(name, str(own[0].units), *map(_percent, shares))
     if len(names) > 1:
         seeds = sorted({row.seed for row in rows})
         units = sum(row.units for row in rows) // len(seeds)
@@ -241,13 +244,29 @@ def layer_table(layers: Iterable[LayerRecord]) -> Table:
             _mean(network_ratio([row for row in rows if row.seed == seed], ratio) for seed in seeds) for ratio in RATIOS
         )
         table.add_section()
-        table.add_row("all", str(units), *(f"{100 * share:.1f}" for share in ratios))
+        table.add_row("all", str(units), *map(_percent, ratios))
     return table
 
 
+def undefined(layers: Iterable[LayerRecord]) -> list[str]:
+    """What a dash in `layer_table` means, for each share that has one though outputs are finite."""
+    rows = [row for row in layers if math.isfinite(row.mean)]
+    remarks = []
+    for ratio in RATIOS:
+        names = dict.fromkeys(row.layer for row in rows if math.isnan(getattr(row, ratio)))
+        if names:
+            remarks.append(f"{ratio}: not defined for this activation ({', '.join(names)})")
+    return remarks
+
+
 def _mean(values: Iterable[float]) -> float:
-    listed = list(values)
-    return sum(listed) / len(listed)
+    """Of what is known; NaN where nothing is."""
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
+
+
+def _percent(share: float) -> str:
+    return "–" if math.isnan(share) else f"{100 * share:.1f}"
 
 
 def _seeds(seeds: tuple[int, ...]) -> str:

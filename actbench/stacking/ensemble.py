@@ -350,7 +350,8 @@ def _computes_the_same(stacked: Stack, networks: Sequence[nn.Module], sample: Te
 def _close(ours: Tensor, theirs: Tensor) -> bool:
     if ours.shape != theirs.shape:
         return False
-    return torch.allclose(ours, theirs, rtol=1e-3, atol=1e-3 * float(theirs.abs().max()), equal_nan=True)
+    size = float(torch.nan_to_num(theirs, 0.0, 0.0, 0.0).abs().max())
+    return torch.allclose(ours, theirs, rtol=1e-3, atol=1e-3 * size, equal_nan=True)
 
 
 def layer_of(parameter: str, layers: Sequence[str]) -> str | None:

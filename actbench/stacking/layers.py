@@ -15,16 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from actbench.activations import SquaredReLU
+from actbench.activations.coupling import ELEMENTWISE
 
 Noise = Sequence[torch.Generator]  # one for each seed
-
-# Modules without parameters that treat every element alike: a leading dimension more makes no difference to them.
-ELEMENTWISE = (
-    nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus, nn.Softsign, nn.Hardswish,
-    nn.ReLU6, nn.Hardtanh, nn.Tanh, nn.Sigmoid, nn.Identity, nn.Hardsigmoid, nn.Softshrink, nn.Hardshrink,
-    nn.Tanhshrink, nn.LogSigmoid, nn.Threshold, SquaredReLU,
-)  # fmt: skip
 
 
 class NotStackable(Exception):

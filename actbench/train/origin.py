@@ -1,0 +1,206 @@
+"""Where the first number that is not finite came from, in a seed that diverged: its epoch once more, with a watch.
+
+Nothing of it runs in ordinary training. The epoch is repeated from the state before it, on other parts that were built
+from the same settings, which gives the same bits; what is first infinite or NaN has a place in the order of a step:
+images, modules from below, loss, gradients from above, clipping, parameters.
+
+Shape letters: s seeds of a member, B batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from actbench.records import Origin
+from actbench.stacking import Member
+from actbench.train.evaluation import evaluate
+from actbench.train.loop import Control, Learner, _advance, _batches
+from actbench.train.parts import Parts
+from actbench.updates import update_of
+
+
+def origins(parts: Parts, epoch: int, seeds: Sequence[int], control: Control | None = None) -> tuple[Origin, ...]:
+    """For each of `seeds` what was first not finite in `epoch`; none for a seed in which nothing is found.
+
+    Args:
+        parts: in the state before the epoch; they are spent afterwards.
+        epoch: in which the seeds' loss stopped being finite.
+        seeds: those that did.
+        control: may stop it.
+    """
+    watches = _watches(parts, seeds)
+    parts.network.train()
+    for step, rows in enumerate(_batches(parts)):
+        for watch, part in zip(watches, rows.split(parts.network.portions), strict=True):
+            watch.step = step + 1
+            watch.take(part)
+        if parts.schedule_by_step:
+            _advance(parts.schedulers)
+        if all(watch.done for watch in watches) or (control is not None and control.stop):
+            break
+    else:  # training was finite to the end
+        for watch in watches:
+            watch.note("images", "", [parts.splits.val_x.expand(watch.member.seeds, *parts.splits.val_x.shape)])
+        with _listening(watches, "validation"):
+            evaluate(parts, parts.splits.val_x, parts.splits.val_y)
+    return tuple(
+        Origin(seed, epoch, step, kind, where, size)
+        for watch in watches
+        for seed, (step, kind, where, size) in sorted(watch.found.items())
+    )
+
+
+@dataclass
+class _Watch:
+    """One member, and what was found so far: seed -> step, kind, where, and the largest size of what went in."""
+
+    parts: Parts
+    member: Member
+    seeds: list[int]  # of the member
+    wanted: set[int]
+    learner: Learner
+    step: int = 0
+    found: dict[int, tuple[int, str, str, float]] = field(default_factory=dict)
+    before_update: list[Tensor] = field(default_factory=list)  # the parameters
+
+    @property
+    def done(self) -> bool:
+        return self.wanted <= self.found.keys()
+
+    def take(self, rows: Tensor) -> None:
+        if self.done:  # for the other members alone
+            return
+        with _listening([self], ""):
+            losses, *_ = self.learner.step(rows, False)
+            self.note("loss", "", [losses if self.member.stacked else losses[0]])
+            self.note("update", "", [p.detach() for p in self.member.parameters()], self.before_update)
+
+    def note(self, kind: str, where: str, values: Sequence[Tensor], inputs: Sequence[Tensor] = ()) -> None:
+        """Takes down the seeds of which `values` are not finite, and had nothing that was not before."""
+        if all(bool(torch.isfinite(value).all()) for value in values):
+            return
+        for s, seed in enumerate(self.seeds):
+            own = [self._own(value, s) for value in values] if seed in self.wanted - self.found.keys() else []
+            if not all(bool(torch.isfinite(value).all()) for value in own):
+                self.found[seed] = (self.step, kind, where, _largest([self._own(value, s) for value in inputs]))
+
+    def _own(self, value: Tensor, s: int) -> Tensor:
+        return value[s] if self.member.stacked else value
+
+
+def _largest(values: Sequence[Tensor]) -> float:
+    """The largest finite size among them; NaN where there is none."""
+    finite = [v[torch.isfinite(v)].abs().max() for v in values if v.numel() and bool(torch.isfinite(v).any())]
+    return max((float(size) for size in finite), default=math.nan)
+
+
+def _watches(parts: Parts, seeds: Sequence[int]) -> list[_Watch]:
+    names, augmentation = iter(parts.seeds), iter(parts.augmentation)
+    watches = []
+    for member, optimizer in zip(parts.network.members, parts.optimizers, strict=True):
+        own = list(islice(names, member.seeds))
+        generators = list(islice(augmentation, member.seeds))
+        holder: list[_Watch] = []
+        learner = Learner(
+            parts=replace(parts, clip=partial(_clip, holder) if parts.clip is not None else None),
+            member=member,
+            forward=partial(_forward, holder),
+            update=partial(_update, holder, update_of(optimizer)),
+            augmentation=generators,
+            parameters=list(member.parameters()),
+        )
+        holder.append(_Watch(parts, member, own, {*seeds} & {*own}, learner))
+        watches += holder
+    return watches
+
+
+def _forward(holder: Sequence[_Watch], x: Tensor) -> Tensor:
+    (watch,) = holder
+    images = "augmentation" if watch.parts.augment is not None else "images"
+    watch.note(images, "", [x if watch.member.stacked else x[0]])
+    logits = watch.member(x)  # (s, B, C)
+    own = logits if watch.member.stacked else logits[0]
+    watch.note("between", "output", [own.detach()])
+    if logits.requires_grad:
+        size = [own.detach()]
+        logits.register_hook(lambda g: watch.note("loss", "", [g if watch.member.stacked else g[0]], size))
+    return logits
+
+
+def _clip(holder: Sequence[_Watch], gradients: Sequence[Tensor]) -> None:
+    (watch,) = holder
+    own = [g if watch.member.stacked else g[0] for g in gradients]
+    before = [g.clone() for g in own]
+    _note_gradients(watch)
+    assert watch.parts.clip is not None
+    watch.parts.clip(gradients)
+    watch.note("clip", "", own, before)
+
+
+def _update(holder: Sequence[_Watch], update: Callable[[], None]) -> None:
+    (watch,) = holder
+    _note_gradients(watch)
+    watch.before_update = [p.detach().clone() for p in watch.member.parameters()]
+    update()
+
+
+def _note_gradients(watch: _Watch) -> None:
+    """Of parameters, layers from above."""
+    for name, parameter in reversed(list(watch.member.network.named_parameters())):
+        if parameter.grad is not None:
+            watch.note("layer gradient", name.rpartition(".")[0], [parameter.grad], [parameter.detach()])
+
+
+# ---------------------------------------------------------------- modules
+
+
+@contextmanager
+def _listening(watches: Sequence[_Watch], phase: str) -> Iterator[None]:
+    """Within the block the modules of each member are listened to: those without children, and activation sites."""
+    handles: list[Any] = []
+    for watch in watches:
+        sites = {id(module) for module in watch.member.sites().values()}
+        inside = {id(part) for module in watch.member.sites().values() for part in module.modules()} - sites
+        for name, module in watch.member.network.named_modules():
+            if id(module) in sites or (id(module) not in inside and not list(module.children())):
+                kind = "activation" if id(module) in sites else "layer"
+                kept: list[Tensor] = []
+                handles += [
+                    module.register_forward_pre_hook(partial(_before, watch, phase, kind, name, kept)),
+                    module.register_forward_hook(partial(_after, watch, phase, kind, name, kept)),
+                ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _tensors(values: Any) -> list[Tensor]:
+    listed = values if isinstance(values, (tuple, list)) else (values,)
+    return [value for value in listed if isinstance(value, Tensor) and value.is_floating_point()]
+
+
+def _before(
+    watch: _Watch, phase: str, kind: str, name: str, kept: list[Tensor], _module: nn.Module, inputs: tuple[Any, ...]
+) -> None:
+    kept[:] = [value.detach().clone() for value in _tensors(inputs)]
+    watch.note(f"{phase} between".strip(), name, kept)
+    for value, plain in zip(_tensors(inputs), list(kept), strict=True):
+        if value.requires_grad and value.grad_fn is not None:
+            value.register_hook(lambda g, plain=plain: watch.note(f"{kind} gradient", name, [g], [plain]))
+
+
+def _after(
+    watch: _Watch, phase: str, kind: str, name: str, kept: list[Tensor], _module: nn.Module, _inputs: Any, outputs: Any
+) -> None:
+    watch.note(f"{phase} {kind}".strip(), name, [value.detach() for value in _tensors(outputs)], kept)
