@@ -714,7 +714,7 @@ def test_no_color_is_respected_and_pipes_get_no_escapes(actbench, tiny):
 def test_jobs_of_other_processes_are_judged_by_what_they_left(tmp_path, statuses, code):
     """A parallel launcher's workers have exit codes of their own; the command's is made from their summaries."""
     from actbench import cli
-    from actbench.config import Job
+    from actbench.command.planning import Job
 
     jobs = []
     for number, status in enumerate(statuses):

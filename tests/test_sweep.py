@@ -22,7 +22,8 @@ from torch import nn
 
 from actbench import stored
 from actbench.choices import choices_of
-from actbench.config import plan, register
+from actbench.command.planning import plan
+from actbench.config import register
 
 
 def rows(path):
