@@ -77,7 +77,7 @@ def _train(argv: Sequence[str]) -> int:
     for old, new in understood.replaced:
         print(f"{old}: replaced by {new}", file=sys.stderr)
     jobs = [] if line.shows else understood.jobs
-    checking.check(jobs, [*understood.problems, *earlier.contradictions(jobs, argv)])
+    checking.check(jobs, [*understood.problems, *earlier.contradictions(jobs, argv)], understood.whole)
     for remark in earlier.remarks(jobs, argv):
         print(remark, file=sys.stderr)
     _outcomes.clear()

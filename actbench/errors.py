@@ -30,12 +30,9 @@ def in_a_line(error: Exception) -> str:
 
 
 _OF_A_PARSER = (
-    "mismatched input",
-    "extraneous input",
-    "no viable alternative",
-    "token recognition error",
-    "LexerNoViable",
-)
+    "mismatched input", "extraneous input", "no viable alternative", "token recognition error", "LexerNoViable",
+    "Error merging",
+)  # fmt: skip
 
 
 def in_words(error: Exception) -> str:

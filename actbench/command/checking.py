@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from actbench import stored
@@ -12,8 +13,12 @@ from actbench.errors import Problem, UserError
 from actbench.settings import Settings
 
 
-def check(jobs: Sequence[Job], problems: Sequence[Problem]) -> None:
+def check(jobs: Sequence[Job], problems: Sequence[Problem], whole: str = "") -> None:
     """Looks at every job that has something to do.
+
+    Args:
+        problems: what was found before.
+        whole: the command without them, if it is known: it is told where nothing else is wrong.
 
     Raises:
         UserError: with `problems` and with all that is found here.
@@ -36,6 +41,9 @@ def check(jobs: Sequence[Job], problems: Sequence[Problem]) -> None:
                 build.check(settings, quick=bool(found))
             except UserError as error:
                 found += error.problems
+    if whole and len(found) == len(problems):
+        last = found[-1]
+        found[-1] = replace(last, how=f"{last.how}\n    {whole}" if last.how and whole not in last.how else whole)
     if found:
         raise UserError.of(found)
 

@@ -35,7 +35,7 @@ _EXTRAS = {
     "ray": "pip install hydra-ray-launcher",
 }
 
-# What a YAML file in ./conf may set of a launcher or sweeper: amounts and names. Commands, paths and addresses are typed.
+# What a YAML file in ./conf may set of a launcher or sweeper: amounts and names. Commands and addresses are typed.
 FROM_FILES = {
     "launcher": {
         "n_jobs", "timeout_min", "cpus_per_task", "gpus_per_node", "tasks_per_node", "mem_gb", "nodes", "name",

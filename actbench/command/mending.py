@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from actbench.command import planning
 from actbench.command.planning import Job
@@ -18,23 +18,23 @@ _ROUNDS = 5  # what is behind a mistake is seen once that is mended; five levels
 
 @dataclass(frozen=True)
 class Understood:
-    """What a line comes to: its jobs, the overrides as Hydra reads them, what gave way to what, and what is wrong."""
+    """What a line comes to: its jobs, the overrides as Hydra reads them, what gave way to what, and what is wrong.
+
+    `whole` is the command without any of these mistakes, where there is one that is sure.
+    """
 
     jobs: list[Job]
     overrides: list[str]
     replaced: list[tuple[str, str]]
     problems: list[Problem]
+    whole: str
 
 
 def understand(line: Line) -> Understood:
-    """Plans what was typed. With mistakes, what can be mended is, so that what is wrong behind it is told as well.
-
-    Where a whole command without any mistake comes out of that, the last problem ends with it.
-    """
+    """Plans what was typed. With mistakes, what can be mended is, so that what is wrong behind it is told as well."""
     found = list(line.problems)
     first = round_ = _Round.of(line.overrides, line.multirun)
     typed, multirun = list(line.overrides), line.multirun
-    mended = line.mended
     for _ in range(_ROUNDS):
         told = {(problem.what, problem.where) for problem in found}
         found += [problem for problem in round_.problems if (problem.what, problem.where) not in told]
@@ -47,12 +47,11 @@ def understand(line: Line) -> Understood:
             break
         typed, multirun = again, sweep
         round_ = _Round.of(typed, multirun)
-    if found and mended and not round_.problems and not (line.shows and multirun):
+    whole = ""
+    if found and line.mended and not round_.problems and not (line.shows and multirun):
         whole = command([*(["-m"] if multirun else []), *line.shows, *typed])
-        last = found[-1]
-        how = f"{last.how}\n    {whole}" if last.how and last.how != whole else whole
-        found[-1] = replace(last, how=how)
-    return Understood(round_.jobs if found else first.jobs, first.overrides, first.replaced, found)
+    jobs = round_.jobs if found else first.jobs
+    return Understood(jobs, first.overrides, first.replaced, found, whole)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from actbench.choices import packaged_conf
 from actbench.command import doors, sharing
-from actbench.command.quoting import as_typed, command, parsed, split, wrong_function
+from actbench.command.quoting import as_typed, parsed, split, wrong_function
 from actbench.command.suggestions import Mistake, brief, names_of, nearest_key, unknown_choice, unknown_key
 from actbench.config import _without_hydra, to_settings
 from actbench.errors import Problem, UserError, in_words
@@ -33,6 +33,7 @@ _COMPOSING = (
     ValueError,
     RecursionError,
 )  # what a wrong override makes Hydra raise
+_SWEEP = "-m makes one of them"
 _CHOSEN = (*GROUPS, "experiment", "sweep")  # keys whose values are files
 
 
@@ -117,7 +118,7 @@ class _Planning:
             params = []
         if not self.multirun and params:
             preset = next((o for o in overrides if key_of(o) == "sweep"), "hydra.sweeper.params")
-            self._found([Mistake("several values need a sweep", preset, command(["-m", *overrides]), sweep=True)])
+            self._found([Mistake("several values need a sweep", preset, _SWEEP, sweep=True)])
         lists = []
         for override in [*parser.parse_overrides(params), *read]:
             line = str(override.input_line)
@@ -194,7 +195,7 @@ class _Planning:
         found = doors.composed(config.hydra, self.overrides)
         if found:
             raise UserError.of(found)
-        settings = to_settings(_without_hydra(config), config.hydra.runtime.choices)
+        settings = self._settings(config, overrides)
         try:
             where = config.hydra.sweep if self.multirun else config.hydra.run
             folder = Path(where.dir) / str(where.subdir) if self.multirun else Path(where.dir)
@@ -202,8 +203,18 @@ class _Planning:
             raise UserError(in_words(error), where="output_dir") from error
         return Job(tuple(overrides), settings, folder)
 
+    def _settings(self, config: DictConfig, overrides: Sequence[str]) -> Settings:
+        try:
+            return to_settings(_without_hydra(config), config.hydra.runtime.choices)
+        except UserError as error:
+            inner = [as_typed(o) for o in overrides if "${" in o]
+            if inner and error.problems[0].where == "configuration":  # it does not say of which
+                how = "${KEY} takes the value of another key"
+                raise UserError(error.problems[0].what, where=inner[0], how=how) from error
+            raise
+
     def _diagnose(self, overrides: Sequence[str]) -> list[Problem]:
-        """What is wrong with each override by itself; those that change a group come first, as they decide on the keys."""
+        """What is wrong with each override by itself; those that choose come first, as they decide on the keys."""
         ordered = sorted(overrides, key=lambda o: key_of(o).split("@")[0] not in _CHOSEN)
         good: list[str] = []
         problems: list[Problem] = []
@@ -235,6 +246,12 @@ class _Planning:
             names = names_of(key)
             if value not in names and not (key in ("experiment", "sweep") and value.startswith("[")):
                 return unknown_choice(key, value, shown)
+            if not value or value.startswith("["):
+                return Problem(f"there is no such {key}", shown, f"actbench list {key}")
+            presets = [o for o in self.overrides if key_of(o) == key]
+            if key == "sweep" and override.startswith("+") and len(presets) > 1:
+                both = f"+sweep=[{','.join(o.partition('=')[2] for o in presets)}]"
+                return Problem("is one of two presets", shown, f"both in one: {both}")
             if key == "sweep":
                 return Mistake("is chosen with a +", shown, key=key, words=(f"+sweep={value}",), sweep=True)
             return Mistake("is chosen without a +", shown, f"{key}={value}", key=key, words=(f"{key}={value}",))
@@ -245,7 +262,7 @@ class _Planning:
             return _unknown_parameter(override, good)
         if key in known:
             return Problem(in_words(error), shown)
-        return unknown_key(shown, known, self.chosen)
+        return unknown_key(shown, known, self.chosen, list(map(as_typed, self.overrides)))
 
 
 def _by_itself(override: str, overrides: Sequence[str]) -> list[Problem]:
@@ -264,6 +281,11 @@ def _by_itself(override: str, overrides: Sequence[str]) -> list[Problem]:
     if override.startswith("~"):
         how = f"{key}=none" if "none" in names_of(key) else "leave it out; a key is changed by KEY=VALUE"
         return [Problem("nothing can be taken away", shown, how)]
+    if key in GROUPS and value.startswith("[") and (names := value.strip("[]")):
+        how = f"several are a sweep: {key}={names}"
+        return [Mistake("is not one choice", shown, how, key=key, words=(f"{key}={names}",), sweep="," in names)]
+    if key in GROUPS and not value:
+        return [Problem("has no value", shown, f"actbench list {key} shows what there is")]
     if "@" in key or ":" in key:
         return [Problem("a choice has its own place", shown, f"{re.split('[@:]', key)[0]}={value}")]
     if parsed(f"{key}=x") is None or not key:
@@ -288,7 +310,7 @@ def _needs_sweep(override: Override) -> Problem:
     if key_of(line) == "trust":
         how = f"trust=[{override.get_value_string()}]"
         return Mistake("several packages are a list", line, how, key="trust", words=(how,))
-    return Mistake("several values need a sweep", line, command(["-m", line]), key=key_of(line), sweep=True)
+    return Mistake("several values need a sweep", line, _SWEEP, key=key_of(line), sweep=True)
 
 
 def _unknown_parameter(override: str, good: Sequence[str]) -> Problem:

@@ -43,7 +43,7 @@ def for_hydra(override: str, *, multirun: bool = False) -> str:
     """The override with its value in quotes where Hydra could not read it, or would read something else.
 
     >>> for_hydra("study=a=b"), for_hydra("study=2024"), for_hydra("activation=relu,gelu")
-    ("study='a=b'", "study='2024'", 'activation=relu,gelu')
+    ('study="a=b"', 'study="2024"', 'activation=relu,gelu')
 
     Args:
         multirun: a comma between values is a sweep, of a text as well.
@@ -53,7 +53,7 @@ def for_hydra(override: str, *, multirun: bool = False) -> str:
         return override
     if key_of(override) in TEXT:
         return f"{head}={_text(key_of(override), value, multirun)}"
-    if parsed(override) is not None:
+    if parsed(override) is not None or parsed(f"{head}=x") is None:
         return override
     values = split(value)
     return f"{head}={','.join(v if parsed(f'{head}={v}') else quoted(v) for v in values)}"
@@ -74,20 +74,21 @@ def _text(key: str, value: str, multirun: bool) -> str:
 
 def quoted(text: str) -> str:
     """A text in the quotes of Hydra's grammar."""
-    return str(QuotedString(text, Quote.single).with_quotes())
+    return str(QuotedString(text, Quote.double).with_quotes())
 
 
-def typed(key: str, text: Any) -> str:
+def typed(key: str, text: Any, *, multirun: bool = False) -> str:
     """The override that one types for a text."""
     plain = f"{key}={text}"
-    read = parsed(for_hydra(plain))
-    return plain if read is not None and read.value() == text else f"{key}={quoted(str(text))}"
+    read = parsed(for_hydra(plain, multirun=multirun))
+    same = read is not None and not read.is_sweep_override() and read.value() == text
+    return plain if same else f"{key}={quoted(str(text))}"
 
 
 def as_typed(override: str) -> str:
     """An override without the quotes that `for_hydra` has put around its value.
 
-    >>> as_typed("study='a=b'"), as_typed("study='a b,c'")
+    >>> as_typed('study="a=b"'), as_typed('study="a b,c"')
     ('study=a=b', 'study=a b,c')
     """
     read = parsed(override)

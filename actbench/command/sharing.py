@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hydra.core.override_parser.types import Override
 
-from actbench.command.quoting import command, typed
+from actbench.command.quoting import as_typed, command, parsed, split, typed
 from actbench.command.suggestions import Mistake, brief, enumerated
 from actbench.errors import Problem
 from actbench.overrides import key_of
@@ -43,19 +43,13 @@ def needless(key: str, values: Sequence[str], override: str, overrides: Sequence
             word = "quantise=int8" if key == "quantise" else f"trust=[{','.join(values)}]"
             yield Mistake(f"cannot be swept: it {NOT_COMPARED[key]}", where, word, key=key, words=(word,))
         elif key in ("study", "output_dir"):
-            text = override.partition("=")[2]
-            one = command([typed(key, text)])
-            yield Problem(
-                f"cannot be swept: it {NOT_COMPARED[key]}",
-                where,
-                f"one command for each; or, if this is one name, {one}",
-            )
+            text = as_typed(override).partition("=")[2]
+            one = command(["-m", *_others(overrides, key), typed(key, text, multirun=True)])
+            how = f"one command for each; or, if this is one name:  {one}"
+            yield Problem(f"cannot be swept: it {NOT_COMPARED[key]}", where, how)
         else:
-            yield Problem(
-                f"cannot be swept: it {NOT_COMPARED[key]}, so that all would be one run",
-                where,
-                _one_by_one(key, values, overrides),
-            )
+            what = f"cannot be swept: it {NOT_COMPARED[key]}, so that all would be one run"
+            yield Problem(what, where, _one_by_one(key, _as_written(values, override), overrides))
         return
     twice = [value for value in dict.fromkeys(values) if values.count(value) > 1]
     if twice:
@@ -64,10 +58,21 @@ def needless(key: str, values: Sequence[str], override: str, overrides: Sequence
         yield Mistake(what, brief(override), f"did you mean {once}?", key=key, words=(once,))
 
 
+def _as_written(values: Sequence[str], override: str) -> Sequence[str]:
+    """The values as they were typed, which Hydra writes otherwise: `True`."""
+    written = [value.strip() for value in split(override.partition("=")[2])]
+    return written if len(written) == len(values) else values
+
+
+def _others(overrides: Sequence[str], *keys: str) -> list[str]:
+    return [as_typed(override) for override in overrides if key_of(override) not in keys]
+
+
 def _one_by_one(key: str, values: Sequence[str], overrides: Sequence[str]) -> str:
     """A command for each value, with a study of its own."""
-    rest = [o for o in overrides if key_of(o) not in (key, "study")]
-    many = ["-m"] if any("," in o for o in rest) or any(key_of(o) == "sweep" for o in rest) else []
+    rest = _others(overrides, key, "study")
+    swept = any((read := parsed(o)) is not None and read.is_sweep_override() for o in rest)
+    many = ["-m"] if swept or any(key_of(o) == "sweep" for o in rest) else []
     name = key.rpartition(".")[2]
     lines = [
         command([*many, *rest, f"{key}={value}", f"study={name}_{value.replace(':', '')}"]) for value in values[:3]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,6 +16,7 @@ from actbench.command import vocabulary
 from actbench.command.vocabulary import called, plain
 from actbench.errors import Problem
 from actbench.naming import shown
+from actbench.overrides import key_of
 from actbench.settings import GROUPS
 from actbench.stored import read_yaml
 
@@ -159,26 +161,32 @@ def unknown_choice(group: str, value: str, override: str) -> Problem:
     return Problem(what, brief(override), how)
 
 
-def unknown_key(override: str, known: Sequence[str], chosen: dict[str, list[str]]) -> Problem:
+def unknown_key(
+    override: str, known: Sequence[str], chosen: dict[str, list[str]], typed: Sequence[str] = ()
+) -> Problem:
     """What to say of a key that there is not.
 
     Args:
         known: all keys that there are, with what else is typed.
         chosen: group -> its choices in the runs that are asked for.
+        typed: all overrides of the command.
     """
     key, _, value = override.lstrip("+~").partition("=")
     group, _, parameter = key.partition(".")
     having = owners(group, parameter) if group in GROUPS and parameter else []
     if having:
-        return _of_others(override, group, parameter, having, chosen.get(group, []))
+        return _of_others(override, having, chosen.get(group, []), typed)
     meant = key_named(key)
     if not meant and group in (*GROUPS, "train", "probe"):
         meant = called(vocabulary.KEYS, parameter)
         meant = meant if meant.startswith(f"{group}.") else ""
+    if not meant and group in GROUPS and not any(name.startswith(f"{group}.") for name in known):
+        inner = dict.fromkeys(f"{group}.{p}" for name in names_of(group) for p in parameters(group, name))
+        meant = nearest_key(key, inner)[0]
     if meant and meant not in known and not meant.startswith("hydra"):
         group, _, parameter = meant.partition(".")
         having = owners(group, parameter)
-        if len(having) == 1:
+        if len(having) == 1 and group not in map(key_of, typed):
             words = (f"{group}={having[0]}", f"{meant}={value}")
             return Mistake("no such key", override, f"did you mean {' '.join(words)}?", key=key, words=words)
         how = f"{meant} is a key of {enumerated(having)}" if having else f"did you mean {meant}={value}?"
@@ -200,22 +208,28 @@ def _several(key: str, value: str) -> str:
     return f"did you mean {' or '.join(whole)}?" if whole and "." not in key else ""
 
 
-def _of_others(override: str, group: str, parameter: str, having: list[str], chosen: list[str]) -> Problem:
+def _of_others(override: str, having: list[str], chosen: list[str], typed: Sequence[str]) -> Problem:
     """A parameter of choices that were not chosen, or of some of the chosen only."""
-    _, _, value = override.lstrip("+~").partition("=")
+    key, _, value = override.lstrip("+~").partition("=")
+    group, _, parameter = key.partition(".")
     mine = [name for name in chosen if name in having]
     others = [name for name in chosen if name not in having]
     if not mine:
         what = f"is a key of {having[0]} alone" if len(having) == 1 else f"is a key of {enumerated(having)}"
         one = f"{group}={having[0]}" if len(having) == 1 else f"{group}=NAME with one of them"
-        return Problem(what, override, f"leave it out, or {one} {group}.{parameter}={value}")
-    with_it = ("-m " if len(mine) > 1 else "") + f"{group}={','.join(mine)} {override}"
-    without = ("-m " if len(others) > 1 else "") + f"{group}={','.join(others)}"
+        return Problem(what, override, f"leave it out, or {one} {key}={value}")
+    study = next((word for word in typed if key_of(word) == "study"), f"study={parameter}")
+    rest = [word for word in typed if key_of(word) not in (group, key, "study", "sweep")]
+
+    def one_of_two(names: list[str], *more: str) -> str:
+        words = [f"{group}={','.join(names)}", *more, *rest, study]
+        return shlex.join(["actbench", *(["-m"] if any("," in word for word in words) else []), *words])
+
     return Problem(
         f"{enumerated(mine)} {'has' if len(mine) == 1 else 'have'} such a parameter, {enumerated(others)} "
         f"{'has' if len(others) == 1 else 'have'} none",
         override,
-        f"two commands with one study=NAME are compared together: actbench {without} ..., then actbench {with_it} ...",
+        f"two commands, which one study compares:\n    {one_of_two(others)}\n    {one_of_two(mine, override)}",
     )
 
 
@@ -256,7 +270,7 @@ def wrong_value(key: str, value: Any, expected: str) -> Problem:
     meant = value_meant(key, text, default)
     if not meant and isinstance(value, float) and value.is_integer() and "whole number" in expected:
         meant = str(int(value))
-    if meant and meant != text:
+    if meant and (meant != text or isinstance(value, float)):
         return Mistake(what, where, f"did you mean {key}={meant}?", key=key, values=((text, meant),))
     return Problem(what, where, vocabulary.HINTS.get(key, ""))
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from actbench.command.quoting import split
+from actbench.command.quoting import command, split
 from actbench.command.suggestions import brief, choice_meant, enumerated, key_named, names_of, plain_keys, value_meant
 from actbench.errors import Problem
 from actbench.overrides import key_of
@@ -44,8 +44,8 @@ _SAID = {
 class Line:
     """A command line taken apart.
 
-    `overrides` are the words KEY=VALUE in their order, with those that are mended in their places; `shows` are the flags
-    by which Hydra shows something, and `problems` what is wrong with single words.
+    `overrides` are the words KEY=VALUE in their order, with those that are mended in their places; `shows` are the
+    flags by which Hydra shows something, and `problems` what is wrong with single words.
     """
 
     overrides: list[str] = field(default_factory=list)
@@ -89,6 +89,9 @@ def read(words: Sequence[str]) -> Line:
             _override(line, word, left)
         else:
             _stray(line, word, left, first=len(left) + 1 == len(words))
+    beside = [flag for flag in ("--resolve", "--package") if flag in line.shows]
+    if beside and "cfg" not in ways:
+        line.wrong("goes with --cfg", ", ".join(beside), command(["--cfg", "job", *line.shows]))
     if len(set(ways)) > 1:
         line.wrong("exclude each other", ", ".join(f"--{way}" for way in dict.fromkeys(ways)), "leave all but one out")
     return line
@@ -188,7 +191,7 @@ def _stray(line: Line, word: str, left: list[str], *, first: bool) -> None:
         line.wrong("is one word, without blanks", f"{word} = {value}", f"did you mean {mended}?", instead=[mended])
         return
     if word in COMMANDS:
-        line.wrong("comes first, and by itself", word, f"actbench {word}")
+        line.wrong("comes first, and by itself", word, command([word, *_taken(left)]))
         return
     if word in _VERBS and not (word == "experiment" and left and _is_value(left[0])):
         line.wrong("is not needed: actbench trains what is typed", word, instead=[])
@@ -217,7 +220,8 @@ def _stray(line: Line, word: str, left: list[str], *, first: bool) -> None:
     elif key:
         line.wrong("has no value", word, f"{key}=VALUE{_examples(key)}")
     elif near:
-        line.wrong("is not a command", word, f"did you mean {near[0]}?")
+        how = f"did you mean {near[0]}?\n    {command([near[0], *_taken(left)])}"
+        line.wrong("is not a command", word, how)
     elif word and Path(word).is_dir():
         line.wrong("is a folder", word, f"actbench report {word}")
     elif _is_number(word):
@@ -237,6 +241,13 @@ def _stray(line: Line, word: str, left: list[str], *, first: bool) -> None:
             how,
             instead=["=".join(like[0])] if like else None,
         )
+
+
+def _taken(left: list[str]) -> list[str]:
+    """The words that are those of another command."""
+    words = [word for word in left if "=" not in word]
+    left[:] = [word for word in left if "=" in word]
+    return words
 
 
 def _choice(line: Line, group: str, word: str) -> None:
