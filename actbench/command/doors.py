@@ -107,6 +107,17 @@ def _own_file(group: str, name: str) -> Path | None:
     return None
 
 
+def in_the_way() -> list[Problem]:
+    """Files of the user's that would take the place of what Hydra itself starts with."""
+    paths = [_own_file(f"hydra/{kind}", "basic") for kind in PLUGINS]
+    how = "rename it: installed plugins are chosen by hydra/launcher=NAME"
+    return [Problem("Hydra's own settings are no files of yours", _near(path), how) for path in paths if path]
+
+
+def _near(path: Path) -> str:
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
 def composed(hydra: DictConfig, overrides: Sequence[str]) -> list[Problem]:
     """What YAML files have changed of Hydra's settings, beyond what was typed and may be changed by files.
 
@@ -219,5 +230,5 @@ def _sources(choices: Mapping[str, Any]) -> str:
             for one in name if isinstance(name, (list, tuple)) else [name]:
                 path = conf / ("activation" if group == "upper_activation" else group) / f"{one}.yaml"
                 if path.exists():
-                    found.append(str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path))
+                    found.append(_near(path))
     return ", ".join(dict.fromkeys(found)) or "the configuration"

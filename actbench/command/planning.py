@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,14 @@ from omegaconf.errors import OmegaConfBaseException
 from actbench.choices import packaged_conf
 from actbench.command import doors, sharing
 from actbench.command.quoting import as_typed, parsed, split, wrong_function
-from actbench.command.suggestions import Mistake, brief, names_of, nearest_key, unknown_choice, unknown_key
+from actbench.command.suggestions import (
+    Mistake,
+    brief,
+    names_of,
+    nearest_key,
+    unknown_choice,
+    unknown_key,
+)
 from actbench.config import _without_hydra, to_settings
 from actbench.errors import Problem, UserError, in_words
 from actbench.overrides import key_of
@@ -59,7 +67,11 @@ def plan(overrides: Sequence[str], *, multirun: bool) -> tuple[list[Job], list[P
     Args:
         overrides: in Hydra's grammar (`quoting.for_hydra`).
     """
-    with initialize_config_dir(str(packaged_conf()), version_base="1.3", job_name="actbench"):
+    with (
+        warnings.catch_warnings(),
+        initialize_config_dir(str(packaged_conf()), version_base="1.3", job_name="actbench"),
+    ):
+        warnings.simplefilter("ignore")  # of Hydra, about files that are refused in our words
         planning = _Planning(list(overrides), multirun)
         jobs = planning.jobs()
     places = {key_of(override): place for place, override in reversed(list(enumerate(overrides)))}
@@ -78,6 +90,8 @@ class _Planning:
     chosen: dict[str, list[str]] = field(default_factory=dict)  # group -> its choices in all jobs
 
     def jobs(self) -> list[Job]:
+        if self._found(doors.in_the_way()):
+            return []
         kept = [override for override in self.overrides if not self._found(_by_itself(override, self.overrides))]
         asked = self._expand(kept)
         for job in asked:
@@ -254,6 +268,11 @@ class _Planning:
                 return Problem("is one of two presets", shown, f"both in one: {both}")
             if key == "sweep":
                 return Mistake("is chosen with a +", shown, key=key, words=(f"+sweep={value}",), sweep=True)
+            if not override.startswith("+"):  # the file is what is wrong
+                folder = "activation" if key == "upper_activation" else key
+                return Problem(
+                    in_words(error), f"{shown}: {folder}/{value}.yaml", "what a file sets must be there to be set"
+                )
             return Mistake("is chosen without a +", shown, f"{key}={value}", key=key, words=(f"{key}={value}",))
         known = _flat_keys(compose("config", overrides=list(good)))
         if key in known and override.startswith("+"):
