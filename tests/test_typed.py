@@ -117,7 +117,7 @@ WRONG = {
         "prelu and swish have such a parameter, relu has none",
         "actbench activation=relu study=s", "actbench -m activation=prelu,swish activation.num_parameters=units study=s",
     ],
-    "activation.num_parameters=1": ["is a key of acon, prelu and swish"],
+    "activation.num_parameters=1": ["is a key of acon, pact, prelu and swish"],
     # sweeps of nothing, or of one run
     "-m activation.negative_slope=glob(*)": ["comes to no value", "activation.negative_slope=a,b"],
     "-m activation=glob(*zz)": ["comes to no value", "actbench list activation"],
@@ -145,7 +145,11 @@ def test_a_wrong_line_is_answered(line, tmp_path, monkeypatch):
         assert part in given.text, given.text
 
 
-REMEDIES = [line for line, parts in WRONG.items() if any(part.startswith("actbench -m ") or "=" in part and part.startswith("actbench ") for part in parts)]  # fmt: skip
+REMEDIES = [
+    "relu,gelu", "activation=relu, gelu", "lr=0.1", "negative_slope=0.1", "activation=lrelu", "train.epochs=1e1",
+    "-m activation=relu,gleu optimzer.lr=0.1", "-m activation=prelu,swish,relu activation.num_parameters=units study=s",
+    "-m train.threads=1,2 activation=relu,gelu", "-m study=a,b", "-m activation=relu,relu,gelu", "--cfg",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("line", REMEDIES)
@@ -160,7 +164,9 @@ def test_the_whole_command_that_is_told_is_accepted(line, tmp_path, monkeypatch)
         check(again, tmp_path)
 
 
-@pytest.mark.parametrize("line", ["activation=relu,gelu -m", "activation=relu,gelu -m optimizer.lr=0.1,0.2", "-m activation=glob(*elu)"])
+@pytest.mark.parametrize(
+    "line", ["activation=relu,gelu -m", "activation=relu,gelu -m optimizer.lr=0.1,0.2", "-m activation=glob(*elu)"]
+)
 def test_a_flag_may_stand_anywhere(line, tmp_path, monkeypatch):
     given = answer([*shlex.split(line), D], tmp_path, monkeypatch)
     assert "starts: --multirun" in given.text

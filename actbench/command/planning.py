@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,7 @@ class _Planning:
     problems: list[Problem] = field(default_factory=list)
     wrong: set[str] = field(default_factory=set)
     chosen: dict[str, list[str]] = field(default_factory=dict)  # group -> its choices in all jobs
+    known: dict[tuple[str, ...], DictConfig] = field(default_factory=dict)  # what was composed, which takes its time
 
     def jobs(self) -> list[Job]:
         if self._found(doors.in_the_way()):
@@ -107,6 +108,12 @@ class _Planning:
         if self.multirun and not self.problems:
             self._found(sharing.shared([(job.overrides, job.folder) for job in jobs]))
         return jobs
+
+    def _config(self, *overrides: str) -> DictConfig:
+        """The configuration with Hydra's own part; nobody changes it."""
+        if overrides not in self.known:
+            self.known[overrides] = compose("config", overrides=list(overrides), return_hydra_config=True)
+        return self.known[overrides]
 
     def _found(self, problems: Iterable[Problem]) -> bool:
         """Adds what was not told before (what to do about it may differ by job); whether there was anything."""
@@ -147,14 +154,14 @@ class _Planning:
         """The sweeper's class, and what a preset sweeps, as overrides."""
         good = fixed
         try:
-            sweeper = compose("config", overrides=fixed, return_hydra_config=True).hydra.sweeper
+            sweeper = self._config(*fixed).hydra.sweeper
         except _COMPOSING:
             good = []
             for override in fixed:
                 with contextlib.suppress(*_COMPOSING):
-                    sweeper = compose("config", overrides=[*good, override], return_hydra_config=True).hydra.sweeper
+                    sweeper = self._config(*good, override).hydra.sweeper
                     good.append(override)
-            sweeper = compose("config", overrides=good, return_hydra_config=True).hydra.sweeper
+            sweeper = self._config(*good).hydra.sweeper
         params = sweeper.get("params") or {}
         return str(sweeper["_target_"]), [
             f"{key}={value}" for key, value in params.items() if not doors.is_hydras(str(key))
@@ -203,7 +210,7 @@ class _Planning:
     def _compose(self, overrides: Sequence[str], number: int) -> Job:
         numbered = [f"hydra.job.num={number}", f"++hydra.job.id={number}"] if self.multirun else []
         try:
-            config = compose("config", overrides=[*overrides, *numbered], return_hydra_config=True)
+            config = self._config(*overrides, *numbered)
         except _COMPOSING as error:
             raise UserError.of(self._diagnose(overrides) or [Problem(in_words(error))]) from error
         found = doors.composed(config.hydra, self.overrides)
@@ -238,14 +245,14 @@ class _Planning:
                 self.wrong.add(override)
                 continue
             try:
-                compose("config", overrides=[*good, override], return_hydra_config=True)
+                self._config(*good, override)
                 good.append(override)
             except _COMPOSING as error:
                 problems.append(self._explain(override, error, good))
                 self.wrong.add(override)
                 unsure |= {key_of(override)} & {*_CHOSEN}
         try:
-            to_settings(compose("config", overrides=good), _choices(good))
+            to_settings(_without_hydra(self._config(*good)), self._config(*good).hydra.runtime.choices)
         except UserError as error:
             problems += error.problems
         except _COMPOSING as error:
@@ -274,11 +281,11 @@ class _Planning:
                     in_words(error), f"{shown}: {folder}/{value}.yaml", "what a file sets must be there to be set"
                 )
             return Mistake("is chosen without a +", shown, f"{key}={value}", key=key, words=(f"{key}={value}",))
-        known = _flat_keys(compose("config", overrides=list(good)))
+        known = _flat_keys(_without_hydra(self._config(*good)))
         if key in known and override.startswith("+"):
             return Mistake("is changed without a +", shown, f"{key}={value}", key=key, words=(f"{key}={value}",))
         if doors.is_hydras(override):
-            return _unknown_parameter(override, good)
+            return _unknown_parameter(override, self._config(*good).hydra)
         if key in known:
             return Problem(in_words(error), shown)
         return unknown_key(shown, known, self.chosen, list(map(as_typed, self.overrides)))
@@ -332,18 +339,12 @@ def _needs_sweep(override: Override) -> Problem:
     return Mistake("several values need a sweep", line, _SWEEP, key=key_of(line), sweep=True)
 
 
-def _unknown_parameter(override: str, good: Sequence[str]) -> Problem:
-    """Of a launcher or a sweeper, which `good` may have chosen."""
+def _unknown_parameter(override: str, hydra: DictConfig) -> Problem:
+    """Of the launcher or the sweeper that is chosen."""
     kind = key_of(override).replace("/", ".").split(".")[1]
-    composed = compose("config", overrides=list(good), return_hydra_config=True).hydra[kind]
-    names = [str(name) for name in composed if name not in ("_target_", "params")]
+    names = [str(name) for name in hydra[kind] if name not in ("_target_", "params")]
     has = f"it has {', '.join(names)}" if names else f"it has none: hydra/{kind}=NAME chooses another one"
     return Problem(f"the {kind} has no such parameter, or it cannot have this value", brief(override), has)
-
-
-def _choices(overrides: Iterable[str]) -> Mapping[str, Any]:
-    config = compose("config", overrides=list(overrides), return_hydra_config=True)
-    return dict(config.hydra.runtime.choices)
 
 
 def _all_keys() -> list[str]:

@@ -45,7 +45,7 @@ def needless(key: str, values: Sequence[str], override: str, overrides: Sequence
         elif key in ("study", "output_dir"):
             text = as_typed(override).partition("=")[2]
             one = command(["-m", *_others(overrides, key), typed(key, text, multirun=True)])
-            how = f"one command for each; or, if this is one name:  {one}"
+            how = f"one command for each; or, if this is one name:\n    {one}"
             yield Problem(f"cannot be swept: it {NOT_COMPARED[key]}", where, how)
         else:
             what = f"cannot be swept: it {NOT_COMPARED[key]}, so that all would be one run"
