@@ -185,15 +185,16 @@ def _job(composed: DictConfig) -> float:
 
 def _run(composed: DictConfig, hydra_config: Any, folder: Path) -> float:
     from actbench import config, naming, stored
+    from actbench.command import earlier, repeating
 
     settings = config.to_settings(composed, hydra_config.runtime.choices)
     many = "MULTIRUN" in str(hydra_config.mode)
-    name = naming.typed(settings, _swept(hydra_config) if many else hydra_config.overrides.task)
+    name = naming.typed(settings, repeating.swept(hydra_config) if many else hydra_config.overrides.task)
     stored.check_owner(folder, settings)
     finished = stored.completed(folder)
     if finished is not None and not stored.lacks_int8(settings, finished):
-        if settings.probe_every not in (None, stored.settings_of(folder).probe_every):
-            print(f"{folder} was trained without probe.every={settings.probe_every}: study=NAME trains it again")
+        for lacking in earlier.not_looked_at(settings, stored.settings_of(folder)):
+            print(f"{folder} was trained without {lacking}: another study=NAME trains it again")
         return _ended(_show_again(finished, folder, name, many))
     from actbench import run  # imports torch
 
@@ -202,26 +203,9 @@ def _run(composed: DictConfig, hydra_config: Any, folder: Path) -> float:
     summary = run.run(settings, folder, console=_console(), live=live, name=name, brief=many, stop=stop)
     if summary.status == "interrupted":
         print(f"interrupted {summary.reason}; what was done is in {folder}", file=sys.stderr)
-        print(_how_to_go_on(settings.study), file=sys.stderr)
+        print(repeating.how_to_go_on(_typed, settings.study, hydra_config), file=sys.stderr)
         sys.exit(128 + stop.signal)
     return _ended(summary)
-
-
-def _swept(hydra_config: Any) -> list[str]:
-    """Those of a job's overrides that the sweep varies: they are not in the command line as they stand.
-
-    The command line is in the file that Hydra leaves for a sweep, since a job may run in another process.
-    """
-    from yaml import YAMLError
-
-    from actbench import stored
-
-    own = list(hydra_config.overrides.task)
-    try:
-        typed = stored.read_yaml(Path(hydra_config.sweep.dir) / "multirun.yaml")["hydra"]["overrides"]["task"]
-    except (OSError, ValueError, KeyError, TypeError, YAMLError):
-        return own
-    return [override for override in own if override not in typed]
 
 
 def _ended(summary: RunSummary) -> float:
@@ -256,15 +240,6 @@ def _unexpected(error: Exception, folder: Path) -> UserError:
         traceback.print_exception(error)
         return UserError(what, where=str(folder))
     return UserError(what, where=str(folder), how=f"{folder / stored.TRACEBACK} has the details")
-
-
-def _how_to_go_on(study: str) -> str:
-    """What was typed, with the study by its name where it had none."""
-    from actbench.command import quoting
-    from actbench.overrides import key_of
-
-    names = any(key_of(word) == "study" for word in _typed)
-    return f"to go on:  {quoting.command([*_typed, *([] if names else [quoting.typed('study', study)])])}"
 
 
 def _relative(folder: Path) -> Path:

@@ -38,7 +38,7 @@ _OF_A_PARSER = (
 def in_words(error: Exception) -> str:
     """The first line of what an exception of a library says, but nothing of a parser's grammar.
 
-    >>> in_words(ValueError("no viable alternative at input 'x'")), in_words(ValueError("too long\nby far"))
+    >>> in_words(ValueError("no viable alternative at input 'x'")), in_words(ValueError("too long\\nby far"))
     ('cannot be read', 'too long')
     """
     text = str(error).strip()

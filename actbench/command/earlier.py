@@ -83,6 +83,16 @@ def _goes_on_otherwise(job: Job) -> list[str]:
     ]
 
 
+def not_looked_at(settings: Settings, theirs: Settings) -> list[str]:
+    """What is asked for of a complete run and was not looked at when it was trained, which `settings.yaml` tells."""
+    lacking = []
+    if settings.probe and not theirs.probe:
+        lacking.append("probes")
+    if settings.probe_every not in (None, theirs.probe_every):
+        lacking.append(f"probe.every={settings.probe_every}")
+    return lacking
+
+
 def contradictions(jobs: Sequence[Job], typed: Sequence[str]) -> list[Problem]:
     """Interrupted runs that cannot go on in the way that is asked for, each with the command that goes on."""
     return [problem for job in jobs for problem in _contradictions(job, typed)]
