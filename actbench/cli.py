@@ -110,6 +110,8 @@ def _compare(studies: Iterable[Path]) -> int:
 
     code = 0
     for study in studies:
+        if not study.exists():  # nothing began
+            continue
         try:
             command.after_sweep(_relative(study.absolute()))
         except UserError as error:

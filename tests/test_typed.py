@@ -48,6 +48,7 @@ WRONG = {
     "-x": ["-x: there is no such flag"],
     "--cfg": ["--cfg: shows job, hydra or all"],
     "--cfg job activaton=relu": ["actbench --cfg job activation=relu"],
+    "--cfg job --package nonsense": ["--package nonsense: there is no such key"],
     "--resolve": ["actbench --cfg job --resolve"],
     "--config-dir /tmp": ["--config-dir: is not supported", "`conf` folder"],
     # what the field calls things

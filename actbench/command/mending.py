@@ -47,6 +47,10 @@ def understand(line: Line) -> Understood:
             break
         typed, multirun = again, sweep
         round_ = _Round.of(typed, multirun)
+    if "--package" in line.shows and not found:
+        package = line.shows[line.shows.index("--package") + 1]
+        if not planning.has_key(first.overrides, package):
+            found.append(Problem("there is no such key", f"--package {package}", "a group, say: --package optimizer"))
     whole = ""
     if found and line.mended and not round_.problems and not (line.shows and multirun):
         whole = command([*(["-m"] if multirun else []), *line.shows, *typed])

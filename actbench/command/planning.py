@@ -80,6 +80,13 @@ def plan(overrides: Sequence[str], *, multirun: bool) -> tuple[list[Job], list[P
     return jobs, problems
 
 
+def has_key(overrides: Sequence[str], key: str) -> bool:
+    """Whether the configuration that the overrides give has a key, which may be of Hydra's own."""
+    with initialize_config_dir(str(packaged_conf()), version_base="1.3", job_name="actbench"):
+        config = compose("config", overrides=list(overrides), return_hydra_config=True)
+    return key in (*_flat_keys(config), "_global_")
+
+
 @dataclass
 class _Planning:
     """The problems found so far, and the overrides that are wrong and are left out of what is looked at next."""
