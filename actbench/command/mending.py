@@ -48,8 +48,10 @@ def understand(line: Line) -> Understood:
         typed, multirun = again, sweep
         round_ = _Round.of(typed, multirun)
     if "--package" in line.shows and not found:
-        package = line.shows[line.shows.index("--package") + 1]
-        if not planning.has_key(first.overrides, package):
+        package, part = (line.shows[line.shows.index(flag) + 1] for flag in ("--package", "--cfg"))
+        elsewhere = part != "all" and (part == "hydra") != (package.partition(".")[0] == "hydra")
+        if elsewhere or not planning.has_key(first.overrides, package):
+            line.mended = False
             found.append(Problem("there is no such key", f"--package {package}", "a group, say: --package optimizer"))
     whole = ""
     if found and line.mended and not round_.problems and not (line.shows and multirun):
