@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actbench import __version__
-from actbench.errors import Problem, UserError, in_a_line
+from actbench.errors import UserError, in_a_line
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from actbench.config import Job
+    from actbench.command.planning import Job
     from actbench.records import RunSummary
-    from actbench.settings import Settings
 
 USAGE = 2  # exit code of the user's mistakes
 FAILED = 1  # exit code of a run that failed or diverged
@@ -64,58 +63,29 @@ def _main(argv: Sequence[str]) -> int:
         from actbench.listing import show_help
 
         return show_help()
-    if argv and not argv[0].startswith("-") and "=" not in argv[0] and not argv[0].startswith("~"):
-        import difflib
-
-        near = difflib.get_close_matches(argv[0], ["report", "list", "kernels"], n=1)
-        how = (
-            f"did you mean {near[0]}?"
-            if near
-            else "actbench list, report, kernels, or key=value ...; --help shows more"
-        )
-        raise UserError("is not a command", where=argv[0], how=how)
     return _train(argv)
 
 
 def _train(argv: Sequence[str]) -> int:
     """Checks every run that the command line asks for, and then has Hydra start them."""
-    from hydra._internal.utils import get_args_parser
+    from actbench import config
+    from actbench.command import checking, earlier, mending, typed
 
-    from actbench import config, overrides
-
-    asked = get_args_parser().parse_args(list(argv))
-    ways = [way for way in ("run", "multirun", "cfg", "info", "shell_completion") if getattr(asked, way)]
-    if len(ways) > 1:
-        raise UserError("exclude each other", where=", ".join(f"--{way}" for way in ways), how="leave all but one out")
-    settled = overrides.settle(asked.overrides)
-    for old, new in settled.replaced:
-        print(f"{old}: replaced by {new}", file=sys.stderr)
-    multirun = asked.multirun or "hydra.mode=MULTIRUN" in asked.overrides
-    made = settled.overrides
-    if multirun:
-        made = overrides.for_sweep(made, config.sweeps_in(made))
-    if made != asked.overrides:
-        sys.argv[1:] = [*(word for word in argv if word not in asked.overrides), *made]
-        asked.overrides = made
-    jobs: list[Job] = []
+    line = typed.read(argv)
     config.register()
-    only_shows = (asked.hydra_help, asked.cfg, asked.info, asked.shell_completion)
-    elsewhere = (asked.config_name, asked.config_path, asked.config_dir, asked.experimental_rerun)
-    if not any(only_shows):
-        if any(elsewhere):
-            raise UserError(
-                "are not supported",
-                where="--config-name, --config-path, --config-dir, --experimental-rerun",
-                how="put your own choices into a `conf` folder beside where you type",
-            )
-        jobs, problems = config.plan(asked.overrides, multirun=multirun)
-        _check(jobs, problems)
+    understood = mending.understand(line)
+    for old, new in understood.replaced:
+        print(f"{old}: replaced by {new}", file=sys.stderr)
+    jobs = [] if line.shows else understood.jobs
+    checking.check(jobs, [*understood.problems, *earlier.contradictions(jobs, argv)], understood.whole)
+    for remark in earlier.remarks(jobs, argv):
+        print(remark, file=sys.stderr)
     _outcomes.clear()
     compared = 0
     try:
-        _hydra_main()
+        _hydra_main([*(["--multirun"] if line.multirun else []), *line.shows, *understood.overrides])
     finally:  # whatever happened to some of the runs
-        if multirun:
+        if line.multirun:
             compared = _compare(dict.fromkeys(job.folder.parent for job in jobs))
             _tell_what_never_began(jobs)
     return max(*_outcomes, compared) if _outcomes else max(_judge(jobs), compared)
@@ -140,6 +110,8 @@ def _compare(studies: Iterable[Path]) -> int:
 
     code = 0
     for study in studies:
+        if not study.exists():  # nothing began
+            continue
         try:
             command.after_sweep(_relative(study.absolute()))
         except UserError as error:
@@ -155,74 +127,37 @@ def _tell_what_never_began(jobs: Sequence[Job]) -> None:
         print(f"not begun: {', '.join(missing)}", file=sys.stderr)
 
 
-def _check(jobs: Sequence[Job], problems: list[Problem]) -> None:
-    """What can be known of every job before the first one starts: its folder, and whether it can be built.
-
-    Raises:
-        UserError: with `problems` and with all that is found here.
-    """
-    from actbench import stored
-
-    problems, waiting = list(problems), []
-    owners: dict[Path, str] = {}
-    for job in jobs:
-        if owners.setdefault(job.folder, job.settings.folder) != job.settings.folder:
-            problems.append(
-                Problem("two different runs would share it", str(job.folder), "leave hydra.sweep.subdir alone")
-            )
-        try:
-            stored.check_owner(job.folder, job.settings)
-            _check_writable(job.folder)
-            if _is_due(job.settings, job.folder):
-                waiting.append(job)
-        except UserError as error:
-            problems += error.problems
-    if waiting:
-        from actbench import build, machine
-
-        machine.prepare(waiting[0].settings.train.threads)
-        for settings in {job.settings.folder: job.settings for job in waiting}.values():
-            try:
-                build.check(settings, quick=bool(problems))
-            except UserError as error:
-                problems += error.problems
-    if problems:
-        raise UserError.of(problems)
-
-
-def _is_due(settings: Settings, folder: Path) -> bool:
-    """Whether there is something to do for a run: to train it, or to score it in INT8 as well."""
-    from actbench import stored
-
-    finished = stored.completed(folder)
-    return finished is None or stored.lacks_int8(settings, finished)
-
-
-def _check_writable(folder: Path) -> None:
-    """Tries the nearest folder that exists."""
-    import tempfile
-
-    near = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    try:
-        with tempfile.TemporaryFile(dir=near):
-            pass
-    except OSError as error:
-        raise UserError(
-            error.strerror or str(error), where=str(near), how="output_dir=FOLDER that you may write to"
-        ) from error
-
-
 # ---------------------------------------------------------------- what Hydra calls
 
 _outcomes: list[int] = []  # an exit code for each job of this process
+_typed: list[str] = []  # the words of the command line
 
 
-def _hydra_main() -> None:
+def _hydra_main(words: Sequence[str]) -> None:
+    """Has Hydra run what was checked. What it cannot do after all (start a launcher, say) is a UserError."""
     import hydra
 
     from actbench.choices import packaged_conf
 
-    hydra.main(version_base="1.3", config_path=str(packaged_conf()), config_name="config")(_job)()
+    typed, asked = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    sys.argv = [typed[0], *words]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that exceptions come here, instead of being printed by Hydra
+    _typed[:] = typed[1:]
+    try:
+        hydra.main(version_base="1.3", config_path=str(packaged_conf()), config_name="config")(_job)()
+    except UserError:
+        raise
+    except Exception as error:
+        if asked == "1":
+            raise
+        own = " ".join(word for word in words if word.startswith("hydra"))
+        how = "what is installed, and the parameters of the launcher and the sweeper: hydra.launcher.KEY=VALUE"
+        raise UserError(f"could not be started: {in_a_line(error)}", where=own or "Hydra", how=how) from error
+    finally:
+        sys.argv = typed
+        os.environ.pop("HYDRA_FULL_ERROR")
+        if asked is not None:
+            os.environ["HYDRA_FULL_ERROR"] = asked
 
 
 def _job(composed: DictConfig) -> float:
@@ -232,6 +167,8 @@ def _job(composed: DictConfig) -> float:
     """
     from hydra.core.hydra_config import HydraConfig
 
+    if _typed:
+        sys.argv[1:] = _typed  # Hydra has read its own
     hydra_config = HydraConfig.get()
     folder = _relative(Path(hydra_config.runtime.output_dir))
     try:
@@ -250,15 +187,16 @@ def _job(composed: DictConfig) -> float:
 
 def _run(composed: DictConfig, hydra_config: Any, folder: Path) -> float:
     from actbench import config, naming, stored
+    from actbench.command import earlier, repeating
 
     settings = config.to_settings(composed, hydra_config.runtime.choices)
     many = "MULTIRUN" in str(hydra_config.mode)
-    name = naming.typed(settings, _swept(hydra_config) if many else hydra_config.overrides.task)
+    name = naming.typed(settings, repeating.swept(hydra_config) if many else hydra_config.overrides.task)
     stored.check_owner(folder, settings)
     finished = stored.completed(folder)
     if finished is not None and not stored.lacks_int8(settings, finished):
-        if settings.probe_every not in (None, stored.settings_of(folder).probe_every):
-            print(f"{folder} was trained without probe.every={settings.probe_every}: study=NAME trains it again")
+        for lacking in earlier.not_looked_at(settings, stored.settings_of(folder)):
+            print(f"{folder} was trained without {lacking}: another study=NAME trains it again")
         return _ended(_show_again(finished, folder, name, many))
     from actbench import run  # imports torch
 
@@ -267,26 +205,9 @@ def _run(composed: DictConfig, hydra_config: Any, folder: Path) -> float:
     summary = run.run(settings, folder, console=_console(), live=live, name=name, brief=many, stop=stop)
     if summary.status == "interrupted":
         print(f"interrupted {summary.reason}; what was done is in {folder}", file=sys.stderr)
-        print(_how_to_go_on(settings.study), file=sys.stderr)
+        print(repeating.how_to_go_on(_typed, settings.study, hydra_config), file=sys.stderr)
         sys.exit(128 + stop.signal)
     return _ended(summary)
-
-
-def _swept(hydra_config: Any) -> list[str]:
-    """Those of a job's overrides that the sweep varies: they are not in the command line as they stand.
-
-    The command line is in the file that Hydra leaves for a sweep, since a job may run in another process.
-    """
-    from yaml import YAMLError
-
-    from actbench import stored
-
-    own = list(hydra_config.overrides.task)
-    try:
-        typed = stored.read_yaml(Path(hydra_config.sweep.dir) / "multirun.yaml")["hydra"]["overrides"]["task"]
-    except (OSError, ValueError, KeyError, TypeError, YAMLError):
-        return own
-    return [override for override in own if override not in typed]
 
 
 def _ended(summary: RunSummary) -> float:
@@ -321,14 +242,6 @@ def _unexpected(error: Exception, folder: Path) -> UserError:
         traceback.print_exception(error)
         return UserError(what, where=str(folder))
     return UserError(what, where=str(folder), how=f"{folder / stored.TRACEBACK} has the details")
-
-
-def _how_to_go_on(study: str) -> str:
-    """What was typed, with the study by its name."""
-    import shlex
-
-    typed = [argument for argument in sys.argv[1:] if not argument.startswith("study=")]
-    return f"to go on:  {shlex.join(['actbench', *typed, f'study={study}'])}"
 
 
 def _relative(folder: Path) -> Path:

@@ -5,31 +5,25 @@ YAML holds values. What a key may hold is said here: by a rule in RULES, else by
 
 from __future__ import annotations
 
-import contextlib
-import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
-from hydra.errors import HydraException, OverrideParseException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from actbench.choices import choices_of, conf_folders, packaged_conf
-from actbench.errors import Problem, UserError
-from actbench.overrides import key_of
+from actbench.choices import choices_of, conf_folders
+from actbench.command.suggestions import nearest, unknown_choice, wrong_value
+from actbench.errors import Problem, UserError, in_words
+from actbench.naming import shown
 from actbench.settings import GROUPS, Choice, Settings, Train
 
 # ---------------------------------------------------------------- what a key may hold
@@ -189,7 +183,7 @@ def to_settings(config: DictConfig, names: Mapping[str, Any]) -> Settings:
     try:
         content = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        raise UserError(_first_line(error), where="configuration", how="look at `actbench --cfg job`") from error
+        raise UserError(in_words(error), where="configuration", how="look at `actbench --cfg job`") from error
     assert isinstance(content, dict)
     content.pop("hydra", None)
     problems: list[Problem] = []
@@ -202,7 +196,7 @@ def to_settings(config: DictConfig, names: Mapping[str, Any]) -> Settings:
     if isinstance(train, dict):
         flat |= {f"train.{key}": value for key, value in train.items()}
     else:
-        problems.append(Problem("is a group of keys", f"train={_shown(train)}", "train.epochs=10, say"))
+        problems.append(Problem("is a group of keys", f"train={shown(train)}", "train.epochs=10, say"))
     if isinstance(flat.get("probe"), dict):
         flat |= {"probe": True, **{f"probe.{key}": value for key, value in flat["probe"].items()}}
     else:  # a switch
@@ -212,7 +206,7 @@ def to_settings(config: DictConfig, names: Mapping[str, Any]) -> Settings:
     known = [*_PLAIN_KEYS, *(f"train.{key}" for key in _TRAIN_KEYS)]
     for key in flat:
         if key not in known:
-            problems.append(Problem("no such key", key, _nearest(key, [*GROUPS, *known])))
+            problems.append(Problem("no such key", key, nearest(key, [*GROUPS, *known])))
     for key in known:
         if key in flat:
             _hold(RULES[key], key, flat[key], problems)
@@ -237,16 +231,7 @@ _PLAIN_KEYS = [  # as they are typed: the field `probe_every` is the key `probe.
 
 def _hold(rule: Rule, key: str, value: Any, problems: list[Problem]) -> None:
     if not rule.accepts(value):
-        problems.append(Problem(f"must be {rule.expected}", f"{key}={_shown(value)}"))
-
-
-def _shown(value: Any) -> str:
-    """The value as it would be typed."""
-    if isinstance(value, list):
-        return "[" + ",".join(map(_shown, value)) + "]"
-    if value is None or isinstance(value, bool):
-        return str(value).replace("None", "null").lower()
-    return str(value)
+        problems.append(wrong_value(key, value, rule.expected))
 
 
 def _real(value: Any) -> Any:
@@ -256,14 +241,14 @@ def _real(value: Any) -> Any:
 def _choice(group: str, content: Any, name: str, problems: list[Problem]) -> Choice:
     if not isinstance(content, dict) or "_target_" not in content:
         problems.append(
-            Problem("is not one of the group's choices", f"{group}={_shown(content)}", f"actbench list {group}")
+            Problem("is not one of the group's choices", f"{group}={shown(content)}", f"actbench list {group}")
         )
         return Choice(name)
     params = {key: value for key, value in content.items() if key not in ("_target_", "_partial_")}
     defaults = _defaults(group, name)
     for key, value in params.items():
         if defaults is not None and key not in defaults:
-            problems.append(Problem("no such key", f"{group}.{key}", _nearest(key, defaults)))
+            problems.append(Problem("no such key", f"{group}.{key}", nearest(key, defaults)))
             continue
         rule = _rule_of(f"{group}.{key}", (defaults or {}).get(key))
         _hold(rule, f"{group}.{key}", value, problems)
@@ -293,8 +278,8 @@ def choice_of(group: str, name: str) -> Choice:
     """
     content = _defaults(group, name)
     if content is None:
-        known = [listed.name for listed in choices_of(group)]
-        raise UserError(f"there is no such {group}", where=name, how=_nearest(name, known, f"actbench list {group}"))
+        told = unknown_choice(group, name, name)
+        raise UserError(f"there is no such {group}", where=name, how=told.how)
     params = {key: value for key, value in content.items() if key not in ("_target_", "_partial_")}
     return Choice(name, content.get("_target_"), params)
 
@@ -346,200 +331,3 @@ def register() -> None:
     store.store(group="upper_activation", name="none", node={"_target_": None})
     for choice in choices_of("activation"):
         store.store(group="upper_activation", name=choice.name, node=_load(choice.path))
-
-
-_COMPOSING = (HydraException, OmegaConfBaseException, ValueError)  # what a wrong override makes Hydra raise
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run that a command line asks for."""
-
-    overrides: tuple[str, ...]
-    settings: Settings
-    folder: Path
-
-
-def sweeps_in(overrides: Sequence[str]) -> set[str]:
-    """Those that have several values; none where there is a mistake in one, which `plan` explains."""
-    try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-    except OverrideParseException:
-        return set()
-    return {o.input_line for o in parsed if o.input_line and o.is_sweep_override()}
-
-
-def plan(overrides: Sequence[str], *, multirun: bool) -> tuple[list[Job], list[Problem]]:
-    """Every run that the command line asks for, and what is wrong with it.
-
-    Where something is wrong, the job is given as it would be without that, so that what else is wrong can be found.
-    """
-    problems: list[Problem] = []
-    jobs: list[Job] = []
-    with initialize_config_dir(str(packaged_conf()), version_base="1.3", job_name="actbench"):
-        try:
-            asked = _expand(overrides, multirun)
-        except UserError as error:
-            return [], list(error.problems)
-        for number, job_overrides in enumerate(asked):
-            try:
-                jobs.append(_job(job_overrides, number, multirun))
-            except UserError as error:
-                told = {(problem.what, problem.where) for problem in problems}  # what to do about it may differ by job
-                problems += [problem for problem in error.problems if (problem.what, problem.where) not in told]
-                wrong = {key_of(problem.where) for problem in error.problems}
-                rest = [o for o in job_overrides if key_of(o) not in wrong]
-                with contextlib.suppress(UserError):
-                    jobs.append(_job(rest, number, multirun))
-    return jobs, problems
-
-
-def _job(overrides: Sequence[str], number: int, multirun: bool) -> Job:
-    renamed = [o for o in overrides if "_target_" in o]
-    if renamed:
-        how = "a YAML file of your own in ./conf/GROUP names what it builds"
-        raise UserError.of(Problem("cannot be changed here", o, how) for o in renamed)
-    idle = [o for o in overrides if key_of(o).startswith("probe.")] if "probe=false" in overrides else []
-    if idle:
-        raise UserError.of(Problem("is nothing without probes", o, "leave out probe=false") for o in idle)
-    numbered = [f"hydra.job.num={number}", f"++hydra.job.id={number}"] if multirun else []
-    try:
-        config = compose("config", overrides=[*overrides, *numbered], return_hydra_config=True)
-    except _COMPOSING as error:
-        raise UserError.of(_diagnose(overrides)) from error
-    settings = to_settings(_without_hydra(config), config.hydra.runtime.choices)
-    if not multirun and config.hydra.sweeper.get("params"):
-        preset = next((o for o in overrides if key_of(o) == "sweep"), "hydra.sweeper.params")
-        raise UserError("several values need a sweep", where=preset, how=f"actbench -m {preset}")
-    try:
-        where = config.hydra.sweep if multirun else config.hydra.run
-        folder = Path(where.dir) / str(where.subdir) if multirun else Path(where.dir)
-    except OmegaConfBaseException as error:
-        raise UserError(_first_line(error), where="hydra.sweep.dir" if multirun else "hydra.run.dir") from error
-    return Job(tuple(overrides), settings, folder)
-
-
-def _expand(overrides: Sequence[str], multirun: bool) -> list[list[str]]:
-    """The overrides of each job. What a sweeper chooses as it goes (unlike Hydra's basic one) is not known here."""
-    try:
-        parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-        parsed = parser.parse_overrides(list(overrides))
-    except OverrideParseException as error:
-        if error.override.endswith(","):
-            raise UserError("ends with a comma", where=error.override, how="no space behind a comma: a,b") from error
-        raise UserError(_first_line(error), where=error.override, how="key=value, or --help") from error
-    if not multirun:
-        return [list(overrides)]
-    fixed = [o.input_line for o in parsed if o.input_line and not o.is_sweep_override()]
-    try:
-        sweeper = compose("config", overrides=fixed, return_hydra_config=True).hydra.sweeper
-    except _COMPOSING:
-        return [fixed]  # whose mistakes `_job` explains
-    hydras = [o for o in fixed if o.lstrip("+~").startswith("hydra.")]
-    if "BasicSweeper" not in sweeper["_target_"]:
-        return [fixed]
-    params = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
-    twice = [o for o in overrides if key_of(o) in {key_of(param) for param in params}]
-    if twice:  # of a preset that does more than sweep
-        raise UserError.of(Problem("is swept by the preset already", o, "leave one of the two out") for o in twice)
-    asked = [line for line in (*params, *overrides) if line not in hydras]
-    try:
-        batches = BasicSweeper.split_arguments(parser.parse_overrides(asked), None)
-    except (HydraException, ValueError) as error:
-        raise UserError(_first_line(error), where=" ".join(asked)) from error
-    return [[*hydras, *job] for batch in batches for job in batch]
-
-
-# ---------------------------------------------------------------- what is wrong with overrides
-
-
-def _diagnose(overrides: Sequence[str]) -> list[Problem]:
-    """What is wrong with each override by itself; those that change a group come first, as they decide on the keys."""
-    groups = {*GROUPS, "experiment", "sweep"}
-    ordered = sorted(overrides, key=lambda o: o.lstrip("+~").split("=")[0].split("@")[0] not in groups)
-    good: list[str] = []
-    problems = []
-    for override in ordered:
-        try:
-            compose("config", overrides=[*good, override], return_hydra_config=True)
-            good.append(override)
-        except _COMPOSING as error:
-            problems.append(_explain(override, error, good))
-    try:
-        to_settings(compose("config", overrides=good), _names(good))
-    except UserError as error:
-        problems += error.problems
-    except _COMPOSING as error:
-        problems.append(Problem(_first_line(error)))
-    return problems
-
-
-def _names(overrides: Iterable[str]) -> Mapping[str, Any]:
-    config = compose("config", overrides=list(overrides), return_hydra_config=True)
-    return dict(config.hydra.runtime.choices)
-
-
-def _explain(override: str, error: Exception, good: Sequence[str]) -> Problem:
-    key, _, value = override.lstrip("+~").partition("=")
-    if key in (*GROUPS, "experiment", "sweep"):
-        names = [choice.name for choice in choices_of("activation" if key == "upper_activation" else key)]
-        if "," in value and value not in names:
-            return Problem("several values need a sweep", override, f"actbench -m {override}")
-        if value not in names:
-            how = _nearest(value.lower(), names, f"actbench list {key}")
-            return Problem(f"there is no {key} called {value}", override, how)
-        if key == "sweep":
-            return Problem("is chosen with a +", override, f"actbench -m +{key}={value}")
-        return Problem("is chosen without a +", override, f"{key}={value}")
-    if "Ambiguous" in str(error):
-        return Problem("several values need a sweep", override, f"actbench -m {override}")
-    known = _flat_keys(compose("config", overrides=list(good)))
-    if key in known or key.startswith("hydra"):
-        return Problem(" ".join(str(error).split()), override)
-    group, _, parameter = key.partition(".")
-    owners = [choice.name for choice in choices_of(group) if parameter in (_defaults(group, choice.name) or {})]
-    if owners:
-        return Problem(
-            f"is a key of {', '.join(owners)} alone", override, f"{group}={owners[0]}, in a sweep of its own"
-        )
-    return Problem("no such key", override, _nearest(key, known, "actbench --help shows all keys"))
-
-
-def _flat_keys(config: Any, prefix: str = "") -> list[str]:
-    keys = []
-    for key in config:
-        keys.append(f"{prefix}{key}")
-        child = config._get_node(key)
-        if isinstance(child, DictConfig) and not child._is_none():
-            keys += _flat_keys(child, f"{prefix}{key}.")
-    return [key for key in keys if not key.endswith(("_target_", "_partial_"))]
-
-
-def _nearest(word: str, known: Iterable[str], otherwise: str = "") -> str:
-    """A name that has the word in it, one that is spelt alike, or a key that is right but for its group (`lr`).
-
-    >>> _nearest("seeds", ["seed", "num_seeds"]), _nearest("seeed", ["seed", "num_seeds"])
-    ('did you mean num_seeds?', 'did you mean seed?')
-    """
-    known = list(known)
-    group, _, last = word.rpartition(".")  # the group is right, where there is one: the rest is what was misspelt
-    having = [name for name in known if last == _last(name) or (len(last) > 2 and last in _last(name))]
-    having.sort(key=lambda name: (name.rpartition(".")[0] != group, len(name)))
-    in_place = [name for name in having if name.rpartition(".")[0] == group]
-    siblings = {_last(name): name for name in known if group and name.rpartition(".")[0] == group}
-    alike = [siblings[near] for near in difflib.get_close_matches(last, siblings, n=1)]
-    if not siblings:
-        alike = difflib.get_close_matches(word, [name for name in known if name != group], n=1)
-    near = in_place or alike or having
-    if not near and siblings:
-        return f"{group} has {', '.join(siblings)}"
-    return f"did you mean {near[0]}?" if near else otherwise
-
-
-def _last(key: str) -> str:
-    return key.rpartition(".")[2]
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return text[0].strip() if text else type(error).__name__

@@ -29,6 +29,27 @@ def in_a_line(error: Exception) -> str:
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
+_OF_A_PARSER = (
+    "mismatched input", "extraneous input", "no viable alternative", "token recognition error", "LexerNoViable",
+    "Error merging",
+)  # fmt: skip
+
+
+def in_words(error: Exception) -> str:
+    """The first line of what an exception of a library says, but nothing of a parser's grammar.
+
+    >>> in_words(ValueError("no viable alternative at input 'x'")), in_words(ValueError("too long\\nby far"))
+    ('cannot be read', 'too long')
+    """
+    text = str(error).strip()
+    if any(words in text for words in _OF_A_PARSER):
+        return "cannot be read"
+    lines = [line.strip() for line in text.splitlines()]
+    if not lines:
+        return type(error).__name__
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+
+
 class UserError(Exception):
     """One or several mistakes of the user, to be shown together.
 

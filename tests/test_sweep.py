@@ -22,7 +22,8 @@ from torch import nn
 
 from actbench import stored
 from actbench.choices import choices_of
-from actbench.config import plan, register
+from actbench.command.planning import plan
+from actbench.config import register
 
 
 def rows(path):
@@ -248,8 +249,8 @@ def test_presets_combine_with_each_other_and_with_what_is_typed():
 @pytest.mark.parametrize(
     ("overrides", "multirun", "complaint"),
     [
-        (["+sweep=activations"], False, "+sweep=activations: several values need a sweep\n    actbench -m +sweep=act"),
-        (["sweep=activations"], True, "sweep=activations: is chosen with a +\n    actbench -m +sweep=activations"),
+        (["+sweep=activations"], False, "+sweep=activations: several values need a sweep"),
+        (["sweep=activations"], True, "sweep=activations: is chosen with a +"),
         (
             ["+sweep=activation"],
             True,

@@ -1,0 +1,65 @@
+"""What can be known of every job before the first one starts: its folder, and whether it can be built."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from actbench import stored
+from actbench.command.planning import Job
+from actbench.errors import Problem, UserError
+from actbench.settings import Settings
+
+
+def check(jobs: Sequence[Job], problems: Sequence[Problem], whole: str = "") -> None:
+    """Looks at every job that has something to do.
+
+    Args:
+        problems: what was found before.
+        whole: the command without them, if it is known: it is told where nothing else is wrong.
+
+    Raises:
+        UserError: with `problems` and with all that is found here.
+    """
+    found, waiting = list(problems), []
+    for job in jobs:
+        try:
+            stored.check_owner(job.folder, job.settings)
+            _check_writable(job.folder)
+            if is_due(job.settings, job.folder):
+                waiting.append(job)
+        except UserError as error:
+            found += error.problems
+    if waiting:
+        from actbench import build, machine
+
+        machine.prepare(waiting[0].settings.train.threads)
+        for settings in {job.settings.folder: job.settings for job in waiting}.values():
+            try:
+                build.check(settings, quick=bool(found))
+            except UserError as error:
+                found += error.problems
+    if whole and len(found) == len(problems):
+        last = found[-1]
+        found[-1] = replace(last, how=f"{last.how}\n    {whole}" if last.how and whole not in last.how else whole)
+    if found:
+        raise UserError.of(found)
+
+
+def is_due(settings: Settings, folder: Path) -> bool:
+    """Whether there is something to do for a run: to train it, or to score it in INT8 as well."""
+    finished = stored.completed(folder)
+    return finished is None or stored.lacks_int8(settings, finished)
+
+
+def _check_writable(folder: Path) -> None:
+    """Tries the nearest folder that exists."""
+    near = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    try:
+        with tempfile.TemporaryFile(dir=near):
+            pass
+    except OSError as error:
+        how = "output_dir=FOLDER that you may write to"
+        raise UserError(error.strerror or str(error), where=str(near), how=how) from error

@@ -1,0 +1,136 @@
+"""What a named study holds that one might expect to be gone on with, and is not: said before training begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from actbench import stored
+from actbench.command.planning import Job
+from actbench.command.quoting import command
+from actbench.errors import Problem, UserError
+from actbench.naming import shown
+from actbench.overrides import key_of
+from actbench.settings import Settings
+
+_ROUNDING = ("threads", "memory_format", "engine")  # another one may be gone on with, equal but for rounding
+
+
+def remarks(jobs: Sequence[Job], typed: Sequence[str]) -> list[str]:
+    """A sentence for each job that begins anew beside an earlier run that it resembles, or goes on in another way.
+
+    Args:
+        typed: the words of the command line.
+    """
+    folders = {job.folder for job in jobs}
+    said = []
+    for job in jobs:
+        if (job.folder / "settings.yaml").exists():
+            said += _goes_on_otherwise(job)
+            continue
+        for folder in sorted(job.folder.parent.glob(f"{job.settings.label}-*-seed*")):
+            if folder not in folders and (sentence := _beside(job.settings, folder, typed)):
+                said.append(sentence)
+                break
+    return list(dict.fromkeys(said))
+
+
+def _beside(settings: Settings, folder: Path, typed: Sequence[str]) -> str:
+    """What to say of an earlier run that differs in one thing from the one that begins; nothing of others."""
+    theirs = _settings_in(folder)
+    if theirs is None:
+        return ""
+    differing = _differing(settings, theirs)
+    finished = stored.status(folder) in ("completed", "diverged")
+    again = _command(typed, {key: theirs_value for key, (_, theirs_value) in differing.items()})
+    if set(differing) == {"train.epochs"}:
+        mine, other = differing["train.epochs"]
+        how = (
+            "and stays as it is: no run is made longer, since its schedule and its seeds' order are those of its epochs"
+        )
+        if not finished:
+            how = f"which was not finished; to go on with that:  {again}"
+        return f"train.epochs={mine} is another run, which begins anew: {folder} has train.epochs={other}, {how}"
+    if len(differing) == 1 and not finished and stored.status(folder) != "failed":
+        ((key, (mine, other)),) = differing.items()
+        return (
+            f"{key}={shown(mine)} is another run, which begins anew: {folder} has {key}={shown(other)} and was not "
+            f"finished; to go on with that:  {again}"
+        )
+    return ""
+
+
+def _differing(one: Settings, other: Settings) -> dict[str, tuple[Any, Any]]:
+    """Key -> both values, of all that makes two folders."""
+    if one.dataset.name == "auto" and other.dataset.name in ("mnist", "digits"):
+        one = one.with_dataset(other.dataset.name)
+    flats = [{**s.flat(), "seed": s.seed, "num_seeds": s.num_seeds} for s in (one, other)]
+    keys = dict.fromkeys([*flats[0], *flats[1]])
+    return {key: (flats[0].get(key), flats[1].get(key)) for key in keys if flats[0].get(key) != flats[1].get(key)}
+
+
+def _goes_on_otherwise(job: Job) -> list[str]:
+    """Where an interrupted run goes on with other threads, say."""
+    theirs = _settings_in(job.folder)
+    if theirs is None or not (job.folder / "resume.pt").exists():
+        return []
+    return [
+        f"{job.folder} was begun with train.{key}={shown(getattr(theirs.train, key))} and goes on with "
+        f"train.{key}={shown(getattr(job.settings.train, key))}: equal but for rounding"
+        for key in _ROUNDING
+        if getattr(theirs.train, key) != getattr(job.settings.train, key)
+    ]
+
+
+def not_looked_at(settings: Settings, theirs: Settings) -> list[str]:
+    """What is asked for of a complete run and was not looked at when it was trained, which `settings.yaml` tells."""
+    lacking = []
+    if settings.probe and not theirs.probe:
+        lacking.append("probes")
+    if settings.probe_every not in (None, theirs.probe_every):
+        lacking.append(f"probe.every={settings.probe_every}")
+    return lacking
+
+
+def contradictions(jobs: Sequence[Job], typed: Sequence[str]) -> list[Problem]:
+    """Interrupted runs that cannot go on in the way that is asked for, each with the command that goes on."""
+    return [problem for job in jobs for problem in _contradictions(job, typed)]
+
+
+def _contradictions(job: Job, typed: Sequence[str]) -> list[Problem]:
+    theirs = _settings_in(job.folder)
+    if theirs is None or not (job.folder / "resume.pt").exists():
+        return []
+    try:
+        summary = stored.summary(job.folder)
+    except UserError:
+        return []  # which is told where the folder is used
+    was = {"execution": theirs.train.execution, "device": theirs.train.device.partition(":")[0]}
+    if summary is not None and summary.execution:
+        was["execution"] = summary.execution.partition(",")[0].partition(":")[0].replace(" ", "_")
+    if summary is not None and summary.device:
+        was["device"] = summary.device.partition(" ")[0].partition(":")[0]
+    asked = {"execution": job.settings.train.execution, "device": job.settings.train.device.partition(":")[0]}
+    return [
+        Problem(
+            f"the run in {job.folder} was begun with train.{key}={was[key]} and cannot go on in another way",
+            f"train.{key}={asked[key]}",
+            f"to go on with it:  {_command(typed, {f'train.{key}': was[key]})}\n    or another study=NAME begins anew",
+        )
+        for key in asked
+        if "auto" not in (was[key], asked[key]) and was[key] != asked[key]
+    ]
+
+
+def _command(typed: Sequence[str], changed: dict[str, Any]) -> str:
+    """What was typed, with other values for some keys."""
+    words = [word for word in typed if key_of(word) not in changed or "=" not in word]
+    return command([*words, *(f"{key}={shown(value)}" for key, value in changed.items())])
+
+
+def _settings_in(folder: Path) -> Settings | None:
+    try:
+        return stored.settings_of(folder)
+    except UserError:
+        return None

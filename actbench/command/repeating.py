@@ -1,0 +1,44 @@
+"""The command line of a job, which may run in another process than the one where it was typed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from yaml import YAMLError
+
+from actbench import stored
+from actbench.command import quoting
+from actbench.overrides import key_of
+
+
+def swept(hydra_config: Any) -> list[str]:
+    """Those of a job's overrides that the sweep varies: they are not in the command line as they stand."""
+    own = list(hydra_config.overrides.task)
+    command = _of_sweep(hydra_config)
+    return own if command is None else [override for override in own if override not in command["task"]]
+
+
+def how_to_go_on(typed: Sequence[str], study: str, hydra_config: Any) -> str:
+    """The command that goes on with an interrupted run: what was typed, with the study by its name where it had none.
+
+    Args:
+        typed: the words of the command line; none in a launcher's worker.
+    """
+    words = list(typed)
+    if not words and (command := _of_sweep(hydra_config)) is not None:
+        own = [word for word in command["hydra"] if key_of(word) != "hydra.mode"]
+        words = ["-m", *map(quoting.as_typed, [*own, *command["task"]])]
+    if not any(key_of(word) == "study" for word in words):
+        words.append(quoting.typed("study", study))
+    return f"to go on:  {quoting.command(words)}"
+
+
+def _of_sweep(hydra_config: Any) -> dict[str, list[str]] | None:
+    """A sweep's own overrides, from the file that Hydra leaves for it; None where there is none."""
+    try:
+        found = stored.read_yaml(Path(hydra_config.sweep.dir) / "multirun.yaml")["hydra"]["overrides"]
+        return {kind: [str(word) for word in found[kind]] for kind in ("hydra", "task")}
+    except (OSError, ValueError, KeyError, TypeError, YAMLError):
+        return None

@@ -1,0 +1,131 @@
+"""Sweeps that would come to no run, or whose runs would be one and the same: told before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from pathlib import Path
+
+from hydra.core.override_parser.types import Override
+
+from actbench.command.quoting import as_typed, command, parsed, split, typed
+from actbench.command.suggestions import Mistake, brief, enumerated
+from actbench.errors import Problem
+from actbench.overrides import key_of
+
+_HOW = "changes how a run is computed, not what it computes"
+_SEEN = "changes what is looked at, not what is trained"
+
+# Keys that make no other folder (all without a part in the identity but seed and num_seeds, which stand in its name) ->
+# why a sweep over them is one run.
+NOT_COMPARED: dict[str, str] = {
+    "train.device": _HOW,
+    "train.threads": _HOW,
+    "train.eval_batch_size": _HOW,
+    "train.execution": _HOW,
+    "train.memory_format": _HOW,
+    "train.engine": _HOW,
+    "probe": _SEEN,
+    "probe.every": _SEEN,
+    "tensorboard": _SEEN,
+    "quantise": "is scored beside the plain result: quantise=int8 has both",
+    "study": "is the folder of a whole sweep",
+    "output_dir": "is the folder of a whole sweep",
+    "trust": "names all packages for all runs: trust=[a,b]",
+}
+
+
+def needless(key: str, values: Sequence[str], override: str, overrides: Sequence[str]) -> Iterator[Problem]:
+    """What is wrong with the values of a swept key, whatever else is swept."""
+    if key in NOT_COMPARED:
+        where = brief(override)
+        if key in ("quantise", "trust"):
+            word = "quantise=int8" if key == "quantise" else f"trust=[{','.join(values)}]"
+            yield Mistake(f"cannot be swept: it {NOT_COMPARED[key]}", where, word, key=key, words=(word,))
+        elif key in ("study", "output_dir"):
+            text = as_typed(override).partition("=")[2]
+            one = command(["-m", *_others(overrides, key), typed(key, text, multirun=True)])
+            how = f"one command for each; or, if this is one name:\n    {one}"
+            yield Problem(f"cannot be swept: it {NOT_COMPARED[key]}", where, how)
+        else:
+            what = f"cannot be swept: it {NOT_COMPARED[key]}, so that all would be one run"
+            yield Problem(what, where, _one_by_one(key, _as_written(values, override), overrides))
+        return
+    twice = [value for value in dict.fromkeys(values) if values.count(value) > 1]
+    if twice:
+        once = f"{key}={','.join(dict.fromkeys(values))}"
+        what = f"has {enumerated(twice)} more than once"
+        yield Mistake(what, brief(override), f"did you mean {once}?", key=key, words=(once,))
+
+
+def _as_written(values: Sequence[str], override: str) -> Sequence[str]:
+    """The values as they were typed, which Hydra writes otherwise: `True`."""
+    written = [value.strip() for value in split(override.partition("=")[2])]
+    return written if len(written) == len(values) else values
+
+
+def _others(overrides: Sequence[str], *keys: str) -> list[str]:
+    return [as_typed(override) for override in overrides if key_of(override) not in keys]
+
+
+def _one_by_one(key: str, values: Sequence[str], overrides: Sequence[str]) -> str:
+    """A command for each value, with a study of its own."""
+    rest = _others(overrides, key, "study")
+    swept = any((read := parsed(o)) is not None and read.is_sweep_override() for o in rest)
+    many = ["-m"] if swept or any(key_of(o) == "sweep" for o in rest) else []
+    name = key.rpartition(".")[2]
+    lines = [
+        command([*many, *rest, f"{key}={value}", f"study={name}_{value.replace(':', '')}"]) for value in values[:3]
+    ]
+    return "one command and one study for each:\n    " + "\n    ".join(lines)
+
+
+def shared(jobs: Sequence[tuple[Sequence[str], Path]]) -> list[Problem]:
+    """Jobs that would be one run, since they differ in nothing that counts: `optimizer.lr=0.1,1e-1`.
+
+    Args:
+        jobs: the overrides and the folder of each.
+    """
+    by_folder: dict[Path, list[Sequence[str]]] = {}
+    for overrides, folder in jobs:
+        by_folder.setdefault(folder, []).append(overrides)
+    found: dict[str, list[str]] = {}
+    for same in by_folder.values():
+        for one, other in combinations(same[:20], 2):
+            differing = {key_of(o) for o in {*one} ^ {*other}}
+            if len(differing) == 1:
+                (key,) = differing
+                values = found.setdefault(key, [])
+                values += [v for o in (*one, *other) if key_of(o) == key and (v := o.partition("=")[2]) not in values]
+    if not found and any(len(same) > 1 for same in by_folder.values()):
+        return [Problem("several runs of this sweep would be one run", "", "leave out what changes nothing")]
+    return [_said(key, values) for key, values in found.items()]
+
+
+def _said(key: str, values: Sequence[str]) -> Problem:
+    where = f"{key}={','.join(values)}"
+    if key == "split":
+        return Problem(
+            "has no effect without upper_activation, so that all are one run", where, "upper_activation=gelu, say"
+        )
+    return Mistake(
+        f"{enumerated(values)} are one run",
+        where,
+        f"leave out {enumerated(values[1:])}",
+        key=key,
+        values=tuple((v, "") for v in values[1:]),
+    )
+
+
+def empty(override: Override) -> Problem:
+    """What to say of a swept key without any value."""
+    line = str(override.input_line)
+    key, value = key_of(line), override.get_value_string()
+    how = "values are written out: a,b,c"
+    if value.startswith("glob") and "." in key:
+        how = f"glob(...) is for choices, activation=glob(*elu); values are written out: {key}=a,b"
+    elif value.startswith("glob"):
+        how = f"actbench list {key} shows what there is"
+    elif value.startswith("range"):
+        how = "range(START,STOP) ends before STOP: range(1,5) is 1,2,3,4"
+    return Problem("comes to no value, so that nothing would run", brief(line), how)
