@@ -109,6 +109,24 @@ def parameters_of(listed: Listed) -> list[Parameter]:
     return found
 
 
+def contents(listed: Listed) -> dict[str, Any]:
+    """The file of a choice as YAML.
+
+    Raises:
+        UserError: it is none.
+    """
+    return _read(listed.path)
+
+
+def builds(listed: Listed) -> str:
+    """The `_target_` of a choice: what it builds; empty where that is nothing."""
+    for line in _lines(listed.path):
+        if line.startswith("_target_:"):
+            value = line.partition(":")[2].partition(" #")[0].strip()
+            return "" if value == "null" else value
+    return ""
+
+
 @lru_cache(maxsize=8)
 def usual_choices(conf: Path | None = None) -> dict[str, str]:
     """Group -> the choice that is taken where none is typed, of `config.yaml`."""

@@ -61,9 +61,9 @@ def _main(argv: Sequence[str]) -> int:
         print(f"actbench {__version__}")
         return 0
     if "--help" in argv or "-h" in argv:
-        from actbench.listing import show_help
+        from actbench.command import help as helped
 
-        return show_help()
+        return helped.show()
     if argv and not argv[0].startswith("-") and "=" not in argv[0] and not argv[0].startswith("~"):
         import difflib
 
@@ -74,6 +74,10 @@ def _main(argv: Sequence[str]) -> int:
             else "actbench list, report, kernels, or key=value ...; --help shows more"
         )
         raise UserError("is not a command", where=argv[0], how=how)
+    if not argv:
+        from actbench.command import help as helped
+
+        print(*helped.of_a_bare_command(), sep="\n", file=sys.stderr)
     return _train(argv)
 
 
