@@ -57,6 +57,10 @@ def _main(argv: Sequence[str]) -> int:
         from actbench.kernels import command as kernels
 
         return kernels.main(asked)
+    if argv[:1] == ["completion"]:
+        from actbench.command import completion
+
+        return completion.main(argv[1:])
     if argv[:1] == ["--version"]:
         print(f"actbench {__version__}")
         return 0
@@ -67,11 +71,11 @@ def _main(argv: Sequence[str]) -> int:
     if argv and not argv[0].startswith("-") and "=" not in argv[0] and not argv[0].startswith("~"):
         import difflib
 
-        near = difflib.get_close_matches(argv[0], ["report", "list", "kernels"], n=1)
+        near = difflib.get_close_matches(argv[0], ["report", "list", "kernels", "completion"], n=1)
         how = (
             f"did you mean {near[0]}?"
             if near
-            else "actbench list, report, kernels, or key=value ...; --help shows more"
+            else "actbench list, report, kernels, completion, or key=value ...; --help shows more"
         )
         raise UserError("is not a command", where=argv[0], how=how)
     if not argv:

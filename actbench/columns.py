@@ -1,4 +1,4 @@
-"""Two columns of words for a terminal of any width: broken between words, and one above the other where it is narrow."""
+"""Two columns of words for a terminal of any width: broken between words, stacked where it is narrow."""
 
 from __future__ import annotations
 
