@@ -90,6 +90,7 @@ def _train(argv: Sequence[str]) -> int:
     from hydra._internal.utils import get_args_parser
 
     from actbench import config, overrides
+    from actbench.command import search
 
     asked = get_args_parser().parse_args(list(argv))
     ways = [way for way in ("run", "multirun", "cfg", "info", "shell_completion") if getattr(asked, way)]
@@ -107,6 +108,8 @@ def _train(argv: Sequence[str]) -> int:
         asked.overrides = made
     jobs: list[Job] = []
     config.register()
+    if multirun:
+        search.register()
     only_shows = (asked.hydra_help, asked.cfg, asked.info, asked.shell_completion)
     elsewhere = (asked.config_name, asked.config_path, asked.config_dir, asked.experimental_rerun)
     if not any(only_shows):
@@ -117,6 +120,8 @@ def _train(argv: Sequence[str]) -> int:
                 how="put your own choices into a `conf` folder beside where you type",
             )
         jobs, problems = config.plan(asked.overrides, multirun=multirun)
+        if multirun:
+            problems += search.check(asked.overrides)
         _check(jobs, problems)
     _outcomes.clear()
     compared = 0
@@ -126,6 +131,8 @@ def _train(argv: Sequence[str]) -> int:
         if multirun:
             compared = _compare(dict.fromkeys(job.folder.parent for job in jobs))
             _tell_what_never_began(jobs)
+    if not _outcomes:
+        _outcomes.extend(0 if how == "completed" else FAILED for how in search.ended)
     return max(*_outcomes, compared) if _outcomes else max(_judge(jobs), compared)
 
 
