@@ -1,8 +1,7 @@
 """`hydra/sweeper=optuna`: a search for the setting with the highest validation accuracy, by Optuna's samplers.
 
 Hydra's own Optuna sweeper minimises unless told otherwise, and one trial without a result ends it. This one takes its
-place: it maximises, a trial that diverged is told to the sampler as pruned and one that failed as failed, and the search
-goes on.
+place: it maximises, tells the sampler of a trial that diverged as pruned and of one that failed as failed, and goes on.
 """
 
 from __future__ import annotations
@@ -138,10 +137,10 @@ def _of_sampler(sweeper: DictConfig, space: dict[str, Any], grid: dict[str, list
 
 
 def _of_storage(storage: Any) -> list[Problem]:
-    import optuna
-
     try:
         with _without_warnings():
+            import optuna
+
             optuna.storages.get_storage(storage)
     except Exception as error:  # of SQLAlchemy and Alembic, in many kinds
         how = "Optuna 2 needs sqlalchemy<2 and alembic<1.14 for it; without a storage it keeps the trials in memory"
@@ -181,7 +180,8 @@ def _space(overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, list[Any
     Raises:
         UserError: there is no such distribution.
     """
-    from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_from_override
+    with _without_warnings():
+        from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_from_override
 
     space: dict[str, Any] = {}
     grid: dict[str, list[Any]] = {}
@@ -231,13 +231,16 @@ class Search(Sweeper):
     __module__ = _PLUGIN
 
     def __init__(
-        self, *, sampler: Any, storage: Any, study_name: str | None, n_trials: int, n_jobs: int, max_failure_rate: float,
-        params: DictConfig | None, **_checked: Any,
+        self, *, sampler: Any, storage: Any, study_name: str | None, n_trials: int, n_jobs: int,
+        max_failure_rate: float, params: DictConfig | None, **_checked: Any,
     ) -> None:  # fmt: skip
         self._sampler, self._storage, self._name = sampler, storage, study_name
         self._n_trials, self._n_jobs, self._max_failure_rate = n_trials, n_jobs, max_failure_rate
-        self._params = params or {}
+        self._params: dict[Any, Any] = {**(params or {})}
         self._trials: list[Trial] = []
+
+    launcher: Any
+    config: Any
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.config = config
@@ -269,10 +272,10 @@ class Search(Sweeper):
             self._tell(fixed)
 
     def _study(self, grid: dict[str, list[Any]]) -> Any:
-        import optuna
-
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
         with _without_warnings():
+            import optuna
+
+            optuna.logging.set_verbosity(optuna.logging.ERROR)
             sampler = instantiate(self._sampler)
             if isinstance(sampler, functools.partial):
                 sampler = sampler(grid)
@@ -285,7 +288,7 @@ class Search(Sweeper):
         """Some trials at once, from what the sampler asks for to what it is told."""
         with _without_warnings():
             asked = [study.ask(fixed_distributions=space) for _ in range(size)]
-        overrides = [tuple([*(f"{key}={value}" for key, value in one.params.items()), *fixed]) for one in asked]
+        overrides = [(*(f"{key}={value}" for key, value in one.params.items()), *fixed) for one in asked]
         try:
             returns = self.launcher.launch(overrides, initial_job_idx=len(self._trials))
             done = [Trial(typed, *_outcome(returned)) for typed, returned in zip(overrides, returns, strict=True)]
