@@ -2,7 +2,7 @@
 
 Usual are the names of the original files, the same with a dot (`train-images.idx3-ubyte`), both packed (`.gz`) or in
 a folder of their own name; in `ROOT/MNIST/raw`, where torchvision has them, in `ROOT/MNIST`, or in ROOT itself. What a
-file is, its content says: a page that was saved as `.gz` is found out, an archive that was unpacked on its way is taken.
+file is, its content says: a page saved as `.gz` is found out, an archive that was unpacked on its way is taken.
 Nothing is written here.
 """
 
