@@ -243,12 +243,11 @@ def _fetch_one(path: Path, family: Family, mirrors: list[str], md5: str) -> None
     with replacing(path) as part:
         with gzip.GzipFile(fileobj=BytesIO(archive)) as packed, part.open("wb") as file:
             shutil.copyfileobj(packed, file)
-        _, faults = find(
-            part.name, _SHAPES[path.name], [Place(part.parent)], _check(path.name, _SHAPES[path.name], family)
-        )
+        shape = _SHAPES[path.name]
+        _, faults = find(part.name, shape, [Place(part.parent)], _check(path.name, shape, family))
         if faults:
-            what = f"{faults[0].what}, although its archive has the right MD5"
-            raise UserError(what, where=f"{mirror}{path.name}.gz", how="ACTBENCH_MIRROR=URL of another mirror")
+            what = f"{faults[0].what}, although its archive has the right MD5 (from {mirror})"
+            raise UserError(what, where=str(path), how="ACTBENCH_MIRROR=URL of another mirror")
         _put_aside(path)
         if path.name not in family.md5:
             write_text(_checksum(path), md5_of(part.read_bytes()) + "\n")
