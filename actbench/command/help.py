@@ -42,7 +42,7 @@ def show() -> int:
         names = [choice.name + " (default)" * (choice.name == usual.get(group)) for choice in choices_of(group)]
         choices.append((group, ", ".join(names)))
         if group == "activation":
-            choices.append(("upper_activation", "none, or any activation: for the upper half of the network"))
+            choices.append(("upper_activation", "none (default), or any activation: for the upper half of the network"))
     lines += rows(choices, room)
     lines += ["", *wrapped("Keys and their defaults (KEY=VALUE)", room), *_keys(room)]
     lines += ["", "Flags", *rows(_FLAGS, room)]
