@@ -21,6 +21,11 @@ def report(arguments: Sequence[str]) -> argparse.Namespace:
     Raises:
         UserError: they cannot be understood.
     """
+    return report_parser().parse_args(arguments)
+
+
+def report_parser() -> argparse.ArgumentParser:
+    """What `actbench report` accepts, and its help."""
     parser = _Parser(
         prog="actbench report",
         description="Compares runs, from their files alone: which configuration is better, and what cannot be told.",
@@ -51,7 +56,7 @@ def report(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--published", action="store_true", help="published figures too, with the runs of the same set-up beside them"
     )
-    return parser.parse_args(arguments)
+    return parser
 
 
 _SIZES = "64x512,1000x512,64x16x28x28,16x64x56x56"
@@ -64,6 +69,16 @@ def kernels(arguments: Sequence[str]) -> argparse.Namespace:
     Raises:
         UserError: they cannot be understood.
     """
+    asked = kernels_parser().parse_args(arguments)
+    for name in ("rounds", "batch", "threads"):
+        value = getattr(asked, name)
+        if value is not None and value < 1:
+            raise UserError("is not a number of 1 or more", where=f"--{name} {value}")
+    return asked
+
+
+def kernels_parser() -> argparse.ArgumentParser:
+    """What `actbench kernels` accepts, and its help."""
     parser = _Parser(
         prog="actbench kernels",
         description="What an activation costs by itself on this device, beside ReLU and beside copying its input.",
@@ -80,9 +95,34 @@ def kernels(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--batch", type=int, default=8, help="images in a step of the ResNet (default: 8)")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="(default: outputs/kernels/DEVICE)")
-    asked = parser.parse_args(arguments)
-    for name in ("rounds", "batch", "threads"):
-        value = getattr(asked, name)
-        if value is not None and value < 1:
-            raise UserError("is not a number of 1 or more", where=f"--{name} {value}")
-    return asked
+    return parser
+
+
+_INSTALLING = """\
+to have it in every shell:
+  bash  eval "$(actbench completion bash)"      a line for ~/.bashrc
+  zsh   eval "$(actbench completion zsh)"       a line for ~/.zshrc, below compinit
+  fish  actbench completion fish > ~/.config/fish/completions/actbench.fish
+"""
+
+
+def completion(arguments: Sequence[str]) -> argparse.Namespace:
+    """The arguments of `actbench completion`: shell.
+
+    Raises:
+        UserError: they cannot be understood.
+    """
+    return completion_parser().parse_args(arguments)
+
+
+def completion_parser() -> argparse.ArgumentParser:
+    """What `actbench completion` accepts, and its help."""
+    parser = _Parser(
+        prog="actbench completion",
+        description="Prints a script with which a shell completes groups, choices, keys, values and options.",
+        epilog=_INSTALLING,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="the shell that you use")
+    return parser

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from actbench.errors import UserError
+
+WORDS: dict[str, tuple[str, ...]] = {  # what a key may hold, of those that hold one of a few words
+    "quantise": ("none", "int8"),
+    "train.precision": ("fp32", "bf16", "tf32"),
+    "train.execution": ("auto", "stacked", "seed_by_seed"),
+    "train.memory_format": ("auto", "contiguous", "channels_last"),
+    "train.engine": ("auto", "eager", "graph", "compiled"),
+    "activation.approximate": ("none", "tanh"),
+    "init.mode": ("fan_in", "fan_out"),
+    "scheduler.total_steps": ("total_steps",),
+    "scheduler.interval": ("epoch", "step"),
+}
 
 
 @dataclass(frozen=True)
@@ -50,12 +65,100 @@ def _files(group: str) -> Iterator[Listed]:
             yield Listed(group, path.stem, _description(path), path, own=number > 0)
 
 
-def _description(path: Path) -> str:
+def _lines(path: Path) -> list[str]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        return path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot be read ({error})", where=str(path), how="a text file in UTF-8") from error
-    for line in lines:
+
+
+def _description(path: Path) -> str:
+    for line in _lines(path):
         if line.startswith("#") and not line.startswith("# @package"):
             return line.lstrip("# ").strip()
     return ""
+
+
+# ---------------------------------------------------------------- what a choice has, and what is as usual
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A key of a choice: its default as it would be typed, and what the file says of it."""
+
+    name: str
+    default: str
+    comment: str
+
+
+_LINE = re.compile(r"(\w+):(?:\s+(.*))?$")
+
+
+def parameters_of(listed: Listed) -> list[Parameter]:
+    """The parameters of a choice, in the order of its file; of a preset or an experiment the keys that it sets.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    found = []
+    for line in _lines(listed.path):
+        match = _LINE.match(line)
+        if match and match[1] not in ("_target_", "_partial_", "defaults"):
+            value, _, comment = (match[2] or "").partition(" #")
+            found.append(Parameter(match[1], re.sub(r",\s+", ",", value.strip()), comment.strip()))
+    return found
+
+
+def contents(listed: Listed) -> dict[str, Any]:
+    """The file of a choice as YAML.
+
+    Raises:
+        UserError: it is none.
+    """
+    return _read(listed.path)
+
+
+def builds(listed: Listed) -> str:
+    """The `_target_` of a choice: what it builds; empty where that is nothing."""
+    for line in _lines(listed.path):
+        if line.startswith("_target_:"):
+            value = line.partition(":")[2].partition(" #")[0].strip()
+            return "" if value == "null" else value
+    return ""
+
+
+@lru_cache(maxsize=8)
+def usual_choices(conf: Path | None = None) -> dict[str, str]:
+    """Group -> the choice that is taken where none is typed, of `config.yaml`."""
+    lines = _lines((conf or packaged_conf()) / "config.yaml")
+    pairs = (re.match(r"\s+- (\w+): (\w+)$", line) for line in lines)
+    return {pair[1]: pair[2] for pair in pairs if pair and pair[2] != "null"}
+
+
+def usual_values() -> dict[str, Any]:
+    """The keys of `config.yaml` that are in no group of `conf/`, with their defaults: `dropout`, `train.epochs`."""
+    content = _read(packaged_conf() / "config.yaml")
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, dict) and key != "hydra":
+            flat |= {f"{key}.{inner}": own for inner, own in value.items()}
+        elif key not in ("defaults", "hydra"):
+            flat[key] = value
+    return flat
+
+
+def usual_parameters(group: str, name: str) -> dict[str, Any] | None:
+    """The parameters of a choice of ours with their defaults, and its `_target_`; None where it is none of ours."""
+    path = packaged_conf() / ("activation" if group == "upper_activation" else group) / f"{name}.yaml"
+    return {key: value for key, value in _read(path).items() if key != "_partial_"} if path.is_file() else None
+
+
+@lru_cache(maxsize=256)
+def _read(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        content = yaml.safe_load("\n".join(_lines(path)))
+    except yaml.YAMLError as error:
+        raise UserError(f"is not YAML: {' '.join(str(error).split())}", where=str(path)) from error
+    return content if isinstance(content, dict) else {}

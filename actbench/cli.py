@@ -56,28 +56,41 @@ def _main(argv: Sequence[str]) -> int:
         from actbench.kernels import command as kernels
 
         return kernels.main(asked)
+    if argv[:1] == ["completion"]:
+        from actbench.command import completion
+
+        return completion.main(argv[1:])
     if argv[:1] == ["--version"]:
         print(f"actbench {__version__}")
         return 0
     if "--help" in argv or "-h" in argv:
-        from actbench.listing import show_help
+        from actbench.command import help as helped
 
-        return show_help()
+        return helped.show()
+    if not argv:
+        from actbench.command import help as helped
+
+        print(*helped.of_a_bare_command(), sep="\n", file=sys.stderr)
     return _train(argv)
 
 
 def _train(argv: Sequence[str]) -> int:
     """Checks every run that the command line asks for, and then has Hydra start them."""
     from actbench import config
-    from actbench.command import checking, earlier, mending, typed
+    from actbench.command import checking, earlier, mending, search, typed
 
     line = typed.read(argv)
     config.register()
+    if line.multirun:
+        search.register()
     understood = mending.understand(line)
     for old, new in understood.replaced:
         print(f"{old}: replaced by {new}", file=sys.stderr)
     jobs = [] if line.shows else understood.jobs
-    checking.check(jobs, [*understood.problems, *earlier.contradictions(jobs, argv)], understood.whole)
+    problems = [*understood.problems, *earlier.contradictions(jobs, argv)]
+    if line.multirun and not line.shows:
+        problems += search.check(understood.overrides)
+    checking.check(jobs, problems, understood.whole)
     for remark in earlier.remarks(jobs, argv):
         print(remark, file=sys.stderr)
     _outcomes.clear()
@@ -88,6 +101,8 @@ def _train(argv: Sequence[str]) -> int:
         if line.multirun:
             compared = _compare(dict.fromkeys(job.folder.parent for job in jobs))
             _tell_what_never_began(jobs)
+    if not _outcomes:
+        _outcomes.extend(0 if how == "completed" else FAILED for how in search.ended)
     return max(*_outcomes, compared) if _outcomes else max(_judge(jobs), compared)
 
 

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from actbench.choices import choices_of, conf_folders
+from actbench.choices import WORDS, choices_of, conf_folders
 from actbench.command.suggestions import nearest, unknown_choice, wrong_value
 from actbench.errors import Problem, UserError, in_words
 from actbench.naming import shown
@@ -84,13 +84,13 @@ _FOLDER = Rule(
 )
 
 RULES: dict[str, Rule] = {
+    **{key: _one_of(*words) for key, words in WORDS.items()},
     "split": _SHARE,
     "dropout": _PROBABILITY,
     "seed": _integer(0),
     "num_seeds": _integer(1),
     "probe": _SWITCH,
     "probe.every": _integer(1, or_words=(None,)),
-    "quantise": _one_of("none", "int8"),
     "tensorboard": _SWITCH,
     "study": _FOLDER,
     "output_dir": Rule(lambda v: isinstance(v, str) and v != "", "a folder"),
@@ -102,10 +102,6 @@ RULES: dict[str, Rule] = {
     "train.batch_size": _integer(1),
     "train.eval_batch_size": _integer(1),
     "train.threads": _integer(1, 1024, or_words=(None,)),
-    "train.precision": _one_of("fp32", "bf16", "tf32"),
-    "train.execution": _one_of("auto", "stacked", "seed_by_seed"),
-    "train.memory_format": _one_of("auto", "contiguous", "channels_last"),
-    "train.engine": _one_of("auto", "eager", "graph", "compiled"),
     "train.device": Rule(
         lambda v: isinstance(v, str) and re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", v) is not None,
         "one of auto, cpu, cuda, cuda:N, mps",
@@ -120,12 +116,10 @@ RULES: dict[str, Rule] = {
     "model.heads": _integer(1),
     "model.expansion": _integer(1),
     "activation.num_parameters": Rule(lambda v: v == "units" or (_is_int(v) and v == 1), "1 or units"),
-    "activation.approximate": _one_of("none", "tanh"),
     "activation.beta": _POSITIVE,
     "activation.fraction": _number(lambda v: 0 < v <= 1, "above 0 and up to 1"),
     "activation.k": _integer(1, or_words=(None,)),
     "init.gain": _number(lambda v: v > 0 and _finite(v), "above 0", or_words=("auto",)),
-    "init.mode": _one_of("fan_in", "fan_out"),
     "norm.momentum": _SHARE,
     "norm.eps": _POSITIVE,
     "optimizer.lr": _POSITIVE,
@@ -137,14 +131,12 @@ RULES: dict[str, Rule] = {
     "scheduler.gamma": _POSITIVE,
     "scheduler.step_size": _integer(1),
     "scheduler.T_max": _integer(1, or_words=("total_steps",)),
-    "scheduler.total_steps": _one_of("total_steps"),
     "scheduler.div_factor": _POSITIVE,
     "scheduler.final_div_factor": _POSITIVE,
     "scheduler.warmup": _SHARE,
     "scheduler.eta_min": _NOT_NEGATIVE,
     "scheduler.pct_start": _number(lambda v: 0 < v < 1, "between 0 and 1"),
     "scheduler.max_lr": _POSITIVE,
-    "scheduler.interval": _one_of("epoch", "step"),
     "clip.max_norm": _POSITIVE,
     "clip.clip_value": _POSITIVE,
     "dataset.train_size": _integer(1, or_words=(None,)),

@@ -1,86 +1,165 @@
-"""`actbench list` and `actbench --help`: what can be typed. Reads the files of `conf/` alone."""
+"""`actbench list`: what can be chosen, a group or a single choice. Reads the files of `conf/` alone."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from actbench.choices import choices_of, groups, packaged_conf
-from actbench.errors import UserError
+from actbench.choices import (
+    WORDS,
+    Listed,
+    Parameter,
+    builds,
+    choices_of,
+    contents,
+    groups,
+    parameters_of,
+    usual_choices,
+)
+from actbench.columns import rows, width, wrapped
+from actbench.errors import Problem, UserError
 
-_USAGE = """\
-actbench: which activation function should I use here, and why does this one fail?
-
-Usage
-  actbench activation=leaky_relu                    train 5 seeds together; ends with a table
-  actbench -m activation=relu,leaky_relu,gelu       a sweep: one run for each, and a comparison
-  actbench experiment=article_mlp activation=elu    a published set-up with one thing changed
-  actbench -m +sweep=activations                    a preset sweep; ends in one comparison
-  actbench report PATH ...                          the comparison again, from files (--help shows how)
-  actbench kernels                                  what each activation costs on this device (--help shows how)
-  actbench list [GROUP ...]                         what can be chosen, with one line each
-  tensorboard --logdir outputs                      look inside
-
-Choices (GROUP=CHOICE; parameters are GROUP.PARAMETER=VALUE)"""
-
-_FLAGS = """\
-Flags
-  -m, --multirun    a sweep over comma-separated values
-  --cfg job         print the configuration as it would run, and stop
-  --version         print the version
-  --hydra-help      what Hydra's own flags do (launchers, shell completion, ...)"""
+_PRESETS = ("experiment", "sweep")  # their files set other groups' keys
+_UPPER = "upper_activation"
 
 
 def show(arguments: Sequence[str]) -> int:
-    """Prints all groups, or those named; returns the exit code.
+    """Prints all groups, or the groups and choices that are named; returns the exit code.
+
+    A choice is named by itself (`relu`: in each group that has one of that name), behind its group, or as one types it
+    (`activation=relu`).
 
     Raises:
-        UserError: there is no such group.
+        UserError: there is no such group or choice; with all of those that there are not.
     """
-    known = groups()
-    for group in arguments:
-        if group not in (*known, "upper_activation"):
-            near = difflib.get_close_matches(group, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else "groups: " + ", ".join(known)
-            raise UserError("there is no such group", where=group, how=hint)
-    console = Console(highlight=False)
-    for group in arguments or known:
-        table = Table(show_header=False, box=None, padding=(0, 2, 0, 2))
-        table.add_column(no_wrap=True)
-        table.add_column(overflow="fold")
-        for choice in choices_of("activation" if group == "upper_activation" else group):
-            table.add_row(choice.name, Text(choice.description + (" (yours)" if choice.own else "")))
-        console.print(Text(group, style="bold"))
-        console.print(table)
-    if not arguments:
-        console.print("\nactbench GROUP=CHOICE ...; a choice's parameters are GROUP.PARAMETER=VALUE")
-    return 0
-
-
-def show_help() -> int:
-    """Prints what can be typed; returns the exit code."""
     console = Console(highlight=False, soft_wrap=True)
-    console.print(_USAGE, markup=False)
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 2))
-    table.add_column(no_wrap=True)
-    table.add_column()
-    for group in groups():
-        names = [choice.name for choice in choices_of(group)]
-        table.add_row(group, ", ".join(names))
-        if group == "activation":
-            table.add_row("upper_activation", "none, or any activation: for the upper half of the network")
-    Console(highlight=False).print(table)
-    console.print("\nKeys and their defaults (KEY=VALUE)")
-    console.print("\n".join(f"  {line}" for line in _keys()), markup=False)
-    console.print("\n" + _FLAGS, markup=False)
+    asked = _asked(arguments)
+    for group in groups() if not arguments else ():
+        _show_group(group, console)
+    for one in asked:
+        if isinstance(one, str):
+            _show_group(one, console)
+        else:
+            _show_choice(one, console)
+    if not arguments:
+        how = "actbench GROUP=CHOICE ...; actbench list CHOICE shows its parameters, GROUP.PARAMETER=VALUE"
+        console.print("\n" + "\n".join(wrapped(how, width())))
     return 0
 
 
-def _keys() -> list[str]:
-    """The lines of `config.yaml` between the list of groups and what concerns Hydra alone."""
-    text = (packaged_conf() / "config.yaml").read_text(encoding="utf-8")
-    return text.split("\nsplit:")[1].join(["split:", ""]).split("\nhydra:")[0].rstrip().splitlines()
+def _asked(arguments: Sequence[str]) -> list[str | Listed]:
+    """The groups and choices that some words name."""
+    known = [*groups(), _UPPER]
+    asked: list[list[str | Listed]] = []  # by each word
+    problems = []
+    before = ""
+    for word in (part for argument in arguments for part in argument.split("=")):
+        found: list[str | Listed] = [word] if word in known else []
+        if before and any(choice.name == word for choice in _choices(before)):
+            if before in asked[-1]:
+                asked.pop()  # the group was named for the sake of its choice
+            found = [*(choice for choice in _choices(before) if choice.name == word), *found]
+        else:
+            before = word if word in known else ""
+            found += [choice for group in groups() for choice in choices_of(group) if choice.name == word]
+        if not found:
+            problems.append(Problem("there is no such group or choice", word, _near(word, known)))
+        asked.append(found)
+    if problems:
+        raise UserError.of(problems)
+    return [one for found in asked for one in found]
+
+
+def _choices(group: str) -> list[Listed]:
+    return choices_of("activation" if group == _UPPER else group)
+
+
+def _near(word: str, known: Sequence[str]) -> str:
+    names = [choice.name for group in groups() for choice in choices_of(group)]
+    near = difflib.get_close_matches(word.lower(), dict.fromkeys([*known, *names]), n=3, cutoff=0.65)
+    if near:
+        return f"did you mean {' or '.join([', '.join(near[:-1]), near[-1]] if near[1:] else near)}?"
+    return "groups: " + ", ".join(known)
+
+
+def _show_group(group: str, console: Console) -> None:
+    usual = usual_choices()
+    pairs = [("none", "the activation of the lower half (default)")] if group == _UPPER else []
+    for choice in _choices(group):
+        marks = " (default)" * (usual.get(group) == choice.name) + " (yours)" * choice.own
+        pairs.append((choice.name, choice.description + marks))
+    console.print(Text(group, style="bold"))
+    for line in rows(pairs, width()):
+        console.print(Text(line))
+
+
+# ---------------------------------------------------------------- one choice
+
+
+def _show_choice(choice: Listed, console: Console) -> None:
+    room = width()
+    marks = " (default)" * (usual_choices().get(choice.group) == choice.name) + " (yours)" * choice.own
+    console.print(Text.assemble((f"{choice.group}={choice.name}", "bold"), marks))
+    for line in wrapped(choice.description, room, indent="  "):
+        console.print(Text(line))
+    if choice.group not in _PRESETS:
+        pairs = [(f"{choice.group}.{one.name}", _told(choice.group, one)) for one in parameters_of(choice)]
+        head = "parameters, with their defaults" if pairs else "no parameters"
+        console.print("\n".join(wrapped(head, room, indent="  ")))
+        for line in rows(pairs, room, indent=4):
+            console.print(Text(line))
+    for line in rows(_how_to_type(choice), room, left=8):
+        console.print(Text(line))
+
+
+def _told(group: str, parameter: Parameter) -> str:
+    """`0.01` and the comment, or the words that it may be."""
+    words = WORDS.get(f"{group}.{parameter.name}", ())
+    follows = re.fullmatch(r"\$\{(.+)\}", parameter.default)
+    default = f"as {follows[1]}" if follows else parameter.default
+    remarks = [f"one of {', '.join(words)}" if len(words) > 1 else "", parameter.comment]
+    return "  ".join([default, *filter(None, ["; ".join(filter(None, remarks))])])
+
+
+def _how_to_type(choice: Listed) -> Iterator[tuple[str, str]]:
+    typed = f"{choice.group}={choice.name}"
+    if choice.group == "sweep":
+        for key, values in _flat(contents(choice)).items():
+            yield "sweeps", f"{key.removeprefix('hydra.sweeper.params.')}: {values.replace(',', ', ')}"
+        yield "type", f"actbench -m +{typed}"
+        singular = choice.name.removesuffix("s")
+        if singular in groups():
+            yield "see", f"actbench list {singular}: its choices"
+        return
+    if choice.group == "experiment":
+        yield "sets", " ".join(f"{key}={value}" for key, value in _flat(contents(choice)).items())
+        yield "type", f"actbench {typed}; whatever is typed behind it changes it"
+        return
+    if builds(choice):
+        yield "builds", builds(choice)
+    parameters = [one for one in parameters_of(choice) if not one.default.startswith("$")]
+    parameters.sort(key=lambda one: re.match(r"-?[\d.]+$", one.default) is None)  # a number shows best how it is done
+    yield "type", " ".join(["actbench", typed, *(f"{choice.group}.{one.name}={one.default}" for one in parameters[:1])])
+    if choice.group == "activation":
+        yield "or", f"actbench {_UPPER}={choice.name}: for the upper half of the network alone"
+    if choice.own:
+        yield "file", str(choice.path)
+
+
+def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Key -> value as it is typed; of `defaults` the groups that are chosen."""
+    flat: dict[str, str] = {}
+    for key, value in content.items():
+        if key == "defaults" and not prefix:
+            chosen = [one for one in value or () if isinstance(one, dict)]
+            flat |= {str(name).split("/")[-1]: str(picked) for one in chosen for name, picked in one.items()}
+        elif isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = str(value).replace(" ", "").replace("None", "null")
+    return flat

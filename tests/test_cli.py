@@ -379,7 +379,7 @@ BAD = {
     "no site left": (["upper_activation=gelu"], ["split=0.5 leaves none to `upper_activation`"]),
     "study": (["study=a/b"], ["study=a/b: must be a plain folder name"]),
     "command": (["lits"], ["lits: is not a command"]),
-    "list": (["list", "activations"], ["did you mean activation?"]),
+    "list": (["list", "activatoin"], ["did you mean activation"]),
     "gelu": (["activation=gelu", "activation.approximate=erf"], ["must be one of none, tanh"]),
     "slopes": (["activation=prelu", "activation.num_parameters=3"], ["must be 1 or units"]),
     "in place": (["+activation.inplace=true"], ["activation.inplace"]),

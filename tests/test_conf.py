@@ -271,7 +271,7 @@ def test_settings_of_a_fallen_back_auto_are_those_of_digits():
 
 
 FLOORS = {
-    "errors": 0, "settings": 0, "records": 0, "atomic": 0, "choices": 0, "arguments": 0, "__init__": 0,
+    "errors": 0, "settings": 0, "records": 0, "atomic": 0, "choices": 0, "arguments": 0, "columns": 0, "__init__": 0,
     "isolation": 1, "seeding": 1, "activations": 1, "inits": 1, "schedules": 1, "clipping": 1, "augment": 1, "datasets": 1, "machine": 1,
     "stored": 1, "naming": 1, "updates": 1, "diagnosis": 1,
     "overrides": 2, "models": 2, "stacking": 2, "probes": 2, "sinks": 2,
@@ -340,6 +340,8 @@ def test_hydra_torch_and_tensorboard_stay_in_their_rooms():
             "listing",
             "report",
             "cli",
+            "command",
+            "columns",
         ):
             assert "torch" not in names, path
     cli = next(path for path, room in modules() if room == "cli")

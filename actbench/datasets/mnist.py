@@ -18,8 +18,13 @@ _MNIST = Family(
         "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
     },
 )
-_FASHION = Family(title="Fashion-MNIST", torchvision="FashionMNIST", mean=0.2860, std=0.3530)
-_KMNIST = Family(title="Kuzushiji-MNIST", torchvision="KMNIST", mean=0.1918, std=0.3483)
+_OTHERS = dict.fromkeys(_MNIST.md5.values(), "MNIST")
+_FASHION = Family(
+    title="Fashion-MNIST", torchvision="FashionMNIST", mean=0.2860, std=0.3530, recognised=True, others=_OTHERS
+)
+_KMNIST = Family(
+    title="Kuzushiji-MNIST", torchvision="KMNIST", mean=0.1918, std=0.3483, recognised=True, others=_OTHERS
+)
 
 
 def _splits(name: str, family: Family, train_size: int | None) -> Splits:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from actbench import naming
 from actbench.records import Estimate, RunSummary
+from actbench.report.common import common
 from actbench.report.runs import Run, trained_at
 from actbench.report.statistics import ENOUGH
 from actbench.settings import Settings
@@ -64,6 +65,7 @@ class Block:
     waiting: tuple[tuple[str, Run], ...]
     remarks: tuple[str, ...]
     varying: tuple[str, ...]
+    unusual: tuple[str, ...] = ()  # keys that do not vary, with a value that is not the default
     note: str = ""  # about the dataset, where it is not the one that was hoped for
 
 
@@ -106,6 +108,7 @@ def _block(runs: Sequence[Run]) -> Block:
     settings = [members[0].settings for members in by_id.values()]
     names = dict(zip(by_id, naming.names(settings), strict=True))
     varying = naming.varying(settings)
+    words, unusual = common(settings, varying)
     remarks = [remark for members in by_id.values() for remark in _aliases(members)]
     merged = [
         _merge(names[run_id], complete, remarks)
@@ -116,7 +119,8 @@ def _block(runs: Sequence[Run]) -> Block:
     waiting = [(names[run.settings.id], run) for run in runs if not run.complete]
     return Block(
         title=_title(runs[0]),
-        common=_common(settings[0], varying, len(settings)),
+        common=words,
+        unusual=unusual,
         configurations=tuple(ordered),
         waiting=tuple(sorted(waiting, key=lambda pair: (pair[0], str(pair[1].folder)))),
         remarks=(*remarks, *on_order),
@@ -214,23 +218,3 @@ def _results(summary: RunSummary, seeds: set[int]) -> dict[int, float | None]:
 def _seeds(seeds: set[int]) -> str:
     listed = ", ".join(map(str, sorted(seeds)))
     return f"seeds {listed} were" if len(seeds) > 1 else f"seed {listed} was"
-
-
-_USUAL = {"norm": "none", "clip": "none", "augment": "none", "scheduler": "constant", "upper_activation": "none"}
-
-
-def _common(settings: Settings, varying: Sequence[str], configurations: int) -> str:
-    """What all have in common, in short: what is as usual is left out."""
-    flat = settings.flat()
-    groups = ("activation", "upper_activation", "model", "init", "norm", "optimizer", "scheduler", "clip", "augment")
-    words = [f"{group}={flat[group]}" for group in groups if flat[group] != _USUAL.get(group)]
-    words += [f"{key}={naming.shown(flat[key])}" for key in flat if key in _SPOKEN and flat[key] not in (0.0, None)]
-    kept = [word for word in words if not _varies(word.partition("=")[0], varying)]
-    return ("the same in all: " if configurations > 1 else "") + " ".join(kept)
-
-
-_SPOKEN = ("model.width", "model.depth", "optimizer.lr", "train.batch_size", "dropout")
-
-
-def _varies(key: str, varying: Sequence[str]) -> bool:
-    return key in varying or key.partition(".")[0] in varying

@@ -151,12 +151,13 @@ def _thousands(value: float) -> str:
 
 
 def tidy(comparisons: Sequence[Comparison]) -> pd.DataFrame:
-    """One row for each configuration, seed and metric; the varied keys have columns of their own.
+    """One row for each configuration, seed and metric; the varied keys, and those with another value
+    than the default, have columns of their own.
 
     A seed that diverged has the metric `diverged` with the epoch. Accuracies are percentages, ratios 0 to 1.
     """
     columns: dict[str, list[object]] = {key: [] for key in ("block", "configuration", "id", "dataset", "epochs")}
-    keys = list(dict.fromkeys(key for one in comparisons for key in one.block.varying))
+    keys = list(dict.fromkeys(key for one in comparisons for key in (*one.block.varying, *one.block.unusual)))
     columns |= {key: [] for key in (*keys, "seed", "metric", "value")}
     for comparison in comparisons:
         for one in comparison.block.configurations:

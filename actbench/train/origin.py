@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from actbench.records import Origin
 from actbench.stacking import Member
 from actbench.train.evaluation import evaluate
-from actbench.train.loop import Control, Learner, _advance, _batches
+from actbench.train.loop import Control, Learner, _advance, _order
 from actbench.train.parts import Parts
 from actbench.updates import update_of
 
@@ -39,8 +39,9 @@ def origins(parts: Parts, epoch: int, seeds: Sequence[int], control: Control | N
     """
     watches = _watches(parts, seeds)
     parts.network.train()
-    for step, rows in enumerate(_batches(parts)):
-        for watch, part in zip(watches, rows.split(parts.network.portions), strict=True):
+    portions = [watch.member.seeds for watch in watches]
+    for step, rows in enumerate(_order(parts).split(parts.batch_size, dim=1)):  # rows (S, B)
+        for watch, part in zip(watches, rows.split(portions), strict=True):
             watch.step = step + 1
             watch.take(part)
         if parts.schedule_by_step:
@@ -114,6 +115,8 @@ def _watches(parts: Parts, seeds: Sequence[int]) -> list[_Watch]:
             parts=replace(parts, clip=partial(_clip, holder) if parts.clip is not None else None),
             member=member,
             forward=partial(_forward, holder),
+            optimizer=optimizer,
+            scheduler=None,  # `origins` advances all of them
             update=partial(_update, holder, update_of(optimizer)),
             augmentation=generators,
             parameters=list(member.parameters()),

@@ -1,0 +1,380 @@
+"""`actbench completion`: the scripts for three shells, and what they ask: what may follow what has been typed.
+
+Reads the files of `conf/` alone: neither Hydra nor torch nor a YAML parser is imported, so that Tab answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from actbench import arguments
+from actbench.choices import WORDS, Listed, choices_of, groups, packaged_conf, parameters_of, usual_choices
+from actbench.settings import GROUPS
+
+COMMANDS = {
+    "list": "what can be chosen",
+    "report": "the comparison again, from files",
+    "kernels": "what each activation costs on this device",
+    "completion": "the script for a shell",
+}
+FLAGS = {
+    "-m": "a sweep over comma-separated values",
+    "--multirun": "a sweep over comma-separated values",
+    "--cfg": "print the configuration as it would run",
+    "--help": "what can be typed",
+    "--version": "print the version",
+    "--hydra-help": "what Hydra's own flags do",
+}
+SHELLS = ("bash", "zsh", "fish")
+FOLDERS = "folders"  # in place of words: what follows is the path of a folder
+
+_MORE_WORDS = {  # of keys that may hold something else as well, or have a rule of their own in `config`
+    "train.device": ("auto", "cpu", "cuda", "mps"),
+    "probe": ("true", "false"),
+    "tensorboard": ("true", "false"),
+    "train.threads": ("null",),
+    "probe.every": ("null",),
+    "activation.num_parameters": ("1", "units"),
+    "activation.k": ("null",),
+    "init.gain": ("auto",),
+    "scheduler.T_max": ("total_steps",),
+    "dataset.train_size": ("null",),
+    "hydra.sweeper.direction": ("maximize",),
+}
+_OF_HYDRA = {  # choice of Hydra's -> the keys that it brings
+    "hydra/launcher=joblib": ("hydra.launcher.n_jobs",),
+    "hydra/sweeper=optuna": ("hydra.sweeper.n_trials", "hydra.sweeper.n_jobs", "hydra.sweeper.sampler.seed"),
+}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A whole word that may stand where the cursor is; `open` where something has to follow without a space."""
+
+    word: str
+    description: str = ""
+    open: bool = False
+
+
+# ---------------------------------------------------------------- what may follow
+
+
+def candidates(words: Sequence[str], current: str) -> list[Candidate] | str:
+    """What may stand in the place of `current`, each beginning with it, or FOLDERS where that is a path.
+
+    Args:
+        words: the others of the command line, without the command itself; those before the cursor come first.
+        current: what has been typed of the word at the cursor.
+    """
+    command = words[0] if words and words[0] in COMMANDS else ""
+    answer = _SUBCOMMANDS[command](words[1:], current) if command else _training(words, current)
+    if isinstance(answer, str):
+        return answer
+    return [one for one in answer if one.word.startswith(current) and one.word != ""]
+
+
+def _training(words: Sequence[str], current: str) -> Iterable[Candidate] | str:
+    if words and words[-1] == "--cfg":
+        return _plain(("job", "hydra", "all"))
+    if current.startswith("-"):
+        return [Candidate(flag, told) for flag, told in FLAGS.items() if flag not in words]
+    key, equals, value = current.partition("=")
+    if equals:
+        return _values(words, key, value)
+    first = [] if words else [Candidate(name, told) for name, told in COMMANDS.items()]
+    return [*first, *_keys(words, current)]
+
+
+def _keys(words: Sequence[str], current: str) -> list[Candidate]:
+    """The keys that can be typed; those that have been are left out."""
+    typed = {word.partition("=")[0] for word in words}
+    group, dot, _ = current.partition(".")
+    if dot and group in GROUPS:
+        keys = [(f"{group}.{name}", told) for name, told in _parameters(words, group)]
+    else:
+        keys = [(group, "") for group in groups() if group != "sweep"] + [("upper_activation", "")]
+        keys += [(key, told) for key, told in _plain_keys() if dot or "." not in key]
+        keys += [("hydra/launcher", ""), ("hydra/sweeper", "")] if _sweeps(words) or current.startswith("h") else []
+        keys += [("hydra/sweeper/sampler", "")] if "hydra/sweeper=optuna" in words else []
+        keys += [(key, "") for chosen, own in _OF_HYDRA.items() if chosen in words for key in own]
+    found = [Candidate(f"{key}=", told, open=True) for key, told in dict(keys).items() if key not in typed]
+    if current and not dot:  # a key has others below it
+        below = {key.partition(".")[0] for key, _ in _plain_keys() if "." in key}
+        below |= {group for group in GROUPS if group.startswith(current) and _parameters(words, group)}
+        found += [Candidate(f"{key}.", open=True) for key in sorted(below)]
+    elif not dot:
+        found.append(Candidate("train.", open=True))
+    if "+sweep" not in typed and (current.startswith("+") or _sweeps(words)):
+        found.append(Candidate("+sweep=", "a preset sweep, with -m", open=True))
+    return found
+
+
+def _values(words: Sequence[str], key: str, value: str) -> list[Candidate] | str:
+    """Whole words `key=...` for what a key may hold; behind a comma, the further values of a sweep."""
+    if key == "output_dir":
+        return FOLDERS
+    known = _held(words, key)
+    done, comma, _ = value.rpartition(",")
+    before = f"{key}={done}{comma}"
+    used = done.split(",") if comma else []
+    single = key in ("experiment", "+sweep", "study") or key.startswith("hydra")
+    if comma and single and key != "experiment":
+        return []
+    goes_on = _sweeps(words) and not single  # a comma may follow
+    return [Candidate(before + word, told, open=goes_on) for word, told in known.items() if word not in used]
+
+
+def _held(words: Sequence[str], key: str) -> dict[str, str]:
+    """What a key may hold -> what that is."""
+    group, _, parameter = key.partition(".")
+    if key == "+sweep":
+        return _described(choices_of("sweep"))
+    if key in ("hydra/launcher", "hydra/sweeper", "hydra/sweeper/sampler"):
+        return dict.fromkeys(_plugins(key), "")
+    if key == "upper_activation":
+        return {"none": "", **_described(choices_of("activation"))}
+    if key in groups() and key != "sweep":
+        return _described(choices_of(key))
+    if key == "study":
+        return dict.fromkeys(_studies(words), "")
+    alias = key.replace("upper_activation.", "activation.")
+    if group in GROUPS and parameter:
+        defaults = {one.name: one.default for choice in _chosen(words, group) for one in parameters_of(choice)}
+        if parameter not in defaults:
+            return {}
+        if alias not in {**WORDS, **_MORE_WORDS} and defaults[parameter] in ("true", "false"):
+            return {"true": "", "false": ""}
+    return dict.fromkeys({**WORDS, **_MORE_WORDS}.get(alias, ()), "")
+
+
+def _described(choices: Iterable[Listed]) -> dict[str, str]:
+    return {choice.name: choice.description for choice in choices}
+
+
+def _parameters(words: Sequence[str], group: str) -> list[tuple[str, str]]:
+    """The parameters that all the chosen choices of a group have, with what is said of them."""
+    of_each = [{one.name: one for one in parameters_of(choice)} for choice in _chosen(words, group)]
+    shared = set.intersection(*map(set, of_each)) if of_each else set()
+    return [
+        (name, " ".join(filter(None, [one.default, one.comment])))
+        for name, one in (of_each[0] if of_each else {}).items()
+        if name in shared
+    ]
+
+
+def _chosen(words: Sequence[str], group: str) -> list[Listed]:
+    """The choices of a group that a command line asks for: typed, of its preset or experiment, or the default."""
+    known = {choice.name: choice for choice in choices_of("activation" if group == "upper_activation" else group)}
+    names = _names(words, group)
+    return [known[name] for name in names if name in known]
+
+
+def _names(words: Sequence[str], group: str) -> list[str]:
+    for word in reversed(words):
+        if word.startswith(f"{group}="):
+            return word.partition("=")[2].split(",")
+    for word in words:
+        key, _, preset = word.partition("=")
+        kind, pattern = {
+            "+sweep": ("sweep", rf"^ +{group}: (.*)$"),
+            "experiment": ("experiment", rf"^ +- override /{group}: (.*)$"),
+        }.get(key, ("", ""))
+        for choice in choices_of(kind) if kind else ():
+            match = re.search(pattern, choice.path.read_text(encoding="utf-8"), re.MULTILINE)
+            if choice.name == preset and match:
+                return match[1].strip().split(",")
+    if group == "upper_activation" and _names(words, "model") == ["hybrid"]:
+        return ["gelu"]
+    return [usual_choices().get(group, "")]
+
+
+def _plain_keys() -> list[tuple[str, str]]:
+    """The keys of `config.yaml` that are in no group, with what it says of them."""
+    text = (packaged_conf() / "config.yaml").read_text(encoding="utf-8")
+    found, above = [], ""
+    for line in text[text.index("\nsplit:") : text.index("\nhydra:")].splitlines():
+        match = re.match(r"( *)(\w+):([^#]*)(?:#\s*(.*))?$", line)
+        if match is None:
+            continue
+        above = match[2] if not match[1] else above
+        found.append((f"{above}.{match[2]}" if match[1] else match[2], match[4] or match[3].strip()))
+    return [(key, told) for key, told in found if key != "train"]
+
+
+def _sweeps(words: Sequence[str]) -> bool:
+    return "-m" in words or "--multirun" in words
+
+
+def _studies(words: Sequence[str]) -> list[str]:
+    """Folders with runs, in the folder of outputs."""
+    output = next((word.partition("=")[2] for word in words if word.startswith("output_dir=")), "outputs")
+    names = {path.parent.parent.name for path in Path(output).glob("*/*/settings.yaml")}
+    return sorted(name for name in names if re.fullmatch(r"[\w.+-]+", name))  # others need quotes
+
+
+def _plugins(key: str) -> list[str]:
+    """What is installed for one of Hydra's groups, by the texts of its plugins."""
+    from importlib.util import find_spec
+
+    spec = find_spec("hydra_plugins")
+    folders = spec.submodule_search_locations or () if spec else ()
+    texts = [path.read_text(encoding="utf-8") for folder in folders for path in Path(folder).glob("*/*.py")]
+    pattern = rf"""group=["']{key}["'],\s*name=["'](\w+)["']"""
+    found = {name for text in texts for name in re.findall(pattern, text)}
+    return sorted(found if key.endswith("sampler") else {*found, "basic"})
+
+
+# ---------------------------------------------------------------- subcommands
+
+
+def _of_list(words: Sequence[str], current: str) -> list[Candidate]:
+    """Groups and choices; behind a group its own choices first."""
+    names = dict.fromkeys((*groups(), "upper_activation"), "a group")
+    if words and words[-1] in names:
+        group = "activation" if words[-1] == "upper_activation" else words[-1]
+        names = {**_described(choices_of(group)), **names}
+    elif current:
+        for group in groups():
+            names = {**_described(choices_of(group)), **names}
+    return [Candidate(name, told) for name, told in names.items() if name not in words]
+
+
+def _of_report(words: Sequence[str], current: str) -> list[Candidate] | str:
+    keys = [*(group for group in GROUPS if group != "dataset"), *(key for key, _ in _plain_keys()), "none"]
+    values = {"--baseline": [choice.name for choice in choices_of("activation")], "--per": keys, "--output": FOLDERS}
+    return _options(arguments.report_parser(), words, current, values, FOLDERS)
+
+
+def _of_kernels(words: Sequence[str], current: str) -> list[Candidate] | str:
+    activations = [choice.name for choice in choices_of("activation")]
+    values: dict[str, Sequence[str] | str] = {"--device": _MORE_WORDS["train.device"], "--output": FOLDERS}
+    return _options(arguments.kernels_parser(), words, current, values, activations)
+
+
+def _of_completion(words: Sequence[str], current: str) -> list[Candidate] | str:
+    return _options(arguments.completion_parser(), words, current, {}, () if {*words} & {*SHELLS} else SHELLS)
+
+
+_SUBCOMMANDS: dict[str, Callable[[Sequence[str], str], list[Candidate] | str]] = {
+    "list": _of_list,
+    "report": _of_report,
+    "kernels": _of_kernels,
+    "completion": _of_completion,
+}
+
+
+def _options(
+    parser: argparse.ArgumentParser,
+    words: Sequence[str],
+    current: str,
+    values: dict[str, Sequence[str] | str],
+    positional: Sequence[str] | str,
+) -> list[Candidate] | str:
+    """The options of a parser, the values of the option before the cursor, or what stands without one."""
+    takes_value = {}
+    helps = {}
+    for action in parser._actions:
+        for option in action.option_strings:
+            helps[option] = re.sub(r"%%", "%", action.help or "")
+            if action.nargs != 0:
+                takes_value[option] = tuple(map(str, action.choices or ())) or values.get(option, ())
+    option, equals, _ = current.partition("=")
+    if equals and option in takes_value:
+        known = takes_value[option]
+        return known if isinstance(known, str) else _plain(f"{option}={value}" for value in known)
+    if words and words[-1] in takes_value:
+        known = takes_value[words[-1]]
+        return known if isinstance(known, str) else _plain(known)
+    if current.startswith("-"):
+        return [Candidate(name, told) for name, told in helps.items() if name not in words and name != "-h"]
+    return positional if isinstance(positional, str) else _plain(name for name in positional if name not in words)
+
+
+def _plain(words: Iterable[str]) -> list[Candidate]:
+    return [Candidate(word) for word in words]
+
+
+# ---------------------------------------------------------------- what a shell asks
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A command line as far as it has been typed."""
+
+    words: tuple[str, ...]
+    current: str  # the word at the cursor
+    start: int  # within `current`: the shell replaces what is behind it
+    quoted: bool  # a quote is open
+
+
+def split(line: str, breaks: str) -> Typed:
+    """The words of an unfinished line, without quotes.
+
+    Args:
+        line: up to the cursor.
+        breaks: characters that begin a new word for bash, though not for us (`=` and `:`).
+    """
+    words: list[str] = []
+    current, start, begun = "", 0, False
+    quote = ""
+    characters = iter(line)
+    for character in characters:
+        if quote:
+            if character == quote:
+                quote = ""
+            else:
+                current += next(characters, "") if character == "\\" and quote == '"' else character
+        elif character in "'\"":
+            quote, begun, start = character, True, len(current)
+        elif character == "\\":
+            current, begun = current + next(characters, ""), True
+        elif character.isspace():
+            words += [current] if begun else []
+            current, start, begun = "", 0, False
+        else:
+            current, begun = current + character, True
+            start = len(current) if character in breaks else start
+    return Typed(tuple(words), current, start, bool(quote))
+
+
+def answer(line: str, rest: str, breaks: str) -> list[str]:
+    """Lines for a shell: FOLDERS, or a candidate, a tab, and what it is; one that is complete ends with a space.
+
+    Args:
+        line: up to the cursor, beginning with the command.
+        rest: behind the cursor.
+        breaks: as for `split`; the candidates begin where the shell begins to replace.
+    """
+    typed = split(line, breaks)
+    behind = rest.split()[1:] if rest[:1].strip() else rest.split()  # the word that the cursor is in is being typed
+    found = candidates((*typed.words[1:], *behind), typed.current)
+    if isinstance(found, str):
+        return [found]
+    found.sort(key=lambda one: one.word)
+    return [
+        f"{one.word[typed.start :]}{'' if one.open or typed.quoted else ' '}\t{' '.join(one.description.split())}"
+        for one in dict.fromkeys(found)
+    ]
+
+
+def main(words: Sequence[str]) -> int:
+    """`actbench completion SHELL`, and what its script calls; returns the exit code.
+
+    Raises:
+        UserError: there is no such shell. What a script asks raises nothing: an error would end in the prompt.
+    """
+    if words[:1] == ["--answer"]:
+        try:
+            print("\n".join(answer(*(*words[1:4], "", "", "")[:3])))
+        except Exception:
+            return 1
+        return 0
+    asked = arguments.completion(words or ["--help"])
+    text = (Path(__file__).parent / f"completion.{asked.shell}").read_text(encoding="utf-8")
+    sys.stdout.write(text)
+    return 0

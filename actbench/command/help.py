@@ -1,0 +1,82 @@
+"""`actbench --help`, and the two lines that a bare `actbench` begins with. Reads the files of `conf/` alone."""
+
+from __future__ import annotations
+
+import re
+
+from rich.console import Console
+from rich.text import Text
+
+from actbench.choices import choices_of, groups, packaged_conf, usual_choices, usual_values
+from actbench.columns import rows, width, wrapped
+
+_COMMANDS = (
+    ("actbench activation=leaky_relu", "train 5 seeds together; ends with a table"),
+    ("actbench -m activation=relu,leaky_relu,gelu", "a sweep: one run for each, and a comparison"),
+    ("actbench experiment=article_mlp activation=elu", "a published set-up with one thing changed"),
+    ("actbench -m +sweep=activations", "a preset sweep; ends in one comparison"),
+    ("actbench report PATH ...", "the comparison again, from files (--help shows how)"),
+    ("actbench kernels", "what each activation costs on this device (--help shows how)"),
+    ("actbench list [GROUP|CHOICE ...]", "what can be chosen, with one line each; of a choice its parameters"),
+    ("actbench completion bash|zsh|fish", "the shell completes all of this (--help shows how)"),
+    ("tensorboard --logdir outputs", "look inside"),
+)
+
+_FLAGS = (
+    ("-m, --multirun", "a sweep over comma-separated values"),
+    ("--cfg job", "print the configuration as it would run, and stop"),
+    ("--version", "print the version"),
+    ("--hydra-help", "what Hydra's own flags do (launchers, ...)"),
+)
+
+
+def show() -> int:
+    """Prints what can be typed; returns the exit code."""
+    room = width()
+    usual = usual_choices()
+    lines = wrapped("actbench: which activation function should I use here, and why does this one fail?", room)
+    lines += ["", "Usage", *rows(_COMMANDS, room)]
+    lines += ["", *wrapped("Choices (GROUP=CHOICE; parameters are GROUP.PARAMETER=VALUE)", room)]
+    choices = []
+    for group in groups():
+        names = [choice.name + " (default)" * (choice.name == usual.get(group)) for choice in choices_of(group)]
+        choices.append((group, ", ".join(names)))
+        if group == "activation":
+            choices.append(("upper_activation", "none (default), or any activation: for the upper half of the network"))
+    lines += rows(choices, room)
+    lines += ["", *wrapped("Keys and their defaults (KEY=VALUE)", room), *_keys(room)]
+    lines += ["", "Flags", *rows(_FLAGS, room)]
+    console = Console(highlight=False, soft_wrap=True)
+    for line in lines:
+        console.print(Text(line))
+    return 0
+
+
+def _keys(room: int) -> list[str]:
+    """What `config.yaml` has between the list of groups and what concerns Hydra alone, as one types it."""
+    text = (packaged_conf() / "config.yaml").read_text(encoding="utf-8")
+    above = ""
+    pairs = []
+    for line in text[text.index("\nsplit:") : text.index("\nhydra:")].splitlines():
+        match = re.match(r"( *)([\w]+):([^#]*)(?:#\s*(.*))?$", line)
+        if not match:
+            continue
+        indent, key, value, comment = match[1], match[2], match[3].strip(), match[4] or ""
+        if not value:
+            above = f"{key}."
+            if comment:
+                pairs.append((f"{key}=true", comment))
+            continue
+        value = "(a time stamp)" if value.startswith("$") else value
+        pairs.append((f"{above if indent else ''}{key}={value}", comment))
+    return rows(pairs, room)
+
+
+def of_a_bare_command() -> tuple[str, str]:
+    """Two lines: what is trained where nothing is chosen, and how to choose."""
+    chosen, values = usual_choices(), usual_values()
+    return (
+        f"nothing chosen, so: activation={chosen['activation']}, model={chosen['model']}, {values['num_seeds']} seeds, "
+        f"{values['train.epochs']} epochs, MNIST or else the digits",
+        "to choose: actbench activation=gelu; -m activation=relu,gelu; actbench list; actbench --help",
+    )

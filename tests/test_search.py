@@ -1,0 +1,263 @@
+"""Searches: the way is up, a trial without a result stops nothing, and the end says what was found."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import statistics
+import subprocess
+import sys
+import warnings
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.plugins import Plugins
+from omegaconf import OmegaConf
+from processes import OFFLINE
+
+from actbench import config
+from actbench.choices import packaged_conf
+
+pytest.importorskip("hydra_plugins.hydra_optuna_sweeper.optuna_sweeper")
+from actbench.command import search
+
+OPTUNA = "hydra/sweeper=optuna"
+RATE = "optimizer.lr=tag(log,interval(1e-4,1e-1))"
+
+
+@pytest.fixture(autouse=True)
+def _registered():
+    config.register()
+    search.register()
+    search.ended.clear()
+    yield
+    search.ended.clear()
+
+
+# ---------------------------------------------------------------- whole searches
+
+
+def accuracies(study):
+    """Mean validation accuracy of the last epoch by learning rate, from the files of the runs."""
+    found = {}
+    for folder in study.glob("*/history.csv"):
+        with folder.open(newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row["epoch"] == "2"]
+        rate = yaml.safe_load((folder.parent / "settings.yaml").read_text())["optimizer"]["params"]["lr"]
+        found[rate] = statistics.mean(float(row["val_accuracy"]) for row in rows) if rows else math.nan
+    return found
+
+
+def test_a_search_goes_on_behind_a_trial_that_diverged_and_finds_the_best(actbench, tiny, tmp_path):
+    rates = "optimizer.lr=1e-3,1e30,1e-1"
+    grid = [OPTUNA, "hydra/sweeper/sampler=grid", "optimizer=sgd", "study=s"]
+    done = actbench("-m", *tiny, *grid, rates, "activation=relu")
+    assert done.returncode == 1  # as of any sweep in which a run diverged
+    assert done.stderr == ""
+    assert "search: 3 of 3 trials: 2 completed, 1 diverged" in done.stdout
+    validation = accuracies(tmp_path / "outputs" / "s")
+    assert validation[0.1] > validation[0.001] + 1
+    assert f"best by validation accuracy, {validation[0.1]:.2f} %: optimizer.lr=0.1\n" in done.stdout
+    found = yaml.safe_load((tmp_path / "outputs" / "s" / "optimization_results.yaml").read_text())
+    assert found["trials"] == {"completed": 2, "diverged": 1, "failed": 0}
+    assert found["best_params"] == {"optimizer.lr": 0.1}
+    assert found["best_value"] == pytest.approx(validation[0.1])
+    assert "\nrelu lr=0.1  epoch 1/2" in done.stdout  # the runs are called by what varies
+    assert "Results, best first" in done.stdout
+
+
+_HOT = """
+import torch
+from pathlib import Path
+class Hot(torch.nn.Module):
+    def forward(self, z):
+        if self.training and any(Path("outputs").glob("*/hot-*/settings.yaml")):
+            raise RuntimeError("too hot")
+        return torch.relu(z)
+"""
+
+
+def test_with_joblib_too_failed_trials_are_counted_and_are_in_the_exit_code(tiny, tmp_path):
+    (tmp_path / "conf" / "activation").mkdir(parents=True)
+    (tmp_path / "conf" / "activation" / "hot.yaml").write_text("# hot\n_target_: mine.Hot\n_partial_: true\n")
+    (tmp_path / "mine.py").write_text(_HOT)
+    parallel = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweeper.n_jobs=2"]
+    typed = ["-m", *tiny, OPTUNA, "hydra/sweeper/sampler=grid", "activation=relu,hot", "trust=mine", *parallel]
+    command = [sys.executable, "-m", "actbench", *typed]  # joblib's workers outlive a fork
+    environment = {**os.environ, **OFFLINE}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 1
+    assert "search: 2 of 2 trials: 1 completed, 1 failed" in done.stdout
+    assert "best by validation accuracy" in done.stdout
+    assert "%: activation=relu\n" in done.stdout
+    assert "the run failed: RuntimeError: too hot" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["hydra.sweeper.direction=minimize"], "hydra.sweeper.direction=minimize: a run returns its mean validation"),
+        (["activation=relu,gleu"], "did you mean gelu?"),
+        (["optimizer.lr=interval(-1,1)"], "optimizer.lr=-1.0: must be a number above 0"),
+    ],
+)
+def test_a_mistake_is_told_before_anything_is_written(actbench, tiny, tmp_path, typed, said):
+    done = actbench("-m", *tiny, OPTUNA, "init=he_normal,orthogonal", *typed)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+# ---------------------------------------------------------------- what is wrong with a search
+
+
+MISTAKES = {
+    "down": (["hydra.sweeper.direction=minimize", RATE], "hydra.sweeper.direction=minimize", "leave it out"),
+    "two ways": (["hydra.sweeper.direction=[maximize,minimize]", RATE], "hydra.sweeper.direction=[maximize,minimize]", ""),
+    "no trial": (["hydra.sweeper.n_trials=0", RATE], "hydra.sweeper.n_trials=0", ""),
+    "no number": (["hydra.sweeper.n_trials=many", RATE], "hydra.sweeper.n_trials=many", ""),
+    "no jobs": (["hydra.sweeper.n_jobs=-1", RATE], "hydra.sweeper.n_jobs=-1", ""),
+    "rate": (["hydra.sweeper.max_failure_rate=2", RATE], "hydra.sweeper.max_failure_rate=2", ""),
+    "code": (["hydra.sweeper.custom_search_space=os.system", RATE], "hydra.sweeper.custom_search_space", ""),
+    "nothing": (["activation=relu"], "hydra/sweeper=optuna", "activation=relu,gelu"),
+    "a range in a grid": (["hydra/sweeper/sampler=grid", RATE], "optimizer.lr", "another sampler"),
+    "storage": (["hydra.sweeper.storage=nosuch:///x", RATE], "hydra.sweeper.storage=nosuch:///x", ""),
+    "a value": (["activation=relu,gleu"], "activation=gleu", "did you mean gelu?"),
+    "the last value": (["init=he_normal,orthogonal,xavier", "activation=relu,gelu"], "init=xavier", ""),
+    "an end": (["dropout=interval(0.0,1.0)"], "dropout=1.0", ""),
+    "the end of a range": (["model.depth=range(-1,3)"], "model.depth=-1", ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_what_is_wrong_with_a_search_is_known_beforehand(case):
+    typed, where, how = MISTAKES[case]
+    problems = search.check(["dataset=digits", OPTUNA, *typed])
+    assert [problem.where for problem in problems] == [where]
+    assert how in problems[0].how
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes", "nsgaii", "motpe", "grid"])
+def test_nothing_is_wrong_with_what_is_right(sampler):
+    space = ["activation=relu,gelu", "model.depth=range(1,3)"] + ([] if sampler == "grid" else [RATE])
+    assert search.check(["dataset=digits", OPTUNA, f"hydra/sweeper/sampler={sampler}", *space]) == []
+    assert search.check(["dataset=digits", "activation=relu,gleu"]) == []  # no search: the plan tells
+
+
+def test_other_sweepers_are_told_which_way_is_better():
+    nevergrad = OmegaConf.create({"optim": {"maximize": False}})
+    ax = OmegaConf.create({"ax_config": {"experiment": {"minimize": True}}})
+    for sweeper, key in ((nevergrad, "optim.maximize"), (ax, "ax_config.experiment.minimize")):
+        assert [one for one, upward in search._UPWARD.items() if search._is_otherwise(sweeper, one, upward)] == [key]
+        problem = search._downward(key, search._UPWARD[key])
+        assert problem.how.startswith(f"hydra.sweeper.{key}=")
+
+
+# ---------------------------------------------------------------- every sampler, without training
+
+
+class Trainer:
+    """In place of Hydra's launcher: the accuracy is best at a learning rate of 0.01; some rates diverge, some fail."""
+
+    def __init__(self, diverges=lambda rate: False, fails=lambda rate: False, stops_at=None):
+        self.diverges, self.fails, self.stops_at = diverges, fails, stops_at
+        self.asked = []
+
+    def launch(self, overrides, initial_job_idx):
+        assert initial_job_idx == len(self.asked)
+        returns = []
+        for job in overrides:
+            if len(self.asked) == self.stops_at:
+                raise SystemExit(130)
+            rate = float(dict(one.split("=") for one in job)["optimizer.lr"])
+            self.asked.append(rate)
+            value = 90 - (math.log10(rate) + 2) ** 2
+            bad = self.diverges(rate) or self.fails(rate)
+            folder = f"{'diverged' if self.diverges(rate) else 'completed'}"
+            hydra = OmegaConf.create({"hydra": {"runtime": {"output_dir": folder}}})
+            returns.append(SimpleNamespace(return_value=math.nan if bad else value, hydra_cfg=hydra))
+        return returns
+
+
+def searched(tmp_path, monkeypatch, trainer, *typed):
+    """The study after a search with a trainer, and its Optuna study."""
+    import optuna
+
+    def summary(folder):
+        diverged = {0: 1} if folder.name == "diverged" else {}
+        return SimpleNamespace(status="completed", diverged=diverged)
+
+    studies = []
+    create = optuna.create_study
+    monkeypatch.setattr(optuna, "create_study", lambda **given: studies.append(create(**given)) or studies[0])
+    monkeypatch.setattr(search.stored, "summary", summary)
+    with initialize_config_dir(str(packaged_conf()), version_base="1.3"):
+        typed = [OPTUNA, "hydra.sweeper.n_trials=12", f"output_dir={tmp_path}", "study=s", *typed]
+        composed = compose("config", overrides=[*typed, "hydra.mode=MULTIRUN"], return_hydra_config=True)
+    sweeper = Plugins.instance()._instantiate(composed.hydra.sweeper)
+    sweeper.config, sweeper.launcher = composed, trainer
+    space = "optimizer.lr=1e-3,1e-2,1e-1" if "hydra/sweeper/sampler=grid" in typed else RATE
+    try:
+        sweeper.sweep([space, "activation=gelu"])
+    finally:
+        found = yaml.safe_load((tmp_path / "s" / "optimization_results.yaml").read_text())
+    return found, studies[0]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes", "nsgaii", "motpe", "grid"])
+def test_every_sampler_goes_up_and_on(tmp_path, monkeypatch, capsys, sampler):
+    trainer = Trainer(diverges=lambda rate: rate > 0.05, fails=lambda rate: rate < 3e-4)
+    seed = [] if sampler == "grid" else ["hydra.sweeper.sampler.seed=3"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found, study = searched(tmp_path, monkeypatch, trainer, f"hydra/sweeper/sampler={sampler}", *seed)
+    assert len(trainer.asked) == (3 if sampler == "grid" else 12)
+    good = [rate for rate in trainer.asked if 3e-4 <= rate <= 0.05]
+    best = min(good, key=lambda rate: abs(math.log10(rate) + 2))
+    assert found["best_params"] == {"optimizer.lr": pytest.approx(best)}
+    assert found["best_value"] == pytest.approx(90 - (math.log10(best) + 2) ** 2)
+    counts = [len(good), sum(rate > 0.05 for rate in trainer.asked), sum(rate < 3e-4 for rate in trainer.asked)]
+    assert [*found["trials"].values()] == counts
+    states = [trial.state.name for trial in study.trials]
+    assert [states.count(name) for name in ("COMPLETE", "PRUNED", "FAIL")] == counts
+    assert study.direction.name == "MAXIMIZE"
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert f"search: {len(trainer.asked)} of {len(trainer.asked)} trials: {counts[0]} completed" in out
+    assert "activation=gelu" not in out  # it was not searched for
+
+
+def test_where_every_trial_fails_it_says_so(tmp_path, monkeypatch, capsys):
+    found, _ = searched(tmp_path, monkeypatch, Trainer(fails=lambda rate: True))
+    assert found == {"name": "optuna", "trials": {"completed": 0, "diverged": 0, "failed": 12}}
+    assert "search: 12 of 12 trials: 0 completed, 12 failed\nno setting has a result" in capsys.readouterr().out
+
+
+def test_an_interrupted_search_ends_with_what_was_found(tmp_path, monkeypatch, capsys):
+    trainer = Trainer(stops_at=4)
+    with pytest.raises(SystemExit):
+        searched(tmp_path, monkeypatch, trainer)
+    out = capsys.readouterr().out
+    assert "search: 4 of 12 trials: 4 completed\nbest by validation accuracy" in out
+
+
+def test_a_share_of_failures_may_end_it(tmp_path, monkeypatch, capsys):
+    trainer = Trainer(fails=lambda rate: len(trainer.asked) == 3)
+    found, _ = searched(tmp_path, monkeypatch, trainer, "hydra.sweeper.max_failure_rate=0")
+    assert found["trials"] == {"completed": 3, "diverged": 0, "failed": 1}  # two at once
+    assert "the search ends: more than hydra.sweeper.max_failure_rate=0 failed" in capsys.readouterr().out
+
+
+def test_jobs_at_once_are_asked_for_at_once_where_the_launcher_runs_them_so(tmp_path, monkeypatch):
+    sizes = []
+    trainer = Trainer()
+    launch = trainer.launch
+    trainer.launch = lambda overrides, initial_job_idx: (
+        sizes.append(len(overrides)) or launch(overrides, initial_job_idx)
+    )
+    searched(tmp_path, monkeypatch, trainer, "hydra.sweeper.n_jobs=5")
+    assert sizes == [5, 5, 2]
