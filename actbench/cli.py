@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actbench import __version__
-from actbench.errors import Problem, UserError, in_a_line
+from actbench.errors import Failure, Problem, UserError, from_disk, in_a_line
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -29,13 +29,30 @@ def main() -> None:
         sys.exit(_main(sys.argv[1:]))
     except UserError as error:
         _complain(error)
-        sys.exit(USAGE)
+        sys.exit(_code(error))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
     except BrokenPipeError:  # `actbench list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:  # wherever it is written
+        told = _where_we_are() or from_disk(error)
+        _complain(told)
+        sys.exit(_code(told))
+
+
+def _code(error: UserError) -> int:
+    return FAILED if isinstance(error, Failure) else USAGE
+
+
+def _where_we_are() -> UserError | None:
+    """What is wrong with the current folder."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return Failure("is gone: it was moved or removed", where="the current folder", how="cd to one that is there")
+    return None
 
 
 def _main(argv: Sequence[str]) -> int:
@@ -207,9 +224,7 @@ def _check_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=near):
             pass
     except OSError as error:
-        raise UserError(
-            error.strerror or str(error), where=str(near), how="output_dir=FOLDER that you may write to"
-        ) from error
+        raise from_disk(error, str(near)) from error
 
 
 # ---------------------------------------------------------------- what Hydra calls
@@ -222,7 +237,19 @@ def _hydra_main() -> None:
 
     from actbench.choices import packaged_conf
 
-    hydra.main(version_base="1.3", config_path=str(packaged_conf()), config_name="config")(_job)()
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # raise what goes wrong in Hydra, which would else print a traceback of its own
+    try:
+        hydra.main(version_base="1.3", config_path=str(packaged_conf()), config_name="config")(_job)()
+    except (UserError, OSError):
+        raise
+    except Exception as error:
+        raise Failure(in_a_line(error), where="hydra") from error
+    finally:
+        if before is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = before
 
 
 def _job(composed: DictConfig) -> float:
@@ -238,10 +265,11 @@ def _job(composed: DictConfig) -> float:
         return _run(composed, hydra_config, folder)
     except UserError as error:
         _complain(error)
-        _outcomes.append(USAGE)
+        _outcomes.append(_code(error))
     except OSError as error:
-        _complain(_explained(error, folder))
-        _outcomes.append(FAILED)
+        told = _where_we_are() or from_disk(error, str(folder))
+        _complain(told)
+        _outcomes.append(_code(told))
     except Exception as error:
         _complain(_unexpected(error, folder))
         _outcomes.append(FAILED)
@@ -335,7 +363,7 @@ def _relative(folder: Path) -> Path:
     """The folder as a person would type it: from where they are, if it is below."""
     try:
         return folder.relative_to(Path.cwd())
-    except ValueError:
+    except (ValueError, FileNotFoundError):  # it is elsewhere, or where they are is gone
         return folder
 
 
@@ -348,14 +376,6 @@ def _console() -> Any:
     from rich.console import Console
 
     return Console()
-
-
-def _explained(error: OSError, folder: Path) -> UserError:
-    return UserError(
-        error.strerror or str(error),
-        where=str(error.filename or folder),
-        how="make room or choose another output_dir; with the same study=NAME the run goes on after its last epoch",
-    )
 
 
 def _complain(error: UserError) -> None:

@@ -1,7 +1,8 @@
-"""What the user did wrong: what, where, and how to mend it. Never shown as a traceback."""
+"""What the user did wrong, or what the machine denied: what, where, and how to mend it. Never shown as a traceback."""
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -49,3 +50,36 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         return "\n".join(str(problem) for problem in self.problems)
+
+
+class Failure(UserError):
+    """Nothing that was typed is wrong: a full disk, a folder that is gone, another process that is at work."""
+
+
+_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_GONE = {errno.ENOENT, errno.ENOTDIR, getattr(errno, "ESTALE", errno.ENOENT)}
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+def from_disk(error: OSError, where: str = "", *, elsewhere: str = "output_dir=FOLDER") -> UserError:
+    """What to say of an error of the disk.
+
+    Args:
+        error: its own path is told where it has one.
+        where: else this.
+        elsewhere: what is typed to write to another place.
+
+    >>> print(from_disk(OSError(28, "No space left on device", "outputs/s")))
+    outputs/s: No space left on device
+        make room, or choose output_dir=FOLDER on another disk; the same command goes on with what is there
+    """
+    what, place = error.strerror or str(error) or type(error).__name__, str(error.filename or where)
+    if error.errno in _FULL:
+        how = f"make room, or choose {elsewhere} on another disk; the same command goes on with what is there"
+    elif error.errno in _GONE:
+        how = "it was moved or removed meanwhile; the same command makes it again"
+    elif error.errno in _DENIED:
+        return UserError(what, where=place, how=f"{elsewhere} that you may write to")
+    else:
+        how = f"the same command goes on with what is there; or choose {elsewhere} on another disk"
+    return Failure(what, where=place, how=how)

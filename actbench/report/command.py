@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from actbench.errors import Problem, UserError
+from actbench.errors import Problem, UserError, from_disk
 from actbench.report import runs
 from actbench.report.comparison import Comparison, check_baseline, compare
 from actbench.report.configurations import Block, blocks
@@ -225,11 +225,7 @@ def write(answer: Answer, folder: Path, console: Console) -> None:
     try:
         page.write(answer.comparisons, answer.problems, folder, answer.published)
     except OSError as error:
-        raise UserError(
-            error.strerror or str(error),
-            where=str(error.filename or folder),
-            how="--output FOLDER that you may write to",
-        ) from error
+        raise from_disk(error, str(folder), elsewhere="--output FOLDER") from error
     console.print(
         Text(f"report       {folder / 'report.html'}   (also report.md, results.csv, plots/)"), soft_wrap=True
     )
