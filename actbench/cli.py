@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -131,6 +132,11 @@ def _train(argv: Sequence[str]) -> int:
     compared = 0
     try:
         _hydra_main()
+    except OSError as error:  # of what Hydra writes itself
+        where, then = (str(jobs[0].folder.parent), _how_to_go_on(jobs[0].settings.study)) if jobs else ("", "")
+        told = _where_we_are() or from_disk(error, where, then=then)
+        _complain(told)
+        _outcomes.append(_code(told))
     finally:  # whatever happened to some of the runs
         if multirun:
             compared = _compare(dict.fromkeys(job.folder.parent for job in jobs))
@@ -157,10 +163,13 @@ def _compare(studies: Iterable[Path]) -> int:
 
     code = 0
     for study in studies:
+        if not study.exists():  # nothing came to be written, and why has been said
+            code = FAILED
+            continue
         try:
             command.after_sweep(_relative(study.absolute()))
-        except UserError as error:
-            _complain(error)
+        except (UserError, OSError) as error:
+            _complain(error if isinstance(error, UserError) else from_disk(error, str(study)))
             code = FAILED
     return code
 
@@ -267,7 +276,7 @@ def _job(composed: DictConfig) -> float:
         _complain(error)
         _outcomes.append(_code(error))
     except OSError as error:
-        told = _where_we_are() or from_disk(error, str(folder))
+        told = _where_we_are() or from_disk(error, str(folder), then=_how_to_go_on(str(composed.study)))
         _complain(told)
         _outcomes.append(_code(told))
     except Exception as error:
@@ -378,10 +387,16 @@ def _console() -> Any:
     return Console()
 
 
+_said: set[str] = set()  # what to do, as it was told before in this process
+
+
 def _complain(error: UserError) -> None:
     from rich.console import Console
     from rich.text import Text
 
     console = Console(stderr=True)
     for problem in error.problems:
+        if isinstance(error, Failure) and problem.how in _said:  # a full disk stops more than one thing
+            problem = replace(problem, how="")
+        _said.add(problem.how)
         console.print(Text.assemble(("error: ", "bold red"), str(problem)), soft_wrap=True)

@@ -101,6 +101,8 @@ def run(
         with contextlib.suppress(OSError, Failure):  # a full disk, or that the folder is another's now, may be what failed
             hold.check()
             if stored.status(folder) not in ("completed", "diverged"):  # else what failed came after the run
+                if not (folder / "settings.yaml").exists():  # without it the folder would be nobody's
+                    RunFolder(folder).write_settings(settings)
                 RunFolder(folder).write_summary(failed(settings, parts, progress, error))
         raise
     finally:
@@ -141,7 +143,8 @@ def _run(
             summary = _score_int8(settings, parts, summary, states, folder)
         sinks.end(parts, summary, progress)
     finally:
-        sinks.close()
+        with contextlib.suppress(OSError):  # after `end` there is nothing to write; before, what failed is on its way
+            sinks.close()
     return summary
 
 
