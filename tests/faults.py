@@ -9,10 +9,12 @@ from __future__ import annotations
 import builtins
 import errno
 import io
+import itertools
 import os
 import signal
 import sys
 import threading
+import time
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
@@ -101,3 +103,51 @@ def install(root, at=None, fault="count", log=None):
         return buffered if "b" in mode else io.TextIOWrapper(buffered, encoding, errors, newline)
 
     io.open = builtins.open = counted
+
+
+# ---------------------------------------------------------------- what happens around a run
+
+
+def after_epoch(number, action, *arguments):
+    """Once epoch `number` of a run is written, `action` happens; of a sweep, in its first job."""
+    from actbench.run.job import Sinks
+
+    epoch, seen = Sinks.epoch, []
+
+    def then(self, parts, progress):
+        epoch(self, parts, progress)
+        if progress.done == number and not seen:
+            seen.append(number)
+            action(*arguments)
+
+    Sinks.epoch = then
+
+
+def wait_for_file(path, seconds=100):
+    """Until somebody makes the file."""
+    ends = time.monotonic() + seconds
+    while not os.path.exists(path):
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+
+
+def jumping_clock():
+    """Wall time goes back by a year, on by two, back ..., at every other look at it; the monotonic clock does not."""
+    import datetime as module
+
+    import actbench.machine
+    import actbench.report.page
+
+    looks, real = itertools.count(), time.time
+    jumps = (0.0, -365 * 86400.0, 365 * 86400.0, -1.0)
+
+    def jumped():
+        return real() + jumps[next(looks) % len(jumps)]
+
+    class Jumping(module.datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return module.datetime.fromtimestamp(jumped(), tz)
+
+    time.time = jumped
+    module.datetime = actbench.machine.datetime = actbench.report.page.datetime = Jumping
