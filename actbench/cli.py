@@ -176,6 +176,8 @@ def _compare(studies: Iterable[Path]) -> int:
 
 def _tell_what_never_began(jobs: Sequence[Job]) -> None:
     """Jobs that a launcher did not come to, or that died before they wrote anything."""
+    if len(_outcomes) == len(jobs):  # all began here: what is missing has vanished since, which was said
+        return
     missing = [job.settings.folder for job in jobs if not job.folder.exists()]
     if missing and len(missing) < len(jobs):  # a sweeper that makes its jobs as it goes leaves none of the planned
         print(f"not begun: {', '.join(missing)}", file=sys.stderr)
