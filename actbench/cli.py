@@ -249,7 +249,7 @@ def _hydra_main() -> None:
     from actbench.choices import packaged_conf
 
     before = os.environ.get("HYDRA_FULL_ERROR")
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # raise what goes wrong in Hydra, which would else print a traceback of its own
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # to raise what goes wrong in Hydra: else it prints a traceback of its own
     try:
         hydra.main(version_base="1.3", config_path=str(packaged_conf()), config_name="config")(_job)()
     except (UserError, OSError):
@@ -298,7 +298,7 @@ def _run(composed: DictConfig, hydra_config: Any, folder: Path) -> float:
     if finished is not None and not stored.lacks_int8(settings, finished):
         if settings.probe_every not in (None, stored.settings_of(folder).probe_every):
             print(f"{folder} was trained without probe.every={settings.probe_every}: study=NAME trains it again")
-        return _ended(_show_again(finished, folder, name, many))
+        return _ended(_show_again(finished, folder, name, many), folder)
     from actbench import run  # imports torch
 
     stop = run.Stop()
@@ -308,7 +308,7 @@ def _run(composed: DictConfig, hydra_config: Any, folder: Path) -> float:
         print(f"interrupted {summary.reason}; what was done is in {folder}", file=sys.stderr)
         print(_how_to_go_on(settings.study), file=sys.stderr)
         sys.exit(128 + stop.signal)
-    return _ended(summary)
+    return _ended(summary, folder)
 
 
 def _swept(hydra_config: Any) -> list[str]:
@@ -328,7 +328,9 @@ def _swept(hydra_config: Any) -> list[str]:
     return [override for override in own if override not in typed]
 
 
-def _ended(summary: RunSummary) -> float:
+def _ended(summary: RunSummary, folder: Path) -> float:
+    if summary.status == "diverged":
+        _complain(Failure("every seed diverged", where=str(folder)))
     _outcomes.append(FAILED if summary.status == "diverged" else 0)
     mean = summary.metrics["val_accuracy"].mean
     return float("nan") if mean is None else mean

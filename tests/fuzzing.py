@@ -77,7 +77,9 @@ def lines(number: int, draw: int) -> list[tuple[str, list[str], bool]]:
     for k in range(number):
         kind = rng.random()
         trains = kind < 0.06
-        made.append((f"{draw}/{k}", _trained(rng) if trains else _subcommand(rng) if kind < 0.28 else _line(rng), trains))
+        made.append(
+            (f"{draw}/{k}", _trained(rng) if trains else _subcommand(rng) if kind < 0.28 else _line(rng), trains)
+        )
     return made
 
 
@@ -109,7 +111,17 @@ def _override(rng: random.Random) -> str:
     if luck < 0.3:
         value = rng.choice(_ODD)
     elif luck < 0.4:
-        value = rng.choice((f"'{value}'", f'"{value}"', f"{value},{value}", f"[{value}]", f" {value}", f"{value} ", value + rng.choice(_ODD)))
+        value = rng.choice(
+            (
+                f"'{value}'",
+                f'"{value}"',
+                f"{value},{value}",
+                f"[{value}]",
+                f" {value}",
+                f"{value} ",
+                value + rng.choice(_ODD),
+            )
+        )
     elif luck < 0.5:
         key = _typo(rng, key)
     elif luck < 0.58:
@@ -142,7 +154,9 @@ def _subcommand(rng: random.Random) -> list[str]:
         "kernels": ["relu", "gelu", "nope", "--sizes", "2x2", "0x0", "--rounds", "1", "0", "-1", "--device", "cpu", "--threads",
                     "--resnet", "18", "--batch", "2", "--output", "rep", "--compiled", "--help"],
     }[name]  # fmt: skip
-    words = [rng.choice(known) if rng.random() < 0.75 else rng.choice((*_ODD, *_FLAGS)) for _ in range(rng.randint(0, 4))]
+    words = [
+        rng.choice(known) if rng.random() < 0.75 else rng.choice((*_ODD, *_FLAGS)) for _ in range(rng.randint(0, 4))
+    ]
     return [name, *(word for word in words if word not in ("/", "..", "../x"))]
 
 
@@ -162,7 +176,7 @@ def _trained(rng: random.Random) -> list[str]:
 
 def run_all(cases, home: Path, results) -> None:
     """Runs each in a fork of this process; puts the complaints about each line that breaks the law into `results`."""
-    import actbench.kernels.command
+    import actbench.kernels.command  # noqa: F401 (once, here)
     from actbench import config
 
     config.register()
@@ -227,14 +241,15 @@ def _child(folders, out, err, arguments, trains) -> None:
     code = 70
     try:
         gc.disable()
-        files = [os.open(os.devnull, os.O_RDONLY), *(os.open(p, os.O_WRONLY | os.O_CREAT | os.O_APPEND) for p in (out, err))]
+        files = [
+            os.open(os.devnull, os.O_RDONLY),
+            *(os.open(p, os.O_WRONLY | os.O_CREAT | os.O_APPEND) for p in (out, err)),
+        ]
         for number, file in enumerate(files):
             os.dup2(file, number)
-        sys.stdin, sys.stdout, sys.stderr = (
-            open(0, encoding="utf-8"),
-            open(1, "w", buffering=1, encoding="utf-8"),
-            open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace"),
-        )
+        sys.stdin = os.fdopen(0, encoding="utf-8")
+        sys.stdout = os.fdopen(1, "w", buffering=1, encoding="utf-8")
+        sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace")
         os.chdir(folders["cwd"])
         os.environ |= {"HOME": str(folders["home"]), "TMPDIR": str(folders["tmp"]), "ACTBENCH_DATA": str(folders["data"]),
                        "XDG_CACHE_HOME": str(folders["home"] / "cache"), "ACTBENCH_MIRROR": "http://127.0.0.1:9", "COLUMNS": "120"}  # fmt: skip
@@ -291,8 +306,13 @@ def _judged(code, out, err, folders) -> str:
         wrong.append("HYDRA_FULL_ERROR")
     if code != 0 and not err.strip():
         wrong.append("no message")
-    strays = [str(path) for name in ("home", "tmp") for path in folders[name].rglob("*")]
+    strays = [str(path) for name in ("home", "tmp") for path in folders[name].rglob("*") if not _is_torchs(path)]
     strays += [str(path) for path in folders["cwd"].iterdir() if path.name not in _OURS]
     if strays:
         wrong.append(f"wrote {strays[:3]}")
     return f"{'; '.join(wrong)}: {err.strip()[-700:]}" if wrong else ""
+
+
+def _is_torchs(path: Path) -> bool:
+    """The folder of its compiler's cache, which torch makes, and leaves empty, when torchvision is imported."""
+    return path.name.startswith("torchinductor_") and path.is_dir() and not any(path.iterdir())

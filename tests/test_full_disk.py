@@ -103,8 +103,12 @@ def test_a_disk_that_is_full_loses_nothing(undisturbed, tmp_path, kind, failures
     failed = 0
     for step, fault in failures:
         before, kept = set(whole_files(tmp_path)), epochs_kept(tmp_path)
-        complete = {p.parent for p in tmp_path.rglob("summary.json") if json.loads(p.read_text())["status"] == "completed"}
-        done = Command(*COMMANDS[kind], cwd=tmp_path, before=partial(faults.install, str(tmp_path), at=step, fault=fault)).wait()
+        complete = {
+            p.parent for p in tmp_path.rglob("summary.json") if json.loads(p.read_text())["status"] == "completed"
+        }
+        done = Command(
+            *COMMANDS[kind], cwd=tmp_path, before=partial(faults.install, str(tmp_path), at=step, fault=fault)
+        ).wait()
         if done.returncode == 0:  # it had so many steps no more, or found another way
             assert outcome(kind, tmp_path) == expected, (step, fault)
         else:

@@ -78,7 +78,7 @@ def test_killed_at_random_moments_it_ends_bit_equal(undisturbed, tmp_path, reque
     assert outcome(kind, tmp_path) == expected, told
 
 
-def test_what_a_killed_report_left_is_removed_by_the_next_one_and_nobody_elses(actbench, tmp_path):
+def test_what_a_killed_report_left_is_removed_by_the_next_one_and_nobody_elses(tmp_path):
     """Parts of a process that is alive, here or on another host, are not touched."""
     from actbench.atomic import _part, remove_strays
 

@@ -80,7 +80,9 @@ def test_everything_vanishes(tmp_path, gone):
     assert not victim.exists()
 
 
-@pytest.mark.parametrize("command", [[*SMALL], ["-m", *SMALL, "activation=relu,gelu"], ["report", "outputs"], ["kernels", "relu"]])
+@pytest.mark.parametrize(
+    "command", [[*SMALL], ["-m", *SMALL, "activation=relu,gelu"], ["report", "outputs"], ["kernels", "relu"]]
+)
 def test_the_current_folder_was_gone_before(tmp_path, command):
     home = tmp_path / "home"
     home.mkdir()

@@ -98,7 +98,7 @@ def run(
         with stop.listening():
             return _run(settings, parts, progress, RunFolder(folder), hold, terminal, stop)
     except Exception as error:
-        with contextlib.suppress(OSError, Failure):  # a full disk, or that the folder is another's now, may be what failed
+        with contextlib.suppress(OSError, Failure):  # what failed may be the disk, or that the folder is another's now
             hold.check()
             if stored.status(folder) not in ("completed", "diverged"):  # else what failed came after the run
                 if not (folder / "settings.yaml").exists():  # without it the folder would be nobody's
@@ -129,7 +129,7 @@ def _run(
     folder.write_environment({**machine.environment(parts.device), "resumed_after_epoch": progress.done})
     stop.steps = progress.done * parts.steps_per_epoch
     terminal.begin(_headline(settings, parts, folder.path, progress.done), stop, parts.epochs * parts.steps_per_epoch)
-    sinks = Sinks(settings, folder, hold, terminal)
+    sinks = Sinks(settings, folder, terminal, hold)
     try:
         sinks.again(progress.epochs)
         for epoch in fit(parts, control=stop, done=progress.done, diverged=list(progress.diverged)):
@@ -168,8 +168,8 @@ def _score_stored(settings: Settings, parts: Parts, summary: RunSummary, folder:
 class Sinks:
     """Everywhere that records go, in the order that a crash at any moment leaves something to go on from."""
 
-    def __init__(self, settings: Settings, folder: RunFolder, hold: Hold, terminal: TerminalSink) -> None:
-        self.settings, self.folder, self.hold, self.terminal = settings, folder, hold, terminal
+    def __init__(self, settings: Settings, folder: RunFolder, terminal: TerminalSink, hold: Hold | None = None) -> None:
+        self.settings, self.folder, self.terminal, self.hold = settings, folder, terminal, hold
         self.tensorboard: Any = _tensorboard(settings, folder.path, terminal.name) if settings.tensorboard else None
 
     def again(self, epochs: Sequence[Epoch]) -> None:
@@ -181,7 +181,8 @@ class Sinks:
     def epoch(self, parts: Parts, progress: Progress) -> None:
         """The last epoch of `progress`."""
         epoch = progress.epochs[-1]
-        self.hold.check()
+        if self.hold:
+            self.hold.check()
         self.folder.write_epochs([epoch])
         if self.tensorboard:
             self.tensorboard.write_epoch(epoch)
@@ -192,7 +193,8 @@ class Sinks:
     def end(self, parts: Parts, summary: RunSummary, progress: Progress) -> None:
         """The sum of a run; `summary.json` comes last, as the sign that everything else is there."""
         self.terminal.close()
-        self.hold.check()
+        if self.hold:
+            self.hold.check()
         finished = summary.status != "interrupted"
         if finished:
             self.folder.write_checkpoints(parts.seeds, parts.network.state_dicts())

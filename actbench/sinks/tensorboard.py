@@ -74,10 +74,11 @@ class TensorBoardSink:
         self._mean = _Writer(str(folder / "mean"))
         self._laid_out = False
         self._mortal: set[str] = set()  # layers in which something has been dead: of the others there is nothing to say
-        self._ends: list[tuple[SummaryWriter, Any]] = []
+        self._ends: list[tuple[_Writer, Any]] = []
         # The dashboard has one row for each group of sessions, averaged: every seed is a group of its own, and so is
         # their mean, so that both can be seen.
-        for seed, writer in (*self._seeds.items(), ("mean", self._mean)):
+        named: list[tuple[Any, _Writer]] = [*self._seeds.items(), ("mean", self._mean)]
+        for seed, writer in named:
             # The first item describes the whole experiment and would hide the columns of other runs: it is left out.
             _, start, end = hparams({**hyperparameters, "seed": str(seed)}, {"accuracy/test": None})
             _name_group(start, f"{name} {seed if seed == 'mean' else f'seed={seed}'} ({run_id})")
@@ -270,7 +271,10 @@ class _File(FileWriter):
 class _Writer(SummaryWriter):
     """torch's writer of scalars, pictures and histograms, over an event file of ours."""
 
-    def _get_file_writer(self) -> _File:
+    file_writer: Any
+    all_writers: Any
+
+    def _get_file_writer(self) -> Any:
         if self.file_writer is None:
             self.file_writer = _File(Path(self.log_dir))
             self.all_writers = {self.file_writer.get_logdir(): self.file_writer}
