@@ -67,6 +67,8 @@ def remove_strays(folder: Path, *, alone: bool) -> None:
 
 
 def _is_of_the_dead(name: str) -> bool:
+    if re.fullmatch(r"\.[^.]+(\.[^.]+)?\.\d+\.part", name):  # as earlier versions named them
+        return True
     made_by = re.fullmatch(r"\..+\.([\w-]+)\.(\d+)\.[0-9a-f]{8}\.part", name)
     if made_by is None or made_by[1] != _HOST or os.name != "posix":  # elsewhere signal 0 is one that is sent
         return False
