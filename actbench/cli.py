@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -401,6 +400,6 @@ def _complain(error: UserError) -> None:
     console = Console(stderr=True)
     for problem in error.problems:
         if isinstance(error, Failure) and problem.how in _said:  # a full disk stops more than one thing
-            problem = replace(problem, how="")
+            problem = Problem(problem.what, problem.where)
         _said.add(problem.how)
         console.print(Text.assemble(("error: ", "bold red"), str(problem)), soft_wrap=True)
