@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actbench import __version__
-from actbench.errors import UserError, in_a_line
+from actbench.errors import Failure, UserError, from_disk, in_a_line
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -28,13 +28,30 @@ def main() -> None:
         sys.exit(_main(sys.argv[1:]))
     except UserError as error:
         _complain(error)
-        sys.exit(USAGE)
+        sys.exit(_code(error))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
     except BrokenPipeError:  # `actbench list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:  # wherever it is written
+        told = _where_we_are() or from_disk(error)
+        _complain(told)
+        sys.exit(_code(told))
+
+
+def _code(error: UserError) -> int:
+    return FAILED if isinstance(error, Failure) else USAGE
+
+
+def _where_we_are() -> UserError | None:
+    """What is wrong with the current folder."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return Failure("is gone: it was moved or removed", where="the current folder", how="cd to one that is there")
+    return None
 
 
 def _main(argv: Sequence[str]) -> int:
@@ -77,7 +94,7 @@ def _main(argv: Sequence[str]) -> int:
 def _train(argv: Sequence[str]) -> int:
     """Checks every run that the command line asks for, and then has Hydra start them."""
     from actbench import config
-    from actbench.command import checking, earlier, mending, search, typed
+    from actbench.command import checking, earlier, mending, repeating, search, typed
 
     line = typed.read(argv)
     config.register()
@@ -97,6 +114,13 @@ def _train(argv: Sequence[str]) -> int:
     compared = 0
     try:
         _hydra_main([*(["--multirun"] if line.multirun else []), *line.shows, *understood.overrides])
+    except OSError as error:  # of what Hydra writes itself
+        where, then = "", ""
+        if jobs:
+            where, then = str(jobs[0].folder.parent), repeating.how_to_go_on(argv, jobs[0].settings.study)
+        told = _where_we_are() or from_disk(error, where, then=then)
+        _complain(told)
+        _outcomes.append(_code(told))
     finally:  # whatever happened to some of the runs
         if line.multirun:
             compared = _compare(dict.fromkeys(job.folder.parent for job in jobs))
@@ -125,18 +149,21 @@ def _compare(studies: Iterable[Path]) -> int:
 
     code = 0
     for study in studies:
-        if not study.exists():  # nothing began
+        if not study.exists():  # nothing came to be written, and why has been said
+            code = FAILED
             continue
         try:
             command.after_sweep(_relative(study.absolute()))
-        except UserError as error:
-            _complain(error)
+        except (UserError, OSError) as error:
+            _complain(error if isinstance(error, UserError) else from_disk(error, str(study)))
             code = FAILED
     return code
 
 
 def _tell_what_never_began(jobs: Sequence[Job]) -> None:
     """Jobs that a launcher did not come to, or that died before they wrote anything."""
+    if len(_outcomes) == len(jobs):  # all began here: what is missing has vanished since, which was said
+        return
     missing = [job.settings.folder for job in jobs if not job.folder.exists()]
     if missing and len(missing) < len(jobs):  # a sweeper that makes its jobs as it goes leaves none of the planned
         print(f"not begun: {', '.join(missing)}", file=sys.stderr)
@@ -160,7 +187,7 @@ def _hydra_main(words: Sequence[str]) -> None:
     _typed[:] = typed[1:]
     try:
         hydra.main(version_base="1.3", config_path=str(packaged_conf()), config_name="config")(_job)()
-    except UserError:
+    except (UserError, OSError):
         raise
     except Exception as error:
         if asked == "1":
@@ -182,6 +209,8 @@ def _job(composed: DictConfig) -> float:
     """
     from hydra.core.hydra_config import HydraConfig
 
+    from actbench.command import repeating
+
     if _typed:
         sys.argv[1:] = _typed  # Hydra has read its own
     hydra_config = HydraConfig.get()
@@ -190,10 +219,13 @@ def _job(composed: DictConfig) -> float:
         return _run(composed, hydra_config, folder)
     except UserError as error:
         _complain(error)
-        _outcomes.append(USAGE)
+        _outcomes.append(_code(error))
     except OSError as error:
-        _complain(_explained(error, folder))
-        _outcomes.append(FAILED)
+        told = _where_we_are() or from_disk(
+            error, str(folder), then=repeating.how_to_go_on(_typed, str(composed.study), hydra_config)
+        )
+        _complain(told)
+        _outcomes.append(_code(told))
     except Exception as error:
         _complain(_unexpected(error, folder))
         _outcomes.append(FAILED)
@@ -212,7 +244,7 @@ def _run(composed: DictConfig, hydra_config: Any, folder: Path) -> float:
     if finished is not None and not stored.lacks_int8(settings, finished):
         for lacking in earlier.not_looked_at(settings, stored.settings_of(folder)):
             print(f"{folder} was trained without {lacking}: another study=NAME trains it again")
-        return _ended(_show_again(finished, folder, name, many))
+        return _ended(_show_again(finished, folder, name, many), folder)
     from actbench import run  # imports torch
 
     stop = run.Stop()
@@ -222,10 +254,12 @@ def _run(composed: DictConfig, hydra_config: Any, folder: Path) -> float:
         print(f"interrupted {summary.reason}; what was done is in {folder}", file=sys.stderr)
         print(repeating.how_to_go_on(_typed, settings.study, hydra_config), file=sys.stderr)
         sys.exit(128 + stop.signal)
-    return _ended(summary)
+    return _ended(summary, folder)
 
 
-def _ended(summary: RunSummary) -> float:
+def _ended(summary: RunSummary, folder: Path) -> float:
+    if summary.status == "diverged":
+        _complain(Failure("every seed diverged", where=str(folder)))
     _outcomes.append(FAILED if summary.status == "diverged" else 0)
     mean = summary.metrics["val_accuracy"].mean
     return float("nan") if mean is None else mean
@@ -263,7 +297,7 @@ def _relative(folder: Path) -> Path:
     """The folder as a person would type it: from where they are, if it is below."""
     try:
         return folder.relative_to(Path.cwd())
-    except ValueError:
+    except (ValueError, FileNotFoundError):  # it is elsewhere, or where they are is gone
         return folder
 
 
@@ -278,12 +312,7 @@ def _console() -> Any:
     return Console()
 
 
-def _explained(error: OSError, folder: Path) -> UserError:
-    return UserError(
-        error.strerror or str(error),
-        where=str(error.filename or folder),
-        how="make room or choose another output_dir; with the same study=NAME the run goes on after its last epoch",
-    )
+_said: set[str] = set()  # what to do, as it was told before in this process
 
 
 def _complain(error: UserError) -> None:
@@ -292,4 +321,7 @@ def _complain(error: UserError) -> None:
 
     console = Console(stderr=True)
     for problem in error.problems:
+        if isinstance(error, Failure) and problem.how in _said:  # a full disk stops more than one thing
+            problem = Problem(problem.what, problem.where)
+        _said.add(problem.how)
         console.print(Text.assemble(("error: ", "bold red"), str(problem)), soft_wrap=True)

@@ -1,7 +1,8 @@
-"""What the user did wrong: what, where, and how to mend it. Never shown as a traceback."""
+"""What the user did wrong, or what the machine denied: what, where, and how to mend it. Never shown as a traceback."""
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -70,3 +71,38 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         return "\n".join(str(problem) for problem in self.problems)
+
+
+class Failure(UserError):
+    """Nothing that was typed is wrong: a full disk, a folder that is gone, another process that is at work."""
+
+
+_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_GONE = {errno.ENOENT, errno.ENOTDIR, getattr(errno, "ESTALE", errno.ENOENT)}
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+def from_disk(error: OSError, where: str = "", *, elsewhere: str = "output_dir=FOLDER", then: str = "") -> UserError:
+    """What to say of an error of the disk.
+
+    Args:
+        error: its own path is told where it has one.
+        where: else this.
+        elsewhere: what is typed to write to another place.
+        then: what to do when there is room again.
+
+    >>> print(from_disk(OSError(28, "No space left on device", "outputs/s")))
+    outputs/s: No space left on device
+        make room, or choose output_dir=FOLDER on another disk; then the same command again
+    """
+    what, place = error.strerror or str(error) or type(error).__name__, str(error.filename or where)
+    then = then or "then the same command again"
+    if error.errno in _DENIED:
+        return UserError(what, where=place, how=f"{elsewhere} that you may write to")
+    if error.errno in _FULL:
+        how = f"make room, or choose {elsewhere} on another disk; {then}"
+    elif error.errno in _GONE:
+        how = f"it was moved or removed meanwhile; {then}"
+    else:
+        how = f"look at the disk, or choose {elsewhere} on another one; {then}"
+    return Failure(what, where=place, how=how)

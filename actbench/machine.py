@@ -103,7 +103,7 @@ def environment(device: torch.device) -> dict[str, Any]:
     return {
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "argv": sys.argv,
-        "cwd": os.getcwd(),
+        "cwd": _cwd(),
         "host": platform.node(),
         "platform": platform.platform(),
         "python": platform.python_version(),
@@ -114,6 +114,13 @@ def environment(device: torch.device) -> dict[str, Any]:
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "cuda": torch.version.cuda,
     }
+
+
+def _cwd() -> str | None:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:  # it was removed meanwhile
+        return None
 
 
 def _version(package: str) -> str | None:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, get_args
 import yaml
 
 from actbench import __version__
+from actbench.atomic import remove_strays
 from actbench.errors import UserError
 from actbench.records import (
     EVENTS,
@@ -248,12 +249,17 @@ def status(folder: Path) -> str:
 TRACEBACK = "traceback.txt"  # of a run that failed
 
 
-def tidy(folder: Path) -> None:
-    """Removes what a killed process left half-written, and what a complete run has no use for."""
-    for part in folder.rglob(".*.part"):
-        part.unlink(missing_ok=True)
+LOCK = ".lock"  # of a run that is at work, or has not come to its end
+
+
+def tidy(folder: Path, *, alone: bool = False) -> None:
+    """Removes what a killed process left half-written, and what a complete run has no use for.
+
+    With `alone`, the caller holds the folder: nobody else is writing there.
+    """
+    remove_strays(folder, alone=alone)
     if status(folder) in ("completed", "diverged"):
-        for name in ("resume.pt", TRACEBACK):
+        for name in ("resume.pt", TRACEBACK, *(() if alone else (LOCK,))):
             (folder / name).unlink(missing_ok=True)
 
 

@@ -15,6 +15,13 @@ prepare(threads=1)  # before the first parallel operation, as the command does; 
 HAS_MNIST = (Path(os.environ.get("ACTBENCH_DATA", "/nowhere")) / "MNIST" / "raw").is_dir()
 
 
+def pytest_addoption(parser):
+    parser.addoption("--moments", type=int, default=10, help="test_killed: kill -9 at so many moments of each kind")
+    parser.addoption("--steps", type=int, default=40, help="test_full_disk: fail at so many steps; 0: at every one")
+    parser.addoption("--lines", type=int, default=200, help="test_fuzz: so many random command lines")
+    parser.addoption("--draw", type=int, default=0, help="the seed of random moments, steps and command lines")
+
+
 @pytest.fixture
 def actbench(tmp_path):
     """Runs the command in a fresh folder: `actbench("activation=relu", ...)` -> Done."""

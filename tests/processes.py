@@ -33,7 +33,7 @@ _CONTEXT.set_forkserver_preload(
 OFFLINE = {"ACTBENCH_MIRROR": "http://127.0.0.1:9", "COLUMNS": "120"}
 
 
-def _command(arguments, cwd, environment, out, err):
+def _command(arguments, cwd, environment, out, err, before):
     for number, path in ((1, out), (2, err)):
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(file, number)
@@ -42,6 +42,8 @@ def _command(arguments, cwd, environment, out, err):
     os.chdir(cwd)
     os.environ.update(environment)
     sys.argv = ["actbench", *arguments]
+    if before is not None:
+        before()
     from actbench.cli import main
 
     main()
@@ -57,14 +59,14 @@ class Done:
 
 
 class Command:
-    """A command that is running."""
+    """A command that is running. `before` is called in its process first: a function of a module, or a partial of one."""
 
-    def __init__(self, *arguments, cwd, env=None):
+    def __init__(self, *arguments, cwd, env=None, before=None):
         self._folder = tempfile.TemporaryDirectory()
         self._out, self._err = (Path(self._folder.name) / name for name in ("out", "err"))
         environment = {**OFFLINE, **{k: v for k, v in os.environ.items() if k.startswith("ACTBENCH")}, **(env or {})}
         self._process = _CONTEXT.Process(
-            target=_command, args=(arguments, str(cwd), environment, str(self._out), str(self._err))
+            target=_command, args=(arguments, str(cwd), environment, str(self._out), str(self._err), before)
         )
         self._process.start()
 

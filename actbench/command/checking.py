@@ -9,7 +9,7 @@ from pathlib import Path
 
 from actbench import stored
 from actbench.command.planning import Job
-from actbench.errors import Problem, UserError
+from actbench.errors import Problem, UserError, from_disk
 from actbench.settings import Settings
 
 
@@ -61,5 +61,4 @@ def _check_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=near):
             pass
     except OSError as error:
-        how = "output_dir=FOLDER that you may write to"
-        raise UserError(error.strerror or str(error), where=str(near), how=how) from error
+        raise from_disk(error, str(near)) from error

@@ -20,11 +20,12 @@ def swept(hydra_config: Any) -> list[str]:
     return own if command is None else [override for override in own if override not in command["task"]]
 
 
-def how_to_go_on(typed: Sequence[str], study: str, hydra_config: Any) -> str:
+def how_to_go_on(typed: Sequence[str], study: str, hydra_config: Any = None) -> str:
     """The command that goes on with an interrupted run: what was typed, with the study by its name where it had none.
 
     Args:
         typed: the words of the command line; none in a launcher's worker.
+        hydra_config: of the job, by which a worker finds them.
     """
     words = list(typed)
     if not words and (command := _of_sweep(hydra_config)) is not None:

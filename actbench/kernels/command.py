@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import io
 import json
 import math
 import re
@@ -22,9 +23,9 @@ from rich.text import Text
 from torch import nn
 
 from actbench import build, config, machine
-from actbench.atomic import write_text
+from actbench.atomic import write_bytes, write_text
 from actbench.choices import choices_of
-from actbench.errors import UserError
+from actbench.errors import UserError, from_disk
 from actbench.kernels import resnet
 from actbench.kernels.measure import REFERENCE, Cost, measure, ratio
 
@@ -195,11 +196,11 @@ def _write(folder: Path, costs: Sequence[Cost], steps: Sequence[resnet.Step], de
         largest = max(shapes, key=math.prod)
         figure = _bars([row for row in rows if row["shape"] == "x".join(map(str, largest))], largest)
         for kind in ("png", "svg"):
-            figure.savefig(folder / f"kernels.{kind}")
+            drawn = io.BytesIO()
+            figure.savefig(drawn, format=kind)
+            write_bytes(folder / f"kernels.{kind}", drawn.getvalue())
     except OSError as error:
-        raise UserError(
-            error.strerror or str(error), where=str(error.filename or folder), how="--output FOLDER"
-        ) from error
+        raise from_disk(error, str(folder), elsewhere="--output FOLDER") from error
 
 
 def _bars(rows: Sequence[Mapping[str, Any]], shape: tuple[int, ...]) -> Figure:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from actbench.errors import Problem, UserError
+from actbench.errors import Problem, UserError, from_disk
 from actbench.report import runs
 from actbench.report.comparison import Comparison, check_baseline, compare
 from actbench.report.configurations import Block, blocks
@@ -61,17 +61,17 @@ def after_sweep(study: Path) -> None:
         UserError: with the folders that could not be read.
     """
     print()
-    _tell(answer_of([study]), study / "report")
+    _tell(answer_of([study]), study / "report", elsewhere="output_dir=FOLDER")
 
 
-def _tell(answer: Answer, folder: Path | None) -> None:
+def _tell(answer: Answer, folder: Path | None, *, elsewhere: str = "--output FOLDER") -> None:
     """Shows the comparisons, writes them where there is a folder, and complains in the end."""
     console = Console(highlight=False)
     show(answer.comparisons, console)
     if answer.published:
         show_published(answer.published, console)
     if folder is not None and answer.comparisons:
-        write(answer, folder, console)
+        write(answer, folder, console, elsewhere=elsewhere)
     if answer.problems:
         raise UserError.of(answer.problems)
 
@@ -214,8 +214,8 @@ def _one_line(sheet: Sheet, width: int) -> list[int]:
 # ---------------------------------------------------------------- files
 
 
-def write(answer: Answer, folder: Path, console: Console) -> None:
-    """The page, the data and the plots.
+def write(answer: Answer, folder: Path, console: Console, *, elsewhere: str = "--output FOLDER") -> None:
+    """The page, the data and the plots; `elsewhere` is what is typed for another folder.
 
     Raises:
         UserError: the folder cannot be written to.
@@ -225,11 +225,7 @@ def write(answer: Answer, folder: Path, console: Console) -> None:
     try:
         page.write(answer.comparisons, answer.problems, folder, answer.published)
     except OSError as error:
-        raise UserError(
-            error.strerror or str(error),
-            where=str(error.filename or folder),
-            how="--output FOLDER that you may write to",
-        ) from error
+        raise from_disk(error, str(folder), elsewhere=elsewhere) from error
     console.print(
         Text(f"report       {folder / 'report.html'}   (also report.md, results.csv, plots/)"), soft_wrap=True
     )

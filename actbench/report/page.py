@@ -14,7 +14,7 @@ from typing import Any
 import jinja2
 
 from actbench import __version__
-from actbench.atomic import write_bytes, write_text
+from actbench.atomic import remove_strays, write_bytes, write_text
 from actbench.errors import Problem
 from actbench.report import runs
 from actbench.report.comparison import Comparison
@@ -48,6 +48,8 @@ def write(
     """
     plots = folder / "plots"
     plots.mkdir(parents=True, exist_ok=True)
+    remove_strays(folder, alone=False)
+    earlier = [*plots.glob("*.svg"), *plots.glob("*.png")]  # what another report writes meanwhile is left to it
     sections, written = [], set()
     for comparison in comparisons:
         prefix = "" if len(comparisons) == 1 else _file_name(comparison.block.title) + "-"
@@ -61,9 +63,9 @@ def write(
         sections.append(_section(comparison, drawn))
     if published:
         sections.append(_published(published))
-    for old in (*plots.glob("*.svg"), *plots.glob("*.png")):
+    for old in earlier:
         if old.name not in written:
-            old.unlink()
+            old.unlink(missing_ok=True)
     write_text(folder / "results.csv", tidy(comparisons).to_csv(index=False, lineterminator="\n"))
     environments = [runs.environment(run) for run in _runs(comparisons)]
     content = {

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -153,8 +154,13 @@ def environment(run: Run) -> dict[str, Any]:
 
 
 def trained_at(run: Run) -> str:
-    """When a run was begun or last gone on with (ISO 8601); empty where it does not say."""
-    return str(environment(run).get("time", ""))
+    """When a run was begun or last gone on with (ISO 8601, UTC); empty, before all others, where it does not say."""
+    told = str(environment(run).get("time", ""))
+    try:
+        when = datetime.fromisoformat(told)
+        return (when if when.tzinfo else when.replace(tzinfo=timezone.utc)).astimezone(timezone.utc).isoformat()
+    except (ValueError, OverflowError):
+        return ""
 
 
 def status(run: Run) -> str:

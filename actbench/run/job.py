@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -12,15 +11,15 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from filelock import FileLock, Timeout
 from rich.console import Console
 from torch import Tensor
 
 from actbench import machine, stored
 from actbench.build import build
-from actbench.errors import UserError, in_a_line
+from actbench.errors import Failure, UserError, in_a_line
 from actbench.isolation import isolated
 from actbench.records import Epoch, RunSummary
+from actbench.run.hold import Hold
 from actbench.run.inside import draw, hyperparameters, with_int8
 from actbench.run.summary import Progress, failed, leave_failure, parameters_of_one, summarise
 from actbench.settings import Settings
@@ -88,14 +87,10 @@ def run(
     settings = settings.with_dataset(parts.splits.name) if settings.dataset.name == "auto" else settings
     stored.check_owner(folder, settings)
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise UserError("another process is working in it", where=str(folder), how="wait for it") from None
+    hold = Hold(folder)
     progress = Progress()
     try:
-        stored.tidy(folder)
+        stored.tidy(folder, alone=True)
         finished = stored.completed(folder)  # by another process, while this one was building
         if finished is not None:
             if stored.lacks_int8(settings, finished):
@@ -104,20 +99,24 @@ def run(
             terminal.end(finished, stored.last_layers(folder), folder, stored=True)
             return finished
         with stop.listening():
-            return _run(settings, parts, progress, RunFolder(folder), terminal, stop)
+            return _run(settings, parts, progress, RunFolder(folder), hold, terminal, stop)
     except Exception as error:
-        with contextlib.suppress(OSError):  # a full disk is what may have failed
+        with contextlib.suppress(OSError, Failure):  # what failed may be the disk, or that the folder is another's now
+            hold.check()
             if stored.status(folder) not in ("completed", "diverged"):  # else what failed came after the run
+                if not (folder / "settings.yaml").exists():  # without it the folder would be nobody's
+                    RunFolder(folder).write_settings(settings)
                 RunFolder(folder).write_summary(failed(settings, parts, progress, error))
         raise
     finally:
-        lock.release()
+        hold.release(complete=stored.status(folder) in ("completed", "diverged"))
         terminal.close()
 
 
 def _run(
-    settings: Settings, parts: Parts, progress: Progress, folder: RunFolder, terminal: TerminalSink, stop: Stop
-) -> RunSummary:
+    settings: Settings, parts: Parts, progress: Progress, folder: RunFolder, hold: Hold, terminal: TerminalSink,
+    stop: Stop,
+) -> RunSummary:  # fmt: skip
     earlier = folder.read_resume(parts.device, parts.network.stacked)
     if earlier is not None:
         state, progress.epochs = earlier
@@ -134,7 +133,7 @@ def _run(
     folder.write_environment({**surroundings, "resumed_after_epoch": progress.done})
     stop.steps = progress.done * parts.steps_per_epoch
     terminal.begin(_headline(settings, parts, folder.path, progress.done), stop, parts.epochs * parts.steps_per_epoch)
-    sinks = Sinks(settings, folder, terminal)
+    sinks = Sinks(settings, folder, terminal, hold)
     try:
         sinks.again(progress.epochs)
         for epoch in fit(parts, control=stop, done=progress.done, diverged=list(progress.diverged)):
@@ -148,7 +147,8 @@ def _run(
             summary = _score_int8(settings, parts, summary, states, folder)
         sinks.end(parts, summary, progress)
     finally:
-        sinks.close()
+        with contextlib.suppress(OSError):  # after `end` there is nothing to write; before, what failed is on its way
+            sinks.close()
     return summary
 
 
@@ -184,8 +184,8 @@ def _score_stored(settings: Settings, parts: Parts, summary: RunSummary, folder:
 class Sinks:
     """Everywhere that records go, in the order that a crash at any moment leaves something to go on from."""
 
-    def __init__(self, settings: Settings, folder: RunFolder, terminal: TerminalSink) -> None:
-        self.settings, self.folder, self.terminal = settings, folder, terminal
+    def __init__(self, settings: Settings, folder: RunFolder, terminal: TerminalSink, hold: Hold | None = None) -> None:
+        self.settings, self.folder, self.terminal, self.hold = settings, folder, terminal, hold
         self.tensorboard: Any = _tensorboard(settings, folder.path, terminal.name) if settings.tensorboard else None
 
     def again(self, epochs: Sequence[Epoch]) -> None:
@@ -197,6 +197,8 @@ class Sinks:
     def epoch(self, parts: Parts, progress: Progress) -> None:
         """The last epoch of `progress`."""
         epoch = progress.epochs[-1]
+        if self.hold:
+            self.hold.check()
         self.folder.write_epochs([epoch])
         if self.tensorboard:
             self.tensorboard.write_epoch(epoch)
@@ -207,6 +209,8 @@ class Sinks:
     def end(self, parts: Parts, summary: RunSummary, progress: Progress) -> None:
         """The sum of a run; `summary.json` comes last, as the sign that everything else is there."""
         self.terminal.close()
+        if self.hold:
+            self.hold.check()
         finished = summary.status != "interrupted"
         if finished:
             self.folder.write_checkpoints(parts.seeds, parts.network.state_dicts())
@@ -248,7 +252,8 @@ def _tensorboard(settings: Settings, folder: Path, name: str) -> Any:  # a Tenso
     from actbench.sinks.tensorboard import TensorBoardSink
 
     events = folder / "tensorboard"
-    shutil.rmtree(events, ignore_errors=True)  # an interrupted run's: its epochs are written again
+    for earlier in events.rglob("*tfevents*"):  # of an interrupted run: its epochs are written again
+        earlier.unlink(missing_ok=True)
     return TensorBoardSink(
         events, seeds=settings.seeds, hyperparameters=hyperparameters(settings), name=name, run_id=settings.id
     )

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from actbench import machine, stored
 from actbench.diagnosis import Case, diagnose
-from actbench.errors import in_a_line
+from actbench.errors import Failure, in_a_line
 from actbench.records import RATIOS, Epoch, Estimate, RunSummary, Status, network_ratio
+from actbench.run.hold import Hold
 from actbench.settings import Settings
 from actbench.sinks.files import RunFolder
 from actbench.train import Parts, evaluate
@@ -129,9 +128,12 @@ def leave_failure(settings: Settings, folder: Path, error: Exception) -> None:
         device="",
         reason=in_a_line(error),
     )
-    with contextlib.suppress(OSError, Timeout):  # where another process is at work, it speaks for the folder
+    with contextlib.suppress(OSError, Failure):  # where another process is at work, it speaks for the folder
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock", timeout=0):
+        hold = Hold(folder)
+        try:
             if not (folder / "settings.yaml").exists():
                 RunFolder(folder).write_settings(settings)
             RunFolder(folder).write_summary(summary)
+        finally:
+            hold.release(complete=False)

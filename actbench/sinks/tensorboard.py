@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import math
+import os
+import platform
+import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +21,9 @@ from actbench.records import RATIOS, Epoch, EpochRecord, Estimate, Finding, Laye
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # of what tensorboard imports
-    from torch.utils.tensorboard import SummaryWriter
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.summary.writer.record_writer import RecordWriter
+    from torch.utils.tensorboard import FileWriter, SummaryWriter
     from torch.utils.tensorboard.summary import hparams
 
 _FINAL = {
@@ -63,14 +70,15 @@ class TensorBoardSink:
         name: str,
         run_id: str,
     ) -> None:
-        self._seeds = {seed: SummaryWriter(str(folder / f"seed={seed}")) for seed in seeds}
-        self._mean = SummaryWriter(str(folder / "mean"))
+        self._seeds = {seed: _Writer(str(folder / f"seed={seed}")) for seed in seeds}
+        self._mean = _Writer(str(folder / "mean"))
         self._laid_out = False
         self._mortal: set[str] = set()  # layers in which something has been dead: of the others there is nothing to say
-        self._ends: list[tuple[SummaryWriter, Any]] = []
+        self._ends: list[tuple[_Writer, Any]] = []
         # The dashboard has one row for each group of sessions, averaged: every seed is a group of its own, and so is
         # their mean, so that both can be seen.
-        for seed, writer in (*self._seeds.items(), ("mean", self._mean)):
+        named: list[tuple[Any, _Writer]] = [*self._seeds.items(), ("mean", self._mean)]
+        for seed, writer in named:
             # The first item describes the whole experiment and would hide the columns of other runs: it is left out.
             _, start, end = hparams({**hyperparameters, "seed": str(seed)}, {"accuracy/test": None})
             _name_group(start, f"{name} {seed if seed == 'mean' else f'seed={seed}'} ({run_id})")
@@ -223,3 +231,58 @@ def _layout(tags: Sequence[str]) -> dict[str, dict[str, list[Any]]]:
         chart = ["Margin", [tag, f"{tag}/low", f"{tag}/high"]]
         layout.setdefault(tag.split("/")[0], {})[tag] = chart
     return layout
+
+
+# ---------------------------------------------------------------- event files
+
+
+_NUMBERS = itertools.count()  # tells the event files of one process apart
+
+
+class _Events:
+    """An event file that is written by who calls `flush`.
+
+    TensorBoard's own writer has a thread, in which the error of a full disk becomes a traceback on the terminal. What
+    was not written is not tried again: the run has failed by then, and its next process begins the files anew.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        name = f"events.out.tfevents.{int(time.time()):010d}.{platform.node()}.{os.getpid()}.{next(_NUMBERS)}"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder, self._path = folder, folder / name
+        self._pending = io.BytesIO()
+        self.add_event(Event(wall_time=time.time(), file_version="brain.Event:2"))
+        self.flush()
+
+    def get_logdir(self) -> str:
+        return str(self._folder)
+
+    def add_event(self, event: Event) -> None:
+        RecordWriter(self._pending).write(event.SerializeToString())
+
+    def flush(self) -> None:
+        content, self._pending = self._pending.getvalue(), io.BytesIO()
+        if content:
+            with self._path.open("ab") as file:
+                file.write(content)
+
+    def close(self) -> None:
+        self.flush()
+
+
+class _File(FileWriter):
+    def __init__(self, folder: Path) -> None:
+        self.event_writer = _Events(folder)
+
+
+class _Writer(SummaryWriter):
+    """torch's writer of scalars, pictures and histograms, over an event file of ours."""
+
+    file_writer: Any
+    all_writers: Any
+
+    def _get_file_writer(self) -> Any:
+        if self.file_writer is None:
+            self.file_writer = _File(Path(self.log_dir))
+            self.all_writers = {self.file_writer.get_logdir(): self.file_writer}
+        return self.file_writer

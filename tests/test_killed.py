@@ -1,0 +1,104 @@
+"""kill -9 at random moments: the same command, typed again, ends as if nothing had happened.
+
+`pytest tests/test_killed.py --moments 100 --draw 7` for more and other moments.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from functools import partial
+
+import faults
+import pytest
+from outcome import outcome_of_run, outcome_of_study
+from processes import Command
+
+SMALL = ["dataset=digits", "dataset.train_size=200", "train.epochs=2", "num_seeds=1", "model.width=8",
+         "train.threads=1", "study=s"]  # fmt: skip
+COMMANDS = {
+    "run": [*SMALL, "quantise=int8"],
+    "sweep": ["-m", *SMALL, "activation=relu,gelu"],
+}
+
+
+def pytest_generate_tests(metafunc):
+    if "number" in metafunc.fixturenames:
+        studies = max(1, metafunc.config.getoption("moments") // 2)  # each is killed twice
+        metafunc.parametrize("kind, number", [(kind, k) for kind in COMMANDS for k in range(studies)])
+
+
+def outcome(kind, home):
+    study = home / "outputs" / "s"
+    if kind == "sweep":
+        return outcome_of_study(study)
+    (folder,) = study.iterdir()
+    return outcome_of_run(folder)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """Kind -> what it ends in, how many steps it writes in, and how many seconds it takes."""
+    known = {}
+
+    def of(kind):
+        if kind not in known:
+            home, log = tmp_path_factory.mktemp(kind), tmp_path_factory.mktemp("log") / "steps"
+            began = time.monotonic()
+            done = Command(*COMMANDS[kind], cwd=home, before=partial(faults.install, str(home), log=str(log))).wait()
+            seconds = time.monotonic() - began
+            assert (done.returncode, done.stderr) == (0, "")
+            known[kind] = outcome(kind, home), len(log.read_text().splitlines()), seconds
+        return known[kind]
+
+    return of
+
+
+def test_killed_at_random_moments_it_ends_bit_equal(undisturbed, tmp_path, request, kind, number):
+    """Once in the middle of writing, from the first folder to the last rename, and once at any time."""
+    expected, steps, seconds = undisturbed(kind)
+    rng = random.Random(f"{request.config.getoption('draw')} {kind} {number}")
+    step, moment, step_first = rng.randint(1, steps), rng.uniform(0, 1.2 * seconds), rng.random() < 0.5
+    told = f"step {step}, {moment:.3f} s, {'step' if step_first else 'time'} first"
+    for at_step in (step_first, not step_first):
+        if at_step:
+            kill = partial(faults.install, str(tmp_path), at=step, fault="kill")
+            done = Command(*COMMANDS[kind], cwd=tmp_path, before=kill).wait()
+            assert done.returncode == -signal.SIGKILL or not step_first, told
+        else:
+            command = Command(*COMMANDS[kind], cwd=tmp_path)
+            time.sleep(moment)
+            command.send(signal.SIGKILL)
+            done = command.wait()
+        assert done.returncode in (0, -signal.SIGKILL), told + done.stderr
+        assert done.stderr == "", told
+    done = Command(*COMMANDS[kind], cwd=tmp_path).wait()
+    assert (done.returncode, done.stderr) == (0, ""), told
+    assert outcome(kind, tmp_path) == expected, told
+
+
+def test_what_a_killed_report_left_is_removed_by_the_next_one_and_nobody_elses(tmp_path):
+    """Parts of a process that is alive, here or on another host, are not touched."""
+    from actbench.atomic import _part, remove_strays
+
+    alive = _part(tmp_path / "report.html")
+    dead = tmp_path / alive.name.replace(f".{alive.name.split('.')[-3]}.", ".4194305.")  # above what Linux gives
+    elsewhere = tmp_path / ".report.html.another-host.4194305.0123abcd.part"
+    for path in (alive, dead, elsewhere):
+        path.write_text("half")
+    remove_strays(tmp_path, alone=False)
+    assert {path.name for path in tmp_path.iterdir()} == {alive.name, elsewhere.name}
+    remove_strays(tmp_path, alone=True)
+    assert not list(tmp_path.iterdir())
+    remove_strays(tmp_path / "nowhere", alone=True)
+
+
+def test_no_two_writers_have_one_name(tmp_path):
+    from actbench.atomic import _part, write_text
+
+    assert len({_part(tmp_path / "a.csv") for _ in range(1000)}) == 1000
+    for name in ("x" * 255, "ü" * 127):  # as long as a name can be
+        write_text(tmp_path / name, "whole")
+        assert (tmp_path / name).read_text() == "whole"
+    assert len(list(tmp_path.iterdir())) == 2
