@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actbench.errors import UserError
+from actbench.reading import printable, read_text
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,10 @@ def _files(group: str) -> Iterator[Listed]:
 
 def _description(path: Path) -> str:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_text(path).splitlines()
+    except (OSError, ValueError) as error:
         raise UserError(f"cannot be read ({error})", where=str(path), how="a text file in UTF-8") from error
     for line in lines:
         if line.startswith("#") and not line.startswith("# @package"):
-            return line.lstrip("# ").strip()
+            return printable(line.lstrip("# ").strip())
     return ""

@@ -19,7 +19,7 @@ class Problem:
         return f"{head}\n    {self.how}" if self.how else head
 
 
-def in_a_line(error: Exception) -> str:
+def in_a_line(error: BaseException) -> str:
     """The kind of an exception and the first line of what it says.
 
     >>> in_a_line(RuntimeError("too hot\\nand more"))
