@@ -1,34 +1,31 @@
-"""Settings -> Parts: everything built, nothing left to configure. The only place that instantiates what YAML names."""
+"""Settings -> Parts: everything built, nothing left to configure. The only place that calls what YAML names."""
 
 from __future__ import annotations
 
-import json
+import copy
 import math
-import sys
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import torch
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
+from actbench import own_data
 from actbench.datasets import TRAINING_SAMPLES, Splits
 from actbench.engines import choose_engine
-from actbench.errors import Problem, UserError
+from actbench.errors import Problem, UserError, in_a_line
 from actbench.inits import initialise
 from actbench.machine import allow_tf32, choose_device
 from actbench.models import Ingredients
 from actbench.seeding import generator, generators, global_seed
 from actbench.settings import Choice, Settings
+from actbench.own_code import blamed, is_own, told
 from actbench.stacking import Alone, Ensemble, NotStackable, assemble
+from actbench.targets import resolve
 from actbench.train import Parts
 from actbench.updates import spare_dynamo, update_of
-
-TRUSTED = ("torch", "torchvision", "actbench")  # packages whose objects a YAML file may name
 
 UNITS = "units"  # as the value of an activation's parameter: as many as the layer has units
 TOTAL_STEPS = "total_steps"  # as the value of a scheduler's parameter: how often it is stepped in the run
@@ -49,7 +46,7 @@ def build(settings: Settings) -> Parts:
     dropout = generators(seeds, "dropout", device)
     optimizer = _partial("optimizer", settings.optimizer, settings.trust)
     ensemble = _ensemble(settings, networks, dropout, _class(optimizer), splits.train_x[:4], device).to(device)
-    optimizers = [_optimizer(optimizer, list(member.parameters()), device) for member in ensemble.members]
+    optimizers = [_optimizer(settings, optimizer, list(member.parameters()), device) for member in ensemble.members]
     schedulers = [s for s in (_scheduler(settings, o, len(splits.train_y)) for o in optimizers) if s is not None]
     augmentation = generators(seeds, "augment", device)
     return Parts(
@@ -152,14 +149,18 @@ def _try_network(
     names = f"activation={settings.activation.name} model={settings.model.name}"
     try:
         network.train()(torch.zeros(2, *inputs)).sum().backward()
-    except (RuntimeError, ValueError, TypeError) as error:
-        raise UserError(_first_line(error), where=names) from error
+    except UserError:
+        raise
+    except Exception as error:
+        where = blamed(error, settings)
+        what = told(error, settings.trust) if where else _first_line(error)
+        raise UserError(what, where=where or names, how="mend it there" if where else "") from error
     constructor = _partial("optimizer", settings.optimizer, settings.trust)
-    optimizer = _optimizer(constructor, list(network.parameters()), torch.device("cpu"))
+    optimizer = _optimizer(settings, constructor, list(network.parameters()), torch.device("cpu"))
     scheduler = _scheduler(settings, optimizer, samples)  # before the first step: it counts them
-    _built("optimizer", update_of(optimizer))
+    _built("optimizer", update_of(optimizer), settings.optimizer, settings.trust)
     if scheduler is not None:
-        _built("scheduler", scheduler.step)
+        _built("scheduler", scheduler.step, settings.scheduler, settings.trust)
     cpu = torch.device("cpu")
     noise = generators([settings.seed], "dropout", cpu)
     ensemble = _ensemble(settings, [network], noise, _class(constructor), torch.zeros(4, *inputs), cpu)
@@ -190,19 +191,7 @@ def _check_batches(settings: Settings, n: int) -> None:
 
 def load_splits(settings: Settings) -> Splits:
     """The dataset of the settings; a process loads it once."""
-    return _load_splits(json.dumps([settings.dataset.target, settings.dataset.params, list(settings.trust)]))
-
-
-@lru_cache(maxsize=2)
-def _load_splits(key: str) -> Splits:
-    target, params, trust = json.loads(key)
-    loader = _partial("dataset", Choice("", target, params), tuple(trust))
-    splits = loader()
-    if not isinstance(splits, Splits):
-        raise UserError(
-            f"{target} returned {type(splits).__name__}", where="dataset", how="return actbench.datasets.Splits"
-        )
-    return splits
+    return own_data.load_splits(settings.dataset, settings.trust)
 
 
 # ---------------------------------------------------------------- networks
@@ -223,8 +212,23 @@ def build_network(settings: Settings, inputs: tuple[int, ...], classes: int, see
     gain = params.pop("gain", "auto")
     scheme = _partial("init", Choice(settings.init.name, settings.init.target, params), settings.trust)
     with global_seed(seed, "init"):  # what constructors draw, torch's default init above all
-        network = _built("model", lambda: model(ingredients, inputs=inputs, classes=classes))
-    _built("init", lambda: initialise(network, scheme=scheme, gain=gain, generator=generator(seed, "init")))
+        network = _built(
+            "model", lambda: model(ingredients, inputs=inputs, classes=classes), settings.model, settings.trust
+        )
+    if not isinstance(network, nn.Module):
+        raise UserError(
+            f"{settings.model.target} returned {type(network).__name__}",
+            where=f"model={settings.model.name}",
+            how="return a torch.nn.Module",
+        )
+    try:
+        initialise(network, scheme=scheme, gain=gain, generator=generator(seed, "init"))
+    except UserError:
+        raise
+    except Exception as error:  # of the init, or of the activation whose gain it asks for
+        where = blamed(error, settings)
+        what = told(error, settings.trust) if where else _first_line(error)
+        raise UserError(what, where=where or "init", how="mend it there" if where else "actbench list init") from error
     return network
 
 
@@ -240,10 +244,10 @@ def activation_factory(choice: Choice, trust: Sequence[str], group: str = "activ
 
     def make(units: int) -> nn.Module:
         sized = {key: units for key, value in choice.params.items() if value == UNITS}
-        return _built(group, lambda: constructor(**sized))
+        return _built(group, lambda: constructor(**sized), choice, trust)
 
     if not isinstance(make(1), nn.Module):
-        raise UserError(f"{choice.target} does not make a torch.nn.Module", where=group)
+        raise UserError(f"{choice.target} does not make a torch.nn.Module", where=f"{group}={choice.name}")
     return make
 
 
@@ -257,12 +261,12 @@ def _class(constructor: partial[Any]) -> type:
 
 
 def _optimizer(
-    constructor: partial[Any], parameters: list[nn.Parameter], device: torch.device
+    settings: Settings, constructor: partial[Any], parameters: list[nn.Parameter], device: torch.device
 ) -> torch.optim.Optimizer:
     spare_dynamo()
     fused = constructor.keywords.get("fused")
     without = partial(constructor, fused=None) if fused and device.type not in ("cpu", "cuda") else constructor
-    return _built("optimizer", lambda: without(parameters))
+    return _built("optimizer", lambda: without(parameters), settings.optimizer, settings.trust)
 
 
 def _scheduler(settings: Settings, optimizer: torch.optim.Optimizer, samples: int) -> LRScheduler | None:
@@ -275,7 +279,14 @@ def _scheduler(settings: Settings, optimizer: torch.optim.Optimizer, samples: in
     constructor = _partial(
         "scheduler", Choice(settings.scheduler.name, settings.scheduler.target, params), settings.trust
     )
-    return _built("scheduler", lambda: constructor(optimizer))
+    scheduler = _built("scheduler", lambda: constructor(optimizer), settings.scheduler, settings.trust)
+    if not isinstance(scheduler, LRScheduler):
+        raise UserError(
+            f"{settings.scheduler.target} returned {type(scheduler).__name__}",
+            where=f"scheduler={settings.scheduler.name}",
+            how="return a torch.optim.lr_scheduler.LRScheduler",
+        )
+    return scheduler
 
 
 # ---------------------------------------------------------------- instantiating
@@ -289,30 +300,24 @@ def _partial(group: str, choice: Choice, trust: Sequence[str]) -> partial[Any]:
     """What the choice names, with its parameters, not yet called.
 
     Raises:
-        UserError: the target is not from a trusted package, or is not there.
+        UserError: the target is not one that the group may have, or is not there.
     """
-    target = str(choice.target)
-    if target.split(".")[0] not in (*TRUSTED, *trust) and not target.startswith(tuple(f"{t}." for t in trust)):
-        raise UserError(
-            f"`_target_: {target}` is from a package that is not trusted",
-            where=f"{group}={choice.name}",
-            how=f"trust={target.split('.')[0]} if it is yours",
-        )
-    if trust and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))  # where a user's own module is likely to be
-    try:
-        return instantiate(
-            {"_target_": target, "_partial_": True, "_convert_": "all", "_recursive_": False, **choice.params}
-        )
-    except InstantiationException as error:
-        raise UserError(_first_line(error), where=f"{group}={choice.name}") from error
+    return partial(resolve(group, choice, trust), **copy.deepcopy(choice.params))  # for code that changes a list of it
 
 
-def _built(group: str, step: Callable[[], Any]) -> Any:
+def _built(group: str, step: Callable[[], Any], choice: Choice | None = None, trust: Sequence[str] = ()) -> Any:
+    """What `step` returns; whatever it raises is the user's mistake: of a value, or in code of their own."""
     try:
         return step()
-    except (TypeError, ValueError, RuntimeError, ArithmeticError, AssertionError) as error:
-        raise UserError(_first_line(error), where=group, how=f"actbench list {group}") from error
+    except UserError:
+        raise
+    except Exception as error:
+        if choice is not None and is_own(choice.target):
+            where = f"{group}={choice.name}"
+            raise UserError(told(error, trust), where=where, how=f"mend {choice.target}, or its parameters") from error
+        expected = isinstance(error, (TypeError, ValueError, RuntimeError, ArithmeticError, AssertionError))
+        what = _first_line(error) if expected else in_a_line(error)
+        raise UserError(what, where=group, how=f"actbench list {group}") from error
 
 
 def _first_line(error: Exception) -> str:

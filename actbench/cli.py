@@ -178,8 +178,11 @@ def _check(jobs: Sequence[Job], problems: list[Problem]) -> None:
         except UserError as error:
             problems += error.problems
     if waiting:
-        from actbench import build, machine
+        from actbench import build, contents, machine
 
+        for job in waiting:
+            for sentence in contents.changes(job.settings, job.folder.parent):
+                print(sentence, file=sys.stderr)
         machine.prepare(waiting[0].settings.train.threads)
         for settings in {job.settings.folder: job.settings for job in waiting}.values():
             try:

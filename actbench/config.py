@@ -33,6 +33,7 @@ from yaml import YAMLError
 
 from actbench import own_conf
 from actbench.choices import choices_of, conf_folders, packaged_conf
+from actbench.contents import with_contents
 from actbench.errors import Problem, UserError
 from actbench.overrides import key_of
 from actbench.settings import GROUPS, Choice, Settings, Train
@@ -230,7 +231,7 @@ def to_settings(config: DictConfig, names: Mapping[str, Any]) -> Settings:
     values: dict[str, Any] = {**choices, **plain}
     values |= {"split": float(flat["split"]), "dropout": float(flat["dropout"])}
     values |= {"trust": tuple([trust] if isinstance(trust, str) else trust)}
-    return Settings(**values, train=Train(**{key: flat[f"train.{key}"] for key in _TRAIN_KEYS}))
+    return with_contents(Settings(**values, train=Train(**{key: flat[f"train.{key}"] for key in _TRAIN_KEYS})))
 
 
 _TRAIN_KEYS = [f.name for f in fields(Train)]
