@@ -19,9 +19,9 @@ from actbench.errors import Problem, UserError, in_a_line
 from actbench.inits import initialise
 from actbench.machine import allow_tf32, choose_device
 from actbench.models import Ingredients
+from actbench.own_code import blamed, is_own, told
 from actbench.seeding import generator, generators, global_seed
 from actbench.settings import Choice, Settings
-from actbench.own_code import blamed, is_own, told
 from actbench.stacking import Alone, Ensemble, NotStackable, assemble
 from actbench.targets import resolve
 from actbench.train import Parts

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from actbench.errors import UserError
-from actbench.reading import printable, read_text
+from actbench.errors import UserError, printable
+from actbench.reading import read_text
 
 
 @dataclass(frozen=True)

@@ -282,11 +282,11 @@ def _swept(hydra_config: Any) -> list[str]:
     """
     from yaml import YAMLError
 
-    from actbench import stored
+    from actbench.reading import read_yaml
 
     own = list(hydra_config.overrides.task)
     try:
-        typed = stored.read_yaml(Path(hydra_config.sweep.dir) / "multirun.yaml")["hydra"]["overrides"]["task"]
+        typed = read_yaml(Path(hydra_config.sweep.dir) / "multirun.yaml")["hydra"]["overrides"]["task"]
     except (OSError, ValueError, KeyError, TypeError, YAMLError):
         return own
     return [override for override in own if override not in typed]

@@ -48,8 +48,8 @@ def changes(settings: Settings, study: Path) -> list[str]:
         return []
     told = []
     for folder, earlier in _relatives(settings, study):
-        what = "; ".join(_changed(settings, earlier))
-        told.append(f"{what} since {folder.name} was trained: training again, in {settings.folder}")
+        what = "; ".join(_changed(settings, earlier, folder.name))
+        told.append(f"{what}: training again, in {settings.folder}")
     return told
 
 
@@ -66,14 +66,15 @@ def _relatives(settings: Settings, study: Path) -> Iterator[tuple[Path, Settings
             yield path.parent, earlier
 
 
-def _changed(settings: Settings, earlier: Settings) -> Iterator[str]:
+def _changed(settings: Settings, earlier: Settings, folder: str) -> Iterator[str]:
     for group in GROUPS:
         now, then = getattr(settings, group), getattr(earlier, group)
         if now.content == then.content:
             continue
-        if group == "dataset":
-            yield f"the data of dataset={now.name} changed"
-        elif then.content is None or now.content is None:
-            yield f"the code of {group}={now.name} was not noted"
+        if then.content is None or now.content is None:
+            yield f"{folder} does not say what was in {group}={now.name} when it was trained"
+        elif group == "dataset":
+            yield f"the data of dataset={now.name} changed since {folder} was trained"
         else:
-            yield f"{', '.join(own_code.changed(then.content, now.content))} ({group}={now.name}) changed"
+            files = ", ".join(own_code.changed(then.content, now.content))
+            yield f"{files} ({group}={now.name}) changed since {folder} was trained"

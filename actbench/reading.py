@@ -9,12 +9,13 @@ import csv
 import json
 import os
 import stat
-import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from actbench.errors import printable
 
 MB = 1_000_000
 DEPTH = 60  # lists within lists; what is written here has five
@@ -24,24 +25,6 @@ LINE = 64_000  # characters in a line of a CSV file
 
 class NotReadable(ValueError):
     """A file is not what it should be; the text says why."""
-
-
-def printable(text: str) -> str:
-    r"""The text without what a terminal would obey and a file could not hold: such characters are written out.
-
-    >>> printable("relu\x1b[2J\x07"), printable("naïve ± 1\nline")
-    ('relu\\x1b[2J\\x07', 'naïve ± 1\nline')
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(c if c == "\n" or unicodedata.category(c) not in _UNPRINTABLE else _written(c) for c in text)
-
-
-_UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, format (bidirectional marks), surrogates, separators
-
-
-def _written(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")
 
 
 def open_plain(path: Path, limit: int) -> int:
@@ -55,8 +38,10 @@ def open_plain(path: Path, limit: int) -> int:
     try:
         found = os.fstat(file)
         if not stat.S_ISREG(found.st_mode):
-            raise IsADirectoryError(f"{path} is a folder") if stat.S_ISDIR(found.st_mode) else NotReadable(
-                "it is not a plain file"
+            raise (
+                IsADirectoryError(f"{path} is a folder")
+                if stat.S_ISDIR(found.st_mode)
+                else NotReadable("it is not a plain file")
             )
         if found.st_size > limit:
             raise NotReadable(f"it has {_size(found.st_size)}; {_size(limit)} are the most that are read")

@@ -18,8 +18,8 @@ from typing import Any
 
 from actbench import own_code
 from actbench.choices import packaged_conf
-from actbench.errors import Problem, UserError, in_a_line
-from actbench.reading import printable, read_yaml
+from actbench.errors import Problem, UserError, in_a_line, printable
+from actbench.reading import read_yaml
 from actbench.settings import Choice
 
 

@@ -51,7 +51,11 @@ def _of_numbers(splits: Splits) -> Iterator[Complaint]:
     if not _is_classes(splits.classes):
         yield "classes", f"is {_shown(splits.classes)}, not a number of classes", "a whole number of 2 or more"
     if not _is_number(splits.background):
-        yield "background", f"is {_shown(splits.background)}, not a number", "-mean / std: what a black pixel has become"
+        yield (
+            "background",
+            f"is {_shown(splits.background)}, not a number",
+            "-mean / std: what a black pixel has become",
+        )
 
 
 def _shown(value: Any) -> str:
@@ -73,13 +77,21 @@ def _of_images(use: str, x: Any) -> Iterator[Complaint]:
     if x.ndim != 4:
         yield field, f"has the shape {_shape(x)}, not (N, C, H, W)", _four(x.ndim)
     elif _is_channels_last(x):
-        yield field, f"has the shape {_shape(x)}, which looks like (N, H, W, C), not (N, C, H, W)", ".permute(0, 3, 1, 2)"
+        yield (
+            field,
+            f"has the shape {_shape(x)}, which looks like (N, H, W, C), not (N, C, H, W)",
+            ".permute(0, 3, 1, 2)",
+        )
     if x.numel() == 0:
         yield field, f"is empty: its shape is {_shape(x)}", f"at least one sample for {_USED[use]}"
     elif x.dtype.is_floating_point and not torch.isfinite(x).all():
         bad = (~torch.isfinite(x)).flatten(1).any(1) if x.ndim > 1 else ~torch.isfinite(x)
         rows = bad.nonzero().flatten()
-        yield field, f"has NaN or infinite values, in {len(rows):,} samples, the first is number {rows[0]}", "mend or drop them"
+        yield (
+            field,
+            f"has NaN or infinite values, in {len(rows):,} samples, the first is number {rows[0]}",
+            "mend or drop them",
+        )
 
 
 _USED = {"train": "training", "val": "validation", "test": "the test"}
@@ -140,7 +152,11 @@ def _of_labels(use: str, x: Any, y: Any, classes: Any) -> Iterator[Complaint]:
     low, high = int(y.min()), int(y.max())
     if low < 0 or high >= classes:
         how = "labels from 0: subtract 1" if (low, high) == (1, classes) else f"classes={high + 1}, or other labels"
-        yield field, f"has labels from {low} to {high}, and `classes` is {classes}", how if low >= 0 else "labels from 0"
+        yield (
+            field,
+            f"has labels from {low} to {high}, and `classes` is {classes}",
+            how if low >= 0 else "labels from 0",
+        )
 
 
 def _of_classes(splits: Splits) -> Iterator[Complaint]:
@@ -205,12 +221,20 @@ def _of_both(train: Any, test: Any) -> Iterator[Complaint]:
     if present[0] < 0 or len(present) < classes:
         missing = "some are negative" if present[0] < 0 else f"there is none of {_first_missing(present)}"
         what = f"go from {present[0]} to {present[-1]}, and {missing}"
-        yield "train labels", what, f"number the {len(present)} classes from 0: np.unique(labels, return_inverse=True)[1]"
+        yield (
+            "train labels",
+            what,
+            f"number the {len(present)} classes from 0: np.unique(labels, return_inverse=True)[1]",
+        )
     elif classes < 2:
         yield "train labels", "are all 0", "two classes at least"
     strange = np.setdiff1d(other_labels, present)
     if len(strange):
-        yield "test labels", f"have a {strange[0]}, of which there is no sample for training", "the same classes in both"
+        yield (
+            "test labels",
+            f"have a {strange[0]}, of which there is no sample for training",
+            "the same classes in both",
+        )
 
 
 def _first_missing(present: np.ndarray) -> int:
@@ -221,4 +245,8 @@ def _of_val_size(val_size: Any, labels: np.ndarray) -> Iterator[Complaint]:
     classes = len(np.unique(labels))
     most = len(labels) - classes
     if isinstance(val_size, bool) or not isinstance(val_size, (int, np.integer)) or not 1 <= val_size <= most:
-        yield "val_size", f"is {_shown(val_size)}, of {len(labels):,} samples for training", f"a number from 1 to {most:,}"
+        yield (
+            "val_size",
+            f"is {_shown(val_size)}, of {len(labels):,} samples for training",
+            f"a number from 1 to {most:,}",
+        )

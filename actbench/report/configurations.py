@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -73,8 +74,9 @@ def blocks(runs: Iterable[Run]) -> list[Block]:
     for run in runs:
         by_protocol.setdefault(_protocol(run), []).append(run)
     titles = {protocol: _title(members[0]) for protocol, members in by_protocol.items()}
+    times = Counter(titles.values())
     for protocol, title in titles.items():
-        if [*titles.values()].count(title) > 1:  # other data under the same name
+        if times[title] > 1:  # other data under the same name
             titles[protocol] = _title(by_protocol[protocol][0], with_version=True)
     ordered = sorted(by_protocol, key=lambda protocol: (-len(by_protocol[protocol]), titles[protocol]))
     return [_block(by_protocol[protocol], titles[protocol]) for protocol in ordered]
