@@ -1,4 +1,4 @@
-"""Modules of the user's own: whether they are trusted, what is in them, importing them, and where in them it went wrong.
+"""Modules of the user's own: whether they are trusted, what is in them, their import, and where in them it went wrong.
 
 Nothing is imported here but by `import_module`, which is for names that the user has said to trust.
 """

@@ -1,5 +1,5 @@
-"""What a YAML file of a `conf` folder may say. The folder may be a stranger's, so each file is read as text, judged, and
-only then given to whoever composes it.
+"""What a YAML file of a `conf` folder may say. The folder may be a stranger's, so each file is read as text, judged,
+and only then given to whoever composes it.
 
 It may choose and set values. It may not trust, look things up outside the configuration (`${oc.env:...}`), put values
 where they do not belong, write elsewhere than here, or tell Hydra how to start programs.

@@ -140,7 +140,9 @@ def check_yaml(text: str) -> None:
     for event in yaml.parse(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in sizes:
-                raise NotReadable(f"the alias `*{printable(event.anchor)}` stands for something that it is part of")
+                raise NotReadable(
+                    f"the alias `*{printable(str(event.anchor))}` stands for something that it is part of"
+                )
             size += sizes[event.anchor]
         elif isinstance(event, yaml.CollectionStartEvent):
             opened.append((event.anchor, size))

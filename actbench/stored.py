@@ -356,7 +356,7 @@ def records(path: Path, kind: type[Record]) -> list[Record]:
 
 
 def _is_plausible(record: Any) -> bool:
-    """Whether its time is one, and its unit and event can be; no number is too large, no name for a terminal to obey."""
+    """Whether its numbers, names and events can be: no number beyond all bounds, no name that a terminal would obey."""
     values = vars(record).values()
     return (
         all(abs(value) < _MOST for value in values if isinstance(value, int))

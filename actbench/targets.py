@@ -1,4 +1,4 @@
-"""What a `_target_` may be: of the kind that its group is for, defined where it says, and trusted before it is imported.
+"""What a `_target_` may be: of the kind that its group is for, defined where it says, trusted before it is imported.
 
 A `conf` folder may be a stranger's, so a name is judged as text first. Of torch and torchvision a few modules may be
 named, and of these the classes of a kind; of actbench what its own `conf` names in the same group; anything else has to
@@ -120,7 +120,7 @@ def _shown(value: Any) -> str:
 
 
 def not_plain(group: str, choice: Choice) -> list[Problem]:
-    """A problem for each parameter that is more than a number, a word, a switch, null, or a list or mapping of these."""
+    """A problem for each parameter that is more than a number, word, switch, null, or a list or mapping of these."""
     found = []
     for key, value in choice.params.items():
         where = f"{group}.{_shown(key)}"

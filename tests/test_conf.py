@@ -10,7 +10,7 @@ import torch
 from helpers import build_parts, random_splits, settings_of
 
 import actbench
-from actbench import build
+from actbench import build, own_data
 from actbench.build import build_network
 from actbench.choices import packaged_conf
 from actbench.datasets import Splits
@@ -76,9 +76,9 @@ def test_every_dataset_builds(monkeypatch, file):
         return arrays(6000), arrays(100)
 
     monkeypatch.setattr(mnist, "load", fake)
-    build._load_splits.cache_clear()
+    own_data._loaded.cache_clear()
     splits = build.load_splits(settings_of(f"dataset={file.stem}", "dataset.train_size=50"))
-    build._load_splits.cache_clear()
+    own_data._loaded.cache_clear()
     assert isinstance(splits, Splits)
     assert len(splits.train_y) == 50
     assert splits.inputs == (1, 28, 28)

@@ -100,9 +100,11 @@ def _folders(path: Path, problems: list[Problem]) -> Iterator[Path]:
             for name in [name for name in below if os.path.islink(os.path.join(folder, name))]:
                 link = os.path.join(folder, name)
                 if leaves(Path(link), Path(home)):  # the folder may be a stranger's
+                    below.remove(name)
+                    if Path(home).is_relative_to(os.path.realpath(link)):
+                        continue  # a circle: what is above is not asked for
                     how = f"actbench report {shlex.quote(str(path))} {shlex.quote(link)} compares with what is there"
                     problems.append(Problem("is a link that leads out of what was asked for", link, how))
-                    below.remove(name)
 
 
 def _begun(folder: Path) -> bool:
