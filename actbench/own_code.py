@@ -120,7 +120,7 @@ def _chain(dotted: str) -> dict[str, Path]:
     parts = dotted.split(".")
     for length in range(1, len(parts) + 1):
         name = ".".join(parts[:length])
-        spec = _top(name) if length == 1 else PathFinder.find_spec(name, path)
+        spec = _top(name) if length == 1 else PathFinder.find_spec(parts[length - 1], path)  # needs no parent imported
         if spec is None:
             break
         if spec.has_location and spec.origin:

@@ -343,4 +343,14 @@ def test_hydra_torch_and_tensorboard_stay_in_their_rooms():
             assert "torch" not in names, path
     cli = next(path for path, room in modules() if room == "cli")
     at_import = {name.split(".")[0] for name in imports(cli, wholly=False)}
-    assert at_import <= {"__future__", "os", "signal", "sys", "collections", "pathlib", "typing", "actbench"}
+    assert at_import <= {
+        "__future__",
+        "contextlib",
+        "os",
+        "signal",
+        "sys",
+        "collections",
+        "pathlib",
+        "typing",
+        "actbench",
+    }

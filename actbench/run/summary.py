@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from actbench import machine, stored
 from actbench.diagnosis import Case, diagnose
-from actbench.errors import in_a_line
+from actbench.own_code import told
 from actbench.records import RATIOS, Epoch, Estimate, RunSummary, Status, network_ratio
 from actbench.settings import Settings
 from actbench.sinks.files import RunFolder
@@ -104,7 +104,7 @@ def parameters_of_one(parts: Parts) -> int:
 def failed(settings: Settings, parts: Parts, progress: Progress, error: Exception) -> RunSummary:
     """The sum of a run that came to `progress` and then to an error."""
     summary = summarise(settings, parts, progress, finished=False)
-    return replace(summary, status="failed", reason=in_a_line(error))
+    return replace(summary, status="failed", reason=told(error, settings.trust))
 
 
 def leave_failure(settings: Settings, folder: Path, error: Exception) -> None:
@@ -127,7 +127,7 @@ def leave_failure(settings: Settings, folder: Path, error: Exception) -> None:
         samples_per_second=0.0,
         execution="",
         device="",
-        reason=in_a_line(error),
+        reason=told(error, settings.trust),
     )
     with contextlib.suppress(OSError, Timeout):  # where another process is at work, it speaks for the folder
         folder.mkdir(parents=True, exist_ok=True)
