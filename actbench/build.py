@@ -19,7 +19,7 @@ from actbench.errors import Problem, UserError, in_a_line
 from actbench.inits import initialise
 from actbench.machine import allow_tf32, choose_device
 from actbench.models import Ingredients
-from actbench.own_code import blamed, is_own, told
+from actbench.own_code import blamed, is_own, place, told
 from actbench.seeding import generator, generators, global_seed
 from actbench.settings import Choice, Settings
 from actbench.stacking import Alone, Ensemble, NotStackable, assemble
@@ -152,9 +152,7 @@ def _try_network(
     except UserError:
         raise
     except Exception as error:
-        where = blamed(error, settings)
-        what = told(error, settings.trust) if where else _first_line(error)
-        raise UserError(what, where=where or names, how="mend it there" if where else "") from error
+        raise _blaming(error, settings, names) from error
     constructor = _partial("optimizer", settings.optimizer, settings.trust)
     optimizer = _optimizer(settings, constructor, list(network.parameters()), torch.device("cpu"))
     scheduler = _scheduler(settings, optimizer, samples)  # before the first step: it counts them
@@ -226,9 +224,7 @@ def build_network(settings: Settings, inputs: tuple[int, ...], classes: int, see
     except UserError:
         raise
     except Exception as error:  # of the init, or of the activation whose gain it asks for
-        where = blamed(error, settings)
-        what = told(error, settings.trust) if where else _first_line(error)
-        raise UserError(what, where=where or "init", how="mend it there" if where else "actbench list init") from error
+        raise _blaming(error, settings, "init", "actbench list init") from error
     return network
 
 
@@ -318,6 +314,13 @@ def _built(group: str, step: Callable[[], Any], choice: Choice | None = None, tr
         expected = isinstance(error, (TypeError, ValueError, RuntimeError, ArithmeticError, AssertionError))
         what = _first_line(error) if expected else in_a_line(error)
         raise UserError(what, where=group, how=f"actbench list {group}") from error
+
+
+def _blaming(error: Exception, settings: Settings, where: str, how: str = "") -> UserError:
+    """What went wrong, with the line of the user's code that it came from, and the choice that this belongs to."""
+    if not place(error, settings.trust):
+        return UserError(_first_line(error), where=where, how=how)
+    return UserError(told(error, settings.trust), where=blamed(error, settings) or where, how="mend it there")
 
 
 def _first_line(error: Exception) -> str:

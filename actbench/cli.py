@@ -311,7 +311,7 @@ def _show_again(summary: RunSummary, folder: Path, name: str, many: bool) -> Run
 
 
 def _unexpected(error: Exception, folder: Path, composed: DictConfig, names: Any) -> UserError:
-    """What nobody foresaw: in a line here, in full in the run's folder; with the line of the user's code it came from."""
+    """What nobody foresaw: in a line here, with the place in the user's code; in full in the run's folder."""
     import traceback
 
     from actbench import config, own_code, stored

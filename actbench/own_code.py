@@ -227,10 +227,12 @@ class _beside:
 
     def __enter__(self) -> None:
         importlib.invalidate_caches()
-        self.folder = os.getcwd()
+        self.folder, self.writes = os.getcwd(), sys.dont_write_bytecode
+        sys.dont_write_bytecode = True  # Python would take an edit of the same second and length for no edit
         sys.path.insert(0, self.folder)
 
     def __exit__(self, *_: object) -> None:
+        sys.dont_write_bytecode = self.writes
         with contextlib.suppress(ValueError):  # a module may have rearranged it
             sys.path.remove(self.folder)
         if self.folder not in sys.path:
@@ -273,20 +275,20 @@ def place(error: BaseException, trust: Sequence[str] = ()) -> str:
     """`my_acts.py, line 12, in forward`: the innermost line of the user's code that an exception passed; or nothing."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{_shown(error.filename)}, line {error.lineno}"
-    frame = _frame(error, trust)
-    return f"{_shown(frame[0])}, line {frame[1]}, in {frame[2]}" if frame else ""
+    frames = _frames(error, trust)
+    return "{}, line {}, in {}".format(_shown(frames[-1][0]), *frames[-1][1:]) if frames else ""
 
 
-def _frame(error: BaseException, trust: Sequence[str]) -> tuple[str, int, str, str] | None:
-    """File, line, function and module of the user's innermost frame."""
-    found = None
+def _frames(error: BaseException, trust: Sequence[str]) -> list[tuple[str, int, str, str]]:
+    """File, line, function and module of the user's frames, the innermost last."""
+    found = []
     trace = error.__traceback__
     while trace is not None:
         code, module = trace.tb_frame.f_code, str(trace.tb_frame.f_globals.get("__name__", ""))
         if is_trusted(module, trust) or (
             module != "__main__" and os.path.isfile(code.co_filename) and not _is_installed(Path(code.co_filename))
         ):
-            found = (code.co_filename, trace.tb_lineno, code.co_name, module)
+            found.append((code.co_filename, trace.tb_lineno, code.co_name, module))
         trace = trace.tb_next
     return found
 
@@ -309,13 +311,13 @@ def blamed(error: BaseException, settings: Settings) -> str:
     """`activation=bent`: the choice in whose code an exception came up; empty where it is not the user's code."""
     from actbench.settings import GROUPS
 
-    frame = _frame(error, settings.trust)
-    if frame is None:
-        return ""
     of: Mapping[str, str] = {
         f"{group}={choice.name}": str(choice.target).split(".")[0]
         for group in GROUPS
         if is_own((choice := getattr(settings, group)).target)
     }
-    named = [where for where, top in of.items() if frame[3].split(".")[0] == top]
-    return named[0] if named else next(iter(of)) if len(of) == 1 else ""
+    for *_, module in reversed(_frames(error, settings.trust)):
+        for where, top in of.items():
+            if module.split(".")[0] == top:
+                return where
+    return ""

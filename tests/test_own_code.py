@@ -74,7 +74,7 @@ def names(target, trust=("own_a",)):
     return [word.partition("=")[0] for word in own_code._content(target, trust).split()]
 
 
-def test_the_modules_that_a_module_imports_count_with_it(here, tmp_path):
+def test_the_modules_that_a_module_imports_count_with_it(here):
     here(
         own_a="import os, torch, yaml\nimport own_b\nclass A: pass\n",
         own_b="def f():\n    from own_c import g\n    return g\n",
@@ -87,7 +87,7 @@ def test_the_modules_that_a_module_imports_count_with_it(here, tmp_path):
 
 def test_a_package_counts_with_what_its_import_executes(here, tmp_path):
     here(
-        own_p____init__="", own_p__acts="from . import helper\nfrom .deep.more import x\nfrom .. import nothing\n",
+        own_p__acts="from . import helper\nfrom .deep.more import x\nfrom .. import nothing\n",
         own_p__helper="", own_p__deep__more="x = 1\n", own_p__other="",
     )  # fmt: skip
     (tmp_path / "own_p" / "__init__.py").write_text("")
@@ -113,7 +113,9 @@ def test_a_change_is_seen_wherever_it_is_and_line_ends_are_none(here, tmp_path):
     assert own_code.changed(before, after) == ["own_b.py"]
 
 
-@pytest.mark.parametrize("text", ["def f(:\n", "\x00", "import own_a\n" * 3, "from . import x\n", "from ... import y\n"])
+@pytest.mark.parametrize(
+    "text", ["def f(:\n", "\x00", "import own_a\n" * 3, "from . import x\n", "from ... import y\n"]
+)
 def test_a_module_that_is_no_python_has_a_content_all_the_same(here, text):
     here(own_a=text)
     assert names("own_a.A") == ["own_a.py"]
@@ -143,7 +145,7 @@ def test_the_report_tells_two_states_of_one_module_apart(tmp_path):
     (block,) = blocks(find([tmp_path]).runs)
     versions = [with_content(plain, content).activation.version for content in ("own_acts.py=2", "own_acts.py=1")]
     assert [one.name for one in block.configurations] == [
-        f"bent (code {versions[0]})", f"relu", f"bent (code {versions[1]})"
+        f"bent (code {versions[0]})", "relu", f"bent (code {versions[1]})"
     ]  # fmt: skip
     assert block.varying == ("activation", "activation.content")
 
@@ -263,7 +265,7 @@ def test_what_fails_in_own_code_is_placed_before_anything_is_trained(actbench, o
 def test_what_fails_in_own_code_later_is_placed_too(actbench, own):
     """Only a whole batch shows it: the look before training does not."""
     (own / "own_helper.py").write_text(
-        "def bend(z):\n    if z.shape[0] > 20 and z.requires_grad:\n        raise KeyError('deep inside')\n    return z.relu()\n"
+        "def bend(z):\n    if z.numel() > 500 and z.requires_grad:\n        raise KeyError('deep inside')\n    return z.relu()\n"
     )
     done = actbench(*OWN)
     assert done.returncode == 1
@@ -274,7 +276,8 @@ def test_what_fails_in_own_code_later_is_placed_too(actbench, own):
     assert summary["reason"] == "KeyError: 'deep inside' (own_helper.py, line 3, in bend)"
 
 
-def test_an_untrusted_dataset_is_named(actbench, own):
+@pytest.mark.usefixtures("own")
+def test_an_untrusted_dataset_is_named(actbench):
     done = actbench("dataset=lights", "num_seeds=1")
     assert done.returncode == 2
     assert done.stderr.startswith("error: dataset=lights: `_target_: own_data.load` is from a package that is not")
