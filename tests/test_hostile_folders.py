@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from helpers import fake_run, settings_of
+from rich.console import Console
 
-from actbench import own_conf, reading, stored
+from actbench import arguments, own_conf, reading, stored
+from actbench.choices import packaged_conf
 from actbench.errors import UserError, printable
 from actbench.records import EpochRecord, LayerRecord
+from actbench.report import command
 from actbench.report.command import answer_of, write
 from actbench.report.runs import find
+from actbench.settings import GROUPS
+from actbench.sinks.files import RunFolder
+from actbench.sinks.terminal import TerminalSink
 
 # ---------------------------------------------------------------- what happens in a process
 
@@ -29,10 +40,9 @@ def hook(event, args):
     if event in ("os.system", "subprocess.Popen", "os.exec", "os.posix_spawn", "os.fork", "socket.connect", "os.remove",
                  "os.rename", "os.mkdir", "os.rmdir", "os.putenv", "shutil.rmtree", "os.symlink", "os.link", "os.chmod"):
         events.append((event, repr(args)))
-    elif event == "open" and isinstance(args[1], str) and set(args[1]) & set("wax+"):
-        events.append((event, repr(args)))
-    elif event == "open" and args[1] is None and args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
-        events.append((event, repr(args)))
+    elif event == "open" and args[0] not in (os.getcwd(), os.devnull):  # a folder is opened for a file without a name
+        if set(args[1] or "") & set("wax+") or args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            events.append((event, repr(args)))
     elif event == "import" and args[0] in ("mine", "evil", "helper"):
         events.append((event, args[0]))
 """
@@ -56,15 +66,15 @@ print(sorted({event for event, _ in events}))
 RUNS = (
     WATCHED
     + """
-import json, signal
-sys.argv[0] = "actbench"
-from actbench import config, cli, overrides, listing, build, run, stored, contents, own_data, targets  # ours may do what they do
-import torchvision.ops, torch.optim
+import contextlib, io, json
+from actbench import build, cli, config, contents, listing, own_data, overrides, run, stored
+import torchvision.ops
+from hydra.core.global_hydra import GlobalHydra
 sys.dont_write_bytecode = True
 sys.addaudithook(hook)
-import contextlib, io
 answers = []
-for line in json.loads(sys.stdin.read()):
+for place, line in json.loads(sys.stdin.read()):
+    os.chdir(place)
     events.clear()
     out, err = io.StringIO(), io.StringIO()
     sys.argv = ["actbench", *line]
@@ -74,18 +84,11 @@ for line in json.loads(sys.stdin.read()):
             code = 0
         except SystemExit as stop:
             code = stop.code
-    # the probe whether a folder can be written to leaves nothing
-    seen = [one for one in events if "tmp" not in one[1] or folder in one[1] and "O_TMPFILE" in one[1]]
-    answers.append([code, out.getvalue(), err.getvalue(), [one for one in events if not harmless(one)]])
-print(json.dumps(answers), file=sys.__stdout__)
+    GlobalHydra.instance().clear()
+    answers.append([code, out.getvalue(), err.getvalue(), [*events]])
+print(json.dumps(answers))
 """
 )
-
-HARMLESS = """
-def harmless(one):
-    event, args = one  # tempfile's nameless file, by which `_check_writable` tries the folder
-    return event == "open" and (str(os.O_TMPFILE | os.O_RDWR | os.O_EXCL | os.O_CLOEXEC) in args or "/dev/null" in args)
-"""
 
 
 def in_a_process(code: str, folder: Path, given: str = "") -> str:
@@ -190,7 +193,7 @@ HOSTILE = [  # file below conf, its text, what is typed, what is said
     ("hydra.launcher/evil", "_target_: os.system", "+hydra.launcher=evil", "evil"),
     ("_global_/evil", "trust: mine", "+_global_=evil", "evil"),
     ("trust/mine", G + "trust: mine", "activation=mine", "no activation called mine"),
-    ("trust/mine", G + "trust: mine", "+trust=mine", "trust"),
+    ("trust/mine", G + "trust: mine", "+trust=mine activation=wrong", "no activation called wrong"),
     ("evil", "trust: mine", "+evil", "evil"),
     ("config", "trust: mine\nactivation: {_target_: mine.Act}", "activation=wrong", "no activation called wrong"),
     ("config", "hydra: {callbacks: {x: {_target_: os.system}}}", "activation=wrong", "no activation called wrong"),
@@ -210,29 +213,7 @@ def answers(tmp_path_factory):
         path.write_text(text + "\n")
         (folder / "mine.py").write_text("raise SystemExit('imported')\n")
         found.append([str(folder), [*typed.split(), "dataset=digits" if "dataset=" not in typed else "num_seeds=1"]])
-    code = (
-        RUNS.replace("json.loads(sys.stdin.read())", "()").partition("answers = []")[0]
-        + HARMLESS
-        + """
-from hydra.core.global_hydra import GlobalHydra
-answers = []
-for place, line in json.loads(sys.stdin.read()):
-    os.chdir(place)
-    events.clear()
-    out, err = io.StringIO(), io.StringIO()
-    sys.argv = ["actbench", *line]
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code
-    GlobalHydra.instance().clear()
-    answers.append([code, out.getvalue(), err.getvalue(), [one for one in events if not harmless(one)]])
-print(json.dumps(answers))
-"""
-    )
-    told = json.loads(in_a_process(code, home, json.dumps(found)).splitlines()[-1])
+    told = json.loads(in_a_process(RUNS, home, json.dumps(found)).splitlines()[-1])
     return [(Path(folder), *answer) for (folder, _), answer in zip(found, told, strict=True)]
 
 
@@ -248,8 +229,6 @@ def test_a_hostile_file_does_nothing_and_is_told(answers, number):
 
 
 def test_enough_of_them_over_all_groups():
-    from actbench.settings import GROUPS
-
     tried = {name.split("/")[0] for name, *_ in HOSTILE}
     assert len(HOSTILE) >= 25 and {*GROUPS, "experiment", "sweep", "hydra", "config"} <= tried
 
@@ -274,8 +253,6 @@ def test_what_a_user_may_want_in_a_file_is_allowed(tmp_path, name, text):
 
 
 def test_every_file_of_ours_would_be_allowed():
-    from actbench.choices import packaged_conf
-
     for path in packaged_conf().glob("*/*.yaml"):
         own_conf.load(path, f"{path.parent.name}/{path.stem}")
 
@@ -318,14 +295,15 @@ def study(tmp_path):
 
 def reported(study: Path) -> str:
     """The report with its files; returns what could not be used. The good run is always in it."""
-    from io import StringIO
-
-    from rich.console import Console
-
     answer = answer_of([study])
     write(answer, study / "report", Console(file=StringIO()))
     assert "relu" in [one.name for of in answer.comparisons for one in of.block.configurations]
     return "\n".join(map(str, answer.problems))
+
+
+def told_of(study: Path) -> str:
+    """The same without files, which take a second."""
+    return "\n".join(map(str, answer_of([study]).problems))
 
 
 JSON = {
@@ -346,7 +324,7 @@ JSON = {
 def test_a_summary_that_is_none(study, kind):
     content = JSON[kind]
     (study / "gelu" / "summary.json").write_bytes(content if isinstance(content, bytes) else content.encode())
-    told = reported(study)
+    told = told_of(study)
     assert told.startswith(f"{study}/gelu/summary.json: ") and len(told) < 1000
 
 
@@ -362,7 +340,7 @@ def test_a_summary_that_is_none(study, kind):
 def test_numbers_beyond_all_bounds_in_a_summary(study, key, value):
     path = study / "gelu" / "summary.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
-    assert str(path) in reported(study)
+    assert str(path) in told_of(study)
 
 
 YAMLS = {
@@ -383,7 +361,7 @@ YAMLS = {
 @pytest.mark.parametrize("kind", YAMLS)
 def test_settings_that_are_none(study, kind):
     (study / "gelu" / "settings.yaml").write_text(YAMLS[kind])
-    told = reported(study)
+    told = told_of(study)
     assert told.startswith(f"{study}/gelu/settings.yaml: ") and len(told) < 1000
     assert not Path("written").exists()
 
@@ -401,7 +379,7 @@ def test_settings_with_values_that_cannot_be(study, change):
     path = study / "gelu" / "settings.yaml"
     content = {**yaml.safe_load(path.read_text()), **change}
     path.write_text(yaml.safe_dump(content))
-    told = reported(study)
+    told = told_of(study)
     assert str(path) in told and "\x1b" not in told and "\u202e" not in told
 
 
@@ -409,7 +387,7 @@ def test_settings_with_values_that_cannot_be(study, change):
 @pytest.mark.parametrize("kind", ["pipe", "device", "large", "folder", "latin"])
 def test_files_that_are_none_are_not_read(study, file, kind):
     make_strange(study / "gelu" / file, kind)
-    told = reported(study)
+    told = told_of(study)
     assert f"gelu/{file}" in told or file == "environment.json"
     if kind == "large" and file != "environment.json":
         assert "10,000 MB" in told
@@ -421,14 +399,14 @@ def test_links_out_of_a_runs_folder_are_not_followed(study, file, tmp_path):
     secret = tmp_path / "secret"
     shutil.move(study / "gelu" / file, secret)
     (study / "gelu" / file).symlink_to(secret)
-    told = reported(study)
+    told = told_of(study)
     assert "a link that leads out of the run's folder" in told or file == "environment.json"
     if file == "environment.json":
         assert stored.environment(study / "gelu") == {}
     (study / "gelu" / file).unlink()
     shutil.move(secret, study / "gelu" / "kept")
     (study / "gelu" / file).symlink_to("kept")  # within the folder it is a file like another
-    assert reported(study) == ""
+    assert told_of(study) == ""
 
 
 def test_links_out_of_a_study_are_not_followed_and_circles_are_none(study, tmp_path):
@@ -496,29 +474,22 @@ def test_a_million_layers_are_refused_before_they_are_drawn(study):
     head, tail = first.split("hidden1")
     with path.open("w") as file:
         file.write(header + "\n")
-        file.writelines(f"{head}layer{number}{tail}\n" for number in range(100_000))
-    assert "it names 100,000 layers" in reported(study)
+        file.writelines(f"{head}layer{number}{tail}\n" for number in range(21_000))
+    assert "it names 21,000 layers" in reported(study)
 
 
 def test_names_are_words_wherever_they_are_shown(tmp_path, capsys):
     """HTML, Markdown, rich's markup, terminal commands and formulas in all that a run's files may say."""
     nasty = '<script>alert(1)</script>[red]x[/red] |`*_ $x$ "&'
     study = tmp_path / "study\x1b[31m"
-    for name in (nasty, "=HYPERLINK(1)", "@cmd", "-1+1"):
+    for number, name in enumerate((nasty, "=HYPERLINK(1)", "@cmd", "-1+1")):
         settings = settings_of("dataset=digits", "num_seeds=3")
-        from dataclasses import replace
-
         settings = replace(settings, activation=replace(settings.activation, name=name, target=f"mine.{name}"))
-        folder = fake_run(
-            study / f"run{len(name)}", settings, [90.0 + len(name) % 7, 91.0, 92.0], reason="\x1b]0;owned\x07"
-        )
+        folder = fake_run(study / f"run{number}", settings, [90.0 + number, 91.0, 92.0], reason="\x1b]0;owned\x07")
         content = json.loads((folder / "environment.json").read_text())
         content["argv"] = ["actbench", "\n<script>alert(2)</script>\n", "\x1b[2J"]
         content["packages"]["<img src=x onerror=alert(3)>"] = "<b>"
         (folder / "environment.json").write_text(json.dumps(content))
-    from actbench import arguments
-    from actbench.report import command
-
     command.main(arguments.report([str(study)]))
     out = capsys.readouterr().out
     assert "\x1b[31m" not in out and "\x1b]0" not in out and "<script>" in out
@@ -528,8 +499,6 @@ def test_names_are_words_wherever_they_are_shown(tmp_path, capsys):
     assert "\n<script" not in markdown
     svgs = [path.read_text() for path in (study / "report" / "plots").glob("*.svg")]
     assert svgs and not any("<script" in svg for svg in svgs)
-    import csv
-
     with (study / "report" / "results.csv").open(newline="") as file:
         cells = {cell for row in csv.reader(file) for cell in row}
     assert {"'=HYPERLINK(1)", "'@cmd", "'-1+1"} <= cells
@@ -537,12 +506,6 @@ def test_names_are_words_wherever_they_are_shown(tmp_path, capsys):
 
 
 def test_a_stored_result_is_shown_without_obeying_it(tmp_path):
-    from io import StringIO
-
-    from rich.console import Console
-
-    from actbench.sinks.terminal import TerminalSink
-
     settings = settings_of("dataset=digits", "num_seeds=3")
     folder = fake_run(tmp_path / "run", settings, [90.0] * 3, label="[link=http://x]a[/link]", device="\x1b[2J")
     console = Console(file=StringIO(), width=120)
@@ -553,12 +516,6 @@ def test_a_stored_result_is_shown_without_obeying_it(tmp_path):
 
 
 def test_pickles_are_not_run(tmp_path):
-    import pickle
-
-    import torch
-
-    from actbench.sinks.files import RunFolder
-
     class Evil:
         def __reduce__(self):
             return (Path.touch, (tmp_path / "written",))

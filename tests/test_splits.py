@@ -98,7 +98,7 @@ def test_all_mistakes_are_told_at_once():
 def test_letters_from_1_are_not_27_classes():
     y = torch.arange(260) % 26 + 1
     x = torch.zeros(260, 1, 8, 8)
-    letters = dict(train_x=x, val_x=x, test_x=x, train_y=y, val_y=y, test_y=y)
+    letters = {"train_x": x, "val_x": x, "test_x": x, "train_y": y, "val_y": y, "test_y": y}
     assert "labels from 0: subtract 1, and classes=26" in complaints(classes=27, **letters)["train_y"]
     assert "labels from 0: subtract 1" in complaints(classes=26, **letters)["train_y"]
 
