@@ -68,7 +68,7 @@ RUNS = (
     + """
 import contextlib, io, json
 from actbench import build, cli, config, contents, listing, own_data, overrides, run, stored
-import torchvision.ops
+import sklearn.datasets, torchvision.ops  # which set variables of the environment when they are first imported
 from hydra.core.global_hydra import GlobalHydra
 sys.dont_write_bytecode = True
 sys.addaudithook(hook)
@@ -494,9 +494,8 @@ def test_names_are_words_wherever_they_are_shown(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "\x1b[31m" not in out and "\x1b]0" not in out and "<script>" in out
     html, markdown = ((study / "report" / f"report.{end}").read_text() for end in ("html", "md"))
-    for text in (html, markdown):
-        assert "\x1b" not in text and "<img" not in text and "<script>alert" not in text.replace("    actbench", "")
-    assert "\n<script" not in markdown
+    for text in (html, "\n".join(line for line in markdown.splitlines() if not line.startswith("    "))):
+        assert "\x1b" not in text and "<img src=x" not in text and "<script>alert" not in text
     svgs = [path.read_text() for path in (study / "report" / "plots").glob("*.svg")]
     assert svgs and not any("<script" in svg for svg in svgs)
     with (study / "report" / "results.csv").open(newline="") as file:
