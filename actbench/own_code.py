@@ -272,7 +272,10 @@ def _failed(name: str, where: str, error: BaseException) -> UserError:
 
 
 def place(error: BaseException, trust: Sequence[str] = ()) -> str:
-    """`my_acts.py, line 12, in forward`: the innermost line of the user's code that an exception passed; or nothing."""
+    """`my_acts.py, line 12, in forward`: the innermost line of the user's code that an exception passed; or nothing.
+
+    There is none where nothing is trusted.
+    """
     if isinstance(error, SyntaxError) and error.filename:
         return f"{_shown(error.filename)}, line {error.lineno}"
     frames = _frames(error, trust)
@@ -282,7 +285,7 @@ def place(error: BaseException, trust: Sequence[str] = ()) -> str:
 def _frames(error: BaseException, trust: Sequence[str]) -> list[tuple[str, int, str, str]]:
     """File, line, function and module of the user's frames, the innermost last."""
     found = []
-    trace = error.__traceback__
+    trace = error.__traceback__ if trust else None
     while trace is not None:
         code, module = trace.tb_frame.f_code, str(trace.tb_frame.f_globals.get("__name__", ""))
         if is_trusted(module, trust) or (
