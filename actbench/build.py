@@ -1,38 +1,34 @@
-"""Settings -> Parts: everything built, nothing left to configure. The only place that instantiates what YAML names."""
+"""Settings -> Parts: everything built, nothing left to configure. The only place that calls what YAML names."""
 
 from __future__ import annotations
 
-import json
+import copy
 import math
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from functools import lru_cache, partial
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import torch
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
+from actbench import own_data
 from actbench.activations.examination import RESHAPES, WRITES, Complaint, Seen, examine
 from actbench.datasets import TRAINING_SAMPLES, Splits
-from actbench.datasets.shared import is_untouched, seal
 from actbench.engines import choose_engine
 from actbench.errors import Problem, UserError, in_a_line
 from actbench.inits import initialise
 from actbench.isolation import isolated
 from actbench.machine import allow_tf32, choose_device
 from actbench.models import Ingredients
+from actbench.own_code import blamed, is_own, place, told
 from actbench.seeding import generator, generators, global_seed
 from actbench.settings import Choice, Settings
 from actbench.stacking import Alone, Ensemble, NotStackable, assemble
+from actbench.targets import resolve
 from actbench.train import Parts, Workers
 from actbench.updates import spare_dynamo, update_of
-
-TRUSTED = ("torch", "torchvision", "actbench")  # packages whose objects a YAML file may name
 
 UNITS = "units"  # as the value of an activation's parameter: as many as the layer has units
 TOTAL_STEPS = "total_steps"  # as the value of a scheduler's parameter: how often it is stepped in the run
@@ -53,15 +49,13 @@ def build(settings: Settings) -> Parts:
     dropout = generators(seeds, "dropout", device)
     optimizer = _partial("optimizer", settings.optimizer, settings.trust)
     threads = torch.get_num_threads()
-    side_by_side = (
-        device.type == "cpu" and settings.train.engine != "compiled"
-    )  # torch's compiler is no friend of threads
+    side_by_side = device.type == "cpu" and settings.train.engine != "compiled"  # torch's compiler is not for threads
     ensemble = _ensemble(
         settings, networks, dropout, _class(optimizer), splits.train_x[:4], device, threads if side_by_side else 1
     ).to(device)
     number = len(ensemble.shares)
     workers = Workers(number, max(1, threads // number) if device.type == "cpu" else 1)
-    optimizers = [_optimizer(optimizer, list(member.parameters()), device) for member in ensemble.members]
+    optimizers = [_optimizer(settings, optimizer, list(member.parameters()), device) for member in ensemble.members]
     schedulers = [s for s in (_scheduler(settings, o, len(splits.train_y)) for o in optimizers) if s is not None]
     augmentation = generators(seeds, "augment", device)
     return Parts(
@@ -166,11 +160,11 @@ def _try_network(
     """One step of everything, on noise."""
     _try_forward_and_backward(settings, network, inputs)
     constructor = _partial("optimizer", settings.optimizer, settings.trust)
-    optimizer = _optimizer(constructor, list(network.parameters()), torch.device("cpu"))
+    optimizer = _optimizer(settings, constructor, list(network.parameters()), torch.device("cpu"))
     scheduler = _scheduler(settings, optimizer, samples)  # before the first step: it counts them
-    _built("optimizer", update_of(optimizer))
+    _built("optimizer", update_of(optimizer), settings.optimizer, settings.trust)
     if scheduler is not None:
-        _built("scheduler", scheduler.step)
+        _built("scheduler", scheduler.step, settings.scheduler, settings.trust)
     cpu = torch.device("cpu")
     noise = generators([settings.seed], "dropout", cpu)
     ensemble = _ensemble(settings, [network], noise, _class(constructor), torch.zeros(4, *inputs), cpu)
@@ -192,14 +186,16 @@ def _try_forward_and_backward(settings: Settings, network: nn.Module, inputs: tu
     try:
         with seen.listening():
             network.train()(x).sum().backward()
-    except (RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # of whatever kind, in code of the user's own
         failure = error
     wrong = [p for group, choice in _activations(settings) for p in _examined(settings, group, choice, seen, failure)]
     if wrong:
         raise UserError.of(wrong) from failure
     names = f"activation={settings.activation.name} model={settings.model.name}"
     if failure is not None:
-        raise UserError(_first_line(failure), where=names) from failure
+        raise _blaming(failure, settings, names) from failure
     if not torch.equal(x, given):
         raise UserError(
             "writes to the images that it is given",
@@ -289,25 +285,7 @@ def _check_batches(settings: Settings, n: int) -> None:
 
 def load_splits(settings: Settings) -> Splits:
     """The dataset of the settings; a process loads it once, and again where a job has written to it."""
-    key = json.dumps([settings.dataset.target, settings.dataset.params, list(settings.trust)])
-    splits = _load_splits(key)
-    if not is_untouched(splits):
-        _load_splits.cache_clear()
-        splits = _load_splits(key)
-    return splits
-
-
-@lru_cache(maxsize=2)
-def _load_splits(key: str) -> Splits:
-    target, params, trust = json.loads(key)
-    loader = _partial("dataset", Choice("", target, params), tuple(trust))
-    with isolated():  # what it does to the process would be seen by the job that happens to load alone
-        splits = loader()
-    if not isinstance(splits, Splits):
-        raise UserError(
-            f"{target} returned {type(splits).__name__}", where="dataset", how="return actbench.datasets.Splits"
-        )
-    return seal(splits, thorough=bool(trust))
+    return own_data.load_splits(settings.dataset, settings.trust)
 
 
 # ---------------------------------------------------------------- networks
@@ -328,8 +306,21 @@ def build_network(settings: Settings, inputs: tuple[int, ...], classes: int, see
     gain = params.pop("gain", "auto")
     scheme = _partial("init", Choice(settings.init.name, settings.init.target, params), settings.trust)
     with global_seed(seed, "init"):  # what constructors draw, torch's default init above all
-        network = _built("model", lambda: model(ingredients, inputs=inputs, classes=classes))
-    _built("init", lambda: initialise(network, scheme=scheme, gain=gain, generator=generator(seed, "init")))
+        network = _built(
+            "model", lambda: model(ingredients, inputs=inputs, classes=classes), settings.model, settings.trust
+        )
+    if not isinstance(network, nn.Module):
+        raise UserError(
+            f"{settings.model.target} returned {type(network).__name__}",
+            where=f"model={settings.model.name}",
+            how="return a torch.nn.Module",
+        )
+    try:
+        initialise(network, scheme=scheme, gain=gain, generator=generator(seed, "init"))
+    except UserError:
+        raise
+    except Exception as error:  # of the init, or of the activation whose gain it asks for
+        raise _blaming(error, settings, "init", "actbench list init") from error
     return network
 
 
@@ -345,10 +336,10 @@ def activation_factory(choice: Choice, trust: Sequence[str], group: str = "activ
 
     def make(units: int) -> nn.Module:
         sized = {key: units for key, value in choice.params.items() if value == UNITS}
-        return _built(group, lambda: constructor(**sized))
+        return _built(group, lambda: constructor(**sized), choice, trust)
 
     if not isinstance(make(1), nn.Module):
-        raise UserError(f"{choice.target} does not make a torch.nn.Module", where=group)
+        raise UserError(f"{choice.target} does not make a torch.nn.Module", where=f"{group}={choice.name}")
     return make
 
 
@@ -362,12 +353,12 @@ def _class(constructor: partial[Any]) -> type:
 
 
 def _optimizer(
-    constructor: partial[Any], parameters: list[nn.Parameter], device: torch.device
+    settings: Settings, constructor: partial[Any], parameters: list[nn.Parameter], device: torch.device
 ) -> torch.optim.Optimizer:
     spare_dynamo()
     fused = constructor.keywords.get("fused")
     without = partial(constructor, fused=None) if fused and device.type not in ("cpu", "cuda") else constructor
-    return _built("optimizer", lambda: without(parameters))
+    return _built("optimizer", lambda: without(parameters), settings.optimizer, settings.trust)
 
 
 def _scheduler(settings: Settings, optimizer: torch.optim.Optimizer, samples: int) -> LRScheduler | None:
@@ -380,7 +371,14 @@ def _scheduler(settings: Settings, optimizer: torch.optim.Optimizer, samples: in
     constructor = _partial(
         "scheduler", Choice(settings.scheduler.name, settings.scheduler.target, params), settings.trust
     )
-    return _built("scheduler", lambda: constructor(optimizer))
+    scheduler = _built("scheduler", lambda: constructor(optimizer), settings.scheduler, settings.trust)
+    if not isinstance(scheduler, LRScheduler):
+        raise UserError(
+            f"{settings.scheduler.target} returned {type(scheduler).__name__}",
+            where=f"scheduler={settings.scheduler.name}",
+            how="return a torch.optim.lr_scheduler.LRScheduler",
+        )
+    return scheduler
 
 
 # ---------------------------------------------------------------- instantiating
@@ -394,31 +392,32 @@ def _partial(group: str, choice: Choice, trust: Sequence[str]) -> partial[Any]:
     """What the choice names, with its parameters, not yet called.
 
     Raises:
-        UserError: the target is not from a trusted package, or is not there.
+        UserError: the target is not one that the group may have, or is not there.
     """
-    target = str(choice.target)
-    if target.split(".")[0] not in (*TRUSTED, *trust) and not target.startswith(tuple(f"{t}." for t in trust)):
-        raise UserError(
-            f"`_target_: {target}` is from a package that is not trusted",
-            where=f"{group}={choice.name}",
-            how=f"trust={target.split('.')[0]} if it is yours",
-        )
-    if trust and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))  # where a user's own module is likely to be
-    try:
-        with isolated() if target.split(".")[0] not in sys.modules else nullcontext():  # an import happens once
-            return instantiate(
-                {"_target_": target, "_partial_": True, "_convert_": "all", "_recursive_": False, **choice.params}
-            )
-    except InstantiationException as error:
-        raise UserError(_first_line(error), where=f"{group}={choice.name}") from error
+    with isolated() if is_own(choice.target) else nullcontext():  # an import happens once
+        return partial(resolve(group, choice, trust), **copy.deepcopy(choice.params))  # for code that changes a list
 
 
-def _built(group: str, step: Callable[[], Any]) -> Any:
+def _built(group: str, step: Callable[[], Any], choice: Choice | None = None, trust: Sequence[str] = ()) -> Any:
+    """What `step` returns; whatever it raises is the user's mistake: of a value, or in code of their own."""
     try:
         return step()
-    except (TypeError, ValueError, RuntimeError, ArithmeticError, AssertionError) as error:
-        raise UserError(_first_line(error), where=group, how=f"actbench list {group}") from error
+    except UserError:
+        raise
+    except Exception as error:
+        if choice is not None and is_own(choice.target):
+            where = f"{group}={choice.name}"
+            raise UserError(told(error, trust), where=where, how=f"mend {choice.target}, or its parameters") from error
+        expected = isinstance(error, (TypeError, ValueError, RuntimeError, ArithmeticError, AssertionError))
+        what = _first_line(error) if expected else in_a_line(error)
+        raise UserError(what, where=group, how=f"actbench list {group}") from error
+
+
+def _blaming(error: Exception, settings: Settings, where: str, how: str = "") -> UserError:
+    """What went wrong, with the line of the user's code that it came from, and the choice that this belongs to."""
+    if not place(error, settings.trust):
+        return UserError(_first_line(error), where=where, how=how)
+    return UserError(told(error, settings.trust), where=blamed(error, settings) or where, how="mend it there")
 
 
 def _first_line(error: Exception) -> str:

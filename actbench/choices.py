@@ -9,7 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from actbench.errors import UserError
+from actbench.errors import UserError, printable
+from actbench.reading import read_text
 
 WORDS: dict[str, tuple[str, ...]] = {  # what a key may hold, of those that hold one of a few words
     "quantise": ("none", "int8"),
@@ -67,15 +68,15 @@ def _files(group: str) -> Iterator[Listed]:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        return read_text(path).splitlines()
+    except (OSError, ValueError) as error:
         raise UserError(f"cannot be read ({error})", where=str(path), how="a text file in UTF-8") from error
 
 
 def _description(path: Path) -> str:
     for line in _lines(path):
         if line.startswith("#") and not line.startswith("# @package"):
-            return line.lstrip("# ").strip()
+            return printable(line.lstrip("# ").strip())
     return ""
 
 

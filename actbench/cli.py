@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actbench import __version__
-from actbench.errors import Failure, UserError, from_disk, in_a_line
+from actbench.errors import Failure, Problem, UserError, from_disk, in_a_line
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -227,7 +228,7 @@ def _job(composed: DictConfig) -> float:
         _complain(told)
         _outcomes.append(_code(told))
     except Exception as error:
-        _complain(_unexpected(error, folder))
+        _complain(_unexpected(error, folder, composed, hydra_config.runtime.choices))
         _outcomes.append(FAILED)
     return float("nan")
 
@@ -276,14 +277,18 @@ def _show_again(summary: RunSummary, folder: Path, name: str, many: bool) -> Run
     return summary
 
 
-def _unexpected(error: Exception, folder: Path) -> UserError:
-    """What nobody foresaw: in a line here, in full in the run's folder."""
+def _unexpected(error: Exception, folder: Path, composed: DictConfig, names: Any) -> UserError:
+    """What nobody foresaw: in a line here, with the place in the user's code; in full in the run's folder."""
     import traceback
 
-    from actbench import stored
+    from actbench import config, own_code, stored
     from actbench.atomic import write_text
 
     what = f"the run failed: {in_a_line(error)}"
+    with contextlib.suppress(UserError):
+        settings = config.to_settings(composed, names)
+        where = own_code.blamed(error, settings)
+        what = f"the run failed{f' in {where}' if where else ''}: {own_code.told(error, settings.trust)}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / stored.TRACEBACK, "".join(traceback.format_exception(error)))

@@ -5,6 +5,7 @@ YAML holds values. What a key may hold is said here: by a rule in RULES, else by
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -12,16 +13,21 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
+from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
+from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from actbench.choices import WORDS, choices_of, conf_folders
+from actbench import own_conf
+from actbench.choices import WORDS, choices_of, conf_folders, packaged_conf
 from actbench.command.suggestions import nearest, unknown_choice, wrong_value
+from actbench.contents import with_contents
 from actbench.errors import Problem, UserError, in_words
 from actbench.naming import shown
 from actbench.settings import GROUPS, Choice, Settings, Train
@@ -211,7 +217,7 @@ def to_settings(config: DictConfig, names: Mapping[str, Any]) -> Settings:
     values: dict[str, Any] = {**choices, **plain}
     values |= {"split": float(flat["split"]), "dropout": float(flat["dropout"])}
     values |= {"trust": tuple([trust] if isinstance(trust, str) else trust)}
-    return Settings(**values, train=Train(**{key: flat[f"train.{key}"] for key in _TRAIN_KEYS}))
+    return with_contents(Settings(**values, train=Train(**{key: flat[f"train.{key}"] for key in _TRAIN_KEYS})))
 
 
 _TRAIN_KEYS = [f.name for f in fields(Train)]
@@ -277,9 +283,15 @@ def choice_of(group: str, name: str) -> Choice:
 
 
 def _load(path: Path) -> Any:
-    try:
+    if path.is_relative_to(packaged_conf()):
         return OmegaConf.load(path)
-    except (YAMLError, OSError, ValueError) as error:
+    return _made(own_conf.load(path, f"{path.parent.name}/{path.stem}"), path)
+
+
+def _made(text: str, path: Path) -> Any:
+    try:
+        return OmegaConf.load(io.StringIO(text))
+    except (YAMLError, OSError, ValueError, RecursionError) as error:
         raise UserError(f"is not YAML: {' '.join(str(error).split())}", where=str(path)) from error
 
 
@@ -305,12 +317,49 @@ def _without_hydra(root: DictConfig) -> DictConfig:
     return flat
 
 
+class OwnFiles(FileConfigSource):
+    """The files of a `conf` folder where the command is typed: none comes into a configuration before it was judged.
+
+    The choices of `activation` are those of `upper_activation` as well.
+    """
+
+    @staticmethod
+    def scheme() -> str:
+        return "actbench"
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        config = self._within(config_path)
+        path = Path(self.path) / self._normalize_file_name(config)
+        text = own_conf.load(path, config.removesuffix(".yaml"))
+        header = ConfigSource._get_header_dict(text[:512])
+        return ConfigResult(
+            config=_made(text, path), path=f"{self.scheme()}://{self.path}", provider=self.provider, header=header
+        )
+
+    def is_group(self, config_path: str) -> bool:
+        return config_path not in _PLAIN_KEYS and super().is_group(self._within(config_path))
+
+    def is_config(self, config_path: str) -> bool:
+        return super().is_config(self._within(config_path))
+
+    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
+        return super().list(self._within(config_path), results_filter)
+
+    def _within(self, config_path: str) -> str:
+        """Where a choice lies; one that leads out of the folder, or that ours has, nowhere."""
+        group, slash, name = config_path.strip("/").partition("/")
+        if group == "upper_activation":
+            ours = packaged_conf() / "activation" / self._normalize_file_name(name)
+            return "" if slash and ours.is_file() else f"activation{slash}{name}"
+        return "" if ".." in Path(config_path).parts else config_path
+
+
 class _UserConf(SearchPathPlugin):
     """A `conf` folder where the command is typed adds to the choices."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         for folder in conf_folders()[1:]:
-            search_path.append("actbench-user", f"file://{folder}")
+            search_path.append("actbench-user", f"{OwnFiles.scheme()}://{folder}")
 
 
 def register() -> None:
@@ -319,7 +368,9 @@ def register() -> None:
     OmegaConf.register_new_resolver("actbench.folder", _folder, replace=True)
     if _UserConf not in Plugins.instance().discover(SearchPathPlugin):
         Plugins.instance().register(_UserConf)
+        Plugins.instance().register(OwnFiles)
     store = ConfigStore.instance()
     store.store(group="upper_activation", name="none", node={"_target_": None})
     for choice in choices_of("activation"):
-        store.store(group="upper_activation", name=choice.name, node=_load(choice.path))
+        if not choice.own:
+            store.store(group="upper_activation", name=choice.name, node=_load(choice.path))

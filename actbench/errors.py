@@ -3,8 +3,27 @@
 from __future__ import annotations
 
 import errno
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+
+def printable(text: str) -> str:
+    r"""The text without what a terminal would obey and a file could not hold: such characters are written out.
+
+    >>> printable("relu\x1b[2J\x07"), printable("naïve ± 1\nline")
+    ('relu\\x1b[2J\\x07', 'naïve ± 1\nline')
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if c == "\n" or unicodedata.category(c) not in _UNPRINTABLE else _written(c) for c in text)
+
+
+_UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, format (bidirectional marks), surrogates, separators
+
+
+def _written(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
 
 
 @dataclass(frozen=True)
@@ -16,18 +35,19 @@ class Problem:
     how: str = ""
 
     def __str__(self) -> str:
-        head = f"{self.where}: {self.what}" if self.where else self.what
-        return f"{head}\n    {self.how}" if self.how else head
+        where = self.where.replace("\n", "\\n")
+        head = f"{where}: {self.what}" if where else self.what
+        return printable(f"{head}\n    {self.how}" if self.how else head)
 
 
-def in_a_line(error: Exception) -> str:
-    """The kind of an exception and the first line of what it says.
+def in_a_line(error: BaseException) -> str:
+    """The kind of an exception and the first line of what it says, fit to be printed.
 
     >>> in_a_line(RuntimeError("too hot\\nand more"))
     'RuntimeError: too hot'
     """
     lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return printable(f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__)
 
 
 _OF_A_PARSER = (

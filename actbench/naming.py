@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from actbench.settings import Settings
+from actbench.settings import CONTENT, Settings
 
 _NOT_IN_NAMES = ("dataset", "train.epochs")  # they say on which terms something is compared, not what
 
@@ -65,9 +65,20 @@ def fragment(settings: Settings, keys: Sequence[str]) -> str:
 
 
 def _name(flat: dict[str, Any], keys: Sequence[str]) -> str:
-    words = [activations(flat)] if {"activation", "upper_activation"} & {*keys} else []
-    rest = [key for key in keys if key in flat and key not in ("activation", "upper_activation")]
+    contents = [key for key in keys if key in flat and key.endswith(f".{CONTENT}")]
+    words = [activations(flat)] if {*_ACTIVATIONS, *(f"{key}.{CONTENT}" for key in _ACTIVATIONS)} & {*keys} else []
+    words += [_version(key, flat[key]) for key in contents]
+    rest = [key for key in keys if key in flat and key not in (*_ACTIVATIONS, *contents)]
     return " ".join([*words, *(f"{short}={shown(flat[key])}" for key, short in zip(rest, _short(rest), strict=True))])
+
+
+_ACTIVATIONS = ("activation", "upper_activation")
+
+
+def _version(key: str, version: str) -> str:
+    """`(code 3f2a)`: which of several states of the user's own module; of another group than activation, with it."""
+    group = key.partition(".")[0]
+    return f"(code {version})" if group == "activation" else f"({group} code {version})"
 
 
 def activations(flat: dict[str, Any]) -> str:

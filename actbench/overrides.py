@@ -6,11 +6,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
+from actbench import own_conf
 from actbench.choices import Listed, choices_of
-from actbench.errors import UserError
-from actbench.stored import read_yaml
+from actbench.reading import parse_yaml
 
 
 def key_of(override: str) -> str:
@@ -92,10 +90,7 @@ def _narrow(overrides: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
 
 def _swept_by(preset: Listed) -> dict[str, Any]:
     """Key -> the values that a preset sweeps; nothing of one that does more than that."""
-    try:
-        content = read_yaml(preset.path)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"is not YAML: {' '.join(str(error).split())}", where=str(preset.path)) from error
+    content = parse_yaml(own_conf.load(preset.path, f"sweep/{preset.name}"))
     for key in ("hydra", "sweeper", "params"):
         content = content[key] if isinstance(content, dict) and [*content] == [key] else None
     return content if isinstance(content, dict) else {}

@@ -15,6 +15,12 @@ class Choice:
     name: str
     target: str | None = None  # None where the choice is "nothing": norm=none, clip=none, ...
     params: dict[str, Any] = field(default_factory=dict)
+    content: str | None = None  # of what is the user's own: digests of its source, or of the data; None of what is ours
+
+    @property
+    def version(self) -> str:
+        """Four hexadecimal digits by which a person tells two contents apart."""
+        return hashlib.sha256((self.content or "").encode()).hexdigest()[:4]
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,8 @@ GROUPS = (
     "dataset",
     "augment",
 )
+
+CONTENT = "content"  # in `Settings.flat`, behind its group: the version of what is the user's own
 
 # What cannot change what is compared (beyond rounding) has no part in the identity of a run.
 _NOT_IDENTITY = ("seed", "num_seeds", "probe", "probe_every", "quantise", "tensorboard", "study", "trust")
@@ -86,7 +94,7 @@ class Settings:
 
         Seeds have no part in it, nor what cannot change a result beyond rounding: device, threads, the evaluation
         batch, probes and sinks. `dataset=auto` counts as `mnist`; a run that fell back to the digits has the settings
-        of `digits`.
+        of `digits`. What is the user's own counts with its content: the source of a module, the tensors of a dataset.
         """
         content = asdict(self)
         for key in _NOT_IDENTITY:
@@ -95,6 +103,8 @@ class Settings:
             del content["train"][key]
         for group in GROUPS:
             del content[group]["name"]
+            if content[group]["content"] is None:  # so that the ids of runs without own code are what they always were
+                del content[group]["content"]
         if self.upper_activation.target is None:
             del content["split"]
         if self.dataset.name == "auto":
@@ -120,9 +130,17 @@ class Settings:
         dataset = Choice(name, f"actbench.datasets.{name}", self.dataset.params)
         return replace(self, dataset=dataset)
 
+    def without_content(self) -> Settings:
+        """The same settings whatever is in the user's own files."""
+        return replace(self, **{group: replace(getattr(self, group), content=None) for group in GROUPS})
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for `settings.yaml`, with the `id` first."""
-        return {"id": self.id, **asdict(self), "trust": list(self.trust)}
+        content: dict[str, Any] = {"id": self.id, **asdict(self), "trust": list(self.trust)}
+        for group in GROUPS:
+            if content[group]["content"] is None:
+                del content[group]["content"]
+        return content
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Settings:
@@ -138,6 +156,8 @@ class Settings:
             choice: Choice = getattr(self, group)
             flat[group] = choice.name
             flat |= {f"{group}.{key}": value for key, value in choice.params.items()}
+            if choice.content is not None:
+                flat[f"{group}.{CONTENT}"] = choice.version
         flat["dropout"] = self.dropout
         if self.upper_activation.target is not None:
             flat["split"] = self.split

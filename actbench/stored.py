@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import MISSING, fields
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -14,7 +14,8 @@ import yaml
 
 from actbench import __version__
 from actbench.atomic import remove_strays
-from actbench.errors import UserError
+from actbench.errors import UserError, printable
+from actbench.reading import MB, NotReadable, leaves, read_json, read_yaml, rows
 from actbench.records import (
     EVENTS,
     DefinitionRecord,
@@ -50,18 +51,19 @@ def summary(folder: Path) -> RunSummary | None:
     """
     path = folder / "summary.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        check_stays(path)
+        content = read_json(path, SUMMARY)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise UserError(f"cannot be read ({error})", where=str(path), how=_AWAY) from error
+        raise UserError(f"cannot be read ({_reason(error)})", where=str(path), how=_AWAY) from error
     wrong = _missing(content, RunSummary, folder)
     if wrong:
         raise UserError(wrong, where=str(path), how=_AWAY)
     try:
-        found = RunSummary.from_dict(content)
+        found = RunSummary.from_dict(_printable(content))
         wrong = _mistyped(found) or _inconsistent(found)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UserError(
             f"is not a run's summary ({type(error).__name__}: {error})", where=str(path), how=_AWAY
         ) from error
@@ -69,6 +71,11 @@ def summary(folder: Path) -> RunSummary | None:
         raise UserError(f"{wrong}: it was not written by actbench like this", where=str(path), how=_AWAY)
     return found
 
+
+# What is read of each file at most, in bytes: ten times what a large run leaves.
+SUMMARY = 32 * MB
+TABLE = 500 * MB
+LAYERS = 20_000  # different names in one table
 
 _AWAY = "train the run again under another study=NAME, or move the folder away"
 
@@ -91,12 +98,40 @@ def _missing(content: Any, kind: type, folder: Path, *, beside: Sequence[str] = 
     return f"{what}; it was written by actbench {theirs}" if theirs not in ("", __version__) else what
 
 
+def _reason(error: Exception) -> str:
+    return printable(" ".join(str(error).split()))
+
+
+def check_stays(path: Path) -> None:
+    """Raises where a file of a run's folder is a link that leads out of it."""
+    if path.is_symlink() and leaves(path, path.parent):
+        raise NotReadable("it is a link that leads out of the run's folder")
+
+
+def _printable(content: Any) -> Any:
+    """Stored words without what a terminal would obey: a run's reason may quote whatever an exception said."""
+    if isinstance(content, str):
+        return printable(content)
+    if isinstance(content, dict):
+        return {_printable(key): _printable(value) for key, value in content.items()}
+    return [*map(_printable, content)] if isinstance(content, list) else content
+
+
+def environment(folder: Path) -> dict[str, Any]:
+    """What `environment.json` says; empty where it cannot be read."""
+    path = folder / "environment.json"
+    try:
+        check_stays(path)
+        content = _printable(read_json(path))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 def _version(folder: Path) -> str:
     """The actbench that trained a run, by its `environment.json`."""
-    try:
-        return str(json.loads((folder / "environment.json").read_text(encoding="utf-8"))["packages"]["actbench"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
+    packages = environment(folder).get("packages")
+    return str(packages.get("actbench", "")) if isinstance(packages, dict) else ""
 
 
 def _mistyped(found: RunSummary) -> str:
@@ -122,7 +157,7 @@ def _mistyped(found: RunSummary) -> str:
 
 def _inconsistent(found: RunSummary) -> str:
     """What in a summary contradicts itself; an empty string where all is well."""
-    if len(set(found.seeds)) != len(found.seeds) or not all(isinstance(seed, int) for seed in found.seeds):
+    if len(set(found.seeds)) != len(found.seeds) or not all(_is_amount(s) and isinstance(s, int) for s in found.seeds):
         return "`seeds` is not a list of different numbers"
     for name, metric in found.metrics.items():
         values = [math.nan if value is None else float(value) for value in metric.values]
@@ -140,7 +175,10 @@ def _inconsistent(found: RunSummary) -> str:
 
 
 def _is_amount(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < _MOST
+
+
+_MOST = 1e18  # no count and no time is as much; what is above may not even be a floating-point number
 
 
 def _close(a: float | None, b: float | None) -> bool:
@@ -155,6 +193,7 @@ def settings_of(folder: Path) -> Settings:
     """
     path = folder / "settings.yaml"
     try:
+        check_stays(path)
         content = read_yaml(path)
         wrong = _missing(content, Settings, folder, beside=["id"])
         if wrong:
@@ -164,9 +203,8 @@ def settings_of(folder: Path) -> Settings:
         seeds, again = found.seeds, found.id
     except FileNotFoundError as error:
         raise UserError("is missing", where=str(path), how=_AWAY) from error
-    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"cannot be read ({reason})", where=str(path), how=_AWAY) from error
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f"cannot be read ({_reason(error)})", where=str(path), how=_AWAY) from error
     if again != content["id"] or not seeds:
         raise UserError(
             f"its id {content['id']} is not that of its content ({again}): it was changed by hand",
@@ -182,21 +220,35 @@ def _check_types(settings: Settings) -> None:
         choice = getattr(settings, group)
         if not (isinstance(choice.name, str) and isinstance(choice.params, dict)):
             raise TypeError(f"`{group}` is not a choice")
-        if not (choice.target is None or isinstance(choice.target, str)):
+        if not all(word is None or isinstance(word, str) for word in (choice.target, choice.content)):
             raise TypeError(f"`{group}` has no `target`")
+    if any(printable(word) != word for word in _words(asdict(settings))):
+        raise TypeError("it has characters in it that a terminal would obey")
     train = settings.train
     for name, value in {
         "seed": settings.seed, "num_seeds": settings.num_seeds, "epochs": train.epochs, "batch_size": train.batch_size
     }.items():  # fmt: skip
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
             raise TypeError(f"`{name}` is not a whole number")
+    if settings.num_seeds > _SEEDS:
+        raise TypeError(f"`num_seeds` is more than {_SEEDS:,}")
     if not (_is_amount(settings.dropout) and _is_amount(settings.split) and isinstance(settings.study, str)):
         raise TypeError("`dropout`, `split` or `study` is not what it should be")
 
 
-def read_yaml(path: Path) -> Any:
-    """The content of a YAML file; ten times as fast where PyYAML was built with its C parser."""
-    return yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+_SEEDS = 100_000  # of one run; they are listed one by one
+
+
+def _words(content: Any) -> Iterator[str]:
+    if isinstance(content, str):
+        yield content
+    elif isinstance(content, dict):
+        for key, value in content.items():
+            yield str(key)
+            yield from _words(value)
+    elif isinstance(content, (list, tuple)):
+        for item in content:
+            yield from _words(item)
 
 
 def check_owner(folder: Path, settings: Settings) -> None:
@@ -217,6 +269,13 @@ def check_owner(folder: Path, settings: Settings) -> None:
                 how="another study=NAME or output_dir",
             )
         return
+    astray = sorted(p.name for p in folder.iterdir() if p.is_symlink() and leaves(p, folder))
+    if astray:
+        raise UserError(
+            "is a link that leads out of the run's folder: nothing is written through it",
+            where=str(folder / astray[0]),
+            how="remove it, or another study=NAME or output_dir",
+        )
     owner = settings_of(folder)
     if owner.dataset.name == "auto" and settings.dataset.name in ("mnist", "digits"):  # it failed before it knew
         owner = owner.with_dataset(settings.dataset.name)
@@ -241,7 +300,7 @@ def _described(activation: str, run_id: str, dataset: str, seed: int, num_seeds:
 def status(folder: Path) -> str:
     """The status in a folder's `summary.json`, or an empty string."""
     try:
-        return str(json.loads((folder / "summary.json").read_text(encoding="utf-8"))["status"])
+        return printable(str(read_json(folder / "summary.json", SUMMARY)["status"]))
     except (OSError, ValueError, KeyError, TypeError):
         return ""
 
@@ -284,27 +343,31 @@ def table(folder: Path, kind: type[Record]) -> list[Record]:
 
 def records(path: Path, kind: type[Record]) -> list[Record]:
     """The rows of a CSV file, exactly as they were."""
-    if not path.exists():
+    if not os.path.lexists(path):
         return []
     read: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "str": str}
     columns = {field.name: read[str(field.type)] for field in fields(kind)}
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            if not reader.fieldnames:
-                raise ValueError("it has no header")
-            found = [kind(**{name: columns[name](value) for name, value in row.items()}) for row in reader]
+        check_stays(path)
+        found = [kind(**{name: columns[name](value) for name, value in row.items()}) for row in rows(path, TABLE)]
         if not all(map(_is_plausible, found)):
-            raise ValueError("a time, a unit or an event that cannot be")
+            raise ValueError("a time, a unit, a name or an event that cannot be")
+        layers = len({getattr(record, "layer", "") for record in found})
+        if layers > LAYERS:
+            raise NotReadable(f"it names {layers:,} layers; {LAYERS:,} are the most that are read")
         return found
     except (KeyError, TypeError, ValueError, OSError, csv.Error) as error:
-        raise UserError("cannot be read", where=str(path), how=_AWAY) from error
+        reason = f" ({_reason(error)})" if isinstance(error, NotReadable) else ""
+        raise UserError(f"cannot be read{reason}", where=str(path), how=_AWAY) from error
 
 
 def _is_plausible(record: Any) -> bool:
-    """Whether its time is one, and its unit and event can be."""
+    """Whether its numbers, names and events can be: no number beyond all bounds, no name that a terminal would obey."""
+    values = vars(record).values()
     return (
-        0 <= getattr(record, "epoch", 0) < math.inf
+        all(abs(value) < _MOST for value in values if isinstance(value, int))
+        and all(value.isprintable() for value in values if isinstance(value, str))
+        and 0 <= getattr(record, "epoch", 0) < math.inf
         and getattr(record, "unit", 0) >= 0
         and getattr(record, "event", "dead") in EVENTS
     )

@@ -474,9 +474,10 @@ def test_a_broken_file_in_the_users_conf_is_named(actbench, tiny, tmp_path):
     (tmp_path / "conf" / "activation").mkdir(parents=True)
     path = tmp_path / "conf" / "activation" / "bad.yaml"
     path.write_text("a: [1\n")
-    done = actbench(*tiny)
-    assert done.returncode == 2
-    assert "bad.yaml: is not YAML" in done.stderr
+    for typed in ("activation=bad", "upper_activation=bad"):  # who does not choose it is not stopped by it
+        done = actbench(*tiny, typed)
+        assert done.returncode == 2
+        assert "bad.yaml: is not YAML" in done.stderr
     path.write_bytes(b"# \xe9\n")
     done = actbench("list")
     assert done.returncode == 2

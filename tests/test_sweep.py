@@ -105,16 +105,17 @@ def test_more_seeds_later_make_n_grow(actbench, three, tmp_path):
 
 
 def a_burst(folder, at):
-    """An activation of the user's own that fails at its call number `at`."""
+    """An activation of the user's own that fails at its call number `at`, which is no part of its code."""
+    (folder / "at.txt").write_text(str(at))
     (folder / "conf" / "activation").mkdir(parents=True, exist_ok=True)
     (folder / "conf" / "activation" / "burst.yaml").write_text(
         "# fails\n_target_: my_acts.Burst\n_partial_: true\nsize: 1.0\n"
     )
     (folder / "my_acts.py").write_text(
-        "from torch import nn\nclass Burst(nn.Module):\n    calls = 0\n"
+        "from torch import nn\nclass Burst(nn.Module):\n    calls, at = 0, int(open('at.txt').read())\n"
         "    def __init__(self, size=1.0):\n        super().__init__()\n        self.size = size\n"
         "    def forward(self, z):\n        Burst.calls += 1\n"
-        f"        if Burst.calls > {at}: raise RuntimeError('too <b>hot</b>\\nand more')\n"
+        "        if Burst.calls > Burst.at: raise RuntimeError('too <b>hot</b>\\nand more')\n"
         "        return self.size * z.relu()\n"
     )
 
@@ -126,7 +127,8 @@ def test_a_job_that_fails_stops_no_other_and_is_repeated(actbench, three, tmp_pa
     study = tmp_path / "outputs" / "s"
     assert done.returncode == 1
     assert done.stderr.count("error:") == 1
-    assert "the run failed: RuntimeError: too <b>hot</b>" in done.stderr
+    said = "the run failed in activation=burst: RuntimeError: too <b>hot</b> (my_acts.py, line "
+    assert said in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     failed = the_folder(study, "burst")
     assert "and more" in (failed / "traceback.txt").read_text()
@@ -369,7 +371,8 @@ def test_a_job_that_fails_in_a_worker_is_told_all_the_same(three, tmp_path):
     parallel = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
     done = as_typed(*three, "activation=relu,burst", "trust=my_acts", *parallel, cwd=tmp_path)
     assert done.returncode == 1
-    assert "the run failed: RuntimeError: too <b>hot</b>" in done.stderr
+    said = "the run failed in activation=burst: RuntimeError: too <b>hot</b> (my_acts.py, line "
+    assert said in done.stderr
     assert "relu reaches" in done.stdout
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -33,8 +34,11 @@ def check(jobs: Sequence[Job], problems: Sequence[Problem], whole: str = "") -> 
         except UserError as error:
             found += error.problems
     if waiting:
-        from actbench import build, machine
+        from actbench import build, contents, machine
 
+        for job in waiting:
+            for sentence in contents.changes(job.settings, job.folder.parent):
+                print(sentence, file=sys.stderr)
         machine.prepare(waiting[0].settings.train.threads)
         for settings in {job.settings.folder: job.settings for job in waiting}.values():
             try:

@@ -8,9 +8,9 @@ from typing import Any
 
 from yaml import YAMLError
 
-from actbench import stored
 from actbench.command import quoting
 from actbench.overrides import key_of
+from actbench.reading import read_yaml
 
 
 def swept(hydra_config: Any) -> list[str]:
@@ -39,7 +39,7 @@ def how_to_go_on(typed: Sequence[str], study: str, hydra_config: Any = None) -> 
 def _of_sweep(hydra_config: Any) -> dict[str, list[str]] | None:
     """A sweep's own overrides, from the file that Hydra leaves for it; None where there is none."""
     try:
-        found = stored.read_yaml(Path(hydra_config.sweep.dir) / "multirun.yaml")["hydra"]["overrides"]
+        found = read_yaml(Path(hydra_config.sweep.dir) / "multirun.yaml")["hydra"]["overrides"]
         return {kind: [str(word) for word in found[kind]] for kind in ("hydra", "task")}
     except (OSError, ValueError, KeyError, TypeError, YAMLError):
         return None

@@ -17,8 +17,8 @@ from actbench.command.vocabulary import called, plain
 from actbench.errors import Problem
 from actbench.naming import shown
 from actbench.overrides import key_of
+from actbench.reading import read_yaml
 from actbench.settings import GROUPS
-from actbench.stored import read_yaml
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,19 @@
 from actbench.datasets.digits import digits
 from actbench.datasets.idx import Unavailable
 from actbench.datasets.mnist import auto, fashion_mnist, kmnist, mnist
-from actbench.datasets.splits import Splits
+from actbench.datasets.splits import Splits, make_splits
 
 # Samples left for training after the validation split, by which a batch can be judged before the data are loaded.
 TRAINING_SAMPLES = {"auto": 55_000, "mnist": 55_000, "fashion_mnist": 55_000, "kmnist": 55_000, "digits": 1_257}
 
-__all__ = ["TRAINING_SAMPLES", "Splits", "Unavailable", "auto", "digits", "fashion_mnist", "kmnist", "mnist"]
+__all__ = [
+    "TRAINING_SAMPLES",
+    "Splits",
+    "Unavailable",
+    "auto",
+    "digits",
+    "fashion_mnist",
+    "kmnist",
+    "make_splits",
+    "mnist",
+]

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from actbench.datasets.checks import check_arrays
 from actbench.errors import UserError
 
 _SPLIT_SEED = 20_240_501  # the same split for every run, whatever its seeds
@@ -16,13 +17,22 @@ _SPLIT_SEED = 20_240_501  # the same split for every run, whatever its seeds
 
 @dataclass(frozen=True, kw_only=True)
 class Splits:
-    """A dataset in memory: normalised images (N, C, H, W) float32 and labels (N,) int64, for three uses.
+    """A dataset in memory, for three uses: what a function that `conf/dataset` names has to return.
+
+    Images are float32 tensors (N, C, H, W), normalised and finite, of one (C, H, W) for all three uses. Labels are
+    int64 tensors (N,), one for each image, from 0 to `classes` - 1; each class has at least one sample in training. All
+    are ordinary tensors on the CPU. `make_splits` makes this of arrays of pixels.
+
+    What the user's own function returns is held to it once, when it is loaded, with everything that is wrong.
 
     Args:
         name: what the data are (for `auto`: what it turned out to be).
         note: what the reader of a result must know about the data; empty where they are what was asked for.
         classes: number of classes.
         background: the value that a black pixel has after normalisation.
+        train_x, train_y: what is trained on.
+        val_x, val_y: what curves and choices are made with.
+        test_x, test_y: scored once, at the end.
     """
 
     name: str
@@ -69,22 +79,47 @@ def make_splits(
     train: tuple[np.ndarray, np.ndarray],
     test: tuple[np.ndarray, np.ndarray],
     val_size: int,
-    train_size: int | None,
-    mean: float,
-    std: float,
+    train_size: int | None = None,
+    mean: float | None = None,
+    std: float | None = None,
     note: str = "",
 ) -> Splits:
-    """Splits from uint8 images (N, H, W) and labels (N,): `val_size` training samples become the validation split.
+    """Splits from images and labels: `val_size` training samples become the validation split, always the same ones.
+
+    Images are uint8 arrays, (N, H, W) of grey levels or (N, H, W, C) with 1, 3 or 4 channels, as Pillow and OpenCV give
+    them. Labels are arrays (N,) of whole numbers of any width, from 0, with at least one training sample of each class
+    (`np.unique(labels, return_inverse=True)[1]` makes such of names or of numbers from 1).
 
     Args:
-        mean, std: of the dataset's pixels on the scale 0..1.
+        name: what the data are.
+        train: images and labels to take the training and the validation split from.
+        test: images and labels of the test set, which stays as it is.
+        val_size: samples of the validation split, with the classes in their proportions.
         train_size: a stratified part of what is left for training; None for all of it.
+        mean, std: of the dataset's pixels on the scale 0..1, over all channels; None for those of `train`'s images.
+        note: what the reader of a result must know about the data.
 
     Raises:
-        UserError: `train_size` is more than there is, or less than one sample for each class.
+        UserError: with everything that is wrong with the arrays; or `train_size` is more than there is, or less than
+            one sample for each class.
+
+    >>> images, labels = np.zeros((60, 8, 8), np.uint8), np.arange(60) % 3
+    >>> images[labels == 1] = 255
+    >>> splits = make_splits(name="stripes", train=(images, labels), test=(images[:6], labels[:6]), val_size=12)
+    >>> splits.classes, splits.inputs, len(splits.train_y), len(splits.val_y), len(splits.test_y)
+    (3, (1, 8, 8), 48, 12, 6)
     """
+    where = f"make_splits(name={name!r})"
+    check_arrays(train, test, val_size, where)
     images, labels = train
     classes = int(labels.max()) + 1
+    if mean is None or std is None:
+        levels = np.bincount(images.ravel(), minlength=256) / images.size  # the share of each grey level
+        scale = np.arange(256) / 255
+        mean = float(levels @ scale) if mean is None else mean
+        std = float(np.sqrt(levels @ (scale - levels @ scale) ** 2)) if std is None else std
+    if not std > 0:
+        raise UserError("`std` is 0: all pixels are alike", where=where, how="look at the images, or give mean and std")
     val = stratified(labels, val_size)
     rest = np.setdiff1d(np.arange(len(labels)), val)
     if train_size is not None:
@@ -97,7 +132,8 @@ def make_splits(
         rest = rest[stratified(labels[rest], train_size)]
 
     def x(pixels: np.ndarray) -> Tensor:
-        return torch.from_numpy(pixels).float().div_(255).sub_(mean).div_(std).unsqueeze(1)  # (N, 1, H, W)
+        scaled = torch.from_numpy(np.ascontiguousarray(pixels)).float().div_(255).sub_(mean).div_(std)
+        return scaled.unsqueeze(1) if scaled.ndim == 3 else scaled.permute(0, 3, 1, 2).contiguous()  # (N, C, H, W)
 
     def y(numbers: np.ndarray) -> Tensor:
         return torch.from_numpy(numbers.astype(np.int64))

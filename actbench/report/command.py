@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from actbench.errors import Problem, UserError, from_disk
+from actbench.errors import Problem, UserError, from_disk, printable
 from actbench.report import runs
 from actbench.report.comparison import Comparison, check_baseline, compare
 from actbench.report.configurations import Block, blocks
@@ -25,6 +25,11 @@ from actbench.report.tables import sheets
 from actbench.report.tuning import check_per
 
 _AT_MOST = 40  # rows of a table in the terminal; the files have all
+
+
+def _words(words: str, style: str = "") -> Text:
+    """Words of files and folders, which may be a stranger's: without what a terminal would obey."""
+    return Text(printable(words), style=style)
 
 
 @dataclass
@@ -117,32 +122,32 @@ def show(comparisons: Sequence[Comparison], console: Console) -> None:
     """The sentences, then the tables, of each block."""
     for comparison in comparisons:
         block = comparison.block
-        console.print(Text(block.title, style="bold"))
+        console.print(_words(block.title, style="bold"))
         if block.common:
-            console.print(Text(block.common, style="dim"))
+            console.print(_words(block.common, style="dim"))
         if block.note:
-            console.print(Text(block.note, style="bold yellow"))
+            console.print(_words(block.note, style="bold yellow"))
         for sentence in comparison.sentences:
-            console.print(Text(sentence))
+            console.print(_words(sentence))
         for sheet in sheets(comparison, brief=True):
             _show_sheet(sheet, console)
         for remark in comparison.remarks:
-            console.print(Text(f"note: {remark}", style="dim"))
+            console.print(_words(f"note: {remark}", style="dim"))
 
 
 def show_published(besides: Sequence[Beside], console: Console) -> None:
     """Published figures with ours beside them, and the commands that train what there is no run of."""
-    console.print(Text(f"\n{TITLE}", style="bold"))
+    console.print(_words(f"\n{TITLE}", style="bold"))
     for beside in besides:
         if beside.sentence:
-            console.print(Text(beside.sentence))
+            console.print(_words(beside.sentence))
     for beside in besides:
         if beside.sheet:
             _show_sheet(beside.sheet, console)
     for beside in besides:
         for what, command in beside.missing:
-            console.print(Text(f"{what}:", style="dim"))
-            console.print(Text(f"    {command}"), soft_wrap=True)
+            console.print(_words(f"{what}:", style="dim"))
+            console.print(_words(f"    {command}"), soft_wrap=True)
 
 
 def _show_sheet(sheet: Sheet, console: Console) -> None:
@@ -150,11 +155,11 @@ def _show_sheet(sheet: Sheet, console: Console) -> None:
     console.print(_table(sheet, console.width))
     left_out = sheet.header[_fitting(sheet, console.width)[0] :]
     if left_out:
-        console.print(Text(f"no room for {', '.join(left_out)}: in the files", style="dim"))
+        console.print(_words(f"no room for {', '.join(left_out)}: in the files", style="dim"))
     if sheet.note:
-        console.print(Text(sheet.note, style="dim"))
+        console.print(_words(sheet.note, style="dim"))
     if len(sheet.rows) > _AT_MOST:
-        console.print(Text(f"... and {len(sheet.rows) - _AT_MOST:,} more, in the files", style="dim"))
+        console.print(_words(f"... and {len(sheet.rows) - _AT_MOST:,} more, in the files", style="dim"))
 
 
 _STYLES = {"better": "green", "worse": "red", "baseline": "bold"}
@@ -178,7 +183,7 @@ def _table(sheet: Sheet, width: int) -> Table:
     rows = sheet.rows[:_AT_MOST]
     kept, widths = _fitting(sheet, width)
     table = Table(
-        title=Text(sheet.title, style="bold"),
+        title=_words(sheet.title, style="bold"),
         title_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
@@ -191,7 +196,7 @@ def _table(sheet: Sheet, width: int) -> Table:
         justify: Literal["left", "right"] = "left" if left else "right"
         cut = sheet.brief and number > 0  # of a name no part may be missing: another row may differ in that alone
         table.add_column(
-            Text(head),
+            _words(head),
             justify=justify,
             overflow="ellipsis" if cut else "fold",
             no_wrap=cut,
@@ -199,7 +204,7 @@ def _table(sheet: Sheet, width: int) -> Table:
         )
     marks = sheet.marks or ("",) * len(sheet.rows)
     for row, mark in zip(rows, marks, strict=False):
-        table.add_row(*(Text(cell) for cell in row[:kept]), style=_STYLES.get(mark, ""))
+        table.add_row(*(_words(cell) for cell in row[:kept]), style=_STYLES.get(mark, ""))
     return table
 
 
@@ -227,5 +232,5 @@ def write(answer: Answer, folder: Path, console: Console, *, elsewhere: str = "-
     except OSError as error:
         raise from_disk(error, str(folder), elsewhere=elsewhere) from error
     console.print(
-        Text(f"report       {folder / 'report.html'}   (also report.md, results.csv, plots/)"), soft_wrap=True
+        _words(f"report       {folder / 'report.html'}   (also report.md, results.csv, plots/)"), soft_wrap=True
     )

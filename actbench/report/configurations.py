@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -74,8 +75,13 @@ def blocks(runs: Iterable[Run]) -> list[Block]:
     by_protocol: dict[tuple[object, ...], list[Run]] = {}
     for run in runs:
         by_protocol.setdefault(_protocol(run), []).append(run)
-    ordered = sorted(by_protocol.values(), key=lambda members: (-len(members), _title(members[0])))
-    return [_block(members) for members in ordered]
+    titles = {protocol: _title(members[0]) for protocol, members in by_protocol.items()}
+    times = Counter(titles.values())
+    for protocol, title in titles.items():
+        if times[title] > 1:  # other data under the same name
+            titles[protocol] = _title(by_protocol[protocol][0], with_version=True)
+    ordered = sorted(by_protocol, key=lambda protocol: (-len(by_protocol[protocol]), titles[protocol]))
+    return [_block(by_protocol[protocol], titles[protocol]) for protocol in ordered]
 
 
 def _protocol(run: Run) -> tuple[object, ...]:
@@ -84,21 +90,23 @@ def _protocol(run: Run) -> tuple[object, ...]:
         run.dataset,
         dataset.target if run.dataset != "mnist" else "",
         str(dataset.params),
+        dataset.content,
         run.settings.train.epochs,
     )
 
 
-def _title(run: Run) -> str:
+def _title(run: Run, *, with_version: bool = False) -> str:
     settings = run.settings
     params = {key: value for key, value in settings.dataset.params.items() if value is not None}
     size = params.pop("train_size", None)
-    words = [run.dataset, *([f"{size:,} training samples"] if size else [])]
+    version = f" (data {settings.dataset.version})" if with_version and settings.dataset.content else ""
+    words = [f"{run.dataset}{version}", *([f"{size:,} training samples"] if size else [])]
     words += [f"{key}={naming.shown(value)}" for key, value in params.items()]
     epochs = settings.train.epochs
     return ", ".join([*words, f"{epochs} epoch{'s' if epochs != 1 else ''}"])
 
 
-def _block(runs: Sequence[Run]) -> Block:
+def _block(runs: Sequence[Run], title: str) -> Block:
     by_id: dict[str, list[Run]] = {}
     for run in sorted(runs, key=lambda run: str(run.folder)):
         by_id.setdefault(run.settings.id, []).append(run)
@@ -118,7 +126,7 @@ def _block(runs: Sequence[Run]) -> Block:
     ordered, on_order = in_order(merged)
     waiting = [(names[run.settings.id], run) for run in runs if not run.complete]
     return Block(
-        title=_title(runs[0]),
+        title=title,
         common=words,
         unusual=unusual,
         configurations=tuple(ordered),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import re
 import shlex
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ import jinja2
 
 from actbench import __version__
 from actbench.atomic import remove_strays, write_bytes, write_text
-from actbench.errors import Problem
+from actbench.errors import Problem, printable
 from actbench.report import runs
 from actbench.report.comparison import Comparison
 from actbench.report.plots import Picture, pictures
@@ -47,6 +48,9 @@ def write(
     Files that cannot be read are added to `problems`.
     """
     plots = folder / "plots"
+    for path in (folder, plots):
+        if path.is_symlink():  # of a stranger's study: files would be replaced elsewhere
+            raise OSError(errno.ELOOP, "is a link: nothing is written through it", str(path))
     plots.mkdir(parents=True, exist_ok=True)
     remove_strays(folder, alone=False)
     earlier = [*plots.glob("*.svg"), *plots.glob("*.png")]  # what another report writes meanwhile is left to it
@@ -76,8 +80,8 @@ def write(
         "time": f"{datetime.now():%Y-%m-%d %H:%M}",
         "version": __version__,
     }
-    write_text(folder / "report.html", _template("page.html").render(content))
-    write_text(folder / "report.md", _template("page.md").render(content))
+    write_text(folder / "report.html", printable(_template("page.html").render(content)))
+    write_text(folder / "report.md", printable(_template("page.md").render(content)))
 
 
 def _section(comparison: Comparison, drawn: list[tuple[str, Picture]]) -> Section:
@@ -154,6 +158,7 @@ def _template(name: str) -> jinja2.Template:
     )
     made.filters["inline"] = lambda svg: "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
     made.filters["cell"] = _markdown_cell
+    made.filters["line"] = lambda text: " ".join(str(text).split())
     return made.get_template(name)
 
 

@@ -8,7 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from actbench import naming, stored
+from actbench import naming
+from actbench.reading import read_yaml
 from actbench.report.configurations import METRIC, Configuration
 from actbench.report.ranking import by_validation
 from actbench.report.sheet import Sheet
@@ -64,7 +65,7 @@ class Beside:
 @cache
 def setups() -> tuple[SetUp, ...]:
     """Everything in `published.yaml`."""
-    return tuple(_setup(dict(one)) for one in stored.read_yaml(Path(__file__).with_name("published.yaml")))
+    return tuple(_setup(dict(one)) for one in read_yaml(Path(__file__).with_name("published.yaml")))
 
 
 def _setup(content: dict[str, Any]) -> SetUp:

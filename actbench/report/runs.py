@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -13,6 +13,7 @@ from typing import Any
 
 from actbench import stored
 from actbench.errors import Problem, UserError
+from actbench.reading import leaves, read_text
 from actbench.records import EpochRecord, RunSummary
 from actbench.settings import Settings
 
@@ -77,8 +78,9 @@ _SIGNS = {"settings.yaml", "summary.json", "history.csv"}  # a run's folder has 
 
 
 def _folders(path: Path, problems: list[Problem]) -> Iterator[Path]:
-    """Every run's folder at or below `path`; links are followed, each folder is visited once."""
+    """Every run's folder at or below `path`; links within `path` are followed, each folder is visited once."""
     seen: set[str] = set()
+    home = os.path.realpath(path)
 
     def unreadable(error: OSError) -> None:
         problems.append(
@@ -96,19 +98,27 @@ def _folders(path: Path, problems: list[Problem]) -> Iterator[Path]:
             below.clear()  # a run's folder holds no other
         else:
             below[:] = sorted(name for name in below if not name.startswith("."))
+            for name in [name for name in below if os.path.islink(os.path.join(folder, name))]:
+                link = os.path.join(folder, name)
+                if leaves(Path(link), Path(home)):  # the folder may be a stranger's
+                    below.remove(name)
+                    if Path(home).is_relative_to(os.path.realpath(link)):
+                        continue  # a circle: what is above is not asked for
+                    how = f"actbench report {shlex.quote(str(path))} {shlex.quote(link)} compares with what is there"
+                    problems.append(Problem("is a link that leads out of what was asked for", link, how))
 
 
 def _begun(folder: Path) -> bool:
     """A job of ours of which there is nothing but Hydra's record."""
     try:
-        text = (folder / ".hydra" / "config.yaml").read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+        text = read_text(folder / ".hydra" / "config.yaml")
+    except (OSError, ValueError):
         return False
     return "\nnum_seeds:" in text and "activation:" in text
 
 
 def _read(folder: Path) -> Run:
-    if not (folder / "settings.yaml").exists():
+    if not os.path.lexists(folder / "settings.yaml"):
         what = "has no settings.yaml: the run ended before it began, or the file was removed"
         raise UserError(what, where=str(folder), how="the same command trains it again")
     settings, summary = stored.settings_of(folder), stored.summary(folder)
@@ -146,11 +156,7 @@ def _check_same(run: Run, summary: RunSummary) -> None:
 
 def environment(run: Run) -> dict[str, Any]:
     """What `environment.json` says; empty where it cannot be read."""
-    try:
-        content = json.loads((run.folder / "environment.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    return stored.environment(run.folder)
 
 
 def trained_at(run: Run) -> str:

@@ -170,5 +170,10 @@ def tidy(comparisons: Sequence[Comparison]) -> pd.DataFrame:
             for metric, of_seeds in values.items():
                 for seed, value in of_seeds.items():
                     for column, item in zip(columns.values(), (*head, seed, metric, value), strict=True):
-                        column.append(item)
-    return pd.DataFrame(columns)
+                        column.append(_harmless(item) if isinstance(item, str) else item)
+    return pd.DataFrame({_harmless(name): column for name, column in columns.items()})
+
+
+def _harmless(cell: str) -> str:
+    """Words that a spreadsheet would take for a formula begin with an apostrophe instead."""
+    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell

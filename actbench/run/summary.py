@@ -10,7 +10,8 @@ from pathlib import Path
 
 from actbench import machine, stored
 from actbench.diagnosis import Case, diagnose
-from actbench.errors import Failure, in_a_line
+from actbench.errors import Failure
+from actbench.own_code import told
 from actbench.records import RATIOS, Epoch, Estimate, RunSummary, Status, network_ratio
 from actbench.run.hold import Hold
 from actbench.settings import Settings
@@ -103,7 +104,7 @@ def parameters_of_one(parts: Parts) -> int:
 def failed(settings: Settings, parts: Parts, progress: Progress, error: Exception) -> RunSummary:
     """The sum of a run that came to `progress` and then to an error."""
     summary = summarise(settings, parts, progress, finished=False)
-    return replace(summary, status="failed", reason=in_a_line(error))
+    return replace(summary, status="failed", reason=told(error, settings.trust))
 
 
 def leave_failure(settings: Settings, folder: Path, error: Exception) -> None:
@@ -126,7 +127,7 @@ def leave_failure(settings: Settings, folder: Path, error: Exception) -> None:
         samples_per_second=0.0,
         execution="",
         device="",
-        reason=in_a_line(error),
+        reason=told(error, settings.trust),
     )
     with contextlib.suppress(OSError, Failure):  # where another process is at work, it speaks for the folder
         folder.mkdir(parents=True, exist_ok=True)

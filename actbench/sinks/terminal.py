@@ -176,7 +176,7 @@ def summary_table(summary: RunSummary) -> Table:
     finite = max((estimate.n for estimate in summary.metrics.values()), default=0)
     epochs = "1 epoch" if summary.epochs_done == 1 else f"{summary.epochs_done} epochs"
     title = f"{summary.label} on {summary.dataset}, {epochs}"
-    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=Text(title, style="bold"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("metric")
     table.add_column(f"mean ± 95 % (n = {finite})", justify="right")
     table.add_column("by seed", overflow="fold")
@@ -236,7 +236,7 @@ def layer_table(layers: Iterable[LayerRecord]) -> Table:
     for name in names:
         own = [row for row in rows if row.layer == name]
         shares = (_mean(getattr(row, ratio) for row in own) for ratio in RATIOS)
-        table.add_row(name, str(own[0].units), *map(_percent, shares))
+        table.add_row(Text(name), str(own[0].units), *map(_percent, shares))
     if len(names) > 1:
         seeds = sorted({row.seed for row in rows})
         units = sum(row.units for row in rows) // len(seeds)

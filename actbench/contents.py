@@ -1,0 +1,80 @@
+"""What is in the user's own files, as a part of a run's settings; and what changed in them since an earlier run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from actbench import own_code, stored
+from actbench.errors import UserError
+from actbench.settings import GROUPS, Choice, Settings
+
+
+def with_contents(settings: Settings) -> Settings:
+    """The settings with the content of each choice that is the user's own and trusted; those of ours have none.
+
+    Of a module it is a digest of its source and of the user's modules that it imports; of a dataset one of the data,
+    which are loaded for it, once in a process.
+
+    Raises:
+        UserError: the data cannot be loaded, or are not as `Splits` says.
+    """
+    own = {group: choice for group in GROUPS if _is_known(choice := getattr(settings, group), settings)}
+    found = {group: _content(group, choice, settings) for group, choice in own.items()}
+    return replace(settings, **{group: replace(own[group], content=content) for group, content in found.items()})
+
+
+def _is_known(choice: Choice, settings: Settings) -> bool:
+    return own_code.is_own(choice.target) and own_code.is_trusted(str(choice.target), settings.trust)
+
+
+def _content(group: str, choice: Choice, settings: Settings) -> str | None:
+    if group != "dataset":
+        return own_code.content(str(choice.target), settings.trust, os.getcwd()) or None
+    from actbench import machine, own_data
+
+    machine.prepare(settings.train.threads)  # before the first tensor, and before torch counts its threads
+    return own_data.content(choice, settings.trust)
+
+
+# ---------------------------------------------------------------- what changed
+
+
+def changes(settings: Settings, study: Path) -> list[str]:
+    """A sentence for each complete run in `study` that is this one but for what was in the user's files then."""
+    if all(getattr(settings, group).content is None for group in GROUPS):
+        return []
+    told = []
+    for folder, earlier in _relatives(settings, study):
+        what = "; ".join(_changed(settings, earlier, folder.name))
+        told.append(f"{what}: training again, in {settings.folder}")
+    return told
+
+
+def _relatives(settings: Settings, study: Path) -> Iterator[tuple[Path, Settings]]:
+    plain = settings.without_content()
+    last = settings.folder.rpartition("-")[2]  # the seeds
+    for path in sorted(study.glob(f"*-{last}/settings.yaml")):
+        try:
+            earlier = stored.settings_of(path.parent)
+            complete = stored.completed(path.parent) is not None
+        except UserError:  # told where it is asked for
+            continue
+        if complete and earlier.id != settings.id and earlier.without_content().id == plain.id:
+            yield path.parent, earlier
+
+
+def _changed(settings: Settings, earlier: Settings, folder: str) -> Iterator[str]:
+    for group in GROUPS:
+        now, then = getattr(settings, group), getattr(earlier, group)
+        if now.content == then.content:
+            continue
+        if then.content is None or now.content is None:
+            yield f"{folder} does not say what was in {group}={now.name} when it was trained"
+        elif group == "dataset":
+            yield f"the data of dataset={now.name} changed since {folder} was trained"
+        else:
+            files = ", ".join(own_code.changed(then.content, now.content))
+            yield f"{files} ({group}={now.name}) changed since {folder} was trained"

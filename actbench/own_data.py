@@ -1,0 +1,87 @@
+"""Loads the dataset of a run, once in a process, and says what is in it where it is the user's own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+
+from actbench.datasets import Splits
+from actbench.datasets.checks import check_splits
+from actbench.datasets.shared import is_untouched, seal
+from actbench.errors import UserError, in_a_line
+from actbench.isolation import isolated
+from actbench.own_code import is_own, told
+from actbench.settings import Choice
+from actbench.targets import resolve
+
+
+def load_splits(dataset: Choice, trust: Sequence[str]) -> Splits:
+    """The data of a choice.
+
+    Raises:
+        UserError: it is not trusted, it fails, or what it returns is not as `Splits` says; with all that is wrong.
+    """
+    key = _key(dataset, trust)
+    if not is_untouched(_loaded(key)[0]):  # a job has written to them
+        _loaded.cache_clear()
+    return _loaded(key)[0]
+
+
+def content(dataset: Choice, trust: Sequence[str]) -> str:
+    """A digest of what the user's own dataset returned: its tensors, classes and names, but not its remarks."""
+    return _loaded(_key(dataset, trust))[1]
+
+
+def _key(dataset: Choice, trust: Sequence[str]) -> str:
+    try:
+        return json.dumps([dataset.name, dataset.target, dataset.params, list(trust)])
+    except (TypeError, ValueError) as error:
+        raise UserError("has a parameter that is not a plain value", where=f"dataset={dataset.name}") from error
+
+
+@lru_cache(maxsize=2)
+def _loaded(key: str) -> tuple[Splits, str]:
+    name, target, params, trust = json.loads(key)
+    choice, where = Choice(name, target, params), f"dataset={name}"
+    loader = resolve("dataset", choice, trust)
+    try:
+        with isolated():  # what it does to the process would be seen by the job that happens to load alone
+            splits = loader(**params)
+    except UserError:
+        raise
+    except Exception as error:
+        if is_own(target):
+            raise UserError(told(error, trust), where=where, how=f"mend {target}, or its parameters") from error
+        raise UserError(in_a_line(error), where=where, how="actbench list dataset") from error
+    if not is_own(target):
+        return seal(splits, thorough=bool(trust)), ""
+    if not isinstance(splits, Splits):
+        raise UserError(
+            f"{target} returned {_described(splits)}",
+            where=where,
+            how="return actbench.datasets.Splits(...), or make_splits(...), which makes them of arrays",
+        )
+    check_splits(splits, where)
+    return seal(splits, thorough=True), _digest(splits)
+
+
+def _described(value: object) -> str:
+    return "nothing" if value is None else f"a {type(value).__name__}"
+
+
+def _digest(splits: Splits) -> str:
+    total = hashlib.sha256()
+    for name, value in sorted(vars(splits).items()):
+        if name == "note":
+            continue
+        total.update(f"{name}:".encode())
+        if isinstance(value, torch.Tensor):
+            total.update(f"{value.dtype}{tuple(value.shape)}".encode())
+            total.update(value.detach().contiguous().numpy().tobytes())
+        else:
+            total.update(repr(value).encode())
+    return total.hexdigest()[:16]

@@ -1,0 +1,270 @@
+"""What a `_target_` may be: of the kind that its group is for, defined where it says, trusted before it is imported.
+
+A `conf` folder may be a stranger's, so a name is judged as text first. Of torch and torchvision a few modules may be
+named, and of these the classes of a kind; of actbench what its own `conf` names in the same group; anything else has to
+be typed behind `trust=`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from actbench import own_code
+from actbench.choices import packaged_conf
+from actbench.errors import Problem, UserError, in_a_line, printable
+from actbench.reading import read_yaml
+from actbench.settings import Choice
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a group is for.
+
+    Args:
+        what: in words.
+        base: the class that a target's class must inherit from, `module:name`; empty where a function will do as well.
+        homes: modules of torch and torchvision in which it may be found; their submodules too.
+        defined: modules that must define it, or prefixes of them that end in a dot.
+        only_class: whether a function that returns one is not enough.
+    """
+
+    what: str
+    base: str = ""
+    homes: tuple[str, ...] = ()
+    defined: tuple[str, ...] = ()
+    only_class: bool = False
+
+
+_ACTIVATION = Kind(
+    "an activation, a class of torch.nn.Module",
+    "torch.nn:Module",
+    ("torch.nn", "torchvision.ops"),
+    (
+        "torch.nn.modules.activation",
+        "torch.nn.modules.dropout",
+        "torch.nn.modules.normalization",
+        "torch.nn.modules.linear:Identity",
+        "torchvision.ops.",
+    ),
+)
+KINDS: dict[str, Kind] = {
+    "activation": _ACTIVATION,
+    "upper_activation": _ACTIVATION,
+    "optimizer": Kind(
+        "an optimizer, a class of torch.optim.Optimizer",
+        "torch.optim:Optimizer",
+        ("torch.optim",),
+        ("torch.optim.",),
+        only_class=True,
+    ),
+    "scheduler": Kind(
+        "a scheduler, a class of torch.optim.lr_scheduler.LRScheduler",
+        "torch.optim.lr_scheduler:LRScheduler",
+        ("torch.optim",),
+        ("torch.optim.lr_scheduler", "torch.optim.swa_utils"),
+    ),
+    "init": Kind("an init, a function (weight, *, gain, generator)"),
+    "model": Kind("a model, a function (ingredients, *, inputs, classes)"),
+    "norm": Kind("a norm, a function (units, *, spatial)"),
+    "clip": Kind("a way of clipping, a function (gradients)"),
+    "augment": Kind("an augmentation, a function (x, *, generators, background)"),
+    "dataset": Kind("a dataset, a function that returns actbench.datasets.Splits"),
+}
+
+
+def resolve(group: str, choice: Choice, trust: Sequence[str]) -> Callable[..., Any]:
+    """The class or function that a choice names, which can be called with its parameters.
+
+    Raises:
+        UserError: it is not trusted, not of the group's kind, not defined where it is said to be, or not there; or a
+            parameter is more than a plain value. Nothing was imported or called then that is not trusted.
+    """
+    where = f"{group}={printable(choice.name)}" if choice.name else group
+    problems = not_plain(group, choice)
+    if problems:
+        raise UserError.of(problems)
+    target = choice.target
+    if not isinstance(target, str) or not _DOTTED.fullmatch(target):
+        raise UserError(f"`_target_: {_shown(target)}` is not the dotted name of a class or function", where=where)
+    kind = KINDS[group]
+    top = target.split(".")[0]
+    if top == "actbench":
+        return _ours(group, kind, target, where)
+    if top in own_code.LIBRARIES:
+        return _of_a_library(kind, target, where)
+    if not own_code.is_trusted(target, trust):
+        raise UserError(
+            f"`_target_: {target}` is from a package that is not trusted, and nothing of it was imported",
+            where=where,
+            how=f"trust={top} if it is yours",
+        )
+    return _own(kind, target, tuple(trust), where)
+
+
+_DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+", re.ASCII)
+
+
+def _shown(value: Any) -> str:
+    text = printable(" ".join(str(value).split()))
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+# ---------------------------------------------------------------- parameters
+
+
+def not_plain(group: str, choice: Choice) -> list[Problem]:
+    """A problem for each parameter that is more than a number, word, switch, null, or a list or mapping of these."""
+    found = []
+    for key, value in choice.params.items():
+        where = f"{group}.{_shown(key)}"
+        if not isinstance(key, str) or _SPECIAL.fullmatch(key):
+            found.append(Problem("is a word that Hydra would obey: a parameter is a plain value", where, _PLAINLY))
+        elif reason := _more_than_plain(value, 0):
+            found.append(Problem(f"{reason}: a parameter is a plain value", where, _PLAINLY))
+    return found
+
+
+_PLAINLY = "a number, a word, true, false, null, or a list of these"
+_SPECIAL = re.compile(r"_.*_")  # _target_, _partial_, _args_, _convert_, _recursive_, and what Hydra may come to know
+
+
+def _more_than_plain(value: Any, depth: int) -> str:
+    if depth > 8:
+        return "is nested too deeply"
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return "is an interpolation" if isinstance(value, str) and "${" in value else ""
+    if isinstance(value, (list, tuple)):
+        return next(filter(None, (_more_than_plain(item, depth + 1) for item in value)), "")
+    if isinstance(value, dict):
+        special = [key for key in value if not isinstance(key, str) or _SPECIAL.fullmatch(key)]
+        if special:
+            return f"has a `{_shown(special[0])}` in it"
+        return next(filter(None, (_more_than_plain(item, depth + 1) for item in value.values())), "")
+    return f"is a {type(value).__name__}"
+
+
+# ---------------------------------------------------------------- where a target may come from
+
+
+@lru_cache(maxsize=1)
+def registered() -> dict[str, frozenset[str]]:
+    """Group -> the targets of actbench that our own `conf` has in it: what is added there can be named elsewhere."""
+    found: dict[str, set[str]] = {group: set() for group in KINDS}
+    for group in KINDS:
+        for path in (packaged_conf() / group).glob("*.yaml"):
+            target = str(read_yaml(path).get("_target_"))
+            if target.startswith("actbench."):
+                found[group].add(target)
+    found["upper_activation"] = found["activation"]
+    return {group: frozenset(targets) for group, targets in found.items()}
+
+
+def _ours(group: str, kind: Kind, target: str, where: str) -> Callable[..., Any]:
+    allowed = registered()[group]
+    if target not in allowed:
+        raise UserError(
+            f"`_target_: {target}` is not {kind.what}, of those that actbench has",
+            where=where,
+            how=" or ".join([", ".join(sorted(allowed)), _yourself(kind)] if allowed else [_yourself(kind)]),
+        )
+    module, _, name = target.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+def _of_a_library(kind: Kind, target: str, where: str) -> Callable[..., Any]:
+    """A class of torch or torchvision; only modules that these two have imported themselves are looked into."""
+    path, _, name = target.rpartition(".")
+    refused = UserError(f"`_target_: {target}` is not {kind.what}", where=where, how=_how(kind))
+    home = next((home for home in kind.homes if path == home or path.startswith(f"{home}.")), None)
+    if home is None or name.startswith("_"):
+        raise refused
+    importlib.import_module(home)
+    found = vars(sys.modules[path]).get(name) if path in sys.modules else None
+    if found is None:
+        raise UserError(f"`_target_: {target}`: there is no `{name}` in {path}", where=where, how=_how(kind))
+    if not (inspect.isclass(found) and _inherits(found, kind) and _defined_in(found, kind.defined)):
+        raise refused
+    return found
+
+
+def _inherits(found: type, kind: Kind) -> bool:
+    """Whether a class is of the kind, and not the base itself."""
+    module, _, name = kind.base.partition(":")
+    base = getattr(importlib.import_module(module), name)
+    return issubclass(found, base) and found is not base
+
+
+def _defined_in(found: type, defined: Sequence[str]) -> bool:
+    at = found.__module__
+    return any(
+        at == one or f"{at}:{found.__name__}" == one or (one.endswith(".") and at.startswith(one)) for one in defined
+    )
+
+
+def _how(kind: Kind) -> str:
+    if not kind.homes:
+        return _yourself(kind)
+    places = " or ".join(f"{home}.NAME" for home in kind.homes)
+    return f"{places}, such as {_EXAMPLES[kind.base]}; {_yourself(kind)}"
+
+
+_EXAMPLES = {
+    "torch.nn:Module": "torch.nn.ELU",
+    "torch.optim:Optimizer": "torch.optim.Adam",
+    "torch.optim.lr_scheduler:LRScheduler": "torch.optim.lr_scheduler.StepLR",
+}
+
+
+def _yourself(kind: Kind) -> str:
+    return f"`_target_: my_module.NAME`, {kind.what.partition(', ')[2]} in your my_module.py, with trust=my_module"
+
+
+# ---------------------------------------------------------------- the user's own
+
+
+def _own(kind: Kind, target: str, trust: tuple[str, ...], where: str) -> Callable[..., Any]:
+    module, names = own_code.import_module(target, trust, where)
+    found: Any = module
+    for name in names:
+        inner = _attribute(found, name, where, target)
+        if inner is None:
+            what = f"there is no `{name}` in {getattr(found, '__name__', target)}"
+            raise UserError(f"`_target_: {target}`: {what}", where=where, how="the name of a class or function")
+        found = inner
+        if not (inspect.isclass(found) or inspect.isroutine(found)):
+            kind_of = "a module" if inspect.ismodule(found) else f"of type {type(found).__name__}"
+            raise UserError(
+                f"`_target_: {target}`: `{name}` is {kind_of}, not a class or function",
+                where=where,
+                how=f"name {kind.what} that is defined in {module.__name__}",
+            )
+        at = str(getattr(found, "__module__", None))
+        if not own_code.is_trusted(at, trust):
+            raise UserError(
+                f"`_target_: {target}` is defined in `{at}`, which is not trusted",
+                where=where,
+                how=f"define it in {module.__name__}, or, if that is yours, trust=[{','.join([*trust, at])}]"
+                if own_code.is_own(at)
+                else f"name {kind.what} that is defined in {module.__name__}",
+            )
+    if not names:
+        raise UserError(f"`_target_: {target}` is a module", where=where, how=f"{target}.NAME of {kind.what}")
+    if kind.base and (inspect.isclass(found) and not _inherits(found, kind)):
+        raise UserError(f"`_target_: {target}` is not {kind.what}", where=where, how="let it inherit from that class")
+    if kind.only_class and not inspect.isclass(found):
+        raise UserError(f"`_target_: {target}` is not {kind.what}, but a function", where=where, how="name the class")
+    return found
+
+
+def _attribute(owner: Any, name: str, where: str, target: str) -> Any:
+    try:
+        return getattr(owner, name, None)
+    except Exception as error:  # a module's own __getattr__
+        raise UserError(f"`_target_: {target}` cannot be had: {in_a_line(error)}", where=where) from error
