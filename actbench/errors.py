@@ -98,8 +98,10 @@ class Failure(UserError):
 
 
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
-_GONE = {errno.ENOENT, errno.ENOTDIR, getattr(errno, "ESTALE", errno.ENOENT)}
-_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_GONE = {errno.ENOENT, getattr(errno, "ESTALE", errno.ENOENT)}
+_NO_PLACE = {  # where it was asked for, nothing can be written
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG,
+}  # fmt: skip
 
 
 def from_disk(error: OSError, where: str = "", *, elsewhere: str = "output_dir=FOLDER", then: str = "") -> UserError:
@@ -117,7 +119,7 @@ def from_disk(error: OSError, where: str = "", *, elsewhere: str = "output_dir=F
     """
     what, place = error.strerror or str(error) or type(error).__name__, str(error.filename or where)
     then = then or "then the same command again"
-    if error.errno in _DENIED:
+    if error.errno in _NO_PLACE:
         return UserError(what, where=place, how=f"{elsewhere} that you may write to")
     if error.errno in _FULL:
         how = f"make room, or choose {elsewhere} on another disk; {then}"
