@@ -16,15 +16,16 @@ from pathlib import Path
 def replacing(path: Path) -> Iterator[Path]:
     """A path beside `path` to write to; renamed to `path` at the end, removed where the block fails.
 
-    An OSError of the block speaks of `path`: nobody knows the other name.
+    An error of the disk speaks of `path`: nobody knows the other name.
     """
     part = _part(path)
     try:
         yield part
         os.replace(part, path)
     except OSError as error:
-        if error.filename in (None, str(part), part):
-            error.filename, error.filename2 = str(path), None
+        of_a_network = error.errno is None or isinstance(error, (ConnectionError, TimeoutError))
+        if not of_a_network and error.filename in (None, str(part), part):
+            error.filename = str(path)
         raise
     finally:
         with contextlib.suppress(OSError):  # what went wrong before is what counts

@@ -182,3 +182,17 @@ def test_a_small_disk_that_fills_up_and_is_made_larger(small_disk, tmp_path):
     assert straight.returncode == 0
     (ours,), (other,) = (small_disk / "s").iterdir(), (tmp_path / "outputs" / "s").iterdir()
     assert outcome_of_run(ours) == outcome_of_run(other)
+
+
+def test_an_error_of_the_disk_names_the_file_that_was_meant_and_one_of_the_network_is_left_alone(tmp_path):
+    from actbench.atomic import replacing
+
+    for error, name in (
+        (OSError(28, "No space left on device"), str(tmp_path / "a")),
+        (ConnectionResetError("plug"), None),
+    ):
+        with pytest.raises(OSError, match="No space|plug") as caught, replacing(tmp_path / "a"):
+            raise error
+        assert caught.value.filename == name
+    assert str(caught.value) == "plug"
+    assert not list(tmp_path.iterdir())
