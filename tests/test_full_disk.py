@@ -191,7 +191,7 @@ def test_an_error_of_the_disk_names_the_file_that_was_meant_and_one_of_the_netwo
         (OSError(28, "No space left on device"), str(tmp_path / "a")),
         (ConnectionResetError("plug"), None),
     ):
-        with pytest.raises(OSError, match="No space|plug") as caught, replacing(tmp_path / "a"):
+        with pytest.raises(OSError, match=r"No space|plug") as caught, replacing(tmp_path / "a"):
             raise error
         assert caught.value.filename == name
     assert str(caught.value) == "plug"
