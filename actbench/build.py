@@ -24,7 +24,7 @@ from actbench.machine import allow_tf32, choose_device
 from actbench.models import Ingredients
 from actbench.own_code import blamed, is_own, place, told
 from actbench.seeding import generator, generators, global_seed
-from actbench.settings import Choice, Settings
+from actbench.settings import GROUPS, Choice, Settings
 from actbench.stacking import Alone, Ensemble, NotStackable, assemble
 from actbench.targets import resolve
 from actbench.train import Parts, Workers
@@ -49,10 +49,8 @@ def build(settings: Settings) -> Parts:
     dropout = generators(seeds, "dropout", device)
     optimizer = _partial("optimizer", settings.optimizer, settings.trust)
     threads = torch.get_num_threads()
-    side_by_side = device.type == "cpu" and settings.train.engine != "compiled"  # torch's compiler is not for threads
-    ensemble = _ensemble(
-        settings, networks, dropout, _class(optimizer), splits.train_x[:4], device, threads if side_by_side else 1
-    ).to(device)
+    cores, sample = cores_of(settings, device, threads), splits.train_x[:4]
+    ensemble = _ensemble(settings, networks, dropout, _class(optimizer), sample, device, cores).to(device)
     number = len(ensemble.shares)
     workers = Workers(number, max(1, threads // number) if device.type == "cpu" else 1)
     optimizers = [_optimizer(settings, optimizer, list(member.parameters()), device) for member in ensemble.members]
@@ -80,6 +78,15 @@ def build(settings: Settings) -> Parts:
         device=device,
         engine=choose_engine(settings.train.engine, device, optimizers, [*dropout, *augmentation], _draws(ensemble)),
     )
+
+
+def cores_of(settings: Settings, device: torch.device, threads: int) -> int:
+    """How many shares of the seeds may train side by side.
+
+    Of code of the user's own nobody knows what it shares; torch's compiler is not for several threads.
+    """
+    own = any(is_own(getattr(settings, group).target) for group in GROUPS if group != "dataset")
+    return threads if device.type == "cpu" and not own and settings.train.engine != "compiled" else 1
 
 
 def _draws(ensemble: Ensemble) -> bool:

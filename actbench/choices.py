@@ -74,7 +74,11 @@ def _lines(path: Path) -> list[str]:
 
 
 def _description(path: Path) -> str:
-    for line in _lines(path):
+    try:
+        lines = _lines(path)
+    except UserError:  # told to whoever chooses it
+        return "(cannot be read)"
+    for line in lines:
         if line.startswith("#") and not line.startswith("# @package"):
             return printable(line.lstrip("# ").strip())
     return ""

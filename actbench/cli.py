@@ -235,8 +235,9 @@ def _job(composed: DictConfig) -> float:
 
 def _run(composed: DictConfig, hydra_config: Any, folder: Path) -> float:
     from actbench import config, naming, stored
-    from actbench.command import earlier, repeating
+    from actbench.command import doors, earlier, repeating
 
+    doors.check(composed, hydra_config.overrides.task)
     settings = config.to_settings(composed, hydra_config.runtime.choices)
     many = "MULTIRUN" in str(hydra_config.mode)
     name = naming.typed(settings, repeating.swept(hydra_config) if many else hydra_config.overrides.task)

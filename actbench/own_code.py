@@ -13,7 +13,7 @@ import importlib.util
 import os
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -83,24 +83,32 @@ def changed(old: str, new: str) -> list[str]:
 
 def sources(target: str, trust: Sequence[str]) -> dict[str, Path]:
     """The files behind a target, by their names relative to the folder of its module; empty where there is none."""
+    modules = _closure(target, trust)
+    root = _root(modules)
+    return {_named(path, root, name): path for name, path in modules.items()}
+
+
+def _root(modules: Mapping[str, Path]) -> Path:
+    """The folder of the first module, or of its package."""
+    first = next(iter(modules.values()), Path())
+    return first.parent.parent if first.name.startswith("__init__.") else first.parent
+
+
+def _closure(target: str, trust: Sequence[str]) -> dict[str, Path]:
+    """Module -> file, of the target's module and of the user's own that it imports."""
     importlib.invalidate_caches()
     start = _chain(target)
-    if not start:
-        return {}
-    first = next(iter(start.values()))
-    root = first.parent.parent if first.name.startswith("__init__.") else first.parent
+    root = _root(start)
     found: dict[str, Path] = {}
-    waiting = [*start.items()]
-    seen: set[str] = set()
+    waiting = [*reversed(start.items())]
     while waiting:
         name, path = waiting.pop()
-        if name in seen:
+        if name in found:
             continue
-        seen.add(name)
-        found[_named(path, root, name)] = path
+        found[name] = path
         for imported in _imports(name, path):
             for other, file in _chain(imported).items():
-                if other not in seen and not _is_installed(file) and (is_trusted(other, trust) or _below(file, root)):
+                if other not in found and not _is_installed(file) and (is_trusted(other, trust) or _below(file, root)):
                     waiting.append((other, file))
     return found
 
@@ -201,13 +209,14 @@ def import_module(target: str, trust: tuple[str, ...], where: str) -> tuple[Modu
             how=f"give {file.name} another name",
         )
     noted = content(target, trust, os.getcwd())
-    with _beside():
+    own = {name.partition(".")[0] for name in _closure(target, trust)}
+    with _BESIDE.looking({top} | own):
         module = _imported(top, where)
         rest = parts[1:]
         while rest and _is_submodule(module, rest[0]):
             module = _imported(f"{module.__name__}.{rest[0]}", where)
             rest = rest[1:]
-    if there is None and _content(target, trust) != noted:
+    if there is None and not {*noted.split(" ")} <= {*_content(target, trust).split(" ")}:
         raise UserError("was changed while this command began", where=where, how="type it again")
     return module, rest
 
@@ -219,24 +228,34 @@ def _same_file(one: str | None, other: Path) -> bool:
         return False
 
 
-class _beside:
-    """Within the block modules are looked for first where the user types; behind it last, for what they import later.
+class _Beside:
+    """Finds modules where the user types, by the names that they have said to trust, and what these import.
 
-    Last, so that no file there takes the place of an installed package that nobody said to trust it for.
+    No other file there takes the place of a package, installed or not, that some library looks for.
     """
 
-    def __enter__(self) -> None:
-        importlib.invalidate_caches()
-        self.folder, self.writes = os.getcwd(), sys.dont_write_bytecode
-        sys.dont_write_bytecode = True  # Python would take an edit of the same second and length for no edit
-        sys.path.insert(0, self.folder)
+    def __init__(self) -> None:
+        self.folders: dict[str, str] = {}  # name -> where it is
 
-    def __exit__(self, *_: object) -> None:
-        sys.dont_write_bytecode = self.writes
-        with contextlib.suppress(ValueError):  # a module may have rearranged it
-            sys.path.remove(self.folder)
-        if self.folder not in sys.path:
-            sys.path.append(self.folder)
+    def find_spec(self, name: str, path: Sequence[str] | None = None, _target: object = None) -> ModuleSpec | None:
+        return PathFinder.find_spec(name, [self.folders[name]]) if path is None and name in self.folders else None
+
+    @contextlib.contextmanager
+    def looking(self, names: Iterable[str]) -> Iterator[None]:
+        """Within the block `names` are imported; they are found later, too, for what is imported when it is called."""
+        importlib.invalidate_caches()
+        self.folders |= dict.fromkeys(names, os.getcwd())
+        if self not in sys.meta_path:
+            sys.meta_path.insert(0, self)
+        writes = sys.dont_write_bytecode
+        sys.dont_write_bytecode = True  # Python would take an edit of the same second and length for no edit
+        try:
+            yield
+        finally:
+            sys.dont_write_bytecode = writes
+
+
+_BESIDE = _Beside()
 
 
 def _is_submodule(module: ModuleType, name: str) -> bool:

@@ -42,7 +42,7 @@ def load(path: Path, config: str) -> str:
     if not isinstance(content, dict):
         raise UserError("does not hold keys and values", where=where)
     packages = [found.strip() for found in _HEADER.findall(text)]
-    problems = [Problem(what, where, how) for what, how in _problems(config, content, packages)]
+    problems = [Problem(what, where, how) for what, how in (*_lines(text), *_problems(config, content, packages))]
     if problems:
         raise UserError.of(problems)
     return text
@@ -61,6 +61,17 @@ _HEADER = re.compile(r"^\s*#\s*@\s*package\s*:?\s*(.*)$", re.MULTILINE)
 
 Complaint = tuple[str, str]  # what is wrong, how to mend it
 
+_BREAK = re.compile("[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]|\r(?!\n)")  # where Python ends a line and YAML need not
+_DIRECTIVE = re.compile(r"^\s*#\s*@(?!\s*package\b).*$", re.MULTILINE)
+
+
+def _lines(text: str) -> Iterator[Complaint]:
+    """Whoever composes the file reads directives off its first lines: they must be the lines that are judged here."""
+    if _BREAK.search(text):
+        yield "has line ends that are not plain", "save it with ordinary line ends"
+    for line in _DIRECTIVE.findall(text):
+        yield f"`{_short(line)}` would be a directive of Hydra's", f"write it without @: # {_short(line.lstrip('# @'))}"
+
 
 def _problems(config: str, content: Mapping[Any, Any], packages: Sequence[str]) -> Iterator[Complaint]:
     *group, _ = PurePosixPath(config).parts
@@ -78,7 +89,7 @@ def _problems(config: str, content: Mapping[Any, Any], packages: Sequence[str]) 
     values = {key: value for key, value in content.items() if key != "defaults"}
     if of_hydra:
         yield from _hydra(".".join(group), values)
-    elif not of_choices:
+    else:
         yield from _plain_keys(values)
 
 
@@ -167,11 +178,12 @@ def _plain_keys(values: Mapping[Any, Any]) -> Iterator[Complaint]:
             yield "`trust` cannot be switched on by a file", "type trust=NAME yourself, if NAME is yours"
         elif key == "hydra":
             yield from _hydra("hydra", value)
-        elif key == "output_dir" and not _is_inside(value):
+        elif key == "output_dir" and not is_inside(value):
             yield f"`output_dir: {_short(value)}` leads out of this folder", f"type output_dir={_short(value)}"
 
 
-def _is_inside(folder: Any) -> bool:
+def is_inside(folder: Any) -> bool:
+    """Whether an `output_dir` is below where the command is typed."""
     path = PurePosixPath(str(folder))
     return isinstance(folder, str) and not path.is_absolute() and ".." not in path.parts and folder[:1] not in "~$\\"
 

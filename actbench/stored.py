@@ -251,6 +251,22 @@ def _words(content: Any) -> Iterator[str]:
             yield from _words(item)
 
 
+def links_out(folder: Path) -> Iterator[Path]:
+    """The links by which something that is written into a run's folder would be written elsewhere.
+
+    The study's folder may be a stranger's too; that of all studies is the user's to put where they like.
+    """
+    for place in (folder.parent, folder):
+        if place.is_symlink():
+            yield place
+            return
+    for at, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = Path(at, name)
+            if path.is_symlink() and leaves(path, folder):
+                yield path
+
+
 def check_owner(folder: Path, settings: Settings) -> None:
     """Nothing is written into a folder that holds something else.
 
@@ -258,6 +274,12 @@ def check_owner(folder: Path, settings: Settings) -> None:
         UserError: the folder belongs to another configuration or other seeds, or is a file.
     """
     path = folder / "settings.yaml"
+    for link in links_out(folder):
+        raise UserError(
+            "is a link that leads out of the run's folder: nothing is written through it",
+            where=str(link),
+            how="remove it, or another study=NAME or output_dir",
+        )
     if folder.exists() and not folder.is_dir():
         raise UserError("is a file", where=str(folder), how="another study=NAME or output_dir")
     if not path.exists():
@@ -269,13 +291,6 @@ def check_owner(folder: Path, settings: Settings) -> None:
                 how="another study=NAME or output_dir",
             )
         return
-    astray = sorted(p.name for p in folder.iterdir() if p.is_symlink() and leaves(p, folder))
-    if astray:
-        raise UserError(
-            "is a link that leads out of the run's folder: nothing is written through it",
-            where=str(folder / astray[0]),
-            how="remove it, or another study=NAME or output_dir",
-        )
     owner = settings_of(folder)
     if owner.dataset.name == "auto" and settings.dataset.name in ("mnist", "digits"):  # it failed before it knew
         owner = owner.with_dataset(settings.dataset.name)

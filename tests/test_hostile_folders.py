@@ -547,3 +547,39 @@ def test_printable_keeps_what_people_write():
     text = "naïve ± 1 µs, 日本語, “quotes”, 😀\nnext"
     assert printable(text) == text
     assert printable("\x1b[0m\x9b\u202e\ud800\u2028") == "\\x1b[0m\\x9b\\u202e\\ud800\\u2028"
+
+
+@pytest.mark.parametrize("link", [".hydra", "tensorboard/seed=0", "checkpoints", "history.csv", ""])
+@pytest.mark.parametrize("settings", [True, False])
+def test_nothing_is_written_through_a_link_in_a_runs_folder(actbench, tmp_path, tiny, link, settings):
+    """Not by Hydra either, which writes its own files before a job begins. The last link is the run's folder itself."""
+    import shutil
+
+    assert actbench(*tiny, "study=s").returncode == 0
+    (run,) = (tmp_path / "outputs/s").iterdir()
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "config.yaml").write_text("precious")
+    (run / "summary.json").unlink()
+    if not settings:
+        for path in sorted(run.iterdir()):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    place = run / link
+    if place.is_dir():
+        shutil.rmtree(place)
+    place.unlink(missing_ok=True)
+    place.parent.mkdir(exist_ok=True, parents=True)
+    place.symlink_to(victim, target_is_directory=True)
+    done = actbench(*tiny, "study=s")
+    assert done.returncode == 2
+    assert "nothing is written through it" in done.stderr
+    assert [path.name for path in victim.iterdir()] == ["config.yaml"]
+    assert (victim / "config.yaml").read_text() == "precious"
+
+
+def test_a_study_that_is_a_link_is_not_written_through(actbench, tmp_path, tiny):
+    (tmp_path / "victim").mkdir()
+    (tmp_path / "outputs").mkdir()
+    (tmp_path / "outputs/s").symlink_to(tmp_path / "victim", target_is_directory=True)
+    assert actbench(*tiny, "study=s").returncode == 2
+    assert [*(tmp_path / "victim").iterdir()] == []

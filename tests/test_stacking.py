@@ -530,3 +530,58 @@ def test_a_view_of_its_input_keeps_a_network_in_the_usual_order_of_memory():
     assert "channels_last" not in build("auto").execution
     with pytest.raises(UserError, match="counts on the order in memory"):
         build("channels_last")
+
+
+class TrainMax(nn.Module):
+    """Couples samples in training alone: stacked, it would mix the seeds."""
+
+    def forward(self, z):
+        return z.relu() / (1e-6 + z.detach().abs().max()) if self.training else z.relu() / 3.0
+
+
+class Beside(nn.Module):
+    """Couples whatever lies in front, in both modes."""
+
+    def forward(self, z):
+        return z - z.mean(0, keepdim=True)
+
+
+@pytest.mark.parametrize("activation", [TrainMax, Beside])
+def test_what_mixes_samples_is_not_stacked_in_whichever_mode_it_does(activation):
+    networks = [small(activation()) for _ in range(3)]
+    noise = [torch.Generator().manual_seed(k) for k in range(3)]
+    ensemble = assemble(
+        networks, noise, optimizer=torch.optim.SGD, sample=torch.randn(4, 6), device=torch.device("cpu")
+    )
+    assert [type(member) for member in ensemble.members] == [Alone] * 3
+    assert "would not compute what one network computes" in ensemble.execution
+
+
+def test_the_trial_of_a_stack_leaves_it_as_it_was():
+    """Batch norm's statistics, and the generators of dropout."""
+    networks = [
+        nn.Sequential(nn.Flatten(), nn.Linear(16, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Dropout(0.5), nn.Linear(6, 4))
+        for _ in range(2)
+    ]
+    noise = [torch.Generator().manual_seed(k) for k in range(2)]
+    before = [generator.get_state() for generator in noise]
+    ensemble = assemble(
+        networks, noise, optimizer=torch.optim.SGD, sample=torch.randn(4, 1, 4, 4), device=torch.device("cpu")
+    )
+    assert ensemble.stacked
+    assert all(torch.equal(old, new.get_state()) for old, new in zip(before, noise, strict=True))
+    for network, state in zip(networks, ensemble.state_dicts(), strict=True):
+        assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
+    assert [module.p for module in ensemble.modules() if hasattr(module, "p")] == [0.5]
+
+
+def test_an_optimizer_of_ones_own_is_not_taken_for_what_it_inherits_from():
+    class Lars(torch.optim.SGD):
+        """Its step depends on the norm of a whole parameter, which in a stack is that of all seeds."""
+
+    noise = [torch.Generator().manual_seed(k) for k in range(2)]
+    ensemble = assemble(
+        [small(nn.ReLU()) for _ in range(2)], noise, optimizer=Lars, sample=torch.randn(4, 6),
+        device=torch.device("cpu"),
+    )  # fmt: skip
+    assert ensemble.execution == "seed by seed: Lars is not known to be elementwise"

@@ -193,7 +193,7 @@ def test_nothing_is_imported_before_it_is_trusted(here):
 def test_a_trusted_module_does_not_open_the_folder_for_others(here):
     """A `sklearn.py` or `pandas.py` beside the trusted module does not take the place of the installed one."""
     resolve("activation", Choice("x", "targets_mine.Bent"), ("targets_mine",))
-    assert sys.path[-1] == str(here) and str(here) not in sys.path[:-1]
+    assert str(here) not in sys.path
 
 
 @pytest.mark.parametrize(
@@ -239,3 +239,84 @@ def test_python_m_does_not_import_from_the_current_folder(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, env={**os.environ})
     assert done.returncode == 2 and done.stderr.startswith("error: wrong: ")
     assert {path.name for path in tmp_path.iterdir()} - {"__pycache__"} == {"rich.py", "difflib.py"}
+
+
+# ---------------------------------------------------------------- what a file may not say, whatever way it comes in
+
+EVIL = "open('PWNED', 'w').write('x')\nimport torch\nclass Act(torch.nn.Module):\n    def forward(self, x): return x.relu()\n"
+
+
+@pytest.mark.parametrize("end", ["\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029", "\r"])
+@pytest.mark.parametrize("key", ["trust: mine", "output_dir: /tmp/elsewhere"])
+def test_a_line_that_python_sees_and_yaml_does_not_is_no_door(actbench, tmp_path, end, key):
+    """A `# @package` behind such a line end was a directive for Hydra and a comment for whoever judged the file."""
+    for folder in ("conf/scheduler", "conf/experiment"):
+        (tmp_path / folder).mkdir(parents=True)
+    header = f"# @by somebody{end}# @package _global_\n"
+    (tmp_path / "conf/scheduler/bent.yaml").write_text(
+        f"{header}{key}\nactivation:\n  _target_: mine.Act\n", newline=""
+    )
+    nice = "# @package _global_\ndefaults:\n- /scheduler/bent\n- _self_\ndropout: 0.1\n"
+    (tmp_path / "conf/experiment/nice.yaml").write_text(nice)
+    (tmp_path / "mine.py").write_text(EVIL)
+    done = actbench("experiment=nice", "dataset=digits", "train.epochs=1", "num_seeds=1")
+    assert done.returncode == 2
+    assert "conf/scheduler/bent.yaml: " in done.stderr
+    assert ("line ends that are not plain" in done.stderr) or end not in "\x85\u2028\u2029"  # the others are not YAML
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["conf", "mine.py"]
+
+
+def test_what_was_composed_is_judged_as_well():
+    """Even where a file gets past the judge, `trust` is what was typed."""
+    from actbench.command import doors
+
+    composed = {"trust": "mine", "output_dir": "outputs"}
+    assert [p.where for p in doors.for_typing(composed, ["activation=bent"])] == ["trust"]
+    assert doors.for_typing(composed, ["trust=mine"]) == []
+    assert [p.where for p in doors.for_typing({"trust": None, "output_dir": "/etc"}, [])] == ["output_dir"]
+    assert doors.for_typing({"trust": None, "output_dir": "/etc"}, ["output_dir=/etc"]) == []
+
+
+def test_a_comment_that_would_be_a_directive_is_told_in_our_words(actbench, tmp_path):
+    (tmp_path / "conf/activation").mkdir(parents=True)
+    text = "# @author John Smith\n_target_: torch.nn.ReLU\n_partial_: true\n"
+    (tmp_path / "conf/activation/bent.yaml").write_text(text)
+    done = actbench("activation=bent")
+    assert done.returncode == 2
+    assert "`# @author John Smith` would be a directive of Hydra's" in done.stderr
+
+
+def test_a_file_that_cannot_be_read_stops_only_who_chooses_it(actbench, tmp_path):
+    (tmp_path / "conf/activation").mkdir(parents=True)
+    os.mkfifo(tmp_path / "conf/activation/pipe.yaml")
+    (tmp_path / "conf/activation/folder.yaml").mkdir()
+    for words in (["list"], ["list", "activation"], ["--help"], ["--cfg", "job"]):
+        assert actbench(*words).returncode == 0, words
+    for name in ("pipe", "folder"):
+        done = actbench(f"activation={name}", "dataset=digits")
+        assert done.returncode == 2
+        assert f"{name}.yaml" in done.stderr
+
+
+def test_trust_in_one_module_is_none_in_its_neighbours(actbench, tmp_path, tiny):
+    """Libraries look for optional packages by name: a file of such a name beside a trusted module is not for them."""
+    (tmp_path / "conf/activation").mkdir(parents=True)
+    (tmp_path / "conf/activation/plain.yaml").write_text("# z\n_target_: plainmod.Act\n_partial_: true\n")
+    (tmp_path / "plainmod.py").write_text(EVIL.replace("open('PWNED', 'w').write('x')", "import helper"))
+    (tmp_path / "helper.py").write_text("")
+    for name in ("tensorflow", "triton", "pynvml", "colorama"):
+        (tmp_path / f"{name}.py").write_text(f"open('{name}-ran', 'w').write('x')\n")
+    done = actbench("activation=plain", "trust=plainmod", *tiny)
+    assert done.returncode == 0, done.stderr
+    assert [*tmp_path.glob("*-ran")] == []
+
+
+def test_a_module_that_extends_pythons_path_itself_can_be_used(actbench, tmp_path, tiny):
+    (tmp_path / "conf/activation").mkdir(parents=True)
+    (tmp_path / "conf/activation/plain.yaml").write_text("# z\n_target_: plainmod.Act\n_partial_: true\n")
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib/deeper.py").write_text("slope = 1.0\n")
+    reach = "import os, sys; sys.path.insert(0, os.path.join(os.path.dirname(__file__), 'lib')); import deeper"
+    (tmp_path / "plainmod.py").write_text(EVIL.replace("open('PWNED', 'w').write('x')", reach))
+    done = actbench("activation=plain", "trust=plainmod", *tiny)
+    assert done.returncode == 0, done.stderr

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 import threading
+from dataclasses import replace
 
 import pytest
 import torch
-from helpers import build_parts, in_double, random_splits
+from helpers import build_parts, in_double, random_splits, settings_of
 from test_train import OFTEN, assert_equal_bits, bits, no_times
 from torch import nn
 
@@ -250,3 +251,29 @@ def test_a_thread_that_ends_while_it_is_read_is_no_obstacle(monkeypatch, tmp_pat
     (tmp_path / "2").mkdir()  # which has no schedstat any more
     monkeypatch.setattr(spinning, "_TASKS", tmp_path)
     assert spinning._waited() == 2.0
+
+
+@pytest.mark.parametrize("group", ["augment", "clip", "optimizer", "scheduler", "init", "norm", "model", "activation"])
+def test_code_of_the_users_own_in_any_group_is_for_one_thread(group):
+    """An augmentation that draws from torch's global numbers, a clip that counts: two threads would change the result."""
+    settings = settings_of(*STACKED)
+    own = replace(settings, **{group: replace(getattr(settings, group), target="mine.thing")})
+    assert build.cores_of(own, torch.device("cpu"), 4) == 1
+    assert build.cores_of(settings, torch.device("cpu"), 4) == 4
+    assert build.cores_of(settings, torch.device("cuda"), 4) == 1
+
+
+def test_a_failure_is_seen_by_those_who_began_before_it():
+    workers, ended = Workers(2, 1), threading.Event()
+
+    def work(fails):
+        if fails:
+            raise UserError("out of memory")
+        assert ended.wait(0) is False
+        while not workers.interrupted:
+            pass
+        ended.set()
+
+    with pytest.raises(UserError):
+        workers.map(work, [False, True])
+    assert ended.is_set()

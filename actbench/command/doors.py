@@ -23,8 +23,9 @@ from omegaconf import DictConfig, OmegaConf
 from actbench.choices import conf_folders
 from actbench.command.suggestions import Mistake, brief, enumerated
 from actbench.command.vocabulary import DOORS
-from actbench.errors import Problem
+from actbench.errors import Problem, UserError
 from actbench.overrides import key_of
+from actbench.own_conf import is_inside
 
 PLUGINS = ("launcher", "sweeper")
 _EXTRAS = {
@@ -232,3 +233,32 @@ def _sources(choices: Mapping[str, Any]) -> str:
                 if path.exists():
                     found.append(_near(path))
     return ", ".join(dict.fromkeys(found)) or "the configuration"
+
+
+# ---------------------------------------------------------------- what is for typing alone
+
+
+def for_typing(config: Any, overrides: Sequence[str]) -> list[Problem]:
+    """What of a composed configuration only the one who types may say, and was said by a file.
+
+    Looked at in what was composed, whatever way it came in, and before anything that is trusted is imported.
+    """
+    typed = {key_of(override) for override in overrides}
+    problems = []
+    if config.get("trust") is not None and "trust" not in typed:
+        how = "type trust=NAME yourself, if NAME is yours"
+        problems.append(Problem("cannot be switched on by a file", "trust", how))
+    folder = config.get("output_dir")
+    if "output_dir" not in typed and not is_inside(folder):
+        problems.append(Problem("leads out of this folder, and no file may", "output_dir", "type output_dir=FOLDER"))
+    return problems
+
+
+def check(config: Any, overrides: Sequence[str]) -> None:
+    """The same for a job, which may run in another process.
+
+    Raises:
+        UserError: a file has said what only the one who types may say.
+    """
+    if problems := for_typing(config, overrides):
+        raise UserError.of(problems)

@@ -221,7 +221,7 @@ class _Planning:
             config = self._config(*overrides, *numbered)
         except _COMPOSING as error:
             raise UserError.of(self._diagnose(overrides) or [Problem(in_words(error))]) from error
-        found = doors.composed(config.hydra, self.overrides)
+        found = doors.for_typing(config, overrides) or doors.composed(config.hydra, self.overrides)
         if found:
             raise UserError.of(found)
         settings = self._settings(config, overrides)
@@ -260,7 +260,9 @@ class _Planning:
                 self.wrong.add(override)
                 unsure |= {key_of(override)} & {*_CHOSEN}
         try:
-            to_settings(_without_hydra(self._config(*good)), self._config(*good).hydra.runtime.choices)
+            problems += doors.for_typing(self._config(*good), good)
+            if not problems:
+                to_settings(_without_hydra(self._config(*good)), self._config(*good).hydra.runtime.choices)
         except UserError as error:
             problems += error.problems
         except _COMPOSING as error:

@@ -31,7 +31,7 @@ from platformdirs import user_cache_path
 
 from actbench.atomic import replacing, write_bytes, write_text
 from actbench.datasets.found import Fault, Found, Place, array_of, belongs, find, md5_of
-from actbench.errors import Problem, UserError
+from actbench.errors import Failure, Problem, UserError
 
 PATIENCE = 9.0  # seconds to wait for any mirror to answer, all mirrors together
 _LARGEST = 200_000_000  # bytes of an archive: the largest there is has 31 million
@@ -85,7 +85,8 @@ def load(family: Family) -> tuple[Arrays, Arrays]:
             seen = _look(family)
         train_x, train_y, test_x, test_y = (_taken(name, *seen[name], folder, family) for name in (*_TRAIN, *_TEST))
     except OSError as error:
-        raise UserError(
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # nobody's mistake
+        raise (Failure if full else UserError)(
             f"{error.strerror or error}",
             where=str(error.filename or folder),
             how="point ACTBENCH_DATA at a folder with room that you may write to, or choose dataset=digits",

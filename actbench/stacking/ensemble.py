@@ -248,7 +248,7 @@ def assemble(
 
 
 def _stack(networks: Sequence[nn.Module], noise: Noise, optimizer: type, sample: Tensor, draws: bool) -> Stack:
-    if not issubclass(optimizer, ELEMENTWISE_OPTIMIZERS):
+    if optimizer not in ELEMENTWISE_OPTIMIZERS:  # a class of the user's own that inherits from one need not be
         raise NotStackable(f"{optimizer.__name__} is not known to be elementwise")
     if draws:
         raise NotStackable("the network draws from torch's global random numbers")
@@ -256,7 +256,7 @@ def _stack(networks: Sequence[nn.Module], noise: Noise, optimizer: type, sample:
     if len(set(owned)) < len(owned):
         raise NotStackable("two of its layers share a parameter")
     stacked = Stack(networks, noise)
-    if not _computes_the_same(stacked, networks, sample):
+    if not _computes_the_same(stacked, networks, noise, sample):
         raise NotStackable("stacked, it would not compute what one network computes")
     return stacked
 
@@ -337,14 +337,28 @@ def _draws_globally(network: nn.Module, sample: Tensor) -> bool:
 
 
 @torch.no_grad()
-def _computes_the_same(stacked: Stack, networks: Sequence[nn.Module], sample: Tensor) -> bool:
-    stacked.eval()
-    theirs = torch.stack([copy.deepcopy(network).eval()(sample) for network in networks])
-    try:
-        ours = stacked(sample.expand(len(networks), *sample.shape))
-    except (RuntimeError, ValueError, IndexError):  # a module that counts its dimensions
-        return False
-    return _close(ours, theirs)
+def _computes_the_same(stacked: Stack, networks: Sequence[nn.Module], noise: Noise, sample: Tensor) -> bool:
+    """Whether a stack gives each seed what its own network gives, in training and evaluation, with its own images."""
+    x = torch.stack([sample * (1.0 + 0.5 * seed) for seed in range(len(networks))])
+    generators = {id(generator): generator for generator in noise}  # which are not copied, and not drawn from
+    for training in (False, True):
+        trial = _without_dropout(copy.deepcopy(stacked, dict(generators)).train(training))
+        plain = [_without_dropout(copy.deepcopy(network).train(training)) for network in networks]
+        theirs = torch.stack([network(part) for network, part in zip(plain, x, strict=True)])
+        try:
+            ours = trial(x)
+        except (RuntimeError, ValueError, IndexError):  # a module that counts its dimensions
+            return False
+        if not _close(ours, theirs):
+            return False
+    return True
+
+
+def _without_dropout(network: nn.Module) -> nn.Module:
+    for module in network.modules():
+        if isinstance(module, (nn.Dropout, StackedDropout)):
+            module.p = 0.0
+    return network
 
 
 def _close(ours: Tensor, theirs: Tensor) -> bool:

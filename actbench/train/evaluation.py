@@ -31,8 +31,9 @@ def _scores(parts: Parts, share: Share, x: Tensor, y: Tensor) -> list[tuple[Tens
 
     A part of a stack takes more samples at a time, so that its kernels have what those of the whole would have.
     """
-    thinner = len(parts.seeds) // share.seeds if parts.network.stacked else 1
-    size = parts.eval_batch_size * thinner
+    size = parts.eval_batch_size
+    if parts.network.stacked:
+        size = size * len(parts.seeds) // share.seeds
     scores = []
     for inputs, labels in zip(x.split(size), y.split(size), strict=True):
         with parts.autocast():

@@ -37,7 +37,15 @@ def origins(parts: Parts, epoch: int, seeds: Sequence[int], control: Control | N
         seeds: those that did.
         control: may stop it.
     """
-    watches = _watches(parts, seeds)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(parts.workers.threads)  # as the epoch was computed
+    try:
+        return _origins(parts, epoch, _watches(parts, seeds), control)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _origins(parts: Parts, epoch: int, watches: Sequence[_Watch], control: Control | None) -> tuple[Origin, ...]:
     parts.network.train()
     portions = [watch.member.seeds for watch in watches]
     for step, rows in enumerate(_order(parts).split(parts.batch_size, dim=1)):  # rows (S, B)

@@ -59,7 +59,8 @@ class Workers:
             return [function(item) for item in items]
         futures = [self._pool.submit(function, item) for item in items]
         try:
-            wait(futures, return_when=FIRST_EXCEPTION)
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            self.interrupted = any(future.exception() for future in done)
             return [future.result() for future in futures]
         finally:
             self.interrupted = True
