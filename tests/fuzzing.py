@@ -178,9 +178,10 @@ def run_all(cases, home: Path, results) -> None:
     """Runs each in a fork of this process; puts the complaints about each line that breaks the law into `results`."""
     import actbench.kernels.command  # noqa: F401 (once, here)
     from actbench import config
+    from actbench.command import mending, planning, search, typed  # noqa: F401 (once, here)
 
     config.register()
-    config.plan(["dataset=digits", "activation=reluu"], multirun=False)  # warm
+    planning.plan(["dataset=digits", "activation=reluu"], multirun=False)  # warm
     _quick_yaml()
     gc.collect()
     gc.freeze()
@@ -192,7 +193,7 @@ def run_all(cases, home: Path, results) -> None:
                 complaints.append(f"{name}: actbench {ascii(shlex.join(arguments))[1:-1]}\n    {wrong}")
     except BaseException as error:
         complaints.append(f"the fuzzing itself failed: {error!r}")
-    results.put(complaints)
+    results.send(complaints)
 
 
 def _quick_yaml() -> None:

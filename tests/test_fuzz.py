@@ -21,10 +21,11 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="each line is ru
 def test_random_command_lines(request, tmp_path, portion):
     wanted, draw = (request.config.getoption(name) for name in ("lines", "draw"))
     cases = fuzzing.lines(wanted, draw)[portion::PORTIONS]
-    results = _CONTEXT.SimpleQueue()
-    process = _CONTEXT.Process(target=fuzzing.run_all, args=(cases, tmp_path, results))
+    receiver, sender = _CONTEXT.Pipe(duplex=False)
+    process = _CONTEXT.Process(target=fuzzing.run_all, args=(cases, tmp_path, sender))
     process.start()
-    complaints = results.get()
+    sender.close()  # so that one that dies is no reason to wait
+    complaints = receiver.recv()
     process.join()
     assert not complaints, f"{len(complaints)} of {len(cases)} lines:\n" + "\n".join(complaints)
 
