@@ -20,7 +20,7 @@ from actbench.engines import choose_engine
 from actbench.errors import Problem, UserError, in_a_line
 from actbench.inits import initialise
 from actbench.isolation import isolated
-from actbench.machine import allow_tf32, choose_device
+from actbench.machine import allow_tf32, choose_device, memory_of_machine
 from actbench.models import Ingredients
 from actbench.own_code import blamed, is_own, place, told
 from actbench.seeding import generator, generators, global_seed
@@ -153,7 +153,9 @@ def check(settings: Settings, *, quick: bool = False) -> None:
     network = attempt(lambda: build_network(settings, inputs, classes, settings.seed)) if sound else None
     samples = TRAINING_SAMPLES.get(settings.dataset.name, 55_000) if splits is None else len(splits.train_y)
     samples = min(samples, settings.dataset.params.get("train_size") or samples)
-    if network is not None and device is not None and not quick:
+    if network is not None:
+        attempt(lambda: _check_memory(settings, network))
+    if network is not None and device is not None and not quick and not problems:
         attempt(lambda: _try_network(settings, network, inputs, samples, device))
     if splits is not None or settings.dataset.name in TRAINING_SAMPLES:
         attempt(lambda: _check_batches(settings, samples))
@@ -269,6 +271,18 @@ def _told(settings: Settings, group: str, choice: Choice, complaints: Sequence[C
             what, how = f"{what}, which the probes look at", f"{how}; or probe=false"
         told.append(Problem(what, f"{group}={choice.name}", how))
     return told
+
+
+def _check_memory(settings: Settings, network: nn.Module) -> None:
+    """Whether the machine has room for every seed's weights, gradients and two moments: not tried, but counted."""
+    needed = 4 * 4 * settings.num_seeds * sum(parameter.numel() for parameter in network.parameters())
+    there = memory_of_machine()
+    if there is not None and needed > there:
+        raise UserError(
+            f"weights, gradients and moments take {needed / 1e9:,.0f} GB, and this machine has {there / 1e9:,.0f}",
+            where=f"num_seeds={settings.num_seeds} model={settings.model.name}",
+            how="fewer seeds at a time (seed=5 num_seeds=5 adds to them), or a smaller model",
+        )
 
 
 def _check_batches(settings: Settings, n: int) -> None:
@@ -415,6 +429,8 @@ def _built(group: str, step: Callable[[], Any], choice: Choice | None = None, tr
         if choice is not None and is_own(choice.target):
             where = f"{group}={choice.name}"
             raise UserError(told(error, trust), where=where, how=f"mend {choice.target}, or its parameters") from error
+        if "allocate memory" in str(error):
+            raise UserError("there is not enough memory for it", where=group, how="fewer or smaller layers") from error
         expected = isinstance(error, (TypeError, ValueError, RuntimeError, ArithmeticError, AssertionError))
         what = _first_line(error) if expected else in_a_line(error)
         raise UserError(what, where=group, how=f"actbench list {group}") from error

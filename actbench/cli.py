@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from actbench.records import RunSummary
 
 USAGE = 2  # exit code of the user's mistakes
+UNEXPECTED = "failed unexpectedly"
 FAILED = 1  # exit code of a run that failed or diverged
 
 
@@ -40,6 +41,12 @@ def main() -> None:
         told = _where_we_are() or from_disk(error)
         _complain(told)
         sys.exit(_code(told))
+    except Exception as error:
+        if os.environ.get("ACTBENCH_TRACEBACK"):
+            raise
+        how = "a fault of actbench: ACTBENCH_TRACEBACK=1 before the command shows where"
+        _complain(Failure(f"{UNEXPECTED}: {in_a_line(error)}", how=how))
+        sys.exit(FAILED)
 
 
 def _code(error: UserError) -> int:

@@ -237,6 +237,16 @@ def _real(value: Any) -> Any:
 
 
 def _choice(group: str, content: Any, name: str, problems: list[Problem]) -> Choice:
+    own = [
+        one
+        for one in choices_of("activation" if group == "upper_activation" else group)
+        if one.own and one.name == name
+    ]
+    if isinstance(content, dict) and "_target_" not in content and own:
+        problems.append(
+            Problem("has no `_target_`, which says what it builds", str(own[0].path), "_target_: MODULE.NAME")
+        )
+        return Choice(name)
     if not isinstance(content, dict) or "_target_" not in content:
         problems.append(
             Problem("is not one of the group's choices", f"{group}={shown(content)}", f"actbench list {group}")
@@ -252,9 +262,15 @@ def _choice(group: str, content: Any, name: str, problems: list[Problem]) -> Cho
         _hold(rule, f"{group}.{key}", value, problems)
         if "_target_" in str(value):
             problems.append(Problem("a parameter is a plain value", f"{group}.{key}", "no `_target_` within it"))
-        if rule.real:
+        if rule.real and rule.accepts(value):
             params[key] = [float(v) for v in value] if isinstance(value, list) else _real(value)
     return Choice(name, content["_target_"], params)
+
+
+def _own_file(group: str, name: str) -> Path | None:
+    """The file of a choice of the user's own."""
+    folder = "activation" if group == "upper_activation" else group
+    return next((one.path for one in choices_of(folder) if one.own and one.name == name), None)
 
 
 def _defaults(group: str, name: str) -> dict[str, Any] | None:

@@ -24,6 +24,10 @@ from actbench.choices import (
 from actbench.columns import rows, width, wrapped
 from actbench.errors import Problem, UserError
 
+_HELP = """\
+usage: actbench list [GROUP | CHOICE ...]
+
+All groups, the choices of a GROUP (activation), or a CHOICE with its parameters (relu, activation=relu)."""
 _PRESETS = ("experiment", "sweep")  # their files set other groups' keys
 _UPPER = "upper_activation"
 
@@ -38,6 +42,9 @@ def show(arguments: Sequence[str]) -> int:
         UserError: there is no such group or choice; with all of those that there are not.
     """
     console = Console(highlight=False, soft_wrap=True)
+    if {"--help", "-h"} & {*arguments}:
+        console.print(_HELP, markup=False)
+        return 0
     asked = _asked(arguments)
     for group in groups() if not arguments else ():
         _show_group(group, console)

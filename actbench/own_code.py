@@ -282,6 +282,7 @@ def _imported(name: str, where: str) -> ModuleType:
 
 def _failed(name: str, where: str, error: BaseException) -> UserError:
     at = place(error, [name.partition(".")[0]])
+    at = "" if at and at in str(error) else at  # a syntax error says where it is
     return UserError(
         f"`{name}` cannot be imported: {in_a_line(error)}{f' ({at})' if at else ''}", where=where, how="mend it"
     )

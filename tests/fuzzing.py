@@ -303,6 +303,8 @@ def _judged(code, out, err, folders) -> str:
         wrong.append(f"exit code {code}")
     if "Traceback (most recent call last)" in out + err:
         wrong.append("a traceback")
+    if "failed unexpectedly" in err:  # `cli.UNEXPECTED`: the sentence in the place of a traceback
+        wrong.append("a fault")
     if "HYDRA_FULL_ERROR" in out + err:
         wrong.append("HYDRA_FULL_ERROR")
     if code != 0 and not err.strip():

@@ -48,6 +48,7 @@ def test_the_lines_are_the_same_again_and_of_all_kinds():
         (3, "", "error", "", "exit code 3"),
         (2, "", " ", "", "no message"),
         (1, "Traceback (most recent call last)", "x", "", "a traceback"),
+        (1, "", "error: failed unexpectedly: KeyError: 3", "", "a fault"),
         (1, "", "Set the environment variable HYDRA_FULL_ERROR=1", "", "HYDRA_FULL_ERROR"),
         (0, "", "", "cwd/mine", "wrote"),
         (0, "", "", "home/.bashrc", "wrote"),

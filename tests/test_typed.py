@@ -203,3 +203,76 @@ def test_the_tables_of_words_name_what_there_is():
         assert key in keys or "." in key, key
         for word in others.split():
             assert key_named(word) in (key, word), (word, key_named(word))
+
+
+@pytest.mark.parametrize(
+    "word", ["optimizer.lr=[/]", "optimizer.betas=[a,b]", "optimizer.betas=[[1],0]", "init.gain=[auto]"]
+)
+def test_a_list_of_words_where_numbers_belong_is_told(actbench, word):
+    done = actbench(word)
+    assert done.returncode == 2
+    assert f"{word}: must be " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_nobody_foresaw_is_one_sentence_and_a_way_to_see_more(monkeypatch, capsys):
+    from actbench import cli
+
+    def fail(_argv):
+        raise KeyError("lost")
+
+    monkeypatch.setattr(cli, "_main", fail)
+    monkeypatch.delenv("ACTBENCH_TRACEBACK", raising=False)
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == 1
+    told = capsys.readouterr().err
+    assert "failed unexpectedly: KeyError: 'lost'" in told
+    assert "ACTBENCH_TRACEBACK=1" in told
+    monkeypatch.setenv("ACTBENCH_TRACEBACK", "1")
+    with pytest.raises(KeyError):
+        cli.main()
+
+
+@pytest.mark.parametrize(
+    ("words", "whole"),
+    [
+        (["relu", "gelu"], "actbench -m activation=relu,gelu"),
+        (["-m", "relu", "gelu", "elu"], "actbench -m activation=relu,gelu,elu"),
+        (["activation=relu+gelu"], "actbench -m activation=relu,gelu"),
+        (["-m", "activation=relu|gelu"], "actbench -m activation=relu,gelu"),
+        (["hydra/launcher=joblib", "activation=relu"], "actbench -m hydra/launcher=joblib activation=relu"),
+    ],
+)
+def test_several_choices_without_commas_are_all_meant(actbench, words, whole):
+    done = actbench(*words)
+    assert done.returncode == 2
+    assert done.stderr.rstrip().endswith(whole)
+    assert "replaced by" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["num_seeds=1000000", "dataset=digits"], "this machine has"),
+        (["model.width=1000000000", "dataset=digits"], "not enough memory"),
+        (["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=0", "activation=relu,gelu"], "other than 0"),
+        (["-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trails=3", "activation=relu,gelu"], "hydra.sweeper.n_trials?"),
+        (["--shell-completion"], "actbench completion bash"),
+        (["model=cnn", "model.width=3"], "choose one that has it: model="),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_done(actbench, words, said):
+    done = actbench(*words)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_a_search_tells_all_mistakes_at_once(actbench):
+    done = actbench(
+        "-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=0", "activation=gleu", "model.width=interval(4,64)"
+    )
+    assert done.returncode == 2
+    for said in ("did you mean gelu?", "n_trials=0", "model.width=interval(4,64): draws fractions"):
+        assert said in done.stderr
+    assert "model.width=int(interval(4,64))" in done.stderr

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from actbench import stored
 from actbench.command.planning import Job
-from actbench.errors import Problem, UserError, from_disk
+from actbench.errors import Problem, UserError
 from actbench.settings import Settings
 
 
@@ -65,4 +65,5 @@ def _check_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=near):
             pass
     except OSError as error:
-        raise from_disk(error, str(near)) from error
+        how = "output_dir=FOLDER that you may write to"
+        raise UserError(error.strerror or str(error), where=str(near), how=how) from error

@@ -184,10 +184,13 @@ def _baseline() -> dict[str, Any]:
     return _flat(_plain(compose("config", return_hydra_config=True).hydra))
 
 
-@lru_cache(maxsize=1)
 def _installed() -> frozenset[str]:
-    """The `_target_`s that installed plugins bring."""
-    classes = [*Plugins.instance().discover(Launcher), *Plugins.instance().discover(Sweeper)]
+    """The `_target_`s that installed plugins bring, and the search that takes the place of one."""
+    return _brought_by((*Plugins.instance().discover(Launcher), *Plugins.instance().discover(Sweeper)))
+
+
+@lru_cache(maxsize=4)
+def _brought_by(classes: tuple[type, ...]) -> frozenset[str]:
     found = {f"{cls.__module__}.{cls.__qualname__}" for cls in classes}
     nodes = list(_nodes(ConfigStore.instance().repo.get("hydra", {})))
     return frozenset({*found, *(target for node in nodes for target in _targets(_plain(node)))})
@@ -233,6 +236,11 @@ def _sources(choices: Mapping[str, Any]) -> str:
                 if path.exists():
                     found.append(_near(path))
     return ", ".join(dict.fromkeys(found)) or "the configuration"
+
+
+def is_for_sweeps(override: str) -> bool:
+    """Whether an override is about who makes the jobs of a sweep, and who starts them."""
+    return key_of(override).replace("/", ".").startswith(("hydra.launcher", "hydra.sweeper"))
 
 
 # ---------------------------------------------------------------- what is for typing alone

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import itertools
 import re
 import warnings
@@ -140,6 +141,11 @@ class _Planning:
         fixed = [str(o.input_line) for o in read if not o.is_sweep_override()]
         if not self.multirun:
             self._found(_needs_sweep(o) for o in sweeps)
+            self._found(
+                Mistake("is nothing without -m", o, "-m makes a sweep", key=key_of(o), sweep=True)
+                for o in fixed
+                if doors.is_for_sweeps(o)
+            )
         sweeper, params = self._sweeper(fixed)
         hydras = [o for o in fixed if doors.is_hydras(o)]
         twice = [o for o in overrides if key_of(o) in {key_of(param) for param in params}]
@@ -303,6 +309,8 @@ def _by_itself(override: str, overrides: Sequence[str]) -> list[Problem]:
     """What is wrong with an override, whatever the others are."""
     key, _, value = override.lstrip("+~").partition("=")
     shown = brief(as_typed(override))
+    if key == "hydra.launcher.n_jobs" and value == "0":
+        return [Problem("must be a whole number other than 0", shown, "-1 is one for each core")]
     if doors.is_hydras(override):
         door = doors.typed(override)
         if door is None and (read := parsed(override)) is not None and read.is_sweep_override():
@@ -315,6 +323,8 @@ def _by_itself(override: str, overrides: Sequence[str]) -> list[Problem]:
     if override.startswith("~"):
         how = f"{key}=none" if "none" in names_of(key) else "leave it out; a key is changed by KEY=VALUE"
         return [Problem("nothing can be taken away", shown, how)]
+    if key in GROUPS and value.startswith("[") and "[" in value[1:]:
+        return [Problem("is not one choice", shown, f"actbench list {key} shows what there is")]
     if key in GROUPS and value.startswith("[") and (names := value.strip("[]")):
         how = f"several are a sweep: {key}={names}"
         return [Mistake("is not one choice", shown, how, key=key, words=(f"{key}={names}",), sweep="," in names)]
@@ -350,8 +360,12 @@ def _needs_sweep(override: Override) -> Problem:
 def _unknown_parameter(override: str, hydra: DictConfig) -> Problem:
     """Of the launcher or the sweeper that is chosen."""
     kind = key_of(override).replace("/", ".").split(".")[1]
-    names = [str(name) for name in hydra[kind] if name not in ("_target_", "params")]
+    closed = ("params", "custom_search_space", "search_space")
+    names = [str(name) for name in hydra[kind] if not str(name).startswith("_") and name not in closed]
     has = f"it has {', '.join(names)}" if names else f"it has none: hydra/{kind}=NAME chooses another one"
+    last = key_of(override).rpartition(".")[2]
+    if near := difflib.get_close_matches(last, [name for name in names if name != last], n=1):
+        has = f"did you mean hydra.{kind}.{near[0]}? {has}"
     return Problem(f"the {kind} has no such parameter, or it cannot have this value", brief(override), has)
 
 

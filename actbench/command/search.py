@@ -33,8 +33,9 @@ from omegaconf.errors import OmegaConfBaseException
 from actbench import stored
 from actbench.atomic import write_text
 from actbench.choices import packaged_conf
-from actbench.command import planning
+from actbench.command import doors, planning
 from actbench.errors import Problem, UserError, in_a_line
+from actbench.overrides import key_of
 
 _PLUGIN = "hydra_plugins.actbench"  # Hydra takes sweepers from modules of such a name alone
 _TARGET = f"{_PLUGIN}.Search"
@@ -70,8 +71,9 @@ def check(overrides: Sequence[str]) -> list[Problem]:
     try:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
         fixed = [one.input_line or "" for one in parsed if not one.is_sweep_override()]
+        hydras = [word for word in fixed if doors.is_hydras(word)]  # what else is wrong must not hide what is here
         with initialize_config_dir(str(packaged_conf()), version_base="1.3", job_name="actbench"):
-            sweeper = compose("config", overrides=fixed, return_hydra_config=True).hydra.sweeper
+            sweeper = compose("config", overrides=hydras, return_hydra_config=True).hydra.sweeper
     except (HydraException, OmegaConfBaseException, OverrideParseException, ValueError):
         return []  # `planning.plan` explains it
     if "BasicSweeper" in sweeper["_target_"]:
@@ -83,10 +85,25 @@ def check(overrides: Sequence[str]) -> list[Problem]:
             problems += _of_sampler(sweeper, space, grid)
         except UserError as error:
             problems += error.problems
-    for combination in _combinations([*map(_tried, _swept([*_params(sweeper), *overrides]))]):
+    swept = _swept([*_params(sweeper), *overrides])
+    fractions = {one.get_key_element(): one for one in swept if _draws_fractions(one)}
+    for combination in _combinations([*map(_tried, swept)]):
         _, found = planning.plan([*fixed, *combination], multirun=True)
-        problems += [one for one in found if one not in problems]
+        for one in found:
+            drawn = fractions.get(key_of(one.where))
+            told = _of_fractions(drawn) if drawn is not None and "whole number" in one.what else one
+            problems += [told] if told not in problems else []
     return problems
+
+
+def _draws_fractions(override: Override) -> bool:
+    value = override.value()
+    return isinstance(value, IntervalSweep) and isinstance(value.start, float)
+
+
+def _of_fractions(override: Override) -> Problem:
+    key, typed = override.get_key_element(), override.get_value_string()
+    return Problem("draws fractions, and this is a whole number", f"{key}={typed}", f"'{key}=int({typed})'")
 
 
 def _is_otherwise(sweeper: DictConfig, key: str, upward: bool) -> bool:
@@ -110,8 +127,6 @@ def _of_sampler(sweeper: DictConfig, space: dict[str, Any], grid: dict[str, list
     rate = sweeper.max_failure_rate
     if not isinstance(rate, (int, float)) or not 0 <= rate <= 1:
         problems.append(Problem("must be a number from 0 to 1", f"hydra.sweeper.max_failure_rate={rate}"))
-    if sweeper.get("custom_search_space"):
-        problems.append(Problem("would run code that a line of text names", "hydra.sweeper.custom_search_space"))
     if sweeper.get("search_space"):
         problems.append(Problem("is out of use", "hydra.sweeper.search_space", "hydra.sweeper.params"))
     if not space:

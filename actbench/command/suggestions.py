@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -148,6 +149,9 @@ def unknown_choice(group: str, value: str, override: str) -> Problem:
     absent = vocabulary.said_of(group_of_choices(group), value)
     if absent:
         return Problem(what, brief(override), absent)
+    if len(parts := [part for part in re.split(r"[\s+|/;&]+", value) if part]) > 1 and {*parts} <= {*names_of(group)}:
+        whole = f"{group}={','.join(parts)}"
+        return Mistake(what, override, f"several are a sweep: -m {whole}", key=group, words=(whole,), sweep=True)
     if exact := choice_meant(group, value, alike=False):
         return Mistake(what, override, f"did you mean {exact}?", key=group, values=((value, exact),))
     elsewhere = [g for g in GROUPS if g not in (group, "upper_activation") and value in names_of(g)]
@@ -216,8 +220,7 @@ def _of_others(override: str, having: list[str], chosen: list[str], typed: Seque
     others = [name for name in chosen if name not in having]
     if not mine:
         what = f"is a key of {having[0]} alone" if len(having) == 1 else f"is a key of {enumerated(having)}"
-        one = f"{group}={having[0]}" if len(having) == 1 else f"{group}=NAME with one of them"
-        return Problem(what, override, f"leave it out, or {one} {key}={value}")
+        return Problem(what, override, f"leave it out, or choose one that has it: {group}={having[0]} {key}={value}")
     study = next((word for word in typed if key_of(word) == "study"), f"study={parameter}")
     rest = [word for word in typed if key_of(word) not in (group, key, "study", "sweep")]
 

@@ -17,7 +17,7 @@ COMMANDS = ("report", "list", "kernels")
 _FLAGS = {
     "-m": "multirun", "--multirun": "multirun", "-r": "run", "--run": "run", "-c": "cfg", "--cfg": "cfg",
     "--resolve": "resolve", "-p": "package", "--package": "package", "-i": "info", "--info": "info",
-    "--hydra-help": "hydra-help", "-sc": "shell-completion", "--shell-completion": "shell-completion",
+    "--hydra-help": "hydra-help",
 }  # fmt: skip
 _ELSEWHERE = {
     "-cn": "--config-name", "-cp": "--config-path", "-cd": "--config-dir", "--config-name": "--config-name",
@@ -37,6 +37,7 @@ _INSTEAD = {  # flags that people try
 _SAID = {
     **dict.fromkeys(("resume", "continue"), "the same command with the same study=NAME goes on"),
     **dict.fromkeys(("force", "overwrite"), "another study=NAME trains it again"),
+    **dict.fromkeys(("shell-completion", "sc"), "actbench completion bash|zsh|fish"),
 }
 
 
@@ -53,6 +54,7 @@ class Line:
     shows: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     mended: bool = True  # every word that is wrong could be replaced
+    guessed: set[str] = field(default_factory=set)  # overrides that stand for bare words
 
     def wrong(self, what: str, where: str, how: str = "", *, instead: Sequence[str] | None = None) -> None:
         """A word that is wrong, and what is typed instead; None where that is not known."""
@@ -252,8 +254,14 @@ def _taken(left: list[str]) -> list[str]:
 
 def _choice(line: Line, group: str, word: str) -> None:
     values = [choice_meant(group, value, alike=False) for value in split(word)]
-    mended = f"{'+' if group == 'sweep' else ''}{group}={','.join(values)}"
+    start = f"{'+' if group == 'sweep' else ''}{group}="
+    before = [one for one in line.overrides if line.guessed and one.startswith(start) and one in line.guessed]
+    for one in before:  # `relu gelu`: both are meant
+        line.overrides.remove(one)
+        values = [*one.removeprefix(start).split(","), *values]
+    mended = start + ",".join(values)
     flags = ["-m"] if len(values) > 1 or group == "sweep" else []
+    line.guessed.add(mended)
     line.wrong("is written as KEY=VALUE", word, f"did you mean {' '.join([*flags, mended])}?", instead=[*flags, mended])
 
 

@@ -156,6 +156,7 @@ def _noted_md5(path: Path) -> str | None:
 # ---------------------------------------------------------------- fetching
 
 
+_CHOICE = {"FashionMNIST": "fashion_mnist"}  # else `dataset=` has torchvision's name in small letters
 _CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -217,7 +218,7 @@ def _explained(folder: Path, family: Family, why: str) -> UserError:
     beside = f"; {', '.join(foreign)}: another dataset's" if foreign else ""
     return Unavailable(
         f"{family.title} is not in {folder}, and {why}{beside}",
-        where=f"dataset={family.torchvision.lower()}",
+        where=f"dataset={_CHOICE.get(family.torchvision, family.torchvision.lower())}",
         how="put its four IDX files there, point ACTBENCH_DATA at a folder that has them, or choose dataset=digits",
     )
 

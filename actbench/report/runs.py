@@ -61,7 +61,9 @@ def find(paths: Sequence[Path]) -> Found:
             continue
         below = list(_folders(path, found.problems))
         if not below:
-            wrong.append(Problem("there is no run in it", str(path), "actbench activation=relu,gelu -m makes some"))
+            wrong.append(
+                Problem("there is no run in it", str(path), "a sweep makes some: actbench -m activation=relu,gelu")
+            )
         for folder in below:
             folders.setdefault(folder.resolve(), folder)
     if wrong:
