@@ -10,10 +10,9 @@ import json
 import os
 import stat
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from actbench.errors import printable
 
@@ -117,10 +116,12 @@ def read_yaml(path: Path, limit: int = MB) -> Any:
 
 def parse_yaml(text: str) -> Any:
     """The same of a text; ten times as fast where PyYAML was built with its C parser."""
+    import yaml  # which takes a while: completion has no use for it
+
     if _may_explode(text):
         check_yaml(text)
     try:
-        return yaml.load(text, _Plain)
+        return yaml.load(text, _plain_loader())
     except RecursionError:
         raise NotReadable("it is nested too deeply") from None
 
@@ -134,6 +135,8 @@ def _may_explode(text: str) -> bool:
 
 def check_yaml(text: str) -> None:
     """Raises where a YAML text is nested too deeply, or has too many values once its aliases are written out."""
+    import yaml  # which takes a while: completion has no use for it
+
     sizes: dict[str, int] = {}  # of what has an anchor, when it is complete
     opened: list[tuple[str | None, int]] = []  # the anchor of each open list or mapping, and the size before it
     size = 0
@@ -161,15 +164,21 @@ def check_yaml(text: str) -> None:
             raise NotReadable(f"it has more than {NODES:,} values, its aliases written out")
 
 
-class _Plain(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """PyYAML's safe loader, but that a key which is there twice is a mistake."""
+@lru_cache(maxsize=1)
+def _plain_loader() -> Any:
+    import yaml
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        if len({*keys}) < len(keys):
-            twice = next(key for key in keys if keys.count(key) > 1)
-            raise NotReadable(f"`{printable(twice)}` is in it twice")
-        return super().construct_mapping(node, deep=deep)
+    class _Plain(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+        """PyYAML's safe loader, but that a key which is there twice is a mistake."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            if len({*keys}) < len(keys):
+                twice = next(key for key in keys if keys.count(key) > 1)
+                raise NotReadable(f"`{printable(twice)}` is in it twice")
+            return super().construct_mapping(node, deep=deep)
+
+    return _Plain
 
 
 def rows(path: Path, limit: int) -> Iterator[dict[str, str]]:

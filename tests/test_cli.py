@@ -479,9 +479,12 @@ def test_a_broken_file_in_the_users_conf_is_named(actbench, tiny, tmp_path):
         assert done.returncode == 2
         assert "bad.yaml: is not YAML" in done.stderr
     path.write_bytes(b"# \xe9\n")
-    done = actbench("list")
+    done = actbench("list", "activation")
+    assert done.returncode == 0  # nor is who only looks
+    assert re.search(r"bad +\(cannot be read\)", done.stdout)
+    done = actbench(*tiny, "activation=bad")
     assert done.returncode == 2
-    assert "bad.yaml: cannot be read" in done.stderr
+    assert "bad.yaml: " in done.stderr
 
 
 def test_a_users_yaml_with_what_cannot_step_is_refused_before_training(actbench, tiny, tmp_path):

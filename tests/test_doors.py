@@ -68,7 +68,7 @@ def test_what_a_user_needs_may_be_typed(tmp_path, monkeypatch):
     for line in (
         "hydra/launcher=joblib hydra.launcher.n_jobs=2",
         "hydra/sweeper=optuna hydra.sweeper.n_trials=3 hydra.sweeper.direction=maximize hydra.sweeper.sampler.seed=1",
-        "hydra/sweeper=optuna hydra/sweeper/sampler=random hydra.sweeper.storage=sqlite:///x.db hydra.sweeper.study_name=x",
+        "hydra/sweeper=optuna hydra/sweeper/sampler=random hydra.sweeper.study_name=x",
     ):
         given = answer(["-m", *line.split(), "activation=relu,gelu", "dataset=digits"], tmp_path, monkeypatch)
         assert "starts: --multirun" in given.text, given.text
@@ -102,7 +102,7 @@ def test_a_strangers_experiment_opens_none(text, multirun, tmp_path, monkeypatch
     (tmp_path / "conf" / "hydra" / "launcher" / "evil.yaml").write_text("# x\n_target_: os.system\ncommand: touch x\n")
     given = answer([*(["-m"] if multirun else []), "experiment=x", "dataset=digits"], tmp_path, monkeypatch)
     assert given.code == 2
-    assert FILES[text] in given.text, given.text
+    assert FILES[text] in given.text or "is not for a file" in given.text, given.text
     check(given, tmp_path, before=["conf"])
 
 
@@ -124,7 +124,10 @@ def test_a_package_header_moves_nothing_into_hydra(tmp_path, monkeypatch):
     text = "# @package hydra.callbacks.x\n# x\n_target_: torch.nn.ReLU\n_partial_: true\n"
     (tmp_path / "conf" / "activation" / "moved.yaml").write_text(text)
     given = answer(["activation=moved"], tmp_path, monkeypatch)
-    assert "conf/activation/moved.yaml: sets hydra.callbacks.x._target_" in given.text
+    assert (
+        "conf/activation/moved.yaml: `@package hydra.callbacks.x` puts its values where they do not belong"
+        in given.text
+    )
     check(given, tmp_path, before=["conf"])
 
 
@@ -142,7 +145,7 @@ def test_a_users_files_may_sweep_and_say_how_many_at_once(tmp_path, monkeypatch)
 
 def test_a_launcher_that_cannot_start_is_told_in_one_sentence(actbench, tiny):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    done = actbench("-m", *tiny, "activation=relu,gelu", "hydra/launcher=joblib", "hydra.launcher.n_jobs=0")
+    done = actbench("-m", *tiny, "activation=relu,gelu", "hydra/launcher=joblib", "hydra.launcher.batch_size=-5")
     assert done.returncode == 2
     assert "could not be started: ValueError" in done.stderr
     assert "Traceback" not in done.stderr

@@ -221,7 +221,7 @@ def test_int8_without_checkpoints_is_a_clear_message(actbench, tiny, tmp_path):
         ("probe.every=often", "probe.every=often: must be a whole number"),
         ("quantise=int4", "quantise=int4: must be one of none, int8"),
         ("probe=2", "probe=2: must be true or false"),
-        ("probe.evry=3", "did you mean probe.every?"),
+        ("probe.evry=3", "did you mean probe.every=3?"),
     ],
 )
 def test_wrong_requests_are_told_before_anything_is_written(actbench, tmp_path, wrong, said):

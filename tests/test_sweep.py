@@ -121,7 +121,7 @@ def a_burst(folder, at):
 
 
 def test_a_job_that_fails_stops_no_other_and_is_repeated(actbench, three, tmp_path):
-    a_burst(tmp_path, at=30)
+    a_burst(tmp_path, at=90)
     command = [*three, "activation=relu,burst,gelu", "trust=my_acts"]
     done = actbench(*command)
     study = tmp_path / "outputs" / "s"
@@ -367,7 +367,7 @@ def test_joblib_shares_the_cores_and_ends_in_the_same_comparison(actbench, three
 
 
 def test_a_job_that_fails_in_a_worker_is_told_all_the_same(three, tmp_path):
-    a_burst(tmp_path, at=30)
+    a_burst(tmp_path, at=90)
     parallel = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
     done = as_typed(*three, "activation=relu,burst", "trust=my_acts", *parallel, cwd=tmp_path)
     assert done.returncode == 1

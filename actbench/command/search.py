@@ -74,7 +74,7 @@ def check(overrides: Sequence[str]) -> list[Problem]:
         hydras = [word for word in fixed if doors.is_hydras(word)]  # what else is wrong must not hide what is here
         with initialize_config_dir(str(packaged_conf()), version_base="1.3", job_name="actbench"):
             sweeper = compose("config", overrides=hydras, return_hydra_config=True).hydra.sweeper
-    except (HydraException, OmegaConfBaseException, OverrideParseException, ValueError):
+    except (HydraException, OmegaConfBaseException, OverrideParseException, ValueError, AssertionError):
         return []  # `planning.plan` explains it
     if "BasicSweeper" in sweeper["_target_"]:
         return []
