@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 from processes import Command
 
 from actbench.machine import prepare
@@ -20,6 +21,12 @@ def pytest_addoption(parser):
     parser.addoption("--steps", type=int, default=40, help="test_full_disk: fail at so many steps; 0: at every one")
     parser.addoption("--lines", type=int, default=200, help="test_fuzz: so many random command lines")
     parser.addoption("--draw", type=int, default=0, help="the seed of random moments, steps and command lines")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Whatever an earlier test of this process has set: a command that runs in it takes all cores."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture
