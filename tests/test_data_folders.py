@@ -327,3 +327,14 @@ def test_a_mirror_that_sends_without_end_is_left(folder, server, use, monkeypatc
     use(server.mirror("good"))
     with pytest.raises(Unavailable, match="sends more than 100 bytes"):
         idx.load(FAMILY)
+
+
+def test_where_no_folder_can_be_made_auto_takes_the_digits(actbench, tiny):
+    """/proc says that there is no such file, and not that it may not be written to."""
+    where = {"ACTBENCH_DATA": "/proc/actbench"}
+    done = actbench(*[word for word in tiny if word != "dataset=digits"], "dataset=auto", env=where)
+    assert done.returncode == 0, done.stderr
+    assert "digits" in done.stdout
+    done = actbench("dataset=mnist", env=where)
+    assert done.returncode == 2
+    assert "nothing can be written into its folder" in done.stderr

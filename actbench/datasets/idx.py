@@ -157,7 +157,7 @@ def _noted_md5(path: Path) -> str | None:
 
 
 _CHOICE = {"FashionMNIST": "fashion_mnist"}  # else `dataset=` has torchvision's name in small letters
-_CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT)  # the last where no folder can be made: /proc
 
 
 def _fetch(folder: Path, family: Family) -> None:
