@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from actbench.errors import UserError, printable
-from actbench.reading import read_text
+from actbench.files.reading import read_text
 
 WORDS: dict[str, tuple[str, ...]] = {  # what a key may hold, of those that hold one of a few words
     "quantise": ("none", "int8"),

@@ -64,18 +64,18 @@ def _where_we_are() -> UserError | None:
 
 def _main(argv: Sequence[str]) -> int:
     if argv[:1] == ["list"]:
-        from actbench.listing import show
+        from actbench.command.listing import show
 
         return show(argv[1:])
     if argv[:1] == ["report"]:
-        from actbench import arguments
+        from actbench.command import arguments
 
         asked = arguments.report(argv[1:])
         from actbench.report import command as report
 
         return report.main(asked)
     if argv[:1] == ["kernels"]:
-        from actbench import arguments
+        from actbench.command import arguments
 
         asked = arguments.kernels(argv[1:])
         from actbench.kernels import command as kernels
@@ -101,11 +101,10 @@ def _main(argv: Sequence[str]) -> int:
 
 def _train(argv: Sequence[str]) -> int:
     """Checks every run that the command line asks for, and then has Hydra start them."""
-    from actbench import config
-    from actbench.command import checking, earlier, mending, repeating, search, typed
+    from actbench.command import checking, composing, earlier, mending, repeating, search, typed
 
     line = typed.read(argv)
-    config.register()
+    composing.register()
     if line.multirun:
         search.register()
     understood = mending.understand(line)
@@ -140,14 +139,14 @@ def _train(argv: Sequence[str]) -> int:
 
 def _judge(jobs: Sequence[Job]) -> int:
     """The exit code of jobs that ran in other processes, by what they left."""
-    from actbench import stored
+    from actbench.store import reader
 
     if not jobs:  # something was only shown
         return 0
     folders = [job.folder for job in jobs]
     if not any(folder.exists() for folder in folders):  # a sweeper that makes its jobs as it goes
         folders = [path.parent for job in jobs for path in job.folder.parent.glob("*/settings.yaml")]
-    ended = {stored.status(folder) for folder in folders}
+    ended = {reader.status(folder) for folder in folders}
     return 0 if ended == {"completed"} else FAILED
 
 
@@ -241,17 +240,18 @@ def _job(composed: DictConfig) -> float:
 
 
 def _run(composed: DictConfig, hydra_config: Any, folder: Path) -> float:
-    from actbench import config, naming, stored
-    from actbench.command import doors, earlier, repeating
+    from actbench import naming
+    from actbench.command import composing, doors, earlier, repeating
+    from actbench.store import reader
 
     doors.check(composed, hydra_config.overrides.task)
-    settings = config.to_settings(composed, hydra_config.runtime.choices)
+    settings = composing.to_settings(composed, hydra_config.runtime.choices)
     many = "MULTIRUN" in str(hydra_config.mode)
     name = naming.typed(settings, repeating.swept(hydra_config) if many else hydra_config.overrides.task)
-    stored.check_owner(folder, settings)
-    finished = stored.completed(folder)
-    if finished is not None and not stored.lacks_int8(settings, finished):
-        for lacking in earlier.not_looked_at(settings, stored.settings_of(folder)):
+    reader.check_owner(folder, settings)
+    finished = reader.completed(folder)
+    if finished is not None and not reader.lacks_int8(settings, finished):
+        for lacking in earlier.not_looked_at(settings, reader.settings_of(folder)):
             print(f"{folder} was trained without {lacking}: another study=NAME trains it again")
         return _ended(_show_again(finished, folder, name, many), folder)
     from actbench import run  # imports torch
@@ -276,12 +276,12 @@ def _ended(summary: RunSummary, folder: Path) -> float:
 
 def _show_again(summary: RunSummary, folder: Path, name: str, many: bool) -> RunSummary:
     """The stored result of a complete run."""
-    from actbench import stored
     from actbench.sinks.terminal import TerminalSink
+    from actbench.store import reader
 
-    stored.tidy(folder)
+    reader.tidy(folder)
     terminal = TerminalSink(_console(), live=False, name=name, brief=many)
-    terminal.end(summary, stored.last_layers(folder), folder, stored=True)
+    terminal.end(summary, reader.last_layers(folder), folder, stored=True)
     return summary
 
 
@@ -289,21 +289,23 @@ def _unexpected(error: Exception, folder: Path, composed: DictConfig, names: Any
     """What nobody foresaw: in a line here, with the place in the user's code; in full in the run's folder."""
     import traceback
 
-    from actbench import config, own_code, stored
-    from actbench.atomic import write_text
+    from actbench.command import composing
+    from actbench.custom import sources
+    from actbench.files.atomic import write_text
+    from actbench.store import reader
 
     what = f"the run failed: {in_a_line(error)}"
     with contextlib.suppress(UserError):
-        settings = config.to_settings(composed, names)
-        where = own_code.blamed(error, settings)
-        what = f"the run failed{f' in {where}' if where else ''}: {own_code.told(error, settings.trust)}"
+        settings = composing.to_settings(composed, names)
+        where = sources.blamed(error, settings)
+        what = f"the run failed{f' in {where}' if where else ''}: {sources.told(error, settings.trust)}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / stored.TRACEBACK, "".join(traceback.format_exception(error)))
+        write_text(folder / reader.TRACEBACK, "".join(traceback.format_exception(error)))
     except OSError:
         traceback.print_exception(error)
         return UserError(what, where=str(folder))
-    return UserError(what, where=str(folder), how=f"{folder / stored.TRACEBACK} has the details")
+    return UserError(what, where=str(folder), how=f"{folder / reader.TRACEBACK} has the details")
 
 
 def _relative(folder: Path) -> Path:

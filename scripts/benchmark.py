@@ -30,7 +30,7 @@ from pathlib import Path
 
 import torch
 
-from actbench.machine import choose_device, describe, prepare
+from actbench.train.machine import choose_device, describe, prepare
 
 prepare(threads=None)  # as the command does, before the first parallel operation
 
@@ -41,16 +41,17 @@ from hydra import compose, initialize_config_dir  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-from actbench import build, config, stored  # noqa: E402
 from actbench.choices import choices_of, packaged_conf  # noqa: E402
+from actbench.command import composing  # noqa: E402
 from actbench.datasets.idx import data_root  # noqa: E402
 from actbench.records import Estimate  # noqa: E402
 from actbench.run import Progress, Sinks  # noqa: E402
 from actbench.settings import Settings  # noqa: E402
-from actbench.sinks.files import RunFolder  # noqa: E402
 from actbench.sinks.terminal import TerminalSink  # noqa: E402
-from actbench.stacking import ensemble  # noqa: E402
-from actbench.train import Control, Parts, fit  # noqa: E402
+from actbench.stacking import replicas  # noqa: E402
+from actbench.store import reader  # noqa: E402
+from actbench.store.folder import RunFolder  # noqa: E402
+from actbench.train import Control, Training, build, fit  # noqa: E402
 
 Subject = Callable[[], object]
 SCRIPT = Path(__file__).parent / "article.py"
@@ -85,7 +86,7 @@ class Bench:
         """Training samples of one round."""
         return samples // 5 if self.quick else samples
 
-    def parts(self, samples: int, *overrides: str) -> Parts:
+    def training(self, samples: int, *overrides: str) -> Training:
         """The parts of `actbench dataset=mnist ...` on so many training samples."""
         return build.build(settings_of(samples, f"train.device={self.device}", *overrides))
 
@@ -102,26 +103,26 @@ def settings_of(samples: int, *overrides: str) -> Settings:
     base = ["study=benchmark", "dataset=mnist", *part, *overrides, "train.epochs=100000"]
     with initialize_config_dir(str(packaged_conf()), version_base="1.3"):
         composed = compose("config", overrides=base, return_hydra_config=True)
-    return config.to_settings(config._without_hydra(composed), composed.hydra.runtime.choices)
+    return composing.to_settings(composing._without_hydra(composed), composed.hydra.runtime.choices)
 
 
-def training(parts: Parts) -> Subject:
+def fitting(training: Training) -> Subject:
     """One epoch of training, validation left out of the time that it returns; nothing looks."""
-    epochs = fit(replace(parts, probe=False), control=Control())
+    epochs = fit(replace(training, probe=False), control=Control())
     return lambda: next(epochs).train_seconds
 
 
-def whole_epoch(parts: Parts, settings: Settings, folder: Path) -> Subject:
+def whole_epoch(training: Training, settings: Settings, folder: Path) -> Subject:
     """One epoch of training and validation as the command has it: probes, files, TensorBoard."""
     folder.mkdir(parents=True)
     sinks = Sinks(settings, RunFolder(folder), TerminalSink(Console(file=io.StringIO()), live=False))
-    epochs, progress = fit(parts, control=Control()), Progress()
+    epochs, progress = fit(training, control=Control()), Progress()
     progress.epochs.append(next(epochs))  # the look at the untrained network comes once in a run
-    sinks.epoch(parts, progress)
+    sinks.epoch(training, progress)
 
     def epoch() -> None:
         progress.epochs.append(next(epochs))
-        sinks.epoch(parts, progress)
+        sinks.epoch(training, progress)
 
     return epoch
 
@@ -189,13 +190,13 @@ def seeds(bench: Bench) -> list[Row]:
                 "many": subject(mlp, f"num_seeds={many}"),
             },
         )
-    splits = bench.parts(samples, mlp, "num_seeds=1").splits
+    splits = bench.training(samples, mlp, "num_seeds=1").splits
     eight = in_turn(
         bench.rounds,
         {
             "ordinary": references.in_memory(article.mlp(), splits.train_x, splits.train_y),
-            "one": training(bench.parts(samples, mlp, "num_seeds=1")),
-            "eight": training(bench.parts(samples, mlp, "num_seeds=8")),
+            "one": fitting(bench.training(samples, mlp, "num_seeds=1")),
+            "eight": fitting(bench.training(samples, mlp, "num_seeds=8")),
             "floor": references.floor(8, -(-samples // 64), bench.device),
         },
     )
@@ -225,7 +226,7 @@ def stacks(bench: Bench) -> list[Row]:
     rows = []
     for name, (samples, goal, overrides) in kinds.items():
         ways = {
-            way: training(bench.parts(bench.size(samples), f"num_seeds={many}", f"train.execution={way}", *overrides))
+            way: fitting(bench.training(bench.size(samples), f"num_seeds={many}", f"train.execution={way}", *overrides))
             for way in ("stacked", "seed_by_seed")
         }
         taken = in_turn(bench.rounds, ways)
@@ -233,8 +234,8 @@ def stacks(bench: Bench) -> list[Row]:
     taken = in_turn(
         bench.rounds,
         {
-            "auto": training(bench.parts(bench.size(3_000), f"num_seeds={many}", cnn)),
-            "one": training(bench.parts(bench.size(3_000), "num_seeds=1", cnn)),
+            "auto": fitting(bench.training(bench.size(3_000), f"num_seeds={many}", cnn)),
+            "one": fitting(bench.training(bench.size(3_000), "num_seeds=1", cnn)),
         },
     )
     rows.append(
@@ -246,16 +247,16 @@ def stacks(bench: Bench) -> list[Row]:
 def cnn(bench: Bench) -> list[Row]:
     """The article's CNN, one seed, beside an ordinary loop in memory."""
     samples, own = bench.size(10_000), ("experiment=article_cnn", "num_seeds=1")
-    parts = bench.parts(samples, *own)
+    training = bench.training(samples, *own)
     precisions = ("tf32", "bf16") if bench.device.type == "cuda" else ("bf16",)
     taken = in_turn(
         bench.rounds,
         {
-            "ordinary": references.in_memory(article.cnn(), parts.splits.train_x, parts.splits.train_y),
-            "fp32": training(parts),
-            **{p: training(bench.parts(samples, *own, f"train.precision={p}")) for p in precisions},
+            "ordinary": references.in_memory(article.cnn(), training.splits.train_x, training.splits.train_y),
+            "fp32": fitting(training),
+            **{p: fitting(bench.training(samples, *own, f"train.precision={p}")) for p in precisions},
             **{
-                f: training(bench.parts(samples, *own, f"train.memory_format={f}"))
+                f: fitting(bench.training(samples, *own, f"train.memory_format={f}"))
                 for f in ("contiguous", "channels_last")
             },
         },
@@ -276,7 +277,7 @@ def activations(bench: Bench) -> list[Row]:
     """The training step of every activation beside ReLU's: the article's MLP, 5 seeds."""
     names = [choice.name for choice in choices_of("activation")]
     own = ("experiment=article_mlp", "num_seeds=5")
-    subjects = {name: training(bench.parts(bench.size(10_000), *own, f"activation={name}")) for name in names}
+    subjects = {name: fitting(bench.training(bench.size(10_000), *own, f"activation={name}")) for name in names}
     taken = in_turn(bench.rounds, subjects)
     rows = [Row(f"{name}'s step ÷ relu's", ratio(taken, name, "relu")) for name in names if name != "relu"]
     return sorted(rows, key=lambda row: statistics.median(row.values))
@@ -287,13 +288,13 @@ def dead(bench: Bench) -> list[Row]:
     samples = 10_000
     subjects = {}
     for name, share in (("none", 0.0), ("dead", 0.7)):
-        parts = bench.parts(samples, "experiment=article_mlp")
+        training = bench.training(samples, "experiment=article_mlp")
         with torch.no_grad():
-            for member in parts.network.members:
+            for member in training.network.members:
                 bias = member.network.get_parameter("hidden1.linear.bias")  # (s, 1, 512)
                 bias.abs_().add_(1.0)  # alive for every input
                 bias[..., : int(share * bias.shape[-1])] = -1e4
-        subjects[name] = training(parts)
+        subjects[name] = fitting(training)
         for _ in range(8):  # 0.9 to the power of 1,256 steps
             subjects[name]()
     return [Row("70 % dead units ÷ none", ratio(in_turn(2 * bench.rounds, subjects), "dead", "none"), "≤ 1.10")]
@@ -308,7 +309,7 @@ def looking(bench: Bench) -> list[Row]:
         ("CNN, 1 seed", 3, ["experiment=article_cnn", "num_seeds=1"]),
     ):
         with everything_on(bench, samples) as subject:
-            bare = fit(replace(bench.parts(samples, *own), probe=False), control=Control())
+            bare = fit(replace(bench.training(samples, *own), probe=False), control=Control())
             taken = in_turn(rounds, {"on": subject(*own), "off": partial(next, bare)})
         rows.append(Row(f"probes, files and TensorBoard on ÷ off: {name}", ratio(taken, "on", "off"), "≤ 1.02"))
     return rows
@@ -319,14 +320,14 @@ def engines(bench: Bench) -> list[Row]:
     rows = []
     others = ("graph", "compiled") if bench.device.type == "cuda" else ("compiled",)
     for name, own in (("MLP", "experiment=article_mlp"), ("CNN", "experiment=article_cnn")):
-        ways = {e: training(bench.parts(bench.size(10_000), own, f"train.engine={e}")) for e in ("eager", *others)}
+        ways = {e: fitting(bench.training(bench.size(10_000), own, f"train.engine={e}")) for e in ("eager", *others)}
         taken = in_turn(bench.rounds, ways)
         rows += [Row(f"{name}, 5 seeds, train.engine={e} ÷ eager", ratio(taken, e, "eager")) for e in others]
     return rows
 
 
 def rules(bench: Bench) -> list[Row]:
-    """What the rules of `stacking.ensemble` come from: where stacking pays."""
+    """What the rules of `stacking.replicas` come from: where stacking pays."""
     rows = []
     shapes = [(1, width, 64, 5) for width in (512, 1024, 2048, 4096)]
     shapes += [(2, width, 64, 5) for width in (256, 512, 1024, 2048)]
@@ -335,7 +336,7 @@ def rules(bench: Bench) -> list[Row]:
         own = [f"model.depth={depth}", f"model.width={width}", f"train.batch_size={batch}", f"num_seeds={many}"]
         samples = batch * (30 if width < 2000 else 12)
         ways = {
-            way: training(bench.parts(samples, f"train.execution={way}", *own)) for way in ("stacked", "seed_by_seed")
+            way: fitting(bench.training(samples, f"train.execution={way}", *own)) for way in ("stacked", "seed_by_seed")
         }
         what = f"stacked ÷ seed by seed: depth {depth}, width {width}, batch {batch}, {many} seeds"
         rows.append(Row(what, ratio(in_turn(bench.rounds, ways), "stacked", "seed_by_seed")))
@@ -371,14 +372,14 @@ def workers(bench: Bench) -> list[Row]:
 
 def _on_cores(bench: Bench, samples: int, worth: int, *own: str) -> Subject:
     """An epoch of training with the seeds split over the cores where a layer has `worth` multiplications or more."""
-    cores, usual = torch.get_num_threads(), ensemble.WORTH_A_THREAD
+    cores, usual = torch.get_num_threads(), replicas.WORTH_A_THREAD
     torch.set_num_threads(1 if worth > 1 << 50 else cores)
-    ensemble.WORTH_A_THREAD = worth
+    replicas.WORTH_A_THREAD = worth
     try:
-        return training(bench.parts(bench.size(samples), *own))
+        return fitting(bench.training(bench.size(samples), *own))
     finally:
         torch.set_num_threads(cores)
-        ensemble.WORTH_A_THREAD = usual
+        replicas.WORTH_A_THREAD = usual
 
 
 def beside(bench: Bench) -> list[Row]:
@@ -522,8 +523,8 @@ def reports(bench: Bench) -> list[Row]:
 
 def copies(template: Path, folder: Path, count: int) -> None:
     """Runs that differ from `template` in their learning rate and their accuracies."""
-    settings = stored.settings_of(template)
-    summary = stored.summary(template)
+    settings = reader.settings_of(template)
+    summary = reader.summary(template)
     assert summary is not None
     names = [choice.name for choice in choices_of("activation")]
     shift = random.Random(0)
@@ -571,7 +572,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N or mps")
     parser.add_argument("--only", metavar="PARTS", help=f"some of {', '.join(SECTIONS)}; all")
     asked = parser.parse_args()
-    config.register()
+    composing.register()
     bench = Bench(choose_device(asked.device), asked.quick)
     usual = ON_A_GPU if bench.device.type == "cuda" else QUICK if bench.quick else USUAL
     chosen = SECTIONS if asked.only == "all" else asked.only.split(",") if asked.only else usual

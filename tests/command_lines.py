@@ -35,8 +35,9 @@ class Answer:
 
 def answer(words, folder, monkeypatch) -> Answer:
     """What `actbench WORDS` answers in a folder; `starts: ...` where it would begin to train."""
-    from actbench import build, cli
+    from actbench import cli
     from actbench.command import planning
+    from actbench.train import build
 
     if not (folder / "conf").exists():
         monkeypatch.setattr(planning, "compose", remembered)

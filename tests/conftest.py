@@ -9,7 +9,7 @@ import pytest
 import torch
 from processes import Command
 
-from actbench.machine import prepare
+from actbench.train.machine import prepare
 
 prepare(threads=1)  # before the first parallel operation, as the command does; small tensors have no use for a second
 

@@ -135,8 +135,8 @@ def jumping_clock():
     """Wall time goes back by a year, on by two, back ..., at every other look at it; the monotonic clock does not."""
     import datetime as module
 
-    import actbench.machine
     import actbench.report.page
+    import actbench.train.machine
 
     looks, real = itertools.count(), time.time
     jumps = (0.0, -365 * 86400.0, 365 * 86400.0, -1.0)
@@ -150,4 +150,4 @@ def jumping_clock():
             return module.datetime.fromtimestamp(jumped(), tz)
 
     time.time = jumped
-    module.datetime = actbench.machine.datetime = actbench.report.page.datetime = Jumping
+    module.datetime = actbench.train.machine.datetime = actbench.report.page.datetime = Jumping

@@ -177,10 +177,9 @@ def _trained(rng: random.Random) -> list[str]:
 def run_all(cases, home: Path, results) -> None:
     """Runs each in a fork of this process; puts the complaints about each line that breaks the law into `results`."""
     import actbench.kernels.command  # noqa: F401 (once, here)
-    from actbench import config
-    from actbench.command import mending, planning, search, typed  # noqa: F401 (once, here)
+    from actbench.command import composing, mending, planning, search, typed  # noqa: F401 (once, here)
 
-    config.register()
+    composing.register()
     planning.plan(["dataset=digits", "activation=reluu"], multirun=False)  # warm
     _quick_yaml()
     gc.collect()

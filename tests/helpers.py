@@ -11,22 +11,23 @@ from pathlib import Path
 import torch
 from hydra import compose, initialize_config_dir
 
-from actbench import build, config
 from actbench.choices import packaged_conf
+from actbench.command import composing
 from actbench.datasets import Splits
 from actbench.records import RATIOS, Epoch, EpochRecord, Estimate, LayerRecord, RunSummary
 from actbench.settings import Settings
-from actbench.sinks.files import RunFolder
-from actbench.stored import TABLES
+from actbench.store.folder import RunFolder
+from actbench.store.reader import TABLES
+from actbench.train import build
 
 
 @cache
 def settings_of(*overrides: str) -> Settings:
     """The settings that the command line would give."""
-    config.register()
+    composing.register()
     with initialize_config_dir(str(packaged_conf()), version_base="1.3"):
         composed = compose("config", overrides=["study=test", *overrides], return_hydra_config=True)
-        return config.to_settings(config._without_hydra(composed), composed.hydra.runtime.choices)
+        return composing.to_settings(composing._without_hydra(composed), composed.hydra.runtime.choices)
 
 
 def random_splits(train: int = 100, side: int = 8, classes: int = 4) -> Splits:
@@ -52,7 +53,7 @@ def in_double(splits: Splits) -> Splits:
     return replace(splits, **{name: getattr(splits, name).double() for name in ("train_x", "val_x", "test_x")})
 
 
-def build_parts(monkeypatch, splits: Splits, *overrides: str):
+def build_training(monkeypatch, splits: Splits, *overrides: str):
     """Parts of a configuration on given splits; in float64 where the splits are."""
     monkeypatch.setattr(build, "load_splits", lambda settings: splits)
     double = splits.train_x.dtype == torch.float64

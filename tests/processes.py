@@ -19,9 +19,9 @@ from pathlib import Path
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
     [
-        "actbench.config",
+        "actbench.command.composing",
         "actbench.run",
-        "actbench.stored",
+        "actbench.store.reader",
         "actbench.sinks.pictures",
         "actbench.sinks.tensorboard",
         "matplotlib.backends.backend_agg",

@@ -13,10 +13,10 @@ from torch.func import functional_call
 from torch.nn.functional import silu
 
 from actbench.activations import PACT, AconC, BipolarReLU, Swish, TopK
-from actbench.build import activation_factory
 from actbench.choices import packaged_conf
 from actbench.errors import UserError
 from actbench.settings import Choice
+from actbench.train.build import activation_factory
 
 YAMLS = sorted((packaged_conf() / "activation").glob("*.yaml"))
 NAMES = [path.stem for path in YAMLS]

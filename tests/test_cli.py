@@ -333,17 +333,18 @@ def test_the_value_for_sweepers_is_the_mean_validation_accuracy(tmp_path, monkey
     from hydra import compose, initialize_config_dir
     from hydra.core.hydra_config import HydraConfig
 
-    from actbench import cli, config
+    from actbench import cli
     from actbench.choices import packaged_conf
+    from actbench.command import composing
 
-    config.register()
+    composing.register()
     monkeypatch.chdir(tmp_path)
     overrides = ["dataset=digits", "train.epochs=1", "num_seeds=2", "model.width=8", "hydra.runtime.output_dir=out",
                  "hydra.overrides.task=[]"]  # fmt: skip
     with initialize_config_dir(str(packaged_conf()), version_base="1.3"):
         composed = compose("config", overrides=overrides, return_hydra_config=True)
     monkeypatch.setattr(HydraConfig.instance(), "cfg", composed)
-    value = cli._job(config._without_hydra(composed))
+    value = cli._job(composing._without_hydra(composed))
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert value == summary["metrics"]["val_accuracy"]["mean"]
 
@@ -451,8 +452,8 @@ def test_without_a_compiler_nothing_is_compiled_and_nothing_is_written(actbench,
 
 def folder_of(*overrides, cwd):
     """Where a run will be."""
+    from actbench.command.composing import register
     from actbench.command.planning import plan
-    from actbench.config import register
 
     register()
     ((job,), problems) = plan(overrides, multirun=False)
@@ -710,7 +711,7 @@ def test_what_cannot_be_stacked_is_refused_where_that_is_insisted_on(actbench, t
 
 def test_a_run_goes_on_in_the_way_it_began(tmp_path):
     from actbench.errors import UserError
-    from actbench.sinks.files import RunFolder
+    from actbench.store.folder import RunFolder
 
     folder, cpu = RunFolder(tmp_path), torch.device("cpu")
     folder.write_resume({"network": {}}, [], cpu, stacked=True)

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from actbench import arguments
 from actbench.choices import WORDS, choices_of, conf_folders, groups, usual_values
+from actbench.command import arguments
 from actbench.command.completion import COMMANDS, FOLDERS, SHELLS, answer, candidates, split
-from actbench.config import RULES, choice_of
+from actbench.command.composing import RULES, choice_of
 from actbench.settings import GROUPS
 
 ACTIVATIONS = [choice.name for choice in choices_of("activation")]
@@ -301,7 +301,7 @@ class Bash:
         script.chmod(0o755)
         environment = {
             **os.environ, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "PS1": "> ", "TERM": "dumb",
-            "PYTHONPATH": str(Path(arguments.__file__).parent.parent), "INPUTRC": "/dev/null", "HISTFILE": "/dev/null",
+            "PYTHONPATH": str(Path(arguments.__file__).parents[2]), "INPUTRC": "/dev/null", "HISTFILE": "/dev/null",
         }  # fmt: skip
         self._own, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 60, 400, 0, 0))

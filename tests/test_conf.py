@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import build_parts, random_splits, settings_of
+from helpers import build_training, random_splits, settings_of
 
 import actbench
-from actbench import build, own_data
-from actbench.build import build_network
 from actbench.choices import packaged_conf
+from actbench.custom import loading
 from actbench.datasets import Splits
 from actbench.errors import UserError
-from actbench.train import Control, fit
+from actbench.train import Control, build, fit
+from actbench.train.build import build_network
 
 CONF = packaged_conf()
 FILES = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml") if path.name != "config.yaml")
@@ -48,15 +48,15 @@ def overrides_of(file: Path) -> list[str]:
 def test_every_choice_composes_builds_and_trains_a_step(monkeypatch, file):
     overrides = overrides_of(file)
     extra = ["train.epochs=1"] if file.parent.name == "experiment" else []
-    parts = build_parts(monkeypatch, small_images(), *SMALL, *overrides, *extra)
-    before = {name: p.clone() for name, p in parts.network.named_parameters()}
-    epochs = list(fit(parts, control=Control()))
-    assert epochs[-1].number == parts.epochs
+    training = build_training(monkeypatch, small_images(), *SMALL, *overrides, *extra)
+    before = {name: p.clone() for name, p in training.network.named_parameters()}
+    epochs = list(fit(training, control=Control()))
+    assert epochs[-1].number == training.epochs
     assert all(torch.isfinite(torch.tensor(record.val_loss)) for record in epochs[-1].records), file
-    assert any(not torch.equal(before[name], p) for name, p in parts.network.named_parameters())
-    convolves = any(isinstance(module, torch.nn.Conv2d) for module in parts.network.modules())
+    assert any(not torch.equal(before[name], p) for name, p in training.network.named_parameters())
+    convolves = any(isinstance(module, torch.nn.Conv2d) for module in training.network.modules())
     way = "seed by seed, channels_last: on a CPU convolutions gain nothing from a stack" if convolves else "stacked"
-    assert parts.network.execution == way
+    assert training.network.execution == way
 
 
 @pytest.mark.parametrize("file", [f for f in FILES if f.parent.name == "dataset"], ids=str)
@@ -76,9 +76,9 @@ def test_every_dataset_builds(monkeypatch, file):
         return arrays(6000), arrays(100)
 
     monkeypatch.setattr(mnist, "load", fake)
-    own_data._loaded.cache_clear()
+    loading._loaded.cache_clear()
     splits = build.load_splits(settings_of(f"dataset={file.stem}", "dataset.train_size=50"))
-    own_data._loaded.cache_clear()
+    loading._loaded.cache_clear()
     assert isinstance(splits, Splits)
     assert len(splits.train_y) == 50
     assert splits.inputs == (1, 28, 28)
@@ -208,10 +208,10 @@ def test_the_deep_preset_keeps_signals_alive_at_the_start():
 
 
 def test_the_deep_sweep_runs_the_deep_preset_with_and_without_clipping():
-    from actbench import config
+    from actbench.command import composing
     from actbench.command.planning import plan
 
-    config.register()
+    composing.register()
     jobs, problems = plan(["+sweep=deep", "experiment=deep_clipped", "activation=relu,gelu"], multirun=True)
     assert problems == []
     got = {(j.settings.activation.name, j.settings.model.params["depth"], j.settings.clip.name) for j in jobs}
@@ -250,9 +250,9 @@ def test_one_and_one_point_zero_are_one_configuration():
 @pytest.mark.parametrize("interval", ["step", "epoch"])
 def test_a_cosine_reaches_its_end_whichever_way_it_is_stepped(monkeypatch, interval):
     overrides = ["model.width=8", "scheduler=cosine", f"scheduler.interval={interval}", "train.epochs=4"]
-    parts = build_parts(monkeypatch, small_images(), *SMALL, *overrides)
-    rates = [epoch.records[0].lr for epoch in fit(parts, control=Control()) if epoch.records]
-    assert parts.optimizers[0].param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)
+    training = build_training(monkeypatch, small_images(), *SMALL, *overrides)
+    rates = [epoch.records[0].lr for epoch in fit(training, control=Control()) if epoch.records]
+    assert training.optimizers[0].param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)
     assert rates[-1] < rates[0] / 3
 
 
@@ -267,98 +267,24 @@ def test_settings_of_a_fallen_back_auto_are_those_of_digits():
     assert auto.with_dataset("mnist").id == auto.id
 
 
-# ---------------------------------------------------------------- the house
+# ---------------------------------------------------------------- imports
 
 
-FLOORS = {
-    "errors": 0, "settings": 0, "records": 0, "atomic": 0, "choices": 0, "arguments": 0, "columns": 0, "__init__": 0,
-    "reading": 0, "own_code": 0, "own_conf": 0,
-    "isolation": 1, "seeding": 1, "activations": 1, "inits": 1, "schedules": 1, "clipping": 1, "augment": 1, "datasets": 1, "machine": 1,
-    "stored": 1, "naming": 1, "updates": 1, "diagnosis": 1,
-    "targets": 1, "own_data": 2, "contents": 3,
-    "overrides": 2, "models": 2, "stacking": 2, "probes": 2, "sinks": 2,
-    "engines": 2, "train": 3, "quantisation": 3, "command": 4, "config": 4, "build": 4, "run": 5, "listing": 5, "report": 5, "kernels": 5, "cli": 6, "__main__": 7,
-}  # fmt: skip
+def test_imports_point_one_way():
+    """What `lint-imports` holds: the layers and contracts of pyproject.toml."""
+    from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
+
+    root = Path(actbench.__file__).parent.parent
+    assert lint_imports(config_filename=str(root / "pyproject.toml"), no_cache=True) == EXIT_STATUS_SUCCESS
 
 
-def imports(path: Path, wholly: bool = True):
-    """Dotted names that a module imports, anywhere in it; with `wholly` off only those executed at import time."""
-    tree = ast.parse(path.read_text())
-    nodes = ast.walk(tree) if wholly else tree.body
-    for node in nodes:
+def test_the_command_is_there_before_anything_else_is_imported():
+    """`actbench --version` needs neither torch nor Hydra."""
+    tree = ast.parse((Path(actbench.__file__).parent / "cli.py").read_text())
+    names = set()
+    for node in tree.body:
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def modules():
-    root = Path(actbench.__file__).parent
-    for path in sorted(root.rglob("*.py")):
-        yield path, path.relative_to(root).with_suffix("").parts[0]
-
-
-def test_imports_go_down_or_sideways():
-    for path, room in modules():
-        for name in imports(path):
-            if name.startswith("actbench."):
-                other = name.split(".")[1]
-                if other in FLOORS:
-                    assert FLOORS[other] <= FLOORS[room], f"{path} imports {name}"
-                    if FLOORS[other] == FLOORS[room] and other != room:
-                        allowed = {
-                            ("probes", "stacking"), ("sinks", "probes"), ("models", "stacking"),
-                            ("inits", "activations"), ("config", "command"), ("command",
-                            "config"), ("command", "build"),
-                        }  # fmt: skip
-                        assert FLOORS[room] == 0 or (room, other) in allowed, f"{path} imports {name} on its own floor"
-
-
-def test_every_room_is_on_a_floor():
-    assert {room for _, room in modules()} == set(FLOORS)
-
-
-def test_hydra_torch_and_tensorboard_stay_in_their_rooms():
-    for path, room in modules():
-        names = {name.split(".")[0] for name in imports(path)}
-        if names & {"hydra", "omegaconf"}:
-            assert room in ("command", "config", "cli"), path
-        if "tensorboard" in " ".join(imports(path)) and "torch" in names:
-            assert path.name in ("tensorboard.py", "job.py"), path
-        if room in (
-            "errors",
-            "settings",
-            "records",
-            "atomic",
-            "choices",
-            "arguments",
-            "naming",
-            "stored",
-            "diagnosis",
-            "reading",
-            "own_code",
-            "own_conf",
-            "overrides",
-            "command",
-            "config",
-            "listing",
-            "report",
-            "cli",
-            "command",
-            "columns",
-        ):
-            assert "torch" not in names, path
-    cli = next(path for path, room in modules() if room == "cli")
-    at_import = {name.split(".")[0] for name in imports(cli, wholly=False)}
-    assert at_import <= {
-        "__future__",
-        "contextlib",
-        "os",
-        "signal",
-        "sys",
-        "collections",
-        "pathlib",
-        "typing",
-        "actbench",
-    }
+            names.add(node.module.split(".")[0])
+    assert names <= {"__future__", "actbench", "collections", "contextlib", "os", "pathlib", "signal", "sys", "typing"}

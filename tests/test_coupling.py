@@ -7,17 +7,17 @@ import math
 
 import pytest
 import torch
-from helpers import build_parts, random_splits, settings_of
+from helpers import build_training, random_splits, settings_of
 from torch import nn
 
 from actbench.activations.coupling import Coupling, column_norms, coupling_of
-from actbench.build import build_network
 from actbench.choices import packaged_conf
 from actbench.inits import auto_gain
-from actbench.probes import watch_units
-from actbench.probes.units import SATURATED, STATISTICS, _Site
-from actbench.seeding import generators
-from actbench.stacking import Alone, Ensemble, Stack
+from actbench.measures import watch_units
+from actbench.measures.units import SATURATED, STATISTICS, _Site
+from actbench.stacking import Alone, Replicas, Stack
+from actbench.train.build import build_network
+from actbench.train.seeding import generators
 
 ACTIVATIONS = sorted(path.stem for path in (packaged_conf() / "activation").glob("*.yaml"))
 
@@ -154,14 +154,14 @@ def test_an_elementwise_activation_is_judged_the_same_if_nobody_knows_it(monkeyp
     networks = [build_network(settings, splits.inputs, splits.classes, seed) for seed in range(2)]
     noise = generators(range(2), "dropout")
     members = [Stack(networks, noise)] if stacked else [Alone(*pair) for pair in zip(networks, noise, strict=True)]
-    ensemble = Ensemble(members, "").eval()
+    replicas = Replicas(members, "").eval()
     told = []
     for known in (True, False):
         if not known:
-            monkeypatch.setattr("actbench.probes.units.is_known", lambda *_: False)
-        with torch.no_grad(), watch_units(ensemble) as watch:
+            monkeypatch.setattr("actbench.measures.units.is_known", lambda *_: False)
+        with torch.no_grad(), watch_units(replicas) as watch:
             for x in splits.val_x.split(15):
-                ensemble(x.expand(2, *x.shape))
+                replicas(x.expand(2, *x.shape))
         told.append((watch.judge(), watch.define(), watch.peaks()))
         assert not any(site.coupling for sites in watch._sites.values() for site in sites)
     assert torch.equal(told[0][0], told[1][0]) and torch.equal(told[0][1], told[1][1])
@@ -274,10 +274,10 @@ def test_a_run_with_an_activation_of_ones_own_tells_what_it_can(actbench, tmp_pa
 def test_a_layer_that_overflows_beside_sound_seeds_has_no_numbers(monkeypatch):
     from actbench.train import Control, fit
 
-    parts = build_parts(monkeypatch, random_splits(), "num_seeds=2", "model.width=8", "train.epochs=1")
+    training = build_training(monkeypatch, random_splits(), "num_seeds=2", "model.width=8", "train.epochs=1")
     with torch.no_grad():
-        parts.network.members[0].network.hidden1.linear.weight[1] = math.nan
-    for epoch in fit(parts, control=Control()):
+        training.network.members[0].network.hidden1.linear.weight[1] = math.nan
+    for epoch in fit(training, control=Control()):
         lost, sound = epoch.of_seed(1), epoch.of_seed(0)
         assert all(math.isnan(getattr(row, name)) for row in lost for name in (*STATISTICS, "died", "dead_at_init"))
         assert not any(math.isnan(getattr(row, name)) for row in sound for name in (*STATISTICS, "died"))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from importlib import import_module
 
 import pytest
-from helpers import build_parts, random_splits, settings_of
+from helpers import build_training, random_splits, settings_of
 
 import actbench.diagnosis
 from actbench.diagnosis import DISEASES, Case, clipping, diagnose, disagreement, remedies
@@ -540,8 +540,8 @@ def test_every_module_with_a_find_is_asked_once():
 def trained(monkeypatch, *overrides):
     """Symptoms of a small network that is really trained, on 400 random images of four classes."""
     overrides = ("num_seeds=2", "train.batch_size=20", "train.epochs=4", *overrides)
-    parts = build_parts(monkeypatch, random_splits(400), *overrides)
-    epochs = list(fit(parts, control=Control()))
+    training = build_training(monkeypatch, random_splits(400), *overrides)
+    epochs = list(fit(training, control=Control()))
     return {f.symptom for f in diagnose(Case(settings=settings_of(*overrides), epochs=epochs, device="cpu", classes=4))}
 
 

@@ -10,13 +10,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from helpers import build_parts, random_splits
+from helpers import build_training, random_splits
 from torch import nn
 
-from actbench.engines import Compiled, Eager, Graph, choose_engine
 from actbench.errors import UserError
 from actbench.train import Control, fit
-from actbench.updates import update_of
+from actbench.train.engines import Compiled, Eager, Graph, choose_engine
+from actbench.train.updates import update_of
 
 OPTIMIZERS = {
     "adam": (torch.optim.Adam, {"fused": True}),
@@ -167,15 +167,15 @@ EXACT = "optimizer.lr=0.0009765625"  # a rate that a float32 holds exactly: on t
 
 
 def train(monkeypatch, make_engine, *overrides):
-    parts = build_parts(monkeypatch, random_splits(), *OVERRIDES, *overrides)
-    parts.engine = make_engine(parts)
-    epochs = list(fit(parts, control=Control()))
-    return parts, epochs
+    training = build_training(monkeypatch, random_splits(), *OVERRIDES, *overrides)
+    training.engine = make_engine(training)
+    epochs = list(fit(training, control=Control()))
+    return training, epochs
 
 
 def graph_with(kind):
-    def make(parts):
-        return Graph(parts.optimizers, [], recorder=kind(parts.optimizers))
+    def make(training):
+        return Graph(training.optimizers, [], recorder=kind(training.optimizers))
 
     return make
 
@@ -216,12 +216,12 @@ def test_a_recorded_step_follows_the_schedule(monkeypatch):
 def test_resumed_recorded_training_is_bit_equal_to_never_interrupted(monkeypatch):
     """A resumed process warms up again: its steps have to be those that would have been replayed."""
     straight, _ = train(monkeypatch, graph_with(Recorder))
-    first = build_parts(monkeypatch, random_splits(), *OVERRIDES)
+    first = build_training(monkeypatch, random_splits(), *OVERRIDES)
     first.engine = graph_with(Recorder)(first)
     for epoch in fit(first, control=Control()):
         if epoch.number == 1:
             break
-    second = build_parts(monkeypatch, random_splits(), *OVERRIDES)
+    second = build_training(monkeypatch, random_splits(), *OVERRIDES)
     second.engine = graph_with(Recorder)(second)
     second.load_state(first.state())
     list(fit(second, control=Control(), done=1))

@@ -115,7 +115,7 @@ def test_writing_and_reshaping_are_told_apart():
 def test_every_choice_is_well(name):
     from helpers import settings_of
 
-    from actbench.build import activation_factory
+    from actbench.train.build import activation_factory
 
     assert examine(activation_factory(settings_of(f"activation={name}").activation, ())(8), Z) == []
 
@@ -141,7 +141,7 @@ class Spatial(nn.Module):  # takes convolutions alone
         return x.mean((2, 3))
 
 
-def dirty(ingredients, *, inputs, classes):
+def dirty(components, *, inputs, classes):
     class Dirty(nn.Module):
         def __init__(self):
             super().__init__()

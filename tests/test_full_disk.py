@@ -185,7 +185,7 @@ def test_a_small_disk_that_fills_up_and_is_made_larger(small_disk, tmp_path):
 
 
 def test_an_error_of_the_disk_names_the_file_that_was_meant_and_one_of_the_network_is_left_alone(tmp_path):
-    from actbench.atomic import replacing
+    from actbench.files.atomic import replacing
 
     for error, name in (
         (OSError(28, "No space left on device"), str(tmp_path / "a")),

@@ -19,16 +19,19 @@ import yaml
 from helpers import fake_run, settings_of
 from rich.console import Console
 
-from actbench import arguments, own_conf, reading, stored
 from actbench.choices import packaged_conf
+from actbench.command import arguments
+from actbench.custom import conf_files
 from actbench.errors import UserError, printable
+from actbench.files import reading
 from actbench.records import EpochRecord, LayerRecord
 from actbench.report import command
 from actbench.report.command import answer_of, write
 from actbench.report.runs import find
 from actbench.settings import GROUPS
-from actbench.sinks.files import RunFolder
 from actbench.sinks.terminal import TerminalSink
+from actbench.store import reader
+from actbench.store.folder import RunFolder
 
 # ---------------------------------------------------------------- what happens in a process
 
@@ -67,7 +70,11 @@ RUNS = (
     WATCHED
     + """
 import contextlib, io, json
-from actbench import build, cli, config, contents, listing, own_data, overrides, run, stored
+from actbench import cli, run
+from actbench.command import composing, contents, listing, overrides
+from actbench.custom import loading
+from actbench.store import reader
+from actbench.train import build
 import sklearn.datasets, torchvision.ops  # which set variables of the environment when they are first imported
 from hydra.core.global_hydra import GlobalHydra
 sys.dont_write_bytecode = True
@@ -149,11 +156,11 @@ HOSTILE = [  # file below conf, its text, what is typed, what is said
     ("scheduler/evil", "_target_: torch.optim.lr_scheduler.warnings.warn\nmessage: x", "scheduler=evil", "no `warn`"),
     ("scheduler/evil", "_target_: torch.optim.lr_scheduler.LambdaLR\nlr_lambda: print", "scheduler=evil", "scheduler"),
     ("model/evil", "_target_: torchvision.models.resnet18\nweights: DEFAULT", "model=evil", "is not a model"),
-    ("model/evil", "_target_: actbench.sinks.files.RunFolder\npath: made", "model=evil", "is not a model"),
+    ("model/evil", "_target_: actbench.store.folder.RunFolder\npath: made", "model=evil", "is not a model"),
     ("init/evil", "_target_: torch.nn.init._no_grad_fill_\nval: 1", "init=evil", "is not an init"),
     ("norm/evil", "_target_: pathlib.Path.touch\nself: written", "norm=evil", "not trusted"),
     ("clip/evil", "_target_: shutil.rmtree\npath: conf", "clip=evil", "not trusted"),
-    ("augment/evil", "_target_: actbench.atomic.write_text\npath: written\ntext: x", "augment=evil", "is not an augmentation"),
+    ("augment/evil", "_target_: actbench.files.atomic.write_text\npath: written\ntext: x", "augment=evil", "is not an augmentation"),
     ("dataset/evil", "_target_: torchvision.datasets.utils.download_url\nurl: http://127.0.0.1:9\nroot: .", "dataset=evil", "is not a"),
     ("dataset/evil", "_target_: torchvision.datasets.MNIST\nroot: made\ndownload: true", "dataset=evil", "is not a dataset"),
     ("dataset/evil", "_target_: subprocess.run\nargs: [touch, written]", "dataset=evil", "dataset=evil: `_target_: subprocess"),
@@ -249,12 +256,12 @@ FRIENDLY = [
 def test_what_a_user_may_want_in_a_file_is_allowed(tmp_path, name, text):
     path = tmp_path / "x.yaml"
     path.write_text(text)
-    assert own_conf.load(path, name) == text
+    assert conf_files.load(path, name) == text
 
 
 def test_every_file_of_ours_would_be_allowed():
     for path in packaged_conf().glob("*/*.yaml"):
-        own_conf.load(path, f"{path.parent.name}/{path.stem}")
+        conf_files.load(path, f"{path.parent.name}/{path.stem}")
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "large", "latin", "folder"])
@@ -262,7 +269,7 @@ def test_a_file_of_conf_that_is_none(tmp_path, kind):
     path = tmp_path / "x.yaml"
     make_strange(path, kind)
     with pytest.raises(UserError) as caught:
-        own_conf.load(path, "activation/x")
+        conf_files.load(path, "activation/x")
     assert "is not YAML" in str(caught.value)
 
 
@@ -402,7 +409,7 @@ def test_links_out_of_a_runs_folder_are_not_followed(study, file, tmp_path):
     told = told_of(study)
     assert "a link that leads out of the run's folder" in told or file == "environment.json"
     if file == "environment.json":
-        assert stored.environment(study / "gelu") == {}
+        assert reader.environment(study / "gelu") == {}
     (study / "gelu" / file).unlink()
     shutil.move(secret, study / "gelu" / "kept")
     (study / "gelu" / file).symlink_to("kept")  # within the folder it is a file like another
@@ -436,10 +443,10 @@ def test_nothing_is_written_or_removed_through_a_link(study, tmp_path, name):
 def test_nothing_is_trained_into_a_folder_with_a_link_out_of_it(tmp_path):
     settings = settings_of("dataset=digits", "num_seeds=3")
     folder = fake_run(tmp_path / "run", settings, [90.0] * 3)
-    stored.check_owner(folder, settings)
+    reader.check_owner(folder, settings)
     (folder / "checkpoints").symlink_to(tmp_path)
     with pytest.raises(UserError, match="leads out of the run's folder"):
-        stored.check_owner(folder, settings)
+        reader.check_owner(folder, settings)
 
 
 TABLES = {
@@ -464,7 +471,7 @@ def test_tables_that_are_none(study, kind):
         text = "\n".join([header, ",".join(cells), *rest]) + "\n"
     path.write_text(text)
     with pytest.raises(UserError, match="cannot be read"):
-        stored.records(path, LayerRecord)
+        reader.records(path, LayerRecord)
     assert str(path) in reported(study)
 
 
@@ -509,7 +516,7 @@ def test_a_stored_result_is_shown_without_obeying_it(tmp_path):
     folder = fake_run(tmp_path / "run", settings, [90.0] * 3, label="[link=http://x]a[/link]", device="\x1b[2J")
     console = Console(file=StringIO(), width=120)
     layers = [LayerRecord(0, 1, "[/red]", 16, 0.1, 0.1, 0.1, 0.5, 0.0, 1.0, 1.0)]
-    TerminalSink(console, live=False).end(stored.summary(folder), layers, folder, stored=True)
+    TerminalSink(console, live=False).end(reader.summary(folder), layers, folder, stored=True)
     text = console.file.getvalue()
     assert "[link=http://x]a[/link]" in text and "[/red]" in text and "\x1b[2J" not in text
 
@@ -534,7 +541,7 @@ def test_pickles_are_not_run(tmp_path):
 
 
 def test_readers_are_exact_about_what_is_ours(study):
-    before = stored.records(study / "relu" / "history.csv", EpochRecord)
+    before = reader.records(study / "relu" / "history.csv", EpochRecord)
     assert len(before) == 30 and reported(study) == ""
 
 

@@ -13,13 +13,13 @@ from torch import nn
 
 from actbench import inits
 from actbench.activations import PACT, AconC, BipolarReLU, SquaredReLU, Swish, TopK
-from actbench.build import activation_factory, build_network
 from actbench.choices import packaged_conf
 from actbench.errors import UserError
 from actbench.inits import auto_gain, fans, initialise
-from actbench.models import Ingredients, cnn, mlp
-from actbench.seeding import derive
+from actbench.models import Components, cnn, mlp
 from actbench.settings import Choice, Settings, Train
+from actbench.train.build import activation_factory, build_network
+from actbench.train.seeding import derive
 
 ACTIVATIONS = sorted(path.stem for path in (packaged_conf() / "activation").glob("*.yaml"))
 SCHEMES = {
@@ -41,7 +41,7 @@ def choice(group, name):
 
 
 def of(name):
-    return Ingredients(activation=activation_factory(choice("activation", name), ()))
+    return Components(activation=activation_factory(choice("activation", name), ()))
 
 
 def drawn(seed=0):
@@ -314,7 +314,7 @@ def test_the_output_layer_has_gain_1():
 
 
 def test_each_layer_has_the_gain_of_its_own_activation():
-    mixed = Ingredients(activation=of("tanh").activation, upper_activation=of("relu").activation)
+    mixed = Components(activation=of("tanh").activation, upper_activation=of("relu").activation)
     network = mlp(mixed, inputs=(1, 5, 4), classes=6, width=12, depth=2)
     initialise(network, scheme=inits.he_normal, gain="auto", generator=drawn(11))
     ours, tanhs, relus = weights(network), *(weights(network_of(a, inits.he_normal)) for a in ("tanh", "relu"))
@@ -342,8 +342,8 @@ def test_a_number_for_the_gain_replaces_that_of_the_activation(scheme, gain):
 
 
 def test_initialising_leaves_learned_activations_and_norms_at_their_start():
-    ingredients = Ingredients(activation=of("prelu").activation, norm=lambda units, spatial: nn.LayerNorm(units))
-    network = mlp(ingredients, inputs=(1, 5, 4), classes=6, width=12, depth=1)
+    components = Components(activation=of("prelu").activation, norm=lambda units, spatial: nn.LayerNorm(units))
+    network = mlp(components, inputs=(1, 5, 4), classes=6, width=12, depth=1)
     initialise(network, scheme=inits.he_normal, gain="auto", generator=drawn())
     assert network.hidden1.activation.weight.item() == 0.25
     assert torch.equal(network.hidden1.norm.weight, torch.ones(12))

@@ -12,7 +12,6 @@ import torch
 from helpers import settings_of
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from actbench import stored
 from actbench.records import (
     DefinitionRecord,
     Epoch,
@@ -24,7 +23,8 @@ from actbench.records import (
     ShapeRecord,
     UnitEvent,
 )
-from actbench.sinks.files import RunFolder
+from actbench.store import reader
+from actbench.store.folder import RunFolder
 
 DYING = ["dataset=digits", "train.epochs=2", "num_seeds=2", "model.width=16", "model.depth=2", "train.threads=1",
          "optimizer.lr=0.3", "tensorboard=false"]  # fmt: skip
@@ -87,10 +87,10 @@ def test_records_of_earlier_versions_are_read(tmp_path):
     (tmp_path / "history.csv").write_text(
         "seed,epoch,lr,train_loss,train_accuracy,val_loss,val_accuracy,grad_norm,seconds\n0,1,0.1,1,2,3,4,5,6\n"
     )
-    (record,) = stored.table(tmp_path, EpochRecord)
+    (record,) = reader.table(tmp_path, EpochRecord)
     assert record.seconds == 6
     assert math.isnan(record.clipped)
-    assert stored.table(tmp_path, UnitEvent) == []
+    assert reader.table(tmp_path, UnitEvent) == []
 
 
 def test_summaries_and_settings_of_earlier_versions_are_read(tmp_path):
@@ -105,19 +105,19 @@ def test_summaries_and_settings_of_earlier_versions_are_read(tmp_path):
     text = (folder / "settings.yaml").read_text()
     kept = [line for line in text.splitlines() if not line.startswith(("probe_every", "quantise"))]
     (folder / "settings.yaml").write_text("\n".join(kept))
-    assert stored.settings_of(folder) == settings
-    assert stored.summary(folder).findings is None
+    assert reader.settings_of(folder) == settings
+    assert reader.summary(folder).findings is None
 
 
 def test_findings_survive_the_file(tmp_path):
     from helpers import fake_run
 
     folder = fake_run(tmp_path / "run", settings_of("num_seeds=2"), [97.0, 98.0])
-    summary = stored.summary(folder)
+    summary = reader.summary(folder)
     finding = Finding("units died", "hidden1: 75 %", "Steps too long.", ("optimizer.lr=0.001", "norm=batch"))
     RunFolder(folder).write_summary(replace(summary, findings=(finding,)))
-    assert stored.summary(folder).findings == (finding,)
-    assert isinstance(stored.summary(folder), RunSummary)
+    assert reader.summary(folder).findings == (finding,)
+    assert isinstance(reader.summary(folder), RunSummary)
 
 
 # ---------------------------------------------------------------- by the command
@@ -189,7 +189,7 @@ def test_int8_of_a_complete_run_comes_from_its_checkpoints(actbench, tiny, tmp_p
     assert direct.returncode == 0
     metrics = json.loads((folder_of(tmp_path, "direct") / "summary.json").read_text())["metrics"]
     assert added == {key: value for key, value in metrics.items() if key.startswith("int8")}
-    assert stored.settings_of(folder).quantise == "int8"
+    assert reader.settings_of(folder).quantise == "int8"
     assert "INT8 affine" in actbench(*asked).stdout  # what was measured is shown, asked for or not
 
 

@@ -20,9 +20,9 @@ import torch
 from helpers import settings_of
 from rich.console import Console
 
+from actbench.custom.isolation import isolated
 from actbench.datasets.shared import is_untouched, seal
 from actbench.inits import auto_gain
-from actbench.isolation import isolated
 from actbench.run import run
 from actbench.settings import Choice
 

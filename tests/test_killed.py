@@ -80,7 +80,7 @@ def test_killed_at_random_moments_it_ends_bit_equal(undisturbed, tmp_path, reque
 
 def test_what_a_killed_report_left_is_removed_by_the_next_one_and_nobody_elses(tmp_path):
     """Parts of a process that is alive, here or on another host, are not touched."""
-    from actbench.atomic import _part, remove_strays
+    from actbench.files.atomic import _part, remove_strays
 
     alive = _part(tmp_path / "report.html")
     dead = tmp_path / alive.name.replace(f".{alive.name.split('.')[-3]}.", ".4194305.")  # above what Linux gives
@@ -95,7 +95,7 @@ def test_what_a_killed_report_left_is_removed_by_the_next_one_and_nobody_elses(t
 
 
 def test_no_two_writers_have_one_name(tmp_path):
-    from actbench.atomic import _part, write_text
+    from actbench.files.atomic import _part, write_text
 
     assert len({_part(tmp_path / "a.csv") for _ in range(1000)}) == 1000
     for name in ("x" * 255, "ü" * 127):  # as long as a name can be

@@ -6,11 +6,11 @@ import re
 
 import pytest
 
-from actbench import listing
 from actbench.choices import choices_of, groups, packaged_conf, parameters_of, usual_choices, usual_values
-from actbench.columns import rows, wrapped
 from actbench.command import help as helped
-from actbench.config import choice_of
+from actbench.command import listing
+from actbench.command.columns import rows, wrapped
+from actbench.command.composing import choice_of
 from actbench.errors import UserError
 from actbench.naming import shown
 from actbench.settings import GROUPS
@@ -37,7 +37,7 @@ def test_no_word_is_broken_and_no_line_too_long_at_any_width(capsys, monkeypatch
         return capsys.readouterr().out
 
     monkeypatch.setenv("COLUMNS", "100000")
-    monkeypatch.setattr("actbench.columns._WIDEST", 100_000)
+    monkeypatch.setattr("actbench.command.columns._WIDEST", 100_000)
     words = sorted(show().split())
     monkeypatch.undo()
     monkeypatch.setenv("COLUMNS", str(columns))

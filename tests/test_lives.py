@@ -6,11 +6,11 @@ import math
 
 import pytest
 import torch
-from helpers import build_parts, random_splits
+from helpers import build_training, random_splits
 from torch import nn
 
-from actbench.probes import DEFINITIONS, Lives, learned_shapes, watch_units
-from actbench.probes.units import _Site
+from actbench.measures import DEFINITIONS, Lives, learned_shapes, watch_units
+from actbench.measures.units import _Site
 from actbench.train import Control, fit
 
 STEPS = 4  # per epoch
@@ -95,8 +95,8 @@ def test_a_run_that_diverges_has_no_births_of_nan(monkeypatch):
         "train.epochs=2",
         "probe.every=3",
     )
-    parts = build_parts(monkeypatch, random_splits(), *overrides, "model.width=64", "train.batch_size=20")
-    first, last = fit(parts, control=Control())
+    training = build_training(monkeypatch, random_splits(), *overrides, "model.width=64", "train.batch_size=20")
+    first, last = fit(training, control=Control())
     assert last.diverged == (0, 1)
     assert sum(layer.dead for layer in first.layers) > 0
     assert {event.event for event in last.events} <= {"death"}
@@ -107,17 +107,17 @@ def test_a_run_that_diverges_has_no_births_of_nan(monkeypatch):
 def test_before_training_batch_norm_normalises_as_it_will_in_training(monkeypatch, execution):
     """Its running statistics do not yet: by them twelve layers of ReLU would have a tenth of their units dead."""
     overrides = ("norm=batch", "model.depth=12", "model.width=32", "num_seeds=2", "train.epochs=1")
-    parts = build_parts(monkeypatch, random_splits(), *overrides, f"train.execution={execution}")
-    before = {name: value.clone() for name, value in parts.network.state_dict().items()}
-    with watch_units(parts.network) as watch:
-        parts.network.eval()
-        parts.network(parts.splits.val_x.expand(2, *parts.splits.val_x.shape))
+    training = build_training(monkeypatch, random_splits(), *overrides, f"train.execution={execution}")
+    before = {name: value.clone() for name, value in training.network.state_dict().items()}
+    with watch_units(training.network) as watch:
+        training.network.eval()
+        training.network(training.splits.val_x.expand(2, *training.splits.val_x.shape))
     assert sum((peak == 0).sum() for peak in watch.peaks().values()) > 40
-    untrained = next(fit(parts, control=Control()))
+    untrained = next(fit(training, control=Control()))
     assert sum(round(layer.dead * layer.units) for layer in untrained.layers) < 8
-    after = parts.network.state_dict()
+    after = training.network.state_dict()
     assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
-    assert all(m.momentum == 0.1 for m in parts.network.modules() if hasattr(m, "running_mean"))
+    assert all(m.momentum == 0.1 for m in training.network.modules() if hasattr(m, "running_mean"))
 
 
 def test_what_came_before_the_first_look_is_not_known():
@@ -166,8 +166,8 @@ DYING = ["num_seeds=2", "model.width=16", "model.depth=3", "train.batch_size=16"
 
 def test_deaths_of_a_run_are_those_that_the_watch_sees(monkeypatch):
     """Layers' records, finer looks and events of one run tell the same story, and it ends in what the network is."""
-    parts = build_parts(monkeypatch, random_splits(), *DYING, "probe.every=2")
-    epochs = list(fit(parts, control=Control()))
+    training = build_training(monkeypatch, random_splits(), *DYING, "probe.every=2")
+    epochs = list(fit(training, control=Control()))
     per_epoch = -(-100 // 16)
     state: dict[tuple[int, str, int], bool] = {}
     for epoch in epochs:
@@ -186,11 +186,11 @@ def test_deaths_of_a_run_are_those_that_the_watch_sees(monkeypatch):
             assert layer.dead == pytest.approx(dead / layer.units)
             assert layer.dead == pytest.approx(layer.dead_at_init + layer.died)
     assert sum(layer.deaths for epoch in epochs for layer in epoch.layers) > 10
-    with watch_units(parts.network, thorough=False) as watch:
-        parts.network.eval()
-        parts.network(parts.splits.val_x.expand(2, *parts.splits.val_x.shape))
+    with watch_units(training.network, thorough=False) as watch:
+        training.network.eval()
+        training.network(training.splits.val_x.expand(2, *training.splits.val_x.shape))
     for layer, peaks in watch.peaks().items():
-        for s, seed in enumerate(parts.seeds):
+        for s, seed in enumerate(training.seeds):
             assert (peaks[s] == 0).tolist() == [state.get((seed, layer, unit), False) for unit in range(16)]
 
 
@@ -198,8 +198,8 @@ def test_layers_do_not_depend_on_finer_looks(monkeypatch):
     """`layers.csv` goes from epoch to epoch: it is the same with `probe.every`, without which it is what events say."""
     told = []
     for every in ([], ["probe.every=2"]):
-        parts = build_parts(monkeypatch, random_splits(), *DYING, *every)
-        epochs = list(fit(parts, control=Control()))
+        training = build_training(monkeypatch, random_splits(), *DYING, *every)
+        epochs = list(fit(training, control=Control()))
         told.append([str(layer) for epoch in epochs for layer in epoch.layers])
         if not every:
             for epoch in epochs:
@@ -211,8 +211,8 @@ def test_layers_do_not_depend_on_finer_looks(monkeypatch):
 
 
 def test_a_leaky_network_has_no_events(monkeypatch):
-    parts = build_parts(monkeypatch, random_splits(), *DYING, "activation=leaky_relu", "probe.every=1")
-    for epoch in fit(parts, control=Control()):
+    training = build_training(monkeypatch, random_splits(), *DYING, "activation=leaky_relu", "probe.every=1")
+    for epoch in fit(training, control=Control()):
         assert not epoch.events
         assert all(layer.dead == layer.deaths == 0 for layer in epoch.layers)
 
@@ -220,8 +220,8 @@ def test_a_leaky_network_has_no_events(monkeypatch):
 def test_seed_by_seed_lives_as_a_stack_does(monkeypatch):
     stories = []
     for way in ("stacked", "seed_by_seed"):
-        parts = build_parts(monkeypatch, random_splits(), *DYING, f"train.execution={way}", "train.epochs=2")
-        stories.append([(event, epoch.number) for epoch in fit(parts, control=Control()) for event in epoch.events])
+        training = build_training(monkeypatch, random_splits(), *DYING, f"train.execution={way}", "train.epochs=2")
+        stories.append([(event, epoch.number) for epoch in fit(training, control=Control()) for event in epoch.events])
     assert sorted(map(str, stories[0])) == sorted(map(str, stories[1]))
     assert stories[0]
 
@@ -250,8 +250,8 @@ def test_every_definition_against_plain_counting():
 
 
 def test_a_run_tells_the_definitions_of_every_layer(monkeypatch):
-    parts = build_parts(monkeypatch, random_splits(), *DYING)
-    *_, last = fit(parts, control=Control())
+    training = build_training(monkeypatch, random_splits(), *DYING)
+    *_, last = fit(training, control=Control())
     assert len(last.definitions) == 2 * 3 * len(DEFINITIONS)
     exact = {(d.seed, d.layer): d.share for d in last.definitions if d.definition == "exact"}
     assert exact == {(layer.seed, layer.layer): layer.dead for layer in last.layers}
@@ -264,24 +264,24 @@ def test_a_run_tells_the_definitions_of_every_layer(monkeypatch):
 def test_learned_parameters_are_followed(monkeypatch, number):
     splits = random_splits()
     settings = ["num_seeds=2", "model.width=6", "model.depth=2", "train.batch_size=16", "train.epochs=2"]
-    parts = build_parts(
+    training = build_training(
         monkeypatch, splits, *settings, "activation=prelu", f"activation.num_parameters={number}", "optimizer.lr=0.1"
     )
-    before, *_, last = fit(parts, control=Control())
+    before, *_, last = fit(training, control=Control())
     assert {(shape.mean, shape.std, shape.min, shape.max) for shape in before.shapes} == {(0.25, 0.0, 0.25, 0.25)}
     for shape in last.shapes:
-        state = parts.network.state_dicts()[shape.seed]
+        state = training.network.state_dicts()[shape.seed]
         weight = state[f"{shape.layer}.activation.weight"].double()
         assert shape.parameter == "weight"
         assert shape.mean == pytest.approx(float(weight.mean())) != 0.25
         assert (shape.min, shape.max) == (float(weight.min()), float(weight.max()))
         assert shape.std == pytest.approx(float(weight.std(correction=0)))
-    assert {values.shape for values in learned_shapes(parts.network).values()} == {(2, 1 if number == 1 else 6)}
+    assert {values.shape for values in learned_shapes(training.network).values()} == {(2, 1 if number == 1 else 6)}
 
 
 def test_nothing_is_learned_by_relu(monkeypatch):
-    parts = build_parts(monkeypatch, random_splits(), "num_seeds=1", "model.width=6", "train.epochs=1")
-    assert all(not epoch.shapes for epoch in fit(parts, control=Control()))
+    training = build_training(monkeypatch, random_splits(), "num_seeds=1", "model.width=6", "train.epochs=1")
+    assert all(not epoch.shapes for epoch in fit(training, control=Control()))
 
 
 @pytest.mark.parametrize(
@@ -297,25 +297,25 @@ def test_nothing_is_learned_by_relu(monkeypatch):
 @pytest.mark.parametrize("execution", ["stacked", "seed_by_seed"])
 def test_the_share_of_clipped_steps(monkeypatch, clip, share, execution):
     small = ["num_seeds=2", "model.width=6", "train.epochs=1", f"train.execution={execution}"]
-    parts = build_parts(monkeypatch, random_splits(), *small, *clip)
-    *_, last = fit(parts, control=Control())
+    training = build_training(monkeypatch, random_splits(), *small, *clip)
+    *_, last = fit(training, control=Control())
     assert [record.clipped for record in last.records] == [share, share]
 
 
 def test_some_steps_clipped_is_a_share(monkeypatch):
     """Between the smallest and the largest norm of the steps that are looked at, some are clipped and others not."""
     small = ["num_seeds=1", "model.width=6", "train.epochs=1", "train.batch_size=10", "optimizer.lr=1e-9"]
-    parts = build_parts(monkeypatch, random_splits(), *small, "clip=norm", "clip.max_norm=1e9")
-    *_, last = fit(parts, control=Control())
+    training = build_training(monkeypatch, random_splits(), *small, "clip=norm", "clip.max_norm=1e9")
+    *_, last = fit(training, control=Control())
     middle = last.records[0].grad_norm  # the mean of norms of a network that hardly moves
-    parts = build_parts(monkeypatch, random_splits(), *small, "clip=norm", f"clip.max_norm={middle}")
-    *_, last = fit(parts, control=Control())
+    training = build_training(monkeypatch, random_splits(), *small, "clip=norm", f"clip.max_norm={middle}")
+    *_, last = fit(training, control=Control())
     assert 0 < last.records[0].clipped < 1
 
 
 def test_without_clipping_there_is_no_share(monkeypatch):
-    parts = build_parts(monkeypatch, random_splits(), "num_seeds=1", "model.width=6", "train.epochs=1")
-    *_, last = fit(parts, control=Control())
+    training = build_training(monkeypatch, random_splits(), "num_seeds=1", "model.width=6", "train.epochs=1")
+    *_, last = fit(training, control=Control())
     assert math.isnan(last.records[0].clipped)
 
 
@@ -333,7 +333,7 @@ class HalfOf(nn.Module):
 
 
 def test_the_active_of_a_selecting_activation_are_those_it_let_through():
-    from actbench.probes.units import _selects
+    from actbench.measures.units import _selects
 
     module = HalfOf()
     assert _selects(nn.Sequential(module))

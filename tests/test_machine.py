@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from actbench.errors import UserError
-from actbench.machine import busy_share, choose_device, environment, prepare
+from actbench.train.machine import busy_share, choose_device, environment, prepare
 
 
 def test_denormals_are_flushed_in_every_thread():
     """In a process of its own, since the flag counts only before the first parallel operation."""
     code = (
-        "import torch; from actbench.machine import prepare; prepare(2);"
+        "import torch; from actbench.train.machine import prepare; prepare(2);"
         "x = torch.full((1 << 22,), 1e-30) * 1e-10;"  # 1e-40 is a denormal number in float32
         "print(int(x.count_nonzero()))"
     )
@@ -25,7 +25,7 @@ def test_denormals_are_flushed_in_every_thread():
 
 
 def test_threads_are_set_and_go_back_to_torchs_choice():
-    from actbench import machine
+    from actbench.train import machine
 
     prepare(3)
     assert torch.get_num_threads() == 3

@@ -11,19 +11,19 @@ from torch import nn
 from torch.nn import functional
 
 from actbench import inits
-from actbench.build import build_network
 from actbench.errors import UserError
 from actbench.inits import auto_gain, initialise
-from actbench.models import Ingredients, batch_norm, mlp, vit
+from actbench.models import Components, batch_norm, mlp, vit
 from actbench.models.layers import Residual
 from actbench.models.vit import Patches
 from actbench.stacking import activation_sites
+from actbench.train.build import build_network
 
-RELU = Ingredients(activation=lambda units: nn.ReLU())
+RELU = Components(activation=lambda units: nn.ReLU())
 
 
 def of(activation, **other):
-    return Ingredients(activation=lambda units: activation(), **other)
+    return Components(activation=lambda units: activation(), **other)
 
 
 def shuffled(network):

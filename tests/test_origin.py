@@ -12,10 +12,9 @@ import torch
 from helpers import random_splits, settings_of
 from torch import nn
 
-from actbench import build
 from actbench.diagnosis import Case, diagnose
 from actbench.records import Epoch, Origin
-from actbench.train import Control, fit
+from actbench.train import Control, build, fit
 from actbench.train.origin import origins
 
 SMALL = ("num_seeds=2", "model.depth=2", "model.width=8", "train.batch_size=20", "train.epochs=2", "init.gain=1")

@@ -10,10 +10,13 @@ import pytest
 import yaml
 from helpers import fake_run, settings_of
 
-from actbench import contents, naming, own_code, stored
+from actbench import naming
+from actbench.command import contents
+from actbench.custom import sources
 from actbench.report.configurations import blocks
 from actbench.report.runs import find
 from actbench.settings import Settings
+from actbench.store import reader
 
 
 def with_content(settings: Settings, content: str | None, group: str = "activation") -> Settings:
@@ -48,10 +51,10 @@ def test_settings_of_before_are_still_read(tmp_path):
     folder = fake_run(tmp_path / "run", settings, [90.0] * 5)
     content = yaml.safe_load((folder / "settings.yaml").read_text())
     assert "content" not in content["activation"]
-    assert stored.settings_of(folder) == settings
+    assert reader.settings_of(folder) == settings
     own = with_content(settings, "own_acts.py=0123456789abcdef")
     folder = fake_run(tmp_path / "own", own, [90.0] * 5)
-    assert stored.settings_of(folder) == own
+    assert reader.settings_of(folder) == own
 
 
 # ---------------------------------------------------------------- what is in a module
@@ -71,7 +74,7 @@ def here(tmp_path, monkeypatch):
 
 
 def names(target, trust=("own_a",)):
-    return [word.partition("=")[0] for word in own_code._content(target, trust).split()]
+    return [word.partition("=")[0] for word in sources._content(target, trust).split()]
 
 
 def test_the_modules_that_a_module_imports_count_with_it(here):
@@ -104,13 +107,13 @@ def test_what_is_installed_counts_by_its_own_file_alone(here):
 
 def test_a_change_is_seen_wherever_it_is_and_line_ends_are_none(here, tmp_path):
     here(own_a="import own_b\n", own_b="x = 1\n")
-    before = own_code._content("own_a.A", ("own_a",))
+    before = sources._content("own_a.A", ("own_a",))
     (tmp_path / "own_b.py").write_bytes(b"x = 1\r\n")
-    assert own_code._content("own_a.A", ("own_a",)) == before
+    assert sources._content("own_a.A", ("own_a",)) == before
     here(own_b="x = 2\n")
-    after = own_code._content("own_a.A", ("own_a",))
+    after = sources._content("own_a.A", ("own_a",))
     assert after != before
-    assert own_code.changed(before, after) == ["own_b.py"]
+    assert sources.changed(before, after) == ["own_b.py"]
 
 
 @pytest.mark.parametrize(

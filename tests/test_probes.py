@@ -6,14 +6,14 @@ import math
 
 import pytest
 import torch
-from helpers import build_parts, random_splits
+from helpers import build_training, random_splits
 from torch import nn
 
-from actbench.probes import gradient_norms, preactivation_histograms, untrained_gradient_norms, watch_units
-from actbench.probes.units import STATISTICS, _Site, slopes, steepest_slope
+from actbench.measures import gradient_norms, preactivation_histograms, untrained_gradient_norms, watch_units
+from actbench.measures.units import STATISTICS, _Site, slopes, steepest_slope
 from actbench.records import LayerRecord, network_ratio
-from actbench.seeding import generators
-from actbench.stacking import Alone, Ensemble, Stack
+from actbench.stacking import Alone, Replicas, Stack
+from actbench.train.seeding import generators
 
 
 def wired(activation, weights, biases):
@@ -31,10 +31,10 @@ def wired(activation, weights, biases):
     return network
 
 
-def ensemble(networks, stacked):
+def replicas(networks, stacked):
     noise = generators(range(len(networks)), "dropout")
     members = [Stack(networks, noise)] if stacked else [Alone(*pair) for pair in zip(networks, noise, strict=True)]
-    return Ensemble(members, "")
+    return Replicas(members, "")
 
 
 def judged(network, *batches):
@@ -63,7 +63,7 @@ def test_relu_of_a_hand_wired_network(stacked):
     mean |h|: .75, 0, 3, .75, .00125; their mean .90025, times .025 = .0225: units 2 and 5 are dormant.
     Active pairs: 2 + 0 + 4 + 2 + 2 = 10 of 20.
     """
-    network = ensemble([wired(nn.ReLU(), HAND_WEIGHTS, HAND_BIASES)] * 2, stacked)
+    network = replicas([wired(nn.ReLU(), HAND_WEIGHTS, HAND_BIASES)] * 2, stacked)
     for batches in ([HAND_X], [HAND_X[:1], HAND_X[1:]]):  # however the samples come
         found = judged(network, *batches)["hidden1"]
         for seed in range(2):
@@ -77,10 +77,10 @@ def test_relu_of_a_hand_wired_network(stacked):
 
 
 def test_a_leaky_relu_unit_in_the_negative_region_is_not_dead():
-    found = judged(ensemble([wired(nn.LeakyReLU(0.01), HAND_WEIGHTS, HAND_BIASES)], True), HAND_X)["hidden1"]
+    found = judged(replicas([wired(nn.LeakyReLU(0.01), HAND_WEIGHTS, HAND_BIASES)], True), HAND_X)["hidden1"]
     assert found["dead"] == 0
     assert found["saturated"] == 0  # slope 0.01 is not below 0.01 of the steepest
-    flatter = judged(ensemble([wired(nn.LeakyReLU(0.009), HAND_WEIGHTS, HAND_BIASES)], True), HAND_X)["hidden1"]
+    flatter = judged(replicas([wired(nn.LeakyReLU(0.009), HAND_WEIGHTS, HAND_BIASES)], True), HAND_X)["hidden1"]
     assert flatter["dead"] == 0
     assert flatter["saturated"] == pytest.approx(1 / 5)  # the unit at z = -5
 
@@ -88,7 +88,7 @@ def test_a_leaky_relu_unit_in_the_negative_region_is_not_dead():
 def test_sigmoid_units_saturate_long_before_they_are_dead():
     """Slope σ(1-σ) is below 1 % of its largest, 1/4, beyond |z| = 5.9862; in float32 it is 0 beyond about z = 17."""
     weights, biases = [[0.0, 0.0]] * 6, [0.0, 5.9, 6.1, -6.1, -20.0, 40.0]
-    found = judged(ensemble([wired(nn.Sigmoid(), weights, biases)], True), HAND_X)["hidden1"]
+    found = judged(replicas([wired(nn.Sigmoid(), weights, biases)], True), HAND_X)["hidden1"]
     assert found["saturated"] == pytest.approx(4 / 6)
     assert found["dead"] == pytest.approx(1 / 6)
 
@@ -106,7 +106,7 @@ def test_channels_are_units_over_all_positions():
     network.add_module("conv1", stage)
     x = torch.zeros(2, 1, 4, 4)
     x[1, 0, 3, 3] = 8.0
-    found = judged(ensemble([network], True), x)["conv1"]
+    found = judged(replicas([network], True), x)["conv1"]
     assert found["dead"] == pytest.approx(2 / 3)
     assert found["active"] == pytest.approx(1 / (3 * 32))
     assert found["mean"] == pytest.approx(8 / (3 * 32))
@@ -119,10 +119,12 @@ def test_channels_are_units_over_all_positions():
 def test_statistics_are_those_of_a_loop_over_units(monkeypatch, model, activation):
     """The definitions once more, unit by unit, with autograd at each single unit."""
     splits = random_splits()
-    parts = build_parts(monkeypatch, splits, "num_seeds=2", *model, f"activation={activation}", "init.gain=2.5")
-    found = judged(parts.network, splits.val_x[:25], splits.val_x[25:])
+    training = build_training(monkeypatch, splits, "num_seeds=2", *model, f"activation={activation}", "init.gain=2.5")
+    found = judged(training.network, splits.val_x[:25], splits.val_x[25:])
     for seed in range(2):
-        network = build_parts(monkeypatch, splits, "num_seeds=2", *model, f"activation={activation}", "init.gain=2.5")
+        network = build_training(
+            monkeypatch, splits, "num_seeds=2", *model, f"activation={activation}", "init.gain=2.5"
+        )
         z_of = {}
         plain = plain_copy(network, seed, model, activation, splits)
         for name, module in plain.named_modules():
@@ -156,13 +158,13 @@ def test_statistics_are_those_of_a_loop_over_units(monkeypatch, model, activatio
                 assert float(found[layer][name][seed]) == pytest.approx(float(value), rel=1e-4, abs=1e-6), (layer, name)
 
 
-def plain_copy(parts, seed, model, activation, splits):
+def plain_copy(training, seed, model, activation, splits):
     from helpers import settings_of
 
-    from actbench.build import build_network
+    from actbench.train.build import build_network
 
     network = build_network(settings_of(*model, f"activation={activation}"), splits.inputs, splits.classes, 0)
-    network.load_state_dict(parts.network.state_dicts()[seed])
+    network.load_state_dict(training.network.state_dicts()[seed])
     return network
 
 
@@ -171,7 +173,7 @@ def test_per_unit_slopes_are_judged_unit_by_unit():
     prelu = nn.PReLU(num_parameters=2)
     with torch.no_grad():
         prelu.weight.copy_(torch.tensor([0.0, 0.5]))
-    network = ensemble([wired(prelu, [[0.0, 0.0]] * 2, [-5.0, -5.0])], True)
+    network = replicas([wired(prelu, [[0.0, 0.0]] * 2, [-5.0, -5.0])], True)
     assert judged(network, HAND_X)["hidden1"]["dead"] == 0.5
 
 
@@ -188,27 +190,27 @@ def test_a_constant_activation_is_dead_everywhere():
         def forward(self, z):
             return torch.ones_like(z)
 
-    assert judged(ensemble([wired(Constant(), HAND_WEIGHTS, HAND_BIASES)], True), HAND_X)["hidden1"]["dead"] == 1.0
+    assert judged(replicas([wired(Constant(), HAND_WEIGHTS, HAND_BIASES)], True), HAND_X)["hidden1"]["dead"] == 1.0
 
 
 def test_hooks_are_gone_and_no_gradient_is_left(monkeypatch):
     splits = random_splits()
-    parts = build_parts(monkeypatch, splits, "num_seeds=2", "model.width=8")
-    judged(parts.network, splits.val_x)
-    untrained_gradient_norms(parts.network, splits.val_x, splits.val_y)
-    preactivation_histograms(parts.network, splits.val_x)
-    assert all(not module._forward_pre_hooks for module in parts.network.modules())
-    assert all(parameter.grad is None for parameter in parts.network.parameters())
+    training = build_training(monkeypatch, splits, "num_seeds=2", "model.width=8")
+    judged(training.network, splits.val_x)
+    untrained_gradient_norms(training.network, splits.val_x, splits.val_y)
+    preactivation_histograms(training.network, splits.val_x)
+    assert all(not module._forward_pre_hooks for module in training.network.modules())
+    assert all(parameter.grad is None for parameter in training.network.parameters())
 
 
 def test_gradient_norms_are_those_of_each_seed_alone(monkeypatch):
     splits = random_splits()
-    parts = build_parts(monkeypatch, splits, "num_seeds=2", "model.width=8", "model.depth=2", "activation=prelu")
+    training = build_training(monkeypatch, splits, "num_seeds=2", "model.width=8", "model.depth=2", "activation=prelu")
     x, y = splits.train_x[:20], splits.train_y[:20]
-    norms = untrained_gradient_norms(parts.network, x, y)  # (3, 2)
+    norms = untrained_gradient_norms(training.network, x, y)  # (3, 2)
     from helpers import settings_of
 
-    from actbench.build import build_network
+    from actbench.train.build import build_network
 
     for seed in range(2):
         network = build_network(
@@ -218,17 +220,17 @@ def test_gradient_norms_are_those_of_each_seed_alone(monkeypatch):
         for row, prefix in enumerate(["", "hidden1", "hidden2"]):
             gradients = [p.grad.flatten() for name, p in network.named_parameters() if name.startswith(prefix)]
             assert float(norms[row, seed]) == pytest.approx(float(torch.cat(gradients).norm()), rel=1e-5)
-    logits = parts.network(x.expand(2, *x.shape))
+    logits = training.network(x.expand(2, *x.shape))
     nn.functional.cross_entropy(logits[0], y).backward()
-    again = gradient_norms(parts.network.members[0])
+    again = gradient_norms(training.network.members[0])
     torch.testing.assert_close(again[:, 0], norms[:, 0])
     assert torch.equal(again[:, 1], torch.zeros(3))
 
 
 def test_histograms_count_every_preactivation(monkeypatch):
     splits = random_splits()
-    parts = build_parts(monkeypatch, splits, "num_seeds=2", "model.width=8")
-    for histogram in preactivation_histograms(parts.network, splits.val_x)["preactivation/hidden1"]:
+    training = build_training(monkeypatch, splits, "num_seeds=2", "model.width=8")
+    for histogram in preactivation_histograms(training.network, splits.val_x)["preactivation/hidden1"]:
         assert sum(histogram.counts) == histogram.num == 40 * 8
         assert len(histogram.edges) == len(histogram.counts) + 1
         assert histogram.min == pytest.approx(histogram.edges[0])

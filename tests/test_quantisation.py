@@ -14,10 +14,10 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from actbench.activations import SquaredReLU
-from actbench.build import build_network
-from actbench.quantisation import OUTPUT, SCHEMES, Grid, quantise, round_weight
+from actbench.measures.int8 import OUTPUT, SCHEMES, Grid, quantise, round_weight
 from actbench.records import QuantisedRecord
 from actbench.stacking import Alone
+from actbench.train.build import build_network
 
 SPLITS = random_splits()
 VIT = ["model=vit", "model.patch_size=4", "model.width=16", "model.heads=2", "model.depth=2"]

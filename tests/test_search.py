@@ -18,8 +18,8 @@ from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf
 from processes import OFFLINE
 
-from actbench import config
 from actbench.choices import packaged_conf
+from actbench.command import composing
 
 pytest.importorskip("hydra_plugins.hydra_optuna_sweeper.optuna_sweeper")
 from actbench.command import search
@@ -30,7 +30,7 @@ RATE = "optimizer.lr=tag(log,interval(1e-4,1e-1))"
 
 @pytest.fixture(autouse=True)
 def _registered():
-    config.register()
+    composing.register()
     search.register()
     search.ended.clear()
     yield

@@ -9,7 +9,7 @@ import torch
 from scipy.ndimage import map_coordinates
 
 from actbench.augment import shift_rotate
-from actbench.seeding import derive, generator, generators, global_seed
+from actbench.train.seeding import derive, generator, generators, global_seed
 
 PURPOSES = ("init", "order", "dropout", "augment")
 

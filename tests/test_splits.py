@@ -10,7 +10,7 @@ import pytest
 import torch
 from helpers import random_splits
 
-from actbench import own_code, own_data
+from actbench.custom import loading, sources
 from actbench.datasets import TRAINING_SAMPLES, make_splits
 from actbench.datasets.checks import check_splits
 from actbench.errors import UserError
@@ -204,25 +204,25 @@ def loader(tmp_path, monkeypatch):
     def load(body):
         sys.modules.pop("splits_data", None)
         (tmp_path / "splits_data.py").write_text(f"def load(**params):\n    {body}\n")
-        own_data._loaded.cache_clear()
-        own_code.content.cache_clear()
-        return own_data.load_splits(Choice("mine", "splits_data.load", {}), ("splits_data",))
+        loading._loaded.cache_clear()
+        sources.content.cache_clear()
+        return loading.load_splits(Choice("mine", "splits_data.load", {}), ("splits_data",))
 
     yield load
     sys.path[:] = path
     sys.modules.pop("splits_data", None)
-    own_data._loaded.cache_clear()
+    loading._loaded.cache_clear()
 
 
 def test_own_data_are_checked_and_have_a_content(loader):
     choice, trust = Choice("mine", "splits_data.load", {}), ("splits_data",)
     loader("from helpers import random_splits; return random_splits(train=40)")
-    first = own_data.content(choice, trust)
+    first = loading.content(choice, trust)
     loader("from helpers import random_splits; return random_splits(train=40)  # again")
-    assert own_data.content(choice, trust) == first
+    assert loading.content(choice, trust) == first
     loader("from dataclasses import replace; from helpers import random_splits as r; s = r(train=40); "
            "s.train_y[:2] = s.train_y[:2].flip(0); s.train_y[0] = (s.train_y[0] + 1) % 4; return s")  # fmt: skip
-    assert own_data.content(choice, trust) != first
+    assert loading.content(choice, trust) != first
     for body, said in (
         ("return None", "splits_data.load returned nothing"),
         ("return (1, 2)", "returned a tuple"),
@@ -237,6 +237,6 @@ def test_own_data_are_checked_and_have_a_content(loader):
 
 @pytest.mark.parametrize("name", ["digits"])
 def test_the_training_samples_that_are_promised_are_there(name):
-    splits = own_data.load_splits(Choice(name, f"actbench.datasets.{name}", {"train_size": None}), ())
+    splits = loading.load_splits(Choice(name, f"actbench.datasets.{name}", {"train_size": None}), ())
     assert len(splits.train_y) == TRAINING_SAMPLES[name]
     check_splits(splits, name)

@@ -7,11 +7,10 @@ from itertools import product
 
 import pytest
 import torch
-from helpers import build_parts, in_double, random_splits
+from helpers import build_training, in_double, random_splits
 from torch import nn
 
 from actbench.errors import UserError
-from actbench.seeding import generators
 from actbench.stacking import (
     Alone,
     NotStackable,
@@ -22,15 +21,16 @@ from actbench.stacking import (
     stack_layer,
 )
 from actbench.train import Control, fit
+from actbench.train.seeding import generators
 
 STEPS_20 = ["train.batch_size=10", "train.epochs=2", "train.eval_batch_size=40"]  # 100 samples: 2 × 10 steps
 
 
 def train_states(monkeypatch, splits, *overrides):
     """The plain state_dicts after 20 steps, and the records of all epochs."""
-    parts = build_parts(monkeypatch, splits, *STEPS_20, *overrides)
-    epochs = list(fit(parts, control=Control()))
-    return parts.network.state_dicts(), epochs
+    training = build_training(monkeypatch, splits, *STEPS_20, *overrides)
+    epochs = list(fit(training, control=Control()))
+    return training.network.state_dicts(), epochs
 
 
 def assert_same_states(ours, theirs, atol):
@@ -131,9 +131,9 @@ def test_stacked_training_is_that_of_ordinary_modules_in_an_ordinary_loop(monkey
         "train.execution=stacked",
     ]  # fmt: skip
     stacked, _ = train_states(monkeypatch, splits, "num_seeds=2", *overrides)
-    parts = build_parts(monkeypatch, splits, *STEPS_20, "num_seeds=2", *overrides)
+    training = build_training(monkeypatch, splits, *STEPS_20, "num_seeds=2", *overrides)
     for k, order in enumerate(generators([0, 1], "order")):
-        network = plain_network(splits, parts, k, *overrides)
+        network = plain_network(splits, training, k, *overrides)
         optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
         network.train()
         for _ in range(2):
@@ -146,22 +146,22 @@ def test_stacked_training_is_that_of_ordinary_modules_in_an_ordinary_loop(monkey
         assert_same_states(stacked[k], network.state_dict(), atol=1e-9)
 
 
-def plain_network(splits, parts, k, *overrides):
+def plain_network(splits, training, k, *overrides):
     """An ordinary module with the initial weights of seed number k."""
     from helpers import settings_of
 
-    from actbench.build import build_network
+    from actbench.train.build import build_network
 
     network = build_network(settings_of(*overrides), splits.inputs, splits.classes, k).double()
-    assert_same_states(parts.network.state_dicts()[k], network.state_dict(), atol=0)  # the same initial bits
+    assert_same_states(training.network.state_dicts()[k], network.state_dict(), atol=0)  # the same initial bits
     return network
 
 
 def test_stack_begins_with_the_bits_of_seeds_built_alone(monkeypatch):
     splits = random_splits()
-    together = build_parts(monkeypatch, splits, "seed=2", "num_seeds=3", *MODELS["cnn"]).network.state_dicts()
+    together = build_training(monkeypatch, splits, "seed=2", "num_seeds=3", *MODELS["cnn"]).network.state_dicts()
     for k in range(3):
-        (alone,) = build_parts(
+        (alone,) = build_training(
             monkeypatch, splits, f"seed={2 + k}", "num_seeds=1", *MODELS["cnn"]
         ).network.state_dicts()
         assert_same_states(together[k], alone, atol=0)
@@ -174,11 +174,11 @@ def test_a_seed_that_diverges_leaves_the_others_bit_equal(monkeypatch, model):
                  "train.execution=stacked"]  # fmt: skip
 
     def train(poisoned):
-        parts = build_parts(monkeypatch, splits, *STEPS_20, *overrides)
+        training = build_training(monkeypatch, splits, *STEPS_20, *overrides)
         if poisoned:
             with torch.no_grad():
-                next(parts.network.parameters())[1].fill_(float("nan"))
-        return parts.network, list(fit(parts, control=Control()))
+                next(training.network.parameters())[1].fill_(float("nan"))
+        return training.network, list(fit(training, control=Control()))
 
     healthy, healthy_epochs = train(poisoned=False)
     poisoned, epochs = train(poisoned=True)
@@ -198,15 +198,15 @@ def test_a_seed_that_diverges_leaves_the_others_bit_equal(monkeypatch, model):
 def test_state_dicts_load_into_ordinary_modules_that_compute_the_same(monkeypatch, model, norm):
     from helpers import settings_of
 
-    from actbench.build import build_network
+    from actbench.train.build import build_network
 
     splits = random_splits()
     overrides = [*MODELS[model], f"norm={norm}", "activation=prelu", "activation.num_parameters=units"]
-    parts = build_parts(monkeypatch, splits, *STEPS_20, "num_seeds=2", *overrides)
-    list(fit(parts, control=Control()))
-    parts.network.eval()
-    logits = parts.network(splits.val_x.expand(2, *splits.val_x.shape))
-    for k, state in enumerate(parts.network.state_dicts()):
+    training = build_training(monkeypatch, splits, *STEPS_20, "num_seeds=2", *overrides)
+    list(fit(training, control=Control()))
+    training.network.eval()
+    logits = training.network(splits.val_x.expand(2, *splits.val_x.shape))
+    for k, state in enumerate(training.network.state_dicts()):
         network = build_network(settings_of(*overrides), splits.inputs, splits.classes, 99)
         network.load_state_dict(state)
         torch.testing.assert_close(network.eval()(splits.val_x), logits[k], rtol=1e-4, atol=1e-5)
@@ -280,15 +280,15 @@ def ensemble_of(activation, seeds=(0, 1, 2), optimizer=torch.optim.Adam, executi
     ],
 )
 def test_what_cannot_be_stacked_runs_seed_by_seed_and_says_why(activation, stacked, reason):
-    ensemble = ensemble_of(activation)
-    assert [type(member) for member in ensemble.members] == ([Stack] if stacked else [Alone] * 3)
-    assert reason in ensemble.execution
+    replicas = ensemble_of(activation)
+    assert [type(member) for member in replicas.members] == ([Stack] if stacked else [Alone] * 3)
+    assert reason in replicas.execution
 
 
 def test_an_optimizer_that_is_not_elementwise_runs_seed_by_seed():
-    ensemble = ensemble_of(nn.ReLU, optimizer=torch.optim.LBFGS)
-    assert [type(member) for member in ensemble.members] == [Alone] * 3
-    assert "LBFGS" in ensemble.execution
+    replicas = ensemble_of(nn.ReLU, optimizer=torch.optim.LBFGS)
+    assert [type(member) for member in replicas.members] == [Alone] * 3
+    assert "LBFGS" in replicas.execution
 
 
 @pytest.mark.parametrize("activation", [OwnLayer, Noisy])
@@ -305,9 +305,9 @@ def test_seed_by_seed_gives_each_seed_what_it_gives_alone_with_its_own_random_nu
 
 
 def test_seed_by_seed_leaves_the_global_random_numbers_alone():
-    ensemble = ensemble_of(Noisy).train()
+    replicas = ensemble_of(Noisy).train()
     before = torch.get_rng_state()
-    ensemble(torch.zeros(3, 4, 6))
+    replicas(torch.zeros(3, 4, 6))
     assert torch.equal(before, torch.get_rng_state())
 
 
@@ -343,11 +343,11 @@ def test_training_seed_by_seed_is_that_of_the_stack(monkeypatch, model, memory_f
 def test_every_stacked_layer_has_no_hidden_mixing_of_seeds(monkeypatch):
     """The gradient of one seed's loss reaches that seed's parameters alone."""
     splits = random_splits()
-    parts = build_parts(
+    training = build_training(
         monkeypatch, splits, "num_seeds=3", *MODELS["cnn"], "norm=batch", "activation=swish", "train.execution=stacked"
     )
-    (stack,) = parts.network.members
-    logits = parts.network(splits.train_x[:10].expand(3, -1, -1, -1, -1))
+    (stack,) = training.network.members
+    logits = training.network(splits.train_x[:10].expand(3, -1, -1, -1, -1))
     logits[1].sum().backward()
     for name, gradient in stack.gradients().items():
         assert gradient[0].abs().sum() == 0, name
@@ -427,11 +427,11 @@ class OwnDropout(nn.Dropout):
 
 
 def test_a_dropout_of_ones_own_draws_from_the_seeds_random_numbers():
-    ensemble = ensemble_of(OwnDropout).train()
-    assert "global random numbers" in ensemble.execution
+    replicas = ensemble_of(OwnDropout).train()
+    assert "global random numbers" in replicas.execution
     before, x = torch.get_rng_state(), torch.randn(3, 4, 6)
     torch.set_rng_state(before)
-    first = ensemble(x)
+    first = replicas(x)
     assert torch.equal(before, torch.get_rng_state())
     assert torch.equal(first, ensemble_of(OwnDropout).train()(x))
 
@@ -448,11 +448,11 @@ def test_one_dropout_at_two_places_is_seeded_at_both():
     x = torch.randn(2, 5, 1, 4, 4)
     outcomes = []
     for execution in ("seed_by_seed", "seed_by_seed", "stacked"):
-        ensemble = assemble(
+        replicas = assemble(
             networks(), generators([0, 1], "dropout"), optimizer=torch.optim.Adam, sample=x[0],
             device=torch.device("cpu"), execution=execution,
         )  # fmt: skip
-        outcomes.append(ensemble.train()(x))
+        outcomes.append(replicas.train()(x))
         torch.randn(7)  # whatever others draw
     assert torch.equal(outcomes[0], outcomes[1])
     torch.testing.assert_close(outcomes[0], outcomes[2])
@@ -463,49 +463,49 @@ def test_a_cpu_takes_large_layers_one_after_the_other(width, stacked):
     """Whatever the number of seeds: alone and in a stack the same road is taken."""
     for seeds in (1, 2):
         networks = [nn.Sequential(nn.Linear(4, 1024), nn.ReLU(), nn.Linear(1024, width)) for _ in range(seeds)]
-        ensemble = assemble(
+        replicas = assemble(
             networks, generators(range(seeds), "dropout"), optimizer=torch.optim.Adam, sample=torch.randn(3, 4),
             device=torch.device("cpu"),
         )  # fmt: skip
-        assert ensemble.stacked == stacked
-    assert stacked or "1,048,576 weights" in ensemble.execution
+        assert replicas.stacked == stacked
+    assert stacked or "1,048,576 weights" in replicas.execution
 
 
 @pytest.mark.parametrize(("patch_size", "stacked"), [(14, True), (7, False)])
 def test_a_cpu_takes_many_tokens_one_seed_after_the_other(patch_size, stacked):
     from helpers import settings_of
 
-    from actbench.build import build_network
+    from actbench.train.build import build_network
 
     settings = settings_of("model=vit", f"model.patch_size={patch_size}", "model.depth=1")  # 4 or 16 tokens of 64
-    ensemble = assemble(
+    replicas = assemble(
         [build_network(settings, (1, 28, 28), 10, seed) for seed in (0, 1)], generators([0, 1], "dropout"),
         optimizer=torch.optim.Adam, sample=torch.randn(3, 1, 28, 28), device=torch.device("cpu"),
     )  # fmt: skip
-    assert ensemble.stacked == stacked
-    assert stacked or "1,024 values" in ensemble.execution
+    assert replicas.stacked == stacked
+    assert stacked or "1,024 values" in replicas.execution
 
 
 def test_layers_that_share_a_parameter_are_not_taken_apart():
     shared = nn.Linear(4, 4)
     networks = [nn.Sequential(shared, nn.ReLU(), shared)]
-    ensemble = assemble(
+    replicas = assemble(
         networks, generators([0], "dropout"), optimizer=torch.optim.Adam, sample=torch.randn(3, 4),
         device=torch.device("cpu"),
     )  # fmt: skip
-    assert "share a parameter" in ensemble.execution
+    assert "share a parameter" in replicas.execution
 
 
 def test_resumed_in_another_memory_format_is_as_never_interrupted(monkeypatch):
     splits = random_splits()
     overrides = ["num_seeds=2", *MODELS["cnn"], *STEPS_20, "train.epochs=3"]
 
-    def parts(memory_format):
-        return build_parts(monkeypatch, splits, *overrides, f"train.memory_format={memory_format}")
+    def training(memory_format):
+        return build_training(monkeypatch, splits, *overrides, f"train.memory_format={memory_format}")
 
-    straight = parts("contiguous")
+    straight = training("contiguous")
     list(fit(straight, control=Control()))
-    first, second = parts("contiguous"), parts("channels_last")
+    first, second = training("contiguous"), training("channels_last")
     for epoch in fit(first, control=Control()):
         if epoch.number == 1:
             break
@@ -550,11 +550,11 @@ class Beside(nn.Module):
 def test_what_mixes_samples_is_not_stacked_in_whichever_mode_it_does(activation):
     networks = [small(activation()) for _ in range(3)]
     noise = [torch.Generator().manual_seed(k) for k in range(3)]
-    ensemble = assemble(
+    replicas = assemble(
         networks, noise, optimizer=torch.optim.SGD, sample=torch.randn(4, 6), device=torch.device("cpu")
     )
-    assert [type(member) for member in ensemble.members] == [Alone] * 3
-    assert "would not compute what one network computes" in ensemble.execution
+    assert [type(member) for member in replicas.members] == [Alone] * 3
+    assert "would not compute what one network computes" in replicas.execution
 
 
 def test_the_trial_of_a_stack_leaves_it_as_it_was():
@@ -565,14 +565,14 @@ def test_the_trial_of_a_stack_leaves_it_as_it_was():
     ]
     noise = [torch.Generator().manual_seed(k) for k in range(2)]
     before = [generator.get_state() for generator in noise]
-    ensemble = assemble(
+    replicas = assemble(
         networks, noise, optimizer=torch.optim.SGD, sample=torch.randn(4, 1, 4, 4), device=torch.device("cpu")
     )
-    assert ensemble.stacked
+    assert replicas.stacked
     assert all(torch.equal(old, new.get_state()) for old, new in zip(before, noise, strict=True))
-    for network, state in zip(networks, ensemble.state_dicts(), strict=True):
+    for network, state in zip(networks, replicas.state_dicts(), strict=True):
         assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
-    assert [module.p for module in ensemble.modules() if hasattr(module, "p")] == [0.5]
+    assert [module.p for module in replicas.modules() if hasattr(module, "p")] == [0.5]
 
 
 def test_an_optimizer_of_ones_own_is_not_taken_for_what_it_inherits_from():
@@ -580,8 +580,8 @@ def test_an_optimizer_of_ones_own_is_not_taken_for_what_it_inherits_from():
         """Its step depends on the norm of a whole parameter, which in a stack is that of all seeds."""
 
     noise = [torch.Generator().manual_seed(k) for k in range(2)]
-    ensemble = assemble(
+    replicas = assemble(
         [small(nn.ReLU()) for _ in range(2)], noise, optimizer=Lars, sample=torch.randn(4, 6),
         device=torch.device("cpu"),
     )  # fmt: skip
-    assert ensemble.execution == "seed by seed: Lars is not known to be elementwise"
+    assert replicas.execution == "seed by seed: Lars is not known to be elementwise"

@@ -112,7 +112,7 @@ def test_a_clock_that_jumps_is_seen_in_no_number(undisturbed, tmp_path):
 
 def test_studies_of_one_moment_have_names_of_their_own(monkeypatch):
     """The clock stands still: what tells them apart is not the time."""
-    from actbench import config
+    from actbench.command import composing
 
     class Still(datetime):
         @classmethod
@@ -120,7 +120,7 @@ def test_studies_of_one_moment_have_names_of_their_own(monkeypatch):
             return cls(2026, 1, 1, tzinfo=tz)
 
     monkeypatch.setattr("datetime.datetime", Still)
-    names = {config._stamp.__wrapped__() for _ in range(20)}
+    names = {composing._stamp.__wrapped__() for _ in range(20)}
     assert len(names) == 20
     assert all(name.startswith("2026-01-01_00-00-00_") for name in names)
 

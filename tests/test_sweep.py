@@ -20,10 +20,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch import nn
 
-from actbench import stored
 from actbench.choices import choices_of
+from actbench.command.composing import register
 from actbench.command.planning import plan
-from actbench.config import register
+from actbench.store import reader
 
 
 def rows(path):
@@ -152,8 +152,8 @@ def test_a_run_that_cannot_be_built_is_listed_and_repeated(monkeypatch, tmp_path
     from helpers import settings_of
     from rich.console import Console
 
-    from actbench import stored
     from actbench.run import job as run
+    from actbench.store import reader
 
     settings = settings_of(f"dataset={dataset}", "num_seeds=1", "model.width=8", "train.epochs=1")
     monkeypatch.setenv("ACTBENCH_DATA", str(tmp_path / "none"))
@@ -169,7 +169,7 @@ def test_a_run_that_cannot_be_built_is_listed_and_repeated(monkeypatch, tmp_path
         failing.setattr(run, "build", no_memory)
         with pytest.raises(MemoryError):
             attempt()
-        summary = stored.summary(tmp_path / "r")
+        summary = reader.summary(tmp_path / "r")
         assert (summary.status, summary.reason) == ("failed", "MemoryError: no room for it")
         (tmp_path / "r" / "resume.pt").write_bytes(b"of an earlier attempt")
         before = (tmp_path / "r" / "settings.yaml").read_bytes()
@@ -179,7 +179,7 @@ def test_a_run_that_cannot_be_built_is_listed_and_repeated(monkeypatch, tmp_path
         assert (tmp_path / "r" / "resume.pt").exists()
     (tmp_path / "r" / "resume.pt").unlink()
     assert attempt().status == "completed"
-    assert stored.settings_of(tmp_path / "r").dataset.name == "digits"
+    assert reader.settings_of(tmp_path / "r").dataset.name == "digits"
 
 
 def test_ctrl_c_leaves_the_comparison_of_what_is_complete(three, tmp_path):
@@ -230,7 +230,7 @@ def test_a_preset_names_every_choice_of_its_group(preset, group):
 
 @pytest.mark.parametrize("preset", [choice.name for choice in choices_of("sweep")])
 def test_every_preset_is_a_sweep_of_different_runs_that_can_be_built(preset):
-    from actbench import build
+    from actbench.train import build
 
     jobs, problems = planned(f"+sweep={preset}", "num_seeds=1")
     assert not problems
@@ -286,7 +286,7 @@ def test_a_wrong_preset_gets_one_clear_message(overrides, multirun, complaint):
 )  # fmt: skip
 def test_what_is_typed_later_wins(typed, kept, replaced):
     """So that a remedy can be pasted behind the command, and a preset be narrowed."""
-    from actbench.overrides import settle
+    from actbench.command.overrides import settle
 
     settled = settle(typed)
     assert settled.overrides == (typed if kept is None else kept)
@@ -298,7 +298,7 @@ def test_a_parameter_that_all_choices_of_a_swept_group_have(actbench, tmp_path):
     small = ["dataset=digits", "train.epochs=1", "model.width=8", "num_seeds=1", "tensorboard=false", "study=s"]
     done = actbench("-m", "activation=prelu,swish", "activation.num_parameters=units", *small)
     assert (done.returncode, done.stderr) == (0, "")
-    trained = [stored.settings_of(folder) for folder in (tmp_path / "outputs" / "s").glob("*seed0")]
+    trained = [reader.settings_of(folder) for folder in (tmp_path / "outputs" / "s").glob("*seed0")]
     assert {one.activation.name: one.activation.params["num_parameters"] for one in trained} == {
         "prelu": "units",
         "swish": "units",
@@ -312,7 +312,7 @@ def test_a_parameter_that_no_choice_of_a_swept_group_has_is_told_once(actbench):
 
 
 def test_what_stays_of_a_preset_is_said():
-    from actbench.overrides import settle
+    from actbench.command.overrides import settle
 
     assert settle(["+sweep=deep", "model.depth=2,3"]).replaced == [("+sweep=deep", "its rest, clip=norm,none")]
     assert settle(["+sweep=depths", "model.depth=2"]).replaced == [("+sweep=depths", "what is typed")]
@@ -390,7 +390,7 @@ def test_a_search_goes_for_validation_accuracy_and_is_compared(actbench, three, 
             validation.setdefault(row["configuration"], []).append(float(row["value"]))
     best = max(statistics.mean(values) for values in validation.values())
     assert len(validation) == 4
-    found = stored.read_yaml(tmp_path / "outputs" / "s" / "optimization_results.yaml")
+    found = reader.read_yaml(tmp_path / "outputs" / "s" / "optimization_results.yaml")
     assert found["best_value"] == pytest.approx(best)
     assert f"best by validation accuracy, {best:.2f} %: " in done.stdout
 

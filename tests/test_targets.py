@@ -9,9 +9,9 @@ import sys
 import pytest
 import torch
 
+from actbench.custom.targets import KINDS, resolve
 from actbench.errors import UserError
 from actbench.settings import Choice
-from actbench.targets import KINDS, resolve
 
 
 def refused(group, target, trust=(), **params):
@@ -64,8 +64,8 @@ def test_what_a_group_is_for_may_be_named(group, target):
         "torch.optim.lr_scheduler.LRScheduler", "torch.optim.lr_scheduler._LRScheduler", "torch.fx.GraphModule",
         "torch.jit.ScriptModule", "torch._dynamo.OptimizedModule", "torch.nn.init.normal_", "torch.nn", "torch",
         "torchvision.datasets.utils.download_url", "torchvision.datasets.MNIST", "torchvision.models.resnet18",
-        "torchvision.io.write_file", "actbench.atomic.write_text", "actbench.sinks.files.RunFolder",
-        "actbench.cli.main", "actbench.build.build", "actbench.datasets.idx.load", "actbench.inits.fans",
+        "torchvision.io.write_file", "actbench.files.atomic.write_text", "actbench.store.folder.RunFolder",
+        "actbench.cli.main", "actbench.train.build.build", "actbench.datasets.idx.load", "actbench.inits.fans",
         "os.system", "subprocess.run", "builtins.eval", "builtins.exec", "pathlib.Path.write_text", "shutil.rmtree",
         "torch..save", ".torch.save", "torch.nn.ReLU.__init__", "torch.nn.__builtins__.exec", "__main__.x", "hydra.main",
         "torch.nn.ReLU; import os", "${oc.env:HOME}", "", 7, ["torch.nn.ReLU"],

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 
 import pytest
 import torch
-from helpers import build_parts, random_splits
+from helpers import build_training, random_splits
 
 from actbench.train import Control, evaluate, fit
 
@@ -36,8 +36,8 @@ def without_nan(value):
     return None if value != value else value
 
 
-def bits(parts):
-    return {name: tensor.clone() for name, tensor in parts.network.state_dict().items()}
+def bits(training):
+    return {name: tensor.clone() for name, tensor in training.network.state_dict().items()}
 
 
 def assert_equal_bits(a, b):
@@ -48,9 +48,9 @@ def assert_equal_bits(a, b):
 
 @pytest.mark.parametrize("overrides", [RICH, PLAIN, OFTEN])
 def test_looking_changes_no_bit(monkeypatch, overrides):
-    looked_at = build_parts(monkeypatch, random_splits(), *overrides)
+    looked_at = build_training(monkeypatch, random_splits(), *overrides)
     epochs = list(fit(looked_at, control=Control()))
-    unseen = build_parts(monkeypatch, random_splits(), *overrides, "probe=false")
+    unseen = build_training(monkeypatch, random_splits(), *overrides, "probe=false")
     bare = list(fit(unseen, control=Control()))
     assert_equal_bits(bits(looked_at), bits(unseen))
     assert [e.number for e in epochs] == [0, 1, 2, 3, 4]
@@ -67,8 +67,8 @@ def test_looking_changes_no_bit(monkeypatch, overrides):
 def test_the_same_settings_give_the_same_bits(monkeypatch, overrides):
     runs = []
     for _ in range(2):
-        parts = build_parts(monkeypatch, random_splits(), *overrides)
-        runs.append(([no_times(epoch) for epoch in fit(parts, control=Control())], bits(parts)))
+        training = build_training(monkeypatch, random_splits(), *overrides)
+        runs.append(([no_times(epoch) for epoch in fit(training, control=Control())], bits(training)))
     assert runs[0][0] == runs[1][0]
     assert_equal_bits(runs[0][1], runs[1][1])
 
@@ -76,9 +76,9 @@ def test_the_same_settings_give_the_same_bits(monkeypatch, overrides):
 @pytest.mark.parametrize("overrides", [RICH, PLAIN, OFTEN])
 @pytest.mark.parametrize("after", [0, 1, 3])
 def test_resumed_is_bit_equal_to_never_interrupted(monkeypatch, overrides, after):
-    straight = build_parts(monkeypatch, random_splits(), *overrides)
+    straight = build_training(monkeypatch, random_splits(), *overrides)
     whole = [no_times(epoch) for epoch in fit(straight, control=Control())]
-    first = build_parts(monkeypatch, random_splits(), *overrides)
+    first = build_training(monkeypatch, random_splits(), *overrides)
     head = []
     for epoch in fit(first, control=Control()):
         head.append(no_times(epoch))
@@ -87,7 +87,7 @@ def test_resumed_is_bit_equal_to_never_interrupted(monkeypatch, overrides, after
     file = io.BytesIO()
     torch.save(first.state(), file)
     file.seek(0)
-    second = build_parts(monkeypatch, random_splits(), *overrides)
+    second = build_training(monkeypatch, random_splits(), *overrides)
     second.load_state(torch.load(file, weights_only=True))
     control = Control()
     tail = [no_times(epoch) for epoch in fit(second, control=control, done=after)]
@@ -98,20 +98,20 @@ def test_resumed_is_bit_equal_to_never_interrupted(monkeypatch, overrides, after
 
 
 def test_a_stop_leaves_the_running_epoch_out(monkeypatch):
-    parts = build_parts(monkeypatch, random_splits(), *PLAIN)
+    training = build_training(monkeypatch, random_splits(), *PLAIN)
     control, numbers = Control(), []
-    for epoch in fit(parts, control=control):
+    for epoch in fit(training, control=control):
         numbers.append(epoch.number)
         control.stop = epoch.number == 2
     assert numbers == [0, 1, 2]
-    assert control.steps == 2 * parts.steps_per_epoch
+    assert control.steps == 2 * training.steps_per_epoch
 
 
 def test_every_sample_is_seen_once_an_epoch_in_an_order_of_each_seeds_own(monkeypatch):
     from actbench.train.loop import _order
 
-    parts = build_parts(monkeypatch, random_splits(), *PLAIN)
-    first, second = _order(parts), _order(parts)
+    training = build_training(monkeypatch, random_splits(), *PLAIN)
+    first, second = _order(training), _order(training)
     for rows in (*first, *second):
         assert sorted(rows.tolist()) == list(range(100))
     assert not torch.equal(first[0], first[1])
@@ -123,8 +123,8 @@ def test_comparisons_are_paired(monkeypatch):
     from actbench.inits import auto_gain
     from actbench.train.loop import _order
 
-    a = build_parts(monkeypatch, random_splits(), *PLAIN, "activation=relu")
-    b = build_parts(monkeypatch, random_splits(), *PLAIN, "activation=gelu", "dropout=0.3", "augment=shift_rotate")
+    a = build_training(monkeypatch, random_splits(), *PLAIN, "activation=relu")
+    b = build_training(monkeypatch, random_splits(), *PLAIN, "activation=gelu", "dropout=0.3", "augment=shift_rotate")
     assert torch.equal(_order(a), _order(b))
     ratio = auto_gain(torch.nn.GELU()) / auto_gain(torch.nn.ReLU())
     for ours, theirs in zip(a.network.state_dicts(), b.network.state_dicts(), strict=True):
@@ -135,13 +135,13 @@ def test_comparisons_are_paired(monkeypatch):
 def test_metrics_are_those_of_a_plain_evaluation(monkeypatch):
     from helpers import settings_of
 
-    from actbench.build import build_network
+    from actbench.train.build import build_network
 
     splits = random_splits()
-    parts = build_parts(monkeypatch, splits, *PLAIN, "train.eval_batch_size=7")
-    *_, last = fit(parts, control=Control())
-    loss, accuracy = evaluate(parts, splits.test_x, splits.test_y)
-    for k, state in enumerate(parts.network.state_dicts()):
+    training = build_training(monkeypatch, splits, *PLAIN, "train.eval_batch_size=7")
+    *_, last = fit(training, control=Control())
+    loss, accuracy = evaluate(training, splits.test_x, splits.test_y)
+    for k, state in enumerate(training.network.state_dicts()):
         network = build_network(settings_of(*PLAIN), splits.inputs, splits.classes, 5).eval()
         network.load_state_dict(state)
         for x, y, ours_loss, ours_accuracy in (
@@ -154,9 +154,9 @@ def test_metrics_are_those_of_a_plain_evaluation(monkeypatch):
 
 
 def test_training_learns(monkeypatch):
-    parts = build_parts(monkeypatch, random_splits(train=400), "num_seeds=3", "model.width=64", "train.batch_size=20",
+    training = build_training(monkeypatch, random_splits(train=400), "num_seeds=3", "model.width=64", "train.batch_size=20",
                         "train.epochs=15", "optimizer.lr=0.01")  # fmt: skip
-    *_, last = fit(parts, control=Control())
+    *_, last = fit(training, control=Control())
     assert all(record.train_accuracy > 95 for record in last.records)
     assert all(record.val_accuracy > 60 for record in last.records)  # chance is 25
 
@@ -170,28 +170,28 @@ def test_training_learns(monkeypatch):
     ],
 )
 def test_the_recorded_rate_is_the_one_the_epoch_was_trained_with(monkeypatch, scheduler, expected):
-    parts = build_parts(monkeypatch, random_splits(), *PLAIN, f"scheduler={scheduler}")
-    rates = [epoch.records[0].lr for epoch in fit(parts, control=Control()) if epoch.records]
+    training = build_training(monkeypatch, random_splits(), *PLAIN, f"scheduler={scheduler}")
+    rates = [epoch.records[0].lr for epoch in fit(training, control=Control()) if epoch.records]
     assert rates == pytest.approx(expected)
 
 
 def test_schedules_by_step_end_where_they_should(monkeypatch):
     for scheduler in ("cosine", "warmup_cosine", "onecycle"):
-        parts = build_parts(monkeypatch, random_splits(), *PLAIN, f"scheduler={scheduler}")
-        rates = [epoch.records[0].lr for epoch in fit(parts, control=Control()) if epoch.records]
+        training = build_training(monkeypatch, random_splits(), *PLAIN, f"scheduler={scheduler}")
+        rates = [epoch.records[0].lr for epoch in fit(training, control=Control()) if epoch.records]
         assert 0 < rates[-1] < 2e-5 < rates[0], scheduler
 
 
 def test_bf16_trains_and_keeps_parameters_in_fp32(monkeypatch):
-    parts = build_parts(monkeypatch, random_splits(), *PLAIN, "train.precision=bf16")
-    *_, last = fit(parts, control=Control())
-    assert all(p.dtype == torch.float32 for p in parts.network.parameters())
+    training = build_training(monkeypatch, random_splits(), *PLAIN, "train.precision=bf16")
+    *_, last = fit(training, control=Control())
+    assert all(p.dtype == torch.float32 for p in training.network.parameters())
     assert all(0 < record.train_loss < 10 for record in last.records)
-    full = build_parts(monkeypatch, random_splits(), *PLAIN)
+    full = build_training(monkeypatch, random_splits(), *PLAIN)
     *_, exact = fit(full, control=Control())
     assert last.records[0].train_loss != exact.records[0].train_loss
 
 
 def test_nothing_is_trained_when_every_seed_had_diverged_before(monkeypatch):
-    parts = build_parts(monkeypatch, random_splits(), *PLAIN)
-    assert list(fit(parts, control=Control(), done=1, diverged=parts.seeds)) == []
+    training = build_training(monkeypatch, random_splits(), *PLAIN)
+    assert list(fit(training, control=Control(), done=1, diverged=training.seeds)) == []

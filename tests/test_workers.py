@@ -9,14 +9,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from helpers import build_parts, in_double, random_splits, settings_of
+from helpers import build_training, in_double, random_splits, settings_of
 from test_train import OFTEN, assert_equal_bits, bits, no_times
 from torch import nn
 
-from actbench import build
 from actbench.errors import UserError
-from actbench.stacking import ensemble
-from actbench.train import Control, Workers, evaluate, fit, spinning
+from actbench.stacking import replicas
+from actbench.train import Control, Workers, build, evaluate, fit, spinning
 
 STACKED = ["num_seeds=5", "model.width=8", "model.depth=2", "train.batch_size=16", "train.epochs=3", "dropout=0.2",
            "norm=batch", "activation=swish", "clip=norm", "scheduler=onecycle", "optimizer.lr=0.01"]  # fmt: skip
@@ -33,16 +32,16 @@ def on_cores():
         torch.set_num_threads(cores)
         try:
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(ensemble, "WORTH_A_THREAD", 0)
-                return build_parts(patch, splits or random_splits(), *overrides)
+                patch.setattr(replicas, "WORTH_A_THREAD", 0)
+                return build_training(patch, splits or random_splits(), *overrides)
         finally:
             torch.set_num_threads(before)
 
     return make
 
 
-def trained(parts):
-    return [no_times(epoch) for epoch in fit(parts, control=Control())]
+def trained(training):
+    return [no_times(epoch) for epoch in fit(training, control=Control())]
 
 
 def test_seeds_that_share_the_cores_train_as_alone(on_cores):
@@ -124,17 +123,17 @@ def test_scores_are_in_the_order_of_the_seeds(on_cores):
 
 
 def test_a_stop_reaches_every_share(on_cores):
-    parts = on_cores(3, *STACKED)
+    training = on_cores(3, *STACKED)
     control, numbers = Control(), []
-    for epoch in fit(parts, control=control):
+    for epoch in fit(training, control=control):
         numbers.append(epoch.number)
         control.stop = epoch.number == 2
     assert numbers == [0, 1, 2]
-    assert control.steps == 2 * parts.steps_per_epoch
+    assert control.steps == 2 * training.steps_per_epoch
 
 
 def test_one_that_fails_ends_the_others_and_is_told(on_cores):
-    parts = on_cores(3, *CONVOLUTIONS)
+    training = on_cores(3, *CONVOLUTIONS)
     steps = []
 
     def fail(*_):
@@ -143,13 +142,13 @@ def test_one_that_fails_ends_the_others_and_is_told(on_cores):
     def count(*_):
         steps.append(1)
 
-    parts.network.members[1].register_forward_pre_hook(fail)
-    parts.network.members[2].register_forward_pre_hook(count)
+    training.network.members[1].register_forward_pre_hook(fail)
+    training.network.members[2].register_forward_pre_hook(count)
     with pytest.raises(UserError, match="out of memory"):
-        list(fit(parts, control=Control()))
+        list(fit(training, control=Control()))
     assert threading.active_count() < 20
     counted = len(steps)
-    assert counted <= parts.steps_per_epoch
+    assert counted <= training.steps_per_epoch
     assert len(steps) == counted  # and nobody goes on
 
 
@@ -181,19 +180,19 @@ class Counting(nn.Module):
 def test_modules_of_the_users_own_are_never_called_side_by_side(on_cores, monkeypatch):
     monkeypatch.setattr(build, "activation_factory", lambda *_: lambda units: Counting())
     for overrides in (STACKED, CONVOLUTIONS):
-        parts = on_cores(3, *overrides)
-        assert len(parts.network.shares) == 1
-        assert parts.workers.number == 1
+        training = on_cores(3, *overrides)
+        assert len(training.network.shares) == 1
+        assert training.workers.number == 1
 
 
 def test_a_stack_is_split_where_its_kernels_have_enough_to_do(monkeypatch):
     torch.set_num_threads(2)
     try:
-        small = build_parts(monkeypatch, random_splits(), "num_seeds=4", "model.width=8")
-        large = build_parts(monkeypatch, random_splits(), "num_seeds=4", "model.width=512", "model.depth=2")
+        small = build_training(monkeypatch, random_splits(), "num_seeds=4", "model.width=8")
+        large = build_training(monkeypatch, random_splits(), "num_seeds=4", "model.width=512", "model.depth=2")
     finally:
         torch.set_num_threads(1)
-    assert [len(parts.network.shares) for parts in (small, large)] == [1, 2]
+    assert [len(training.network.shares) for training in (small, large)] == [1, 2]
     assert (small.workers.number, large.workers.number, large.workers.threads) == (1, 2, 1)
 
 

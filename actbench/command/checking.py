@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from actbench import stored
 from actbench.command.planning import Job
 from actbench.errors import Problem, UserError
 from actbench.settings import Settings
+from actbench.store import reader
 
 
 def check(jobs: Sequence[Job], problems: Sequence[Problem], whole: str = "") -> None:
@@ -27,14 +27,15 @@ def check(jobs: Sequence[Job], problems: Sequence[Problem], whole: str = "") -> 
     found, waiting = list(problems), []
     for job in jobs:
         try:
-            stored.check_owner(job.folder, job.settings)
+            reader.check_owner(job.folder, job.settings)
             _check_writable(job.folder)
             if is_due(job.settings, job.folder):
                 waiting.append(job)
         except UserError as error:
             found += error.problems
     if waiting:
-        from actbench import build, contents, machine
+        from actbench.command import contents
+        from actbench.train import build, machine
 
         for job in waiting:
             for sentence in contents.changes(job.settings, job.folder.parent):
@@ -54,8 +55,8 @@ def check(jobs: Sequence[Job], problems: Sequence[Problem], whole: str = "") -> 
 
 def is_due(settings: Settings, folder: Path) -> bool:
     """Whether there is something to do for a run: to train it, or to score it in INT8 as well."""
-    finished = stored.completed(folder)
-    return finished is None or stored.lacks_int8(settings, finished)
+    finished = reader.completed(folder)
+    return finished is None or reader.lacks_int8(settings, finished)
 
 
 def _check_writable(folder: Path) -> None:

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from actbench import arguments
 from actbench.choices import WORDS, Listed, choices_of, groups, packaged_conf, parameters_of, usual_choices
+from actbench.command import arguments
 from actbench.settings import GROUPS
 
 COMMANDS = {

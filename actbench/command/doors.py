@@ -21,11 +21,11 @@ from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 
 from actbench.choices import conf_folders
+from actbench.command.overrides import key_of
 from actbench.command.suggestions import Mistake, brief, enumerated
 from actbench.command.vocabulary import DOORS
+from actbench.custom.conf_files import is_inside
 from actbench.errors import Problem, UserError
-from actbench.overrides import key_of
-from actbench.own_conf import is_inside
 
 PLUGINS = ("launcher", "sweeper")
 _EXTRAS = {

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from actbench import stored
+from actbench.command.overrides import key_of
 from actbench.command.planning import Job
 from actbench.command.quoting import command
 from actbench.errors import Problem, UserError
 from actbench.naming import shown
-from actbench.overrides import key_of
 from actbench.settings import Settings
+from actbench.store import reader
 
 _ROUNDING = ("threads", "memory_format", "engine")  # another one may be gone on with, equal but for rounding
 
@@ -42,7 +42,7 @@ def _beside(settings: Settings, folder: Path, typed: Sequence[str]) -> str:
     if theirs is None:
         return ""
     differing = _differing(settings, theirs)
-    finished = stored.status(folder) in ("completed", "diverged")
+    finished = reader.status(folder) in ("completed", "diverged")
     again = _command(typed, {key: theirs_value for key, (_, theirs_value) in differing.items()})
     if set(differing) == {"train.epochs"}:
         mine, other = differing["train.epochs"]
@@ -52,7 +52,7 @@ def _beside(settings: Settings, folder: Path, typed: Sequence[str]) -> str:
         if not finished:
             how = f"which was not finished; to go on with that:  {again}"
         return f"train.epochs={mine} is another run, which begins anew: {folder} has train.epochs={other}, {how}"
-    if len(differing) == 1 and not finished and stored.status(folder) != "failed":
+    if len(differing) == 1 and not finished and reader.status(folder) != "failed":
         ((key, (mine, other)),) = differing.items()
         return (
             f"{key}={shown(mine)} is another run, which begins anew: {folder} has {key}={shown(other)} and was not "
@@ -103,7 +103,7 @@ def _contradictions(job: Job, typed: Sequence[str]) -> list[Problem]:
     if theirs is None or not (job.folder / "resume.pt").exists():
         return []
     try:
-        summary = stored.summary(job.folder)
+        summary = reader.summary(job.folder)
     except UserError:
         return []  # which is told where the folder is used
     was = {"execution": theirs.train.execution, "device": theirs.train.device.partition(":")[0]}
@@ -131,6 +131,6 @@ def _command(typed: Sequence[str], changed: dict[str, Any]) -> str:
 
 def _settings_in(folder: Path) -> Settings | None:
     try:
-        return stored.settings_of(folder)
+        return reader.settings_of(folder)
     except UserError:
         return None

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from actbench.choices import choices_of, groups, packaged_conf, usual_choices, usual_values
-from actbench.columns import rows, width, wrapped
+from actbench.command.columns import rows, width, wrapped
 
 _COMMANDS = (
     ("actbench activation=leaky_relu", "train 5 seeds together; ends with a table"),

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from actbench.command import planning
+from actbench.command.overrides import for_sweep, key_of, settle
 from actbench.command.planning import Job
 from actbench.command.quoting import command, for_hydra, parsed, split
 from actbench.command.suggestions import Mistake
 from actbench.command.typed import Line
 from actbench.errors import Problem
-from actbench.overrides import for_sweep, key_of, settle
 
 _ROUNDS = 5  # what is behind a mistake is seen once that is mended; five levels of that are not typed by anyone
 

@@ -22,6 +22,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from actbench.choices import choices_of, packaged_conf
 from actbench.command import doors, sharing
+from actbench.command.composing import _without_hydra, to_settings
+from actbench.command.overrides import key_of
 from actbench.command.quoting import as_typed, parsed, split, wrong_function
 from actbench.command.suggestions import (
     Mistake,
@@ -32,9 +34,7 @@ from actbench.command.suggestions import (
     unknown_choice,
     unknown_key,
 )
-from actbench.config import _without_hydra, to_settings
 from actbench.errors import Problem, UserError, in_words
-from actbench.overrides import key_of
 from actbench.settings import GROUPS, Settings
 
 _COMPOSING = (

@@ -17,7 +17,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 
-from actbench.overrides import key_of
+from actbench.command.overrides import key_of
 
 TEXT = ("study", "output_dir")  # whose values are text, whatever they look like: study=2024, study=1e3, study=a,b
 _OWN_SYNTAX = re.compile(r"""(['"]).*\1|.*\$\{.*|(choice|range|interval|glob|sort|shuffle|tag|str)\(.*\)""", re.DOTALL)

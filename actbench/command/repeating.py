@@ -9,8 +9,8 @@ from typing import Any
 from yaml import YAMLError
 
 from actbench.command import quoting
-from actbench.overrides import key_of
-from actbench.reading import read_yaml
+from actbench.command.overrides import key_of
+from actbench.files.reading import read_yaml
 
 
 def swept(hydra_config: Any) -> list[str]:

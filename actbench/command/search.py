@@ -30,12 +30,12 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from actbench import stored
-from actbench.atomic import write_text
 from actbench.choices import packaged_conf
 from actbench.command import doors, planning
+from actbench.command.overrides import key_of
 from actbench.errors import Problem, UserError, in_a_line
-from actbench.overrides import key_of
+from actbench.files.atomic import write_text
+from actbench.store import reader
 
 _PLUGIN = "hydra_plugins.actbench"  # Hydra takes sweepers from modules of such a name alone
 _TARGET = f"{_PLUGIN}.Search"
@@ -351,7 +351,7 @@ def _outcome(returned: Any) -> tuple[str, float | None]:
     """How a job ended, by what it returned and by what is in its folder. One diverged seed makes a trial diverged."""
     try:
         value = float(returned.return_value)
-        summary = stored.summary(Path(returned.hydra_cfg.hydra.runtime.output_dir))
+        summary = reader.summary(Path(returned.hydra_cfg.hydra.runtime.output_dir))
     except Exception:  # of the job, which has told it
         return "failed", None
     if summary is not None and (summary.diverged or summary.status == "diverged"):

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from hydra.core.override_parser.types import Override
 
+from actbench.command.overrides import key_of
 from actbench.command.quoting import as_typed, command, parsed, split, typed
 from actbench.command.suggestions import Mistake, brief, enumerated
 from actbench.errors import Problem
-from actbench.overrides import key_of
 
 _HOW = "changes how a run is computed, not what it computes"
 _SEEN = "changes what is looked at, not what is trained"

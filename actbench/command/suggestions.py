@@ -14,11 +14,11 @@ from yaml import YAMLError
 
 from actbench.choices import choices_of, packaged_conf
 from actbench.command import vocabulary
+from actbench.command.overrides import key_of
 from actbench.command.vocabulary import called, plain
 from actbench.errors import Problem
+from actbench.files.reading import read_yaml
 from actbench.naming import shown
-from actbench.overrides import key_of
-from actbench.reading import read_yaml
 from actbench.settings import GROUPS
 
 

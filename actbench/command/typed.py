@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from actbench.command.overrides import key_of
 from actbench.command.quoting import command, split
 from actbench.command.suggestions import brief, choice_meant, enumerated, key_named, names_of, plain_keys, value_meant
 from actbench.errors import Problem
-from actbench.overrides import key_of
 from actbench.settings import GROUPS
 
 COMMANDS = ("report", "list", "kernels")

@@ -29,9 +29,9 @@ import numpy as np
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
-from actbench.atomic import replacing, write_bytes, write_text
 from actbench.datasets.found import Fault, Found, Place, array_of, belongs, find, md5_of
 from actbench.errors import Failure, Problem, UserError
+from actbench.files.atomic import replacing, write_bytes, write_text
 
 PATIENCE = 9.0  # seconds to wait for any mirror to answer, all mirrors together
 _LARGEST = 200_000_000  # bytes of an archive: the largest there is has 31 million

@@ -22,12 +22,13 @@ from rich.table import Table
 from rich.text import Text
 from torch import nn
 
-from actbench import build, config, machine
-from actbench.atomic import write_bytes, write_text
 from actbench.choices import choices_of
+from actbench.command import composing
 from actbench.errors import UserError, from_disk
+from actbench.files.atomic import write_bytes, write_text
 from actbench.kernels import resnet
 from actbench.kernels.measure import REFERENCE, Cost, measure, ratio
+from actbench.train import build, machine
 
 
 def main(asked: argparse.Namespace) -> int:
@@ -87,12 +88,12 @@ def _shape(text: str) -> tuple[int, ...]:
 
 
 def _factory(name: str) -> Callable[[int], nn.Module]:
-    return build.activation_factory(config.choice_of("activation", name), ())
+    return build.activation_factory(composing.choice_of("activation", name), ())
 
 
 def _in_place(name: str) -> Callable[[int], nn.Module] | None:
     """The same module with `inplace=True`, where torch has that."""
-    choice = config.choice_of("activation", name)
+    choice = composing.choice_of("activation", name)
     kind = type(build.activation_factory(choice, ())(1))
     if "inplace" not in inspect.signature(kind).parameters:
         return None

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from torch import nn
 
 from actbench.errors import UserError
-from actbench.models.layers import Ingredients, layer
+from actbench.models.layers import Components, layer
 
 
 def cnn(
-    ingredients: Ingredients,
+    components: Components,
     *,
     inputs: tuple[int, ...],
     classes: int,
@@ -22,7 +22,7 @@ def cnn(
     """conv1 -> ... (each with 2×2 max pooling) -> flatten -> dense -> output.
 
     Args:
-        ingredients: activation, norm and dropout of all layers but the output.
+        components: activation, norm and dropout of all layers but the output.
         inputs: shape of one sample, (C, H, W).
         classes: number of logits.
         channels: channels of each convolution stage; each stage halves height and width.
@@ -41,7 +41,7 @@ def cnn(
     network = nn.Sequential()
     for site, after in enumerate(channels):
         conv = nn.Conv2d(before, after, kernel_size, padding=kernel_size // 2)
-        stage = layer(conv, activation=ingredients.at(site, sites), ingredients=ingredients, pool=nn.MaxPool2d(2))
+        stage = layer(conv, activation=components.at(site, sites), components=components, pool=nn.MaxPool2d(2))
         network.add_module(f"conv{site + 1}", stage)
         before, height, width = after, height // 2, width // 2
     if height * width == 0:
@@ -52,6 +52,6 @@ def cnn(
         )
     network.add_module("flatten", nn.Flatten())
     linear = nn.Linear(before * height * width, dense)
-    network.add_module("dense", layer(linear, activation=ingredients.at(sites - 1, sites), ingredients=ingredients))
+    network.add_module("dense", layer(linear, activation=components.at(sites - 1, sites), components=components))
     network.add_module("output", nn.Linear(dense, classes))
     return network

@@ -8,11 +8,11 @@ from dataclasses import replace
 from torch import nn
 
 from actbench.errors import UserError
-from actbench.models.layers import Ingredients, layer
+from actbench.models.layers import Components, layer
 
 
 def deep_cnn(
-    ingredients: Ingredients,
+    components: Components,
     *,
     inputs: tuple[int, ...],
     classes: int,
@@ -27,7 +27,7 @@ def deep_cnn(
     counts convolutions and the output layer too: its "15 layers" are `depth` 12.
 
     Args:
-        ingredients: activation of all layers but the output; norm of the hidden layers; dropout behind each hidden
+        components: activation of all layers but the output; norm of the hidden layers; dropout behind each hidden
             layer and behind the pooling.
         inputs: shape of one sample, (C, H, W).
         classes: number of logits.
@@ -50,15 +50,15 @@ def deep_cnn(
             how="a smaller one, or fewer model.channels",
         )
     sites = len(channels) + depth
-    bare = replace(ingredients, norm=None, dropout=0.0)
+    bare = replace(components, norm=None, dropout=0.0)
     network = nn.Sequential()
     for site, after in enumerate(channels):
         conv = nn.Conv2d(before, after, kernel_size)
         last = site == len(channels) - 1
         stage = layer(
             conv,
-            activation=ingredients.at(site, sites),
-            ingredients=replace(bare, dropout=ingredients.dropout) if last else bare,
+            activation=components.at(site, sites),
+            components=replace(bare, dropout=components.dropout) if last else bare,
             pool=nn.MaxPool2d(2) if last else None,
         )
         network.add_module(f"conv{site + 1}", stage)
@@ -67,7 +67,7 @@ def deep_cnn(
     fan_in = before * rows * columns
     for number in range(depth):
         hidden = layer(
-            nn.Linear(fan_in, width), activation=ingredients.at(len(channels) + number, sites), ingredients=ingredients
+            nn.Linear(fan_in, width), activation=components.at(len(channels) + number, sites), components=components
         )
         network.add_module(f"hidden{number + 1}", hidden)
         fan_in = width

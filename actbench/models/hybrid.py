@@ -6,11 +6,11 @@ import math
 
 from torch import nn
 
-from actbench.models.layers import Ingredients, layer
+from actbench.models.layers import Components, layer
 
 
 def hybrid(
-    ingredients: Ingredients, *, inputs: tuple[int, ...], classes: int, width: int = 512, blocks: int = 1
+    components: Components, *, inputs: tuple[int, ...], classes: int, width: int = 512, blocks: int = 1
 ) -> nn.Sequential:
     """flatten -> block1 -> ... -> output; a block is Linear-`activation`-Linear-`upper_activation`.
 
@@ -18,7 +18,7 @@ def hybrid(
     default); `split` has no part in it.
 
     Args:
-        ingredients: activations, norm and dropout of the blocks.
+        components: activations, norm and dropout of the blocks.
         inputs: shape of one sample, (C, H, W).
         classes: number of logits.
         width: units of both layers of a block.
@@ -26,15 +26,15 @@ def hybrid(
 
     Shapes: x (B, C, H, W) -> logits (B, classes).
     """
-    upper_activation = ingredients.upper_activation or ingredients.activation
+    upper_activation = components.upper_activation or components.activation
     network = nn.Sequential()
     network.add_module("flatten", nn.Flatten())
     fan_in = math.prod(inputs)
     for number in range(1, blocks + 1):
         block = nn.Sequential()
         lower, upper = nn.Linear(fan_in, width), nn.Linear(width, width)
-        block.add_module("lower", layer(lower, activation=ingredients.activation, ingredients=ingredients))
-        block.add_module("upper", layer(upper, activation=upper_activation, ingredients=ingredients))
+        block.add_module("lower", layer(lower, activation=components.activation, components=components))
+        block.add_module("upper", layer(upper, activation=upper_activation, components=components))
         network.add_module(f"block{number}", block)
         fan_in = width
     network.add_module("output", nn.Linear(fan_in, classes))

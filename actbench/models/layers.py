@@ -14,7 +14,7 @@ NormFactory = Callable[..., nn.Module]  # (units, spatial=) -> a fresh norm
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ingredients:
+class Components:
     """What the configuration chose for the layers of a model, whatever the model is.
 
     Args:
@@ -56,7 +56,7 @@ def layer(
     core: nn.Linear | nn.Conv2d,
     *,
     activation: ActivationFactory,
-    ingredients: Ingredients,
+    components: Components,
     pool: nn.Module | None = None,
 ) -> nn.Sequential:
     """linear or conv -> norm -> activation -> pool -> dropout, under these names; what is not chosen is not there.
@@ -67,16 +67,16 @@ def layer(
     units = core.out_channels if isinstance(core, nn.Conv2d) else core.out_features
     parts = nn.Sequential()
     parts.add_module("conv" if spatial else "linear", core)
-    if ingredients.norm is not None:
-        norm = ingredients.norm(units, spatial=spatial)
+    if components.norm is not None:
+        norm = components.norm(units, spatial=spatial)
         if isinstance(norm, (nn.BatchNorm1d, nn.BatchNorm2d)):
             core.register_parameter("bias", None)
         parts.add_module("norm", norm)
     parts.add_module("activation", activation(units))
     if pool is not None:
         parts.add_module("pool", pool)
-    if ingredients.dropout > 0:
-        parts.add_module("dropout", nn.Dropout(ingredients.dropout))
+    if components.dropout > 0:
+        parts.add_module("dropout", nn.Dropout(components.dropout))
     return parts
 
 
@@ -91,18 +91,18 @@ class Gated(nn.Sequential):
         return x
 
 
-def gated_layer(linear: nn.Linear, *, activation: ActivationFactory, ingredients: Ingredients) -> Gated:
+def gated_layer(linear: nn.Linear, *, activation: ActivationFactory, components: Components) -> Gated:
     """f(W·x + b)·(V·x + c) and dropout: a `layer` as the `gate`, times a second linear layer of its size, the `value`.
 
     The activation decides which gated unit it is: sigmoid gives GLU, silu SwiGLU, gelu GEGLU, relu ReGLU, identity the
     bilinear one. V doubles the layer's weights. Shazeer 2020, arXiv:2002.05202, eq. 4-6.
     """
-    gate = layer(linear, activation=activation, ingredients=replace(ingredients, dropout=0.0))
+    gate = layer(linear, activation=activation, components=replace(components, dropout=0.0))
     parts = Gated()
     parts.add_module("gate", gate)
     parts.add_module("value", nn.Linear(linear.in_features, linear.out_features))
-    if ingredients.dropout > 0:
-        parts.add_module("dropout", nn.Dropout(ingredients.dropout))
+    if components.dropout > 0:
+        parts.add_module("dropout", nn.Dropout(components.dropout))
     return parts
 
 

@@ -6,11 +6,11 @@ import math
 
 from torch import nn
 
-from actbench.models.layers import Ingredients, Residual, gated_layer, layer
+from actbench.models.layers import Components, Residual, gated_layer, layer
 
 
 def mlp(
-    ingredients: Ingredients,
+    components: Components,
     *,
     inputs: tuple[int, ...],
     classes: int,
@@ -26,7 +26,7 @@ def mlp(
     1/sqrt(depth - 1) would do for tanh, whose outputs have mean zero, but lets the mean of ReLU's outputs pile up.
 
     Args:
-        ingredients: activation, norm and dropout of the hidden layers.
+        components: activation, norm and dropout of the hidden layers.
         inputs: shape of one sample, (C, H, W).
         classes: number of logits.
         width: units of each hidden layer.
@@ -36,7 +36,7 @@ def mlp(
 
     Shapes: x (B, C, H, W) -> logits (B, classes).
 
-    >>> network = mlp(Ingredients(activation=lambda units: nn.ReLU()), inputs=(1, 28, 28), classes=10)
+    >>> network = mlp(Components(activation=lambda units: nn.ReLU()), inputs=(1, 28, 28), classes=10)
     >>> list(network.state_dict())
     ['hidden1.linear.weight', 'hidden1.linear.bias', 'output.weight', 'output.bias']
     """
@@ -47,7 +47,7 @@ def mlp(
     make = gated_layer if gated else layer
     for site, name in enumerate(hidden):
         linear = nn.Linear(fan_in, width)
-        network.add_module(name, make(linear, activation=ingredients.at(site, depth), ingredients=ingredients))
+        network.add_module(name, make(linear, activation=components.at(site, depth), components=components))
         fan_in = width
     network.add_module("output", nn.Linear(fan_in, classes))
     return network

@@ -14,12 +14,12 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from actbench.errors import UserError
-from actbench.models.layers import ActivationFactory, Ingredients, gated_layer, layer
+from actbench.models.layers import ActivationFactory, Components, gated_layer, layer
 from actbench.stacking import StackedLayer, adopt, stack_children, stack_layer
 
 
 def vit(
-    ingredients: Ingredients,
+    components: Components,
     *,
     inputs: tuple[int, ...],
     classes: int,
@@ -37,7 +37,7 @@ def vit(
     `gated`, `block1.hidden.gate`); a sample of it is one token.
 
     Args:
-        ingredients: activation, norm and dropout of the feed-forward parts' hidden layers. The layer normalisations in
+        components: activation, norm and dropout of the feed-forward parts' hidden layers. The layer normalisations in
             front of each part belong to the model, whatever the norm is.
         inputs: shape of one sample, (C, H, W).
         classes: number of logits.
@@ -68,8 +68,8 @@ def vit(
             width,
             heads,
             width * expansion,
-            activation=ingredients.at(site, depth),
-            ingredients=ingredients,
+            activation=components.at(site, depth),
+            components=components,
             gated=gated,
         )
         network.add_module(f"block{site + 1}", block)
@@ -153,7 +153,7 @@ class Block(nn.Module):
         hidden: int,
         *,
         activation: ActivationFactory,
-        ingredients: Ingredients,
+        components: Components,
         gated: bool,
     ) -> None:
         super().__init__()
@@ -161,7 +161,7 @@ class Block(nn.Module):
         self.attention = SelfAttention(width, heads)
         self.hidden_norm = nn.LayerNorm(width)
         make = gated_layer if gated else layer
-        self.hidden = make(nn.Linear(width, hidden), activation=activation, ingredients=ingredients)
+        self.hidden = make(nn.Linear(width, hidden), activation=activation, components=components)
         self.output = nn.Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:

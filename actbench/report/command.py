@@ -18,10 +18,10 @@ from actbench.errors import Problem, UserError, from_disk, printable
 from actbench.report import runs
 from actbench.report.comparison import Comparison, check_baseline, compare
 from actbench.report.configurations import Block, blocks
-from actbench.report.inside import look
+from actbench.report.internals import look
 from actbench.report.published import TITLE, Beside, published
-from actbench.report.sheet import Sheet
 from actbench.report.tables import sheets
+from actbench.report.text_table import Sheet
 from actbench.report.tuning import check_per
 
 _AT_MOST = 40  # rows of a table in the terminal; the files have all

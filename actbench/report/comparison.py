@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from actbench import naming
 from actbench.errors import UserError
 from actbench.report.configurations import Block
-from actbench.report.inside import Inside
+from actbench.report.internals import Inside
 from actbench.report.ranking import Ranking, find_baseline, rank
 from actbench.report.tuning import Tuned, check_per, tune
 

@@ -6,7 +6,7 @@ import math
 
 from actbench import naming
 from actbench.report.configurations import METRIC, Block, Configuration
-from actbench.report.sheet import Sheet, mean
+from actbench.report.text_table import Sheet, mean
 
 DEPTH = "model.depth"
 TRAINED = 50.0  # % of test accuracy, above which a seed counts as trained

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from actbench.records import Finding
 from actbench.report.configurations import Configuration
 from actbench.report.runs import Run
-from actbench.report.sheet import Sheet
+from actbench.report.text_table import Sheet
 
 TITLE = "What went wrong inside"
 _FEW = 6  # findings that a terminal has room for with everything about them

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from actbench.records import DefinitionRecord, Estimate, LayerRecord, network_ratio
 from actbench.report.configurations import Configuration
 from actbench.report.readings import by_seed
-from actbench.report.sheet import Sheet, mean
+from actbench.report.text_table import Sheet, mean
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,15 @@ from typing import Any
 import jinja2
 
 from actbench import __version__
-from actbench.atomic import remove_strays, write_bytes, write_text
 from actbench.errors import Problem, printable
+from actbench.files.atomic import remove_strays, write_bytes, write_text
 from actbench.report import runs
 from actbench.report.comparison import Comparison
 from actbench.report.plots import Picture, pictures
 from actbench.report.published import TITLE, Beside
 from actbench.report.runs import Run
-from actbench.report.sheet import Sheet
 from actbench.report.tables import sheets, tidy
+from actbench.report.text_table import Sheet
 from actbench.report.words import count as number
 
 

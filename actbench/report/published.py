@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from actbench import naming
-from actbench.reading import read_yaml
+from actbench.files.reading import read_yaml
 from actbench.report.configurations import METRIC, Configuration
 from actbench.report.ranking import by_validation
-from actbench.report.sheet import Sheet
 from actbench.report.statistics import one_more
+from actbench.report.text_table import Sheet
 from actbench.report.words import count, signed
 
 TITLE = "Published figures, ours beside theirs"

@@ -9,7 +9,7 @@ from actbench.errors import Problem
 from actbench.records import Estimate, QuantisedRecord
 from actbench.report.configurations import METRIC, Configuration
 from actbench.report.readings import by_seed, readable
-from actbench.report.sheet import Sheet, mean, minus
+from actbench.report.text_table import Sheet, mean, minus
 
 _SCHEMES = ("symmetric", "affine")
 _NONE = Estimate.of([])

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from actbench import stored
 from actbench.errors import Problem, UserError
 from actbench.report.configurations import Configuration
-from actbench.stored import Record
+from actbench.store import reader
+from actbench.store.reader import Record
 
 AT_MOST = 20  # configurations whose files are read for one table or picture
 Data = TypeVar("Data")
@@ -24,7 +24,7 @@ def by_seed(one: Configuration, kind: type[Record]) -> dict[int, list[Record]]:
     for run in one.runs:  # oldest first
         for seed in run.settings.seeds:
             found.pop(seed, None)
-        for record in stored.table(run.folder, kind):
+        for record in reader.table(run.folder, kind):
             if record.seed not in one.diverged:
                 found.setdefault(record.seed, []).append(record)
     return dict(sorted(found.items()))

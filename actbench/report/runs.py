@@ -11,11 +11,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from actbench import stored
 from actbench.errors import Problem, UserError
-from actbench.reading import leaves, read_text
+from actbench.files.reading import leaves, read_text
 from actbench.records import EpochRecord, RunSummary
 from actbench.settings import Settings
+from actbench.store import reader
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def _read(folder: Path) -> Run:
     if not os.path.lexists(folder / "settings.yaml"):
         what = "has no settings.yaml: the run ended before it began, or the file was removed"
         raise UserError(what, where=str(folder), how="the same command trains it again")
-    settings, summary = stored.settings_of(folder), stored.summary(folder)
+    settings, summary = reader.settings_of(folder), reader.summary(folder)
     run = Run(folder, settings, summary)
     if summary is not None:
         _check_same(run, summary)
@@ -142,7 +142,7 @@ def _check_same(run: Run, summary: RunSummary) -> None:
         raise UserError(
             "speaks of other seeds or another activation than settings.yaml beside it", where=where, how=how
         )
-    history = stored.records(run.folder / "history.csv", EpochRecord)
+    history = reader.records(run.folder / "history.csv", EpochRecord)
     last = {record.seed: record for record in history if record.epoch == summary.epochs_done}
     if not {record.seed for record in history} <= {*settings.seeds}:
         raise UserError("has other seeds than settings.yaml beside it", where=str(run.folder / "history.csv"), how=how)
@@ -158,7 +158,7 @@ def _check_same(run: Run, summary: RunSummary) -> None:
 
 def environment(run: Run) -> dict[str, Any]:
     """What `environment.json` says; empty where it cannot be read."""
-    return stored.environment(run.folder)
+    return reader.environment(run.folder)
 
 
 def trained_at(run: Run) -> str:
@@ -175,7 +175,7 @@ def status(run: Run) -> str:
     """How a run stands, in one line."""
     if run.summary is None:
         try:
-            done = max((record.epoch for record in stored.records(run.folder / "history.csv", EpochRecord)), default=0)
+            done = max((record.epoch for record in reader.records(run.folder / "history.csv", EpochRecord)), default=0)
         except UserError:
             return "unfinished; its history.csv cannot be read"
         return f"unfinished: {done} of {run.settings.train.epochs} epochs; at work, or killed"

@@ -12,7 +12,7 @@ from actbench.report.comparison import Comparison
 from actbench.report.configurations import Block, Configuration
 from actbench.report.ranking import Ranking, Row, correction
 from actbench.report.runs import status
-from actbench.report.sheet import Sheet, mean
+from actbench.report.text_table import Sheet, mean
 from actbench.report.tuning import Tuned
 from actbench.report.words import interval, p_value, signed
 

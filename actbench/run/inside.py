@@ -12,16 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from actbench.activations.coupling import coupling_of, is_known
-from actbench.build import activation_factory, build_network
 from actbench.datasets import Splits
+from actbench.measures import Histogram, histogram, learned_shapes, preactivation_histograms
+from actbench.measures.int8 import OUTPUT, quantise
+from actbench.measures.units import slopes
 from actbench.naming import shown
-from actbench.probes import Histogram, histogram, learned_shapes, preactivation_histograms
-from actbench.probes.units import slopes
-from actbench.quantisation import OUTPUT, quantise
 from actbench.records import Estimate, QuantisedRecord, RunSummary
 from actbench.settings import Settings
 from actbench.stacking import activation_sites
-from actbench.train import Parts
+from actbench.train import Training
+from actbench.train.build import activation_factory, build_network
 
 _POINTS = 401
 
@@ -34,7 +34,7 @@ def hyperparameters(settings: Settings) -> dict[str, str | bool | int | float]:
     }
 
 
-def draw(settings: Settings, parts: Parts, tensorboard: Any, step: int, *, diverged: Container[int] = ()) -> None:
+def draw(settings: Settings, training: Training, tensorboard: Any, step: int, *, diverged: Container[int] = ()) -> None:
     """Each activation as configured and what it has become, and how pre-activations and its parameters lie."""
     from actbench.sinks.pictures import draw_activation, draw_learned
 
@@ -44,14 +44,14 @@ def draw(settings: Settings, parts: Parts, tensorboard: Any, step: int, *, diver
             if curve is not None:
                 picture = draw_activation(choice.name, *(tuple(values.tolist()) for values in curve))
                 tensorboard.write_activation(choice.name, picture, step)
-    sample = parts.splits.val_x[: parts.eval_batch_size]
-    tensorboard.write_histograms(preactivation_histograms(parts.network, sample), step)
-    learned = learned_shapes(parts.network)
-    sound = [seed not in diverged for seed in parts.seeds]
+    sample = training.splits.val_x[: training.eval_batch_size]
+    tensorboard.write_histograms(preactivation_histograms(training.network, sample), step)
+    learned = learned_shapes(training.network)
+    sound = [seed not in diverged for seed in training.seeds]
     if learned and any(sound):
         tensorboard.write_histograms(_histograms(learned), step)
         name = settings.activation.name if settings.upper_activation.target is None else settings.label
-        curves = _learned_curves(settings, parts, sound)
+        curves = _learned_curves(settings, training, sound)
         if curves:
             tensorboard.write_activation("learned", draw_learned(name, curves), step)
 
@@ -97,14 +97,14 @@ def _histograms(learned: Mapping[tuple[str, str], Tensor]) -> dict[str, list[His
 
 @torch.no_grad()
 def _learned_curves(
-    settings: Settings, parts: Parts, sound: Sequence[bool]
+    settings: Settings, training: Training, sound: Sequence[bool]
 ) -> dict[str, tuple[tuple[float, ...], ...]]:
     """Layer -> z, f(z) before training, and the median, 5 % and 95 % of f(z) now, over sound seeds and units."""
-    network = build_network(settings, parts.splits.inputs, parts.splits.classes, parts.seeds[0])
+    network = build_network(settings, training.splits.inputs, training.splits.classes, training.seeds[0])
     learning = {layer: m for layer, m in activation_sites(network).items() if _has_curve_of_units(m)}
     before = {layer: _over_units(module) for layer, module in learning.items()}
     now: dict[str, list[Tensor]] = {layer: [] for layer in learning}
-    for state in compress(parts.network.state_dicts(), sound):
+    for state in compress(training.network.state_dicts(), sound):
         network.load_state_dict(state)
         for layer, module in learning.items():
             now[layer].append(_over_units(module))

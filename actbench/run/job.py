@@ -14,18 +14,18 @@ from typing import Any
 from rich.console import Console
 from torch import Tensor
 
-from actbench import machine, stored
-from actbench.build import build
+from actbench.custom.isolation import isolated
 from actbench.errors import Failure, UserError, in_a_line
-from actbench.isolation import isolated
 from actbench.records import Epoch, RunSummary
-from actbench.run.hold import Hold
 from actbench.run.inside import draw, hyperparameters, with_int8
 from actbench.run.summary import Progress, failed, leave_failure, parameters_of_one, summarise
 from actbench.settings import Settings
-from actbench.sinks.files import RunFolder
 from actbench.sinks.terminal import Headline, TerminalSink
-from actbench.train import Control, Parts, fit
+from actbench.store import reader
+from actbench.store.folder import RunFolder
+from actbench.store.lock import Hold
+from actbench.train import Control, Training, fit, machine
+from actbench.train.build import build
 from actbench.train.origin import origins
 
 
@@ -80,48 +80,48 @@ def run(
     stop = stop or Stop()
     terminal = TerminalSink(console, live=live, name=name, brief=brief)
     try:
-        parts = build(settings)
+        training = build(settings)
     except Exception as error:
         leave_failure(settings, folder, error)
         raise
-    settings = settings.with_dataset(parts.splits.name) if settings.dataset.name == "auto" else settings
-    stored.check_owner(folder, settings)
+    settings = settings.with_dataset(training.splits.name) if settings.dataset.name == "auto" else settings
+    reader.check_owner(folder, settings)
     folder.mkdir(parents=True, exist_ok=True)
     hold = Hold(folder)
     progress = Progress()
     try:
-        stored.tidy(folder, alone=True)
-        finished = stored.completed(folder)  # by another process, while this one was building
+        reader.tidy(folder, alone=True)
+        finished = reader.completed(folder)  # by another process, while this one was building
         if finished is not None:
-            if stored.lacks_int8(settings, finished):
-                finished = _score_stored(settings, parts, finished, RunFolder(folder))
+            if reader.lacks_int8(settings, finished):
+                finished = _score_stored(settings, training, finished, RunFolder(folder))
                 terminal.remark("scored in INT8, from its checkpoints")
-            terminal.end(finished, stored.last_layers(folder), folder, stored=True)
+            terminal.end(finished, reader.last_layers(folder), folder, stored=True)
             return finished
         with stop.listening():
-            return _run(settings, parts, progress, RunFolder(folder), hold, terminal, stop)
+            return _run(settings, training, progress, RunFolder(folder), hold, terminal, stop)
     except Exception as error:
         with contextlib.suppress(OSError, Failure):  # what failed may be the disk, or that the folder is another's now
             hold.check()
-            if stored.status(folder) not in ("completed", "diverged"):  # else what failed came after the run
+            if reader.status(folder) not in ("completed", "diverged"):  # else what failed came after the run
                 if not (folder / "settings.yaml").exists():  # without it the folder would be nobody's
                     RunFolder(folder).write_settings(settings)
-                RunFolder(folder).write_summary(failed(settings, parts, progress, error))
+                RunFolder(folder).write_summary(failed(settings, training, progress, error))
         raise
     finally:
-        hold.release(complete=stored.status(folder) in ("completed", "diverged"))
+        hold.release(complete=reader.status(folder) in ("completed", "diverged"))
         terminal.close()
 
 
 def _run(
-    settings: Settings, parts: Parts, progress: Progress, folder: RunFolder, hold: Hold, terminal: TerminalSink,
+    settings: Settings, training: Training, progress: Progress, folder: RunFolder, hold: Hold, terminal: TerminalSink,
     stop: Stop,
 ) -> RunSummary:  # fmt: skip
-    earlier = folder.read_resume(parts.device, parts.network.stacked)
+    earlier = folder.read_resume(training.device, training.network.stacked)
     if earlier is not None:
         state, progress.epochs = earlier
         try:
-            parts.load_state(state)
+            training.load_state(state)
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
             raise UserError(
                 f"was written by another version of actbench: {in_a_line(error)}",
@@ -129,34 +129,36 @@ def _run(
                 how="delete it to begin again",
             ) from error
     folder.write_settings(settings)
-    surroundings = {**machine.environment(parts.device), **parts.workers.describe()}
+    surroundings = {**machine.environment(training.device), **training.workers.describe()}
     folder.write_environment({**surroundings, "resumed_after_epoch": progress.done})
-    stop.steps = progress.done * parts.steps_per_epoch
-    terminal.begin(_headline(settings, parts, folder.path, progress.done), stop, parts.epochs * parts.steps_per_epoch)
+    stop.steps = progress.done * training.steps_per_epoch
+    terminal.begin(
+        _headline(settings, training, folder.path, progress.done), stop, training.epochs * training.steps_per_epoch
+    )
     sinks = Sinks(settings, folder, terminal, hold)
     try:
         sinks.again(progress.epochs)
-        for epoch in fit(parts, control=stop, done=progress.done, diverged=list(progress.diverged)):
-            progress.epochs.append(_with_origins(settings, parts, epoch, folder, stop) if epoch.diverged else epoch)
-            sinks.epoch(parts, progress)
-        terminal.executed(parts.execution)
-        finished = progress.done == parts.epochs or len(progress.diverged) == len(parts.seeds)
-        summary = summarise(settings, parts, progress, finished=finished)
-        if stored.lacks_int8(settings, summary):
-            states = dict(zip(parts.seeds, parts.network.state_dicts(), strict=True))
-            summary = _score_int8(settings, parts, summary, states, folder)
-        sinks.end(parts, summary, progress)
+        for epoch in fit(training, control=stop, done=progress.done, diverged=list(progress.diverged)):
+            progress.epochs.append(_with_origins(settings, training, epoch, folder, stop) if epoch.diverged else epoch)
+            sinks.epoch(training, progress)
+        terminal.executed(training.execution)
+        finished = progress.done == training.epochs or len(progress.diverged) == len(training.seeds)
+        summary = summarise(settings, training, progress, finished=finished)
+        if reader.lacks_int8(settings, summary):
+            states = dict(zip(training.seeds, training.network.state_dicts(), strict=True))
+            summary = _score_int8(settings, training, summary, states, folder)
+        sinks.end(training, summary, progress)
     finally:
         with contextlib.suppress(OSError):  # after `end` there is nothing to write; before, what failed is on its way
             sinks.close()
     return summary
 
 
-def _with_origins(settings: Settings, parts: Parts, epoch: Epoch, folder: RunFolder, stop: Stop) -> Epoch:
+def _with_origins(settings: Settings, training: Training, epoch: Epoch, folder: RunFolder, stop: Stop) -> Epoch:
     """The epoch with what was first not finite in it, which repeating it from the state before it shows."""
     again = build(settings)
     if epoch.number > 1:
-        earlier = folder.read_resume(parts.device, parts.network.stacked)
+        earlier = folder.read_resume(training.device, training.network.stacked)
         if earlier is None:
             return epoch
         again.load_state(earlier[0])
@@ -165,18 +167,18 @@ def _with_origins(settings: Settings, parts: Parts, epoch: Epoch, folder: RunFol
 
 
 def _score_int8(
-    settings: Settings, parts: Parts, summary: RunSummary, states: dict[int, dict[str, Tensor]], folder: RunFolder
+    settings: Settings, training: Training, summary: RunSummary, states: dict[int, dict[str, Tensor]], folder: RunFolder
 ) -> RunSummary:
     trained = {seed: state for seed, state in states.items() if seed not in summary.diverged}
-    summary, records = with_int8(settings, parts.splits, summary, trained)
+    summary, records = with_int8(settings, training.splits, summary, trained)
     folder.write_quantised(records)
     return summary
 
 
-def _score_stored(settings: Settings, parts: Parts, summary: RunSummary, folder: RunFolder) -> RunSummary:
+def _score_stored(settings: Settings, training: Training, summary: RunSummary, folder: RunFolder) -> RunSummary:
     """INT8 metrics for a run that was complete without them, from its checkpoints."""
-    summary = _score_int8(settings, parts, summary, folder.read_checkpoints(parts.seeds), folder)
-    folder.write_settings(replace(stored.settings_of(folder.path), quantise=settings.quantise))
+    summary = _score_int8(settings, training, summary, folder.read_checkpoints(training.seeds), folder)
+    folder.write_settings(replace(reader.settings_of(folder.path), quantise=settings.quantise))
     folder.write_summary(summary)
     return summary
 
@@ -194,7 +196,7 @@ class Sinks:
         for epoch in epochs if self.tensorboard else ():
             self.tensorboard.write_epoch(epoch)
 
-    def epoch(self, parts: Parts, progress: Progress) -> None:
+    def epoch(self, training: Training, progress: Progress) -> None:
         """The last epoch of `progress`."""
         epoch = progress.epochs[-1]
         if self.hold:
@@ -203,20 +205,20 @@ class Sinks:
         if self.tensorboard:
             self.tensorboard.write_epoch(epoch)
         if epoch.number > 0:  # nothing has been trained before
-            self.folder.write_resume(parts.state(), progress.epochs, parts.device, parts.network.stacked)
+            self.folder.write_resume(training.state(), progress.epochs, training.device, training.network.stacked)
         self.terminal.epoch(epoch)
 
-    def end(self, parts: Parts, summary: RunSummary, progress: Progress) -> None:
+    def end(self, training: Training, summary: RunSummary, progress: Progress) -> None:
         """The sum of a run; `summary.json` comes last, as the sign that everything else is there."""
         self.terminal.close()
         if self.hold:
             self.hold.check()
         finished = summary.status != "interrupted"
         if finished:
-            self.folder.write_checkpoints(parts.seeds, parts.network.state_dicts())
+            self.folder.write_checkpoints(training.seeds, training.network.state_dicts())
         if self.tensorboard:
             if finished:
-                draw(self.settings, parts, self.tensorboard, progress.done, diverged=summary.diverged)
+                draw(self.settings, training, self.tensorboard, progress.done, diverged=summary.diverged)
                 self.tensorboard.write_findings(summary.findings or (), progress.done)
                 self.tensorboard.write_summary(summary)
             self.tensorboard.close()
@@ -231,18 +233,18 @@ class Sinks:
             self.tensorboard.close()
 
 
-def _headline(settings: Settings, parts: Parts, folder: Path, done: int) -> Headline:
-    splits = parts.splits
+def _headline(settings: Settings, training: Training, folder: Path, done: int) -> Headline:
+    splits = training.splits
     return Headline(
         label=settings.label,
-        seeds=tuple(parts.seeds),
-        epochs=parts.epochs,
+        seeds=tuple(training.seeds),
+        epochs=training.epochs,
         dataset=splits.name,
         note=splits.note,
         samples=(len(splits.train_y), len(splits.val_y), len(splits.test_y)),
-        device=machine.describe(parts.device),
-        execution=parts.execution,
-        parameters=parameters_of_one(parts),
+        device=machine.describe(training.device),
+        execution=training.execution,
+        parameters=parameters_of_one(training),
         folder=folder,
         resumed_from=done,
     )

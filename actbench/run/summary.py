@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from actbench import machine, stored
+from actbench.custom.sources import told
 from actbench.diagnosis import Case, diagnose
 from actbench.errors import Failure
-from actbench.own_code import told
 from actbench.records import RATIOS, Epoch, Estimate, RunSummary, Status, network_ratio
-from actbench.run.hold import Hold
 from actbench.settings import Settings
-from actbench.sinks.files import RunFolder
-from actbench.train import Parts, evaluate
+from actbench.store import reader
+from actbench.store.folder import RunFolder
+from actbench.store.lock import Hold
+from actbench.train import Training, evaluate, machine
 
 
 @dataclass
@@ -35,45 +35,45 @@ class Progress:
         return {seed: epoch.number for epoch in self.epochs for seed in epoch.diverged}
 
 
-def summarise(settings: Settings, parts: Parts, progress: Progress, *, finished: bool) -> RunSummary:
+def summarise(settings: Settings, training: Training, progress: Progress, *, finished: bool) -> RunSummary:
     """The sum of a run. The test set is scored here, once, and only if the run is at its end."""
     diverged = progress.diverged
     status: Status = "interrupted"
     if finished:
-        status = "diverged" if len(diverged) == len(parts.seeds) else "completed"
+        status = "diverged" if len(diverged) == len(training.seeds) else "completed"
     values: dict[str, list[float]] = {}
     if status == "completed":
-        loss, accuracy = evaluate(parts, parts.splits.test_x, parts.splits.test_y)
+        loss, accuracy = evaluate(training, training.splits.test_x, training.splits.test_y)
         values["test_accuracy"], values["test_loss"] = accuracy, loss
     if progress.done:
-        values |= _of_epoch(parts.seeds, progress.epochs[-1])
+        values |= _of_epoch(training.seeds, progress.epochs[-1])
     train, validate, looks = (
         math.fsum(getattr(epoch, name) for epoch in progress.epochs)
         for name in ("train_seconds", "eval_seconds", "look_seconds")
     )
-    trained = progress.done * len(parts.splits.train_y) * len(parts.seeds)
+    trained = progress.done * len(training.splits.train_y) * len(training.seeds)
     case = Case(
-        settings=settings, epochs=progress.epochs, device=parts.device.type, classes=parts.splits.classes,
-        validation=len(parts.splits.val_y), steps=parts.steps_per_epoch,
+        settings=settings, epochs=progress.epochs, device=training.device.type, classes=training.splits.classes,
+        validation=len(training.splits.val_y), steps=training.steps_per_epoch,
     )  # fmt: skip
     return RunSummary(
         status=status,
         id=settings.id,
         label=settings.label,
-        dataset=parts.splits.name,
-        dataset_note=parts.splits.note,
+        dataset=training.splits.name,
+        dataset_note=training.splits.note,
         activation=settings.activation.name,
         upper_activation=settings.upper_activation.name,
-        seeds=tuple(parts.seeds),
+        seeds=tuple(training.seeds),
         diverged=diverged,
         epochs_done=progress.done,
-        parameters=parameters_of_one(parts),
-        metrics={name: _estimate(parts.seeds, of_seeds, diverged) for name, of_seeds in values.items()},
+        parameters=parameters_of_one(training),
+        metrics={name: _estimate(training.seeds, of_seeds, diverged) for name, of_seeds in values.items()},
         seconds={"total": train + validate + looks, "train": train, "eval": validate, "looks": looks},
         samples_per_second=trained / train if train else 0.0,
-        execution=parts.execution,
-        device=machine.describe(parts.device),
-        reason="" if finished else f"after epoch {progress.done} of {parts.epochs}",
+        execution=training.execution,
+        device=machine.describe(training.device),
+        reason="" if finished else f"after epoch {progress.done} of {training.epochs}",
         findings=tuple(diagnose(case)) if finished else None,
     )
 
@@ -93,23 +93,23 @@ def _estimate(seeds: Sequence[int], values: Sequence[float], diverged: dict[int,
     return Estimate.of([math.nan if seed in diverged else value for seed, value in zip(seeds, values, strict=True)])
 
 
-def parameters_of_one(parts: Parts) -> int:
+def parameters_of_one(training: Training) -> int:
     """Parameters of one seed's network."""
-    return sum(parameter.numel() for parameter in parts.network.parameters()) // len(parts.seeds)
+    return sum(parameter.numel() for parameter in training.network.parameters()) // len(training.seeds)
 
 
 # ---------------------------------------------------------------- of runs that failed
 
 
-def failed(settings: Settings, parts: Parts, progress: Progress, error: Exception) -> RunSummary:
+def failed(settings: Settings, training: Training, progress: Progress, error: Exception) -> RunSummary:
     """The sum of a run that came to `progress` and then to an error."""
-    summary = summarise(settings, parts, progress, finished=False)
+    summary = summarise(settings, training, progress, finished=False)
     return replace(summary, status="failed", reason=told(error, settings.trust))
 
 
 def leave_failure(settings: Settings, folder: Path, error: Exception) -> None:
     """Writes what is known of a run that could not even be built. Of an earlier attempt nothing is lost."""
-    stored.check_owner(folder, settings)
+    reader.check_owner(folder, settings)
     summary = RunSummary(
         status="failed",
         id=settings.id,

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actbench.probes import Histogram
+from actbench.measures import Histogram
 from actbench.records import RATIOS, Epoch, EpochRecord, Estimate, Finding, LayerRecord, RunSummary, network_ratio
 
 with warnings.catch_warnings():

@@ -1,14 +1,14 @@
 """S networks of one shape -> one network with a leading seed dimension, and back."""
 
 from actbench.stacking.activations import StackedLearned, StackedPReLU
-from actbench.stacking.ensemble import Alone, Ensemble, Member, Share, Stack, activation_sites, assemble, layer_of
 from actbench.stacking.layers import NotStackable, StackedLayer, adopt, stack_children, stack_layer
+from actbench.stacking.replicas import Alone, Member, Replicas, Share, Stack, activation_sites, assemble, layer_of
 
 __all__ = [
     "Alone",
-    "Ensemble",
     "Member",
     "NotStackable",
+    "Replicas",
     "Share",
     "Stack",
     "StackedLayer",

@@ -2,7 +2,7 @@
 
 from actbench.train.evaluation import cross_entropy, evaluate
 from actbench.train.loop import Control, fit
-from actbench.train.parts import Parts
+from actbench.train.state import Training
 from actbench.train.workers import Workers
 
-__all__ = ["Control", "Parts", "Workers", "cross_entropy", "evaluate", "fit"]
+__all__ = ["Control", "Training", "Workers", "cross_entropy", "evaluate", "fit"]

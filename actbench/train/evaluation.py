@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from actbench.machine import sums_dtype
+from actbench.measures.sums import sums_dtype
 from actbench.stacking import Share
-from actbench.train.parts import Parts
+from actbench.train.state import Training
 
 
 def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
@@ -19,24 +19,24 @@ def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     return F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none").view(y.shape)
 
 
-def evaluate(parts: Parts, x: Tensor, y: Tensor) -> tuple[list[float], list[float]]:
+def evaluate(training: Training, x: Tensor, y: Tensor) -> tuple[list[float], list[float]]:
     """Mean loss (nats) and accuracy (%) of every seed over x (N, ...) and y (N,), in evaluation mode."""
-    parts.network.eval()
-    return means(parts.workers.map(lambda share: _scores(parts, share, x, y), parts.network.shares))
+    training.network.eval()
+    return means(training.workers.map(lambda share: _scores(training, share, x, y), training.network.shares))
 
 
 @torch.no_grad()
-def _scores(parts: Parts, share: Share, x: Tensor, y: Tensor) -> list[tuple[Tensor, Tensor]]:
+def _scores(training: Training, share: Share, x: Tensor, y: Tensor) -> list[tuple[Tensor, Tensor]]:
     """The losses and the hits (s, B) of a share of the seeds, batch by batch.
 
     A part of a stack takes more samples at a time, so that its kernels have what those of the whole would have.
     """
-    size = parts.eval_batch_size
-    if parts.network.stacked:
-        size = size * len(parts.seeds) // share.seeds
+    size = training.eval_batch_size
+    if training.network.stacked:
+        size = size * len(training.seeds) // share.seeds
     scores = []
     for inputs, labels in zip(x.split(size), y.split(size), strict=True):
-        with parts.autocast():
+        with training.autocast():
             logits = share(inputs.expand(share.seeds, *inputs.shape))  # (s, B, C)
         target = labels.expand(share.seeds, -1)
         scores.append((cross_entropy(logits, target), logits.argmax(-1) == target))

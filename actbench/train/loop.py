@@ -17,14 +17,14 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from actbench.engines import Forward, Outcome, Step
-from actbench.machine import busy_share, wait_for
 from actbench.records import Epoch, EpochRecord, LookRecord, UnitEvent
 from actbench.stacking import Member
+from actbench.train.engines import Forward, Outcome, Step
 from actbench.train.evaluation import cross_entropy, means
 from actbench.train.looks import look_at_epoch, look_at_gradients, look_at_untrained, look_between
-from actbench.train.parts import Parts
-from actbench.updates import Update, update_of
+from actbench.train.machine import busy_share, wait_for
+from actbench.train.state import Training
+from actbench.train.updates import Update, update_of
 
 GRADIENT_LOOKS = 8  # steps of an epoch at which the gradient's norm is taken
 
@@ -37,40 +37,40 @@ class Control:
     stop: bool = False
 
 
-def fit(parts: Parts, *, control: Control, done: int = 0, diverged: Sequence[int] = ()) -> Iterator[Epoch]:
+def fit(training: Training, *, control: Control, done: int = 0, diverged: Sequence[int] = ()) -> Iterator[Epoch]:
     """Trains from epoch `done` + 1 on, and yields after each epoch (first, if `done` is 0, the untrained network).
 
     It ends early where `control.stop` is set, leaving the running epoch out, and where every seed has diverged.
     `diverged` names the seeds that had done so before.
     """
-    network, alive = parts.network, [seed for seed in parts.seeds if seed not in diverged]
-    trainees = _trainees(parts)
-    if done == 0 and parts.probe:
-        yield Epoch(number=0, **look_at_untrained(parts).records())
-    for number in range(done + 1, parts.epochs + 1):
+    network, alive = training.network, [seed for seed in training.seeds if seed not in diverged]
+    trainees = _trainees(training)
+    if done == 0 and training.probe:
+        yield Epoch(number=0, **look_at_untrained(training).records())
+    for number in range(done + 1, training.epochs + 1):
         if not alive:
             return
         tally = _Tally(began=time.perf_counter())
         network.train()
-        order = _order(parts)  # (S, N)
+        order = _order(training)  # (S, N)
         for trainee in trainees:
             trainee.begin(order)
-        for end in _stretches(parts, number):
-            parts.workers.map(partial(Trainee.train, end=end, control=control), trainees)
+        for end in _stretches(training, number):
+            training.workers.map(partial(Trainee.train, end=end, control=control), trainees)
             if any(trainee.step < end for trainee in trainees):  # asked to stop
                 return
-            if end < parts.steps_per_epoch:
-                tally.look(parts, (number - 1) * parts.steps_per_epoch + end, alive)
-        if not parts.schedule_by_step:
-            _advance(parts.schedulers)
-        epoch = tally.end(parts, number, alive, trainees)
+            if end < training.steps_per_epoch:
+                tally.look(training, (number - 1) * training.steps_per_epoch + end, alive)
+        if not training.schedule_by_step:
+            _advance(training.schedulers)
+        epoch = tally.end(training, number, alive, trainees)
         yield epoch
         alive = [seed for seed in alive if seed not in epoch.diverged]
 
 
-def _stretches(parts: Parts, epoch: int) -> list[int]:
+def _stretches(training: Training, epoch: int) -> list[int]:
     """The steps of an epoch after which there is something to do between two steps, and its last one."""
-    steps, every = parts.steps_per_epoch, parts.probe_every if parts.probe else None
+    steps, every = training.steps_per_epoch, training.probe_every if training.probe else None
     before = (epoch - 1) * steps
     looks = [step for step in range(1, steps) if (before + step) % every == 0] if every else []
     return [*looks, steps]
@@ -85,25 +85,25 @@ class _Tally:
     events: list[UnitEvent] = field(default_factory=list)
     look_seconds: float = 0.0
 
-    def look(self, parts: Parts, step: int, alive: Sequence[int]) -> None:
-        wait_for(parts.device)  # for steps whose time is not that of the look
+    def look(self, training: Training, step: int, alive: Sequence[int]) -> None:
+        wait_for(training.device)  # for steps whose time is not that of the look
         before = time.perf_counter()
-        looks, events = look_between(parts, step, alive)
+        looks, events = look_between(training, step, alive)
         self.looks += looks
         self.events += events
         self.look_seconds += time.perf_counter() - before
 
-    def end(self, parts: Parts, number: int, alive: Sequence[int], trainees: Sequence[Trainee]) -> Epoch:
+    def end(self, training: Training, number: int, alive: Sequence[int], trainees: Sequence[Trainee]) -> Epoch:
         """Waits for the device, validates, and says what the epoch came to."""
         train = means([trainee.scores for trainee in trainees])
         trained = time.perf_counter()
         gradients = _mean_gradients(trainees)  # (1 + L + 1, S)
         busy = trainees[0].busy
-        seen = look_at_epoch(parts, number, gradients[1:-1], alive)
+        seen = look_at_epoch(training, number, gradients[1:-1], alive)
         ended = time.perf_counter()
         norms, clipped = gradients[0].tolist(), gradients[-1].tolist()
         seconds = ended - self.began
-        columns = zip(parts.seeds, *train, *seen.scores, norms, clipped, strict=True)
+        columns = zip(training.seeds, *train, *seen.scores, norms, clipped, strict=True)
         records = tuple(
             EpochRecord(seed, number, trainees[0].lr, loss, accuracy, loss_val, accuracy_val, norm, seconds, share)
             for seed, loss, accuracy, loss_val, accuracy_val, norm, share in columns
@@ -126,9 +126,9 @@ class _Tally:
 
 @dataclass(kw_only=True)
 class Learner:
-    """One member of the ensemble with all that its training step needs."""
+    """One member of the replicas with all that its training step needs."""
 
-    parts: Parts
+    training: Training
     member: Member
     forward: Forward
     optimizer: Optimizer
@@ -139,17 +139,17 @@ class Learner:
 
     def step(self, rows: Tensor, look: bool) -> Outcome:
         """Takes one step on the samples `rows` (s, B): losses and hits (s, B), and what `look_at_gradients` tells."""
-        parts, splits = self.parts, self.parts.splits
+        training, splits = self.training, self.training.splits
         x, y = _take(splits.train_x, rows), _take(splits.train_y, rows)  # (s, B, ...), (s, B)
-        if parts.augment is not None:
-            x = parts.augment(x, generators=self.augmentation, background=splits.background)
-        with parts.autocast():
+        if training.augment is not None:
+            x = training.augment(x, generators=self.augmentation, background=splits.background)
+        with training.autocast():
             logits = self.forward(x)  # (s, B, C)
             losses = cross_entropy(logits, y)  # (s, B)
         losses.mean(1).sum().backward()  # each seed's gradient is what it would be alone
-        seen = [look_at_gradients(self.member, parts)] if look else []
-        if not look and parts.clip is not None:
-            parts.clip(list(self.member.gradients().values()))
+        seen = [look_at_gradients(self.member, training)] if look else []
+        if not look and training.clip is not None:
+            training.clip(list(self.member.gradients().values()))
         self.update()
         for parameter in self.parameters:
             parameter.grad = None
@@ -164,16 +164,16 @@ class Trainee:
         learners: one for each of its members.
     """
 
-    def __init__(self, parts: Parts, seeds: slice, learners: Sequence[Learner]) -> None:
-        self.parts, self.seeds = parts, seeds
+    def __init__(self, training: Training, seeds: slice, learners: Sequence[Learner]) -> None:
+        self.training, self.seeds = training, seeds
         self.schedulers = [learner.scheduler for learner in learners if learner.scheduler is not None]
         self.optimizer = learners[0].optimizer
-        self.take_step = parts.engine.step(_step_of(learners))
-        self.looks = _spread(parts.steps_per_epoch, GRADIENT_LOOKS) if parts.probe else set()
+        self.take_step = training.engine.step(_step_of(learners))
+        self.looks = _spread(training.steps_per_epoch, GRADIENT_LOOKS) if training.probe else set()
 
     def begin(self, order: Tensor) -> None:
         """An epoch, in which the samples come in the `order` (S, N) of all seeds."""
-        self.batches = order[self.seeds].split(self.parts.batch_size, dim=1)
+        self.batches = order[self.seeds].split(self.training.batch_size, dim=1)
         self.step = 0  # how many have been taken
         self.lr = math.nan
         self.scores: list[tuple[Tensor, Tensor]] = []  # losses and hits of each step (s, B)
@@ -182,14 +182,14 @@ class Trainee:
 
     def train(self, end: int, control: Control) -> None:
         """Takes the steps of the epoch up to `end`, or until somebody asks for a stop."""
-        while self.step < end and not (control.stop or self.parts.workers.interrupted):
+        while self.step < end and not (control.stop or self.training.workers.interrupted):
             losses, hits, *seen = self.take_step(self.batches[self.step], self.step in self.looks)
             self.scores.append((losses, hits))
             if seen:
                 self.gradients += seen
-                self.busy.append(busy_share(self.parts.device))
+                self.busy.append(busy_share(self.training.device))
             self.lr = float(self.optimizer.param_groups[0]["lr"])  # that of this step
-            if self.parts.schedule_by_step:
+            if self.training.schedule_by_step:
                 _advance(self.schedulers)
             self.step += 1
             if self.seeds.start == 0:
@@ -203,18 +203,18 @@ def _mean_gradients(trainees: Sequence[Trainee]) -> Tensor:
     return torch.cat([torch.stack(trainee.gradients) for trainee in trainees], dim=2).mean(0).cpu()
 
 
-def _trainees(parts: Parts) -> list[Trainee]:
+def _trainees(training: Training) -> list[Trainee]:
     """One for each share of the seeds."""
-    augmentation = iter(parts.augmentation)
-    schedulers = iter(parts.schedulers)
-    optimizers = iter(parts.optimizers)
+    augmentation = iter(training.augmentation)
+    schedulers = iter(training.schedulers)
+    optimizers = iter(training.optimizers)
     trainees, first = [], 0
-    for share in parts.network.shares:
+    for share in training.network.shares:
         learners = [
             Learner(
-                parts=parts,
+                training=training,
                 member=member,
-                forward=parts.engine.forward(member),
+                forward=training.engine.forward(member),
                 optimizer=(optimizer := next(optimizers)),
                 scheduler=next(schedulers, None),
                 update=update_of(optimizer),
@@ -223,7 +223,7 @@ def _trainees(parts: Parts) -> list[Trainee]:
             )
             for member in share.members
         ]
-        trainees.append(Trainee(parts, slice(first, first + share.seeds), learners))
+        trainees.append(Trainee(training, slice(first, first + share.seeds), learners))
         first += share.seeds
     return trainees
 
@@ -247,10 +247,10 @@ def _take(samples: Tensor, rows: Tensor) -> Tensor:
     return samples.index_select(0, rows.flatten()).view(*rows.shape, *samples.shape[1:])
 
 
-def _order(parts: Parts) -> Tensor:
+def _order(training: Training) -> Tensor:
     """The samples of an epoch in the order that each seed has of its own: (S, N)."""
-    n = len(parts.splits.train_y)
-    return torch.stack([torch.randperm(n, generator=generator) for generator in parts.order]).to(parts.device)
+    n = len(training.splits.train_y)
+    return torch.stack([torch.randperm(n, generator=generator) for generator in training.order]).to(training.device)
 
 
 def _spread(steps: int, looks: int) -> set[int]:

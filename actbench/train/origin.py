@@ -1,7 +1,7 @@
 """Where the first number that is not finite came from, in a seed that diverged: its epoch once more, with a watch.
 
-Nothing of it runs in ordinary training. The epoch is repeated from the state before it, on other parts that were built
-from the same settings, which gives the same bits; what is first infinite or NaN has a place in the order of a step:
+Nothing of it runs in ordinary training. The epoch is repeated from the state before it, by another `Training` built from
+the same settings, which gives the same bits; what is first infinite or NaN has a place in the order of a step:
 images, modules from below, loss, gradients from above, clipping, parameters.
 
 Shape letters: s seeds of a member, B batch.
@@ -24,43 +24,43 @@ from actbench.records import Origin
 from actbench.stacking import Member
 from actbench.train.evaluation import evaluate
 from actbench.train.loop import Control, Learner, _advance, _order
-from actbench.train.parts import Parts
-from actbench.updates import update_of
+from actbench.train.state import Training
+from actbench.train.updates import update_of
 
 
-def origins(parts: Parts, epoch: int, seeds: Sequence[int], control: Control | None = None) -> tuple[Origin, ...]:
+def origins(training: Training, epoch: int, seeds: Sequence[int], control: Control | None = None) -> tuple[Origin, ...]:
     """For each of `seeds` what was first not finite in `epoch`; none for a seed in which nothing is found.
 
     Args:
-        parts: in the state before the epoch; they are spent afterwards.
+        training: in the state before the epoch; they are spent afterwards.
         epoch: in which the seeds' loss stopped being finite.
         seeds: those that did.
         control: may stop it.
     """
     threads = torch.get_num_threads()
-    torch.set_num_threads(parts.workers.threads)  # as the epoch was computed
+    torch.set_num_threads(training.workers.threads)  # as the epoch was computed
     try:
-        return _origins(parts, epoch, _watches(parts, seeds), control)
+        return _origins(training, epoch, _watches(training, seeds), control)
     finally:
         torch.set_num_threads(threads)
 
 
-def _origins(parts: Parts, epoch: int, watches: Sequence[_Watch], control: Control | None) -> tuple[Origin, ...]:
-    parts.network.train()
+def _origins(training: Training, epoch: int, watches: Sequence[_Watch], control: Control | None) -> tuple[Origin, ...]:
+    training.network.train()
     portions = [watch.member.seeds for watch in watches]
-    for step, rows in enumerate(_order(parts).split(parts.batch_size, dim=1)):  # rows (S, B)
+    for step, rows in enumerate(_order(training).split(training.batch_size, dim=1)):  # rows (S, B)
         for watch, part in zip(watches, rows.split(portions), strict=True):
             watch.step = step + 1
             watch.take(part)
-        if parts.schedule_by_step:
-            _advance(parts.schedulers)
+        if training.schedule_by_step:
+            _advance(training.schedulers)
         if all(watch.done for watch in watches) or (control is not None and control.stop):
             break
     else:  # training was finite to the end
         for watch in watches:
-            watch.note("images", "", [parts.splits.val_x.expand(watch.member.seeds, *parts.splits.val_x.shape)])
+            watch.note("images", "", [training.splits.val_x.expand(watch.member.seeds, *training.splits.val_x.shape)])
         with _listening(watches, "validation"):
-            evaluate(parts, parts.splits.val_x, parts.splits.val_y)
+            evaluate(training, training.splits.val_x, training.splits.val_y)
     return tuple(
         Origin(seed, epoch, step, kind, where, size)
         for watch in watches
@@ -72,7 +72,7 @@ def _origins(parts: Parts, epoch: int, watches: Sequence[_Watch], control: Contr
 class _Watch:
     """One member, and what was found so far: seed -> step, kind, where, and the largest size of what went in."""
 
-    parts: Parts
+    training: Training
     member: Member
     seeds: list[int]  # of the member
     wanted: set[int]
@@ -112,15 +112,15 @@ def _largest(values: Sequence[Tensor]) -> float:
     return max((float(size) for size in finite), default=math.nan)
 
 
-def _watches(parts: Parts, seeds: Sequence[int]) -> list[_Watch]:
-    names, augmentation = iter(parts.seeds), iter(parts.augmentation)
+def _watches(training: Training, seeds: Sequence[int]) -> list[_Watch]:
+    names, augmentation = iter(training.seeds), iter(training.augmentation)
     watches = []
-    for member, optimizer in zip(parts.network.members, parts.optimizers, strict=True):
+    for member, optimizer in zip(training.network.members, training.optimizers, strict=True):
         own = list(islice(names, member.seeds))
         generators = list(islice(augmentation, member.seeds))
         holder: list[_Watch] = []
         learner = Learner(
-            parts=replace(parts, clip=partial(_clip, holder) if parts.clip is not None else None),
+            training=replace(training, clip=partial(_clip, holder) if training.clip is not None else None),
             member=member,
             forward=partial(_forward, holder),
             optimizer=optimizer,
@@ -129,14 +129,14 @@ def _watches(parts: Parts, seeds: Sequence[int]) -> list[_Watch]:
             augmentation=generators,
             parameters=list(member.parameters()),
         )
-        holder.append(_Watch(parts, member, own, {*seeds} & {*own}, learner))
+        holder.append(_Watch(training, member, own, {*seeds} & {*own}, learner))
         watches += holder
     return watches
 
 
 def _forward(holder: Sequence[_Watch], x: Tensor) -> Tensor:
     (watch,) = holder
-    images = "augmentation" if watch.parts.augment is not None else "images"
+    images = "augmentation" if watch.training.augment is not None else "images"
     watch.note(images, "", [x if watch.member.stacked else x[0]])
     logits = watch.member(x)  # (s, B, C)
     own = logits if watch.member.stacked else logits[0]
@@ -152,8 +152,8 @@ def _clip(holder: Sequence[_Watch], gradients: Sequence[Tensor]) -> None:
     own = [g if watch.member.stacked else g[0] for g in gradients]
     before = [g.clone() for g in own]
     _note_gradients(watch)
-    assert watch.parts.clip is not None
-    watch.parts.clip(gradients)
+    assert watch.training.clip is not None
+    watch.training.clip(gradients)
     watch.note("clip", "", own, before)
 
 

@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from actbench import stored
 from actbench.records import EpochRecord, Estimate
 from actbench.report.configurations import Configuration
 from actbench.report.plots.style import BLUE, COLOURS, DASHES, cut, legend_columns, panel_grid
+from actbench.store import reader
 
 Curves = Mapping[str, np.ndarray]  # "epoch" (E), and for each column mean, low and high (3, E)
 
@@ -22,7 +22,7 @@ def history(one: Configuration) -> Curves:
     """Mean and interval over seeds of each epoch."""
     by_epoch: dict[int, dict[int, EpochRecord]] = {}
     for run in one.runs:  # of one seed, the newer run counts
-        for record in stored.records(run.folder / "history.csv", EpochRecord):
+        for record in reader.records(run.folder / "history.csv", EpochRecord):
             by_epoch.setdefault(record.epoch, {})[record.seed] = record
     epochs = sorted(by_epoch)
     curves = {"epoch": np.array(epochs)}

@@ -9,17 +9,17 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from actbench import stored
 from actbench.records import LayerRecord
 from actbench.report.configurations import Configuration
 from actbench.report.plots.style import COLOURS, DASHES, cut, legend_columns, panel_grid
+from actbench.store import reader
 
 
 def dead_units(one: Configuration) -> dict[str, tuple[list[int], list[float]]]:
     """Layer -> epochs, and the mean share of dead units over seeds in each."""
     found: dict[str, dict[int, dict[int, float]]] = {}
     for run in one.runs:
-        for record in stored.records(run.folder / "layers.csv", LayerRecord):
+        for record in reader.records(run.folder / "layers.csv", LayerRecord):
             if record.seed not in one.diverged and math.isfinite(record.dead):
                 found.setdefault(record.layer, {}).setdefault(record.epoch, {})[record.seed] = record.dead
     return {

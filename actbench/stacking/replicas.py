@@ -1,10 +1,10 @@
-"""S networks of one shape as an `Ensemble`, and back to one plain state_dict for each seed.
+"""S networks of one shape as an `Replicas`, and back to one plain state_dict for each seed.
 
-An ensemble has members, which train one after the other, each with an optimizer of its own: either one `Stack`, which
+Replicas has members, which train one after the other, each with an optimizer of its own: either one `Stack`, which
 serves all seeds with one batched kernel a layer, or an `Alone` for each seed, the ordinary module, where a stack cannot
 be had or does not pay. Both give seed s what it would compute alone.
 
-Shape letters: S seeds of the ensemble, s of a member, B batch, C classes.
+Shape letters: S seeds of the replicas, s of a member, B batch, C classes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ WORTH_A_THREAD = 1 << 18  # multiplications of a layer's kernel, from which on a
 
 
 class Member(nn.Module):
-    """Some seeds of an ensemble, which train together: x (s, B, ...) -> logits (s, B, C)."""
+    """Some seeds of replicas, which train together: x (s, B, ...) -> logits (s, B, C)."""
 
     seeds: int
     stacked: bool  # whether parameters have the seeds in front
@@ -120,7 +120,7 @@ class Alone(Member):
 
 
 class Share:
-    """Neighbouring members of an ensemble, which train in one thread: x (s, B, ...) -> logits (s, B, C)."""
+    """Neighbouring members of replicas, which train in one thread: x (s, B, ...) -> logits (s, B, C)."""
 
     def __init__(self, members: Sequence[Member]) -> None:
         self.members = members
@@ -132,7 +132,7 @@ class Share:
         return torch.cat([member(part) for member, part in parts])
 
 
-class Ensemble(nn.Module):
+class Replicas(nn.Module):
     """S networks of one shape: x (S, B, ...) -> logits (S, B, C).
 
     Args:
@@ -193,7 +193,7 @@ def assemble(
     memory_format: str = "auto",
     batch: int = 1,
     cores: int = 1,
-) -> Ensemble:
+) -> Replicas:
     """The networks stacked where a stack computes the same and pays, otherwise one after the other.
 
     The choice is a rule and not a trial run: the same settings take the same way every time, and give the same bits.
@@ -244,7 +244,7 @@ def assemble(
         way += ", channels_last"
     if len(shares) > 1:
         way += f", {len(shares)} workers"
-    return Ensemble(members, way + why, shares)
+    return Replicas(members, way + why, shares)
 
 
 def _stack(networks: Sequence[nn.Module], noise: Noise, optimizer: type, sample: Tensor, draws: bool) -> Stack:

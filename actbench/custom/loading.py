@@ -9,14 +9,14 @@ from functools import lru_cache
 
 import torch
 
+from actbench.custom.isolation import isolated
+from actbench.custom.sources import is_own, told
+from actbench.custom.targets import resolve
 from actbench.datasets import Splits
 from actbench.datasets.checks import check_splits
 from actbench.datasets.shared import is_untouched, seal
 from actbench.errors import UserError, in_a_line
-from actbench.isolation import isolated
-from actbench.own_code import is_own, told
 from actbench.settings import Choice
-from actbench.targets import resolve
 
 
 def load_splits(dataset: Choice, trust: Sequence[str]) -> Splits:

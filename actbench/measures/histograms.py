@@ -8,8 +8,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from actbench.machine import sums_dtype
-from actbench.stacking import Ensemble
+from actbench.measures.sums import sums_dtype
+from actbench.stacking import Replicas
 
 BINS = 64
 
@@ -28,7 +28,7 @@ class Histogram:
 
 
 @torch.no_grad()
-def preactivation_histograms(network: Ensemble, x: Tensor) -> dict[str, list[Histogram | None]]:
+def preactivation_histograms(network: Replicas, x: Tensor) -> dict[str, list[Histogram | None]]:
     """`preactivation/LAYER` -> each seed's histogram of z over the samples x (B, ...), in evaluation mode.
 
     None where not all is finite.

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from actbench import stored
 from actbench.errors import Failure
+from actbench.store import reader
 
 
 class Hold:
@@ -26,7 +26,7 @@ class Hold:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / stored.LOCK
+        self._path = folder / reader.LOCK
         self._take()
 
     def _take(self) -> None:

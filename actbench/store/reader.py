@@ -13,9 +13,9 @@ from typing import Any, TypeVar, get_args
 import yaml
 
 from actbench import __version__
-from actbench.atomic import remove_strays
 from actbench.errors import UserError, printable
-from actbench.reading import MB, NotReadable, leaves, read_json, read_yaml, rows
+from actbench.files.atomic import remove_strays
+from actbench.files.reading import MB, NotReadable, leaves, read_json, read_yaml, rows
 from actbench.records import (
     EVENTS,
     DefinitionRecord,

@@ -16,18 +16,18 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from actbench.datasets import Splits
-from actbench.engines import Engine
-from actbench.probes import Lives
-from actbench.stacking import Ensemble
+from actbench.measures import Lives
+from actbench.stacking import Replicas
+from actbench.train.engines import Engine
 from actbench.train.workers import Workers
 
 
 @dataclass(kw_only=True)
-class Parts:
+class Training:
     """Everything a run trains with: built, on the device, and nothing left to configure."""
 
     seeds: list[int]
-    network: Ensemble
+    network: Replicas
     workers: Workers  # as many as the network has shares
     optimizers: list[Optimizer]  # one for each member of the network
     schedulers: list[LRScheduler]  # one for each optimizer, or none

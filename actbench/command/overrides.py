@@ -6,9 +6,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from actbench import own_conf
 from actbench.choices import Listed, choices_of
-from actbench.reading import parse_yaml
+from actbench.custom import conf_files
+from actbench.files.reading import parse_yaml
 
 
 def key_of(override: str) -> str:
@@ -90,7 +90,7 @@ def _narrow(overrides: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
 
 def _swept_by(preset: Listed) -> dict[str, Any]:
     """Key -> the values that a preset sweeps; nothing of one that does more than that."""
-    content = parse_yaml(own_conf.load(preset.path, f"sweep/{preset.name}"))
+    content = parse_yaml(conf_files.load(preset.path, f"sweep/{preset.name}"))
     for key in ("hydra", "sweeper", "params"):
         content = content[key] if isinstance(content, dict) and [*content] == [key] else None
     return content if isinstance(content, dict) else {}

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from actbench.stacking import Ensemble
+from actbench.stacking import Replicas
 
 
 @contextmanager
-def as_if_trained_on(network: Ensemble, x: Tensor) -> Iterator[None]:
+def as_if_trained_on(network: Replicas, x: Tensor) -> Iterator[None]:
     """Within the block the running statistics of batch normalisation are those of the samples x (B, ...).
 
     Before the first step they are 0 and 1 and normalise nothing: evaluation mode would show another network than the
@@ -33,7 +33,7 @@ def as_if_trained_on(network: Ensemble, x: Tensor) -> Iterator[None]:
 
 
 @torch.no_grad()
-def _take_statistics(network: Ensemble, norms: list[nn.Module], x: Tensor) -> None:
+def _take_statistics(network: Replicas, norms: list[nn.Module], x: Tensor) -> None:
     momenta = [norm.momentum for norm in norms]
     network.eval()
     for norm in norms:

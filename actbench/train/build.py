@@ -13,28 +13,28 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from actbench import own_data
 from actbench.activations.examination import RESHAPES, WRITES, Complaint, Seen, examine
+from actbench.custom import loading
+from actbench.custom.isolation import isolated
+from actbench.custom.sources import blamed, is_own, place, told
+from actbench.custom.targets import resolve
 from actbench.datasets import TRAINING_SAMPLES, Splits
-from actbench.engines import choose_engine
 from actbench.errors import Problem, UserError, in_a_line
 from actbench.inits import initialise
-from actbench.isolation import isolated
-from actbench.machine import allow_tf32, choose_device, memory_of_machine
-from actbench.models import Ingredients
-from actbench.own_code import blamed, is_own, place, told
-from actbench.seeding import generator, generators, global_seed
+from actbench.models import Components
 from actbench.settings import GROUPS, Choice, Settings
-from actbench.stacking import Alone, Ensemble, NotStackable, assemble
-from actbench.targets import resolve
-from actbench.train import Parts, Workers
-from actbench.updates import spare_dynamo, update_of
+from actbench.stacking import Alone, NotStackable, Replicas, assemble
+from actbench.train import Training, Workers
+from actbench.train.engines import choose_engine
+from actbench.train.machine import allow_tf32, choose_device, memory_of_machine
+from actbench.train.seeding import generator, generators, global_seed
+from actbench.train.updates import spare_dynamo, update_of
 
 UNITS = "units"  # as the value of an activation's parameter: as many as the layer has units
 TOTAL_STEPS = "total_steps"  # as the value of a scheduler's parameter: how often it is stepped in the run
 
 
-def build(settings: Settings) -> Parts:
+def build(settings: Settings) -> Training:
     """Builds all that the settings ask for, on the device they ask for.
 
     Raises:
@@ -50,15 +50,15 @@ def build(settings: Settings) -> Parts:
     optimizer = _partial("optimizer", settings.optimizer, settings.trust)
     threads = torch.get_num_threads()
     cores, sample = cores_of(settings, device, threads), splits.train_x[:4]
-    ensemble = _ensemble(settings, networks, dropout, _class(optimizer), sample, device, cores).to(device)
-    number = len(ensemble.shares)
+    replicas = _replicas(settings, networks, dropout, _class(optimizer), sample, device, cores).to(device)
+    number = len(replicas.shares)
     workers = Workers(number, max(1, threads // number) if device.type == "cpu" else 1)
-    optimizers = [_optimizer(settings, optimizer, list(member.parameters()), device) for member in ensemble.members]
+    optimizers = [_optimizer(settings, optimizer, list(member.parameters()), device) for member in replicas.members]
     schedulers = [s for s in (_scheduler(settings, o, len(splits.train_y)) for o in optimizers) if s is not None]
     augmentation = generators(seeds, "augment", device)
-    return Parts(
+    return Training(
         seeds=seeds,
-        network=ensemble,
+        network=replicas,
         workers=workers,
         optimizers=optimizers,
         schedulers=schedulers,
@@ -76,7 +76,7 @@ def build(settings: Settings) -> Parts:
         probe=settings.probe,
         probe_every=settings.probe_every,
         device=device,
-        engine=choose_engine(settings.train.engine, device, optimizers, [*dropout, *augmentation], _draws(ensemble)),
+        engine=choose_engine(settings.train.engine, device, optimizers, [*dropout, *augmentation], _draws(replicas)),
     )
 
 
@@ -89,8 +89,8 @@ def cores_of(settings: Settings, device: torch.device, threads: int) -> int:
     return threads if device.type == "cpu" and not own and settings.train.engine != "compiled" else 1
 
 
-def _draws(ensemble: Ensemble) -> bool:
-    return any(isinstance(member, Alone) and member.draws for member in ensemble.members)
+def _draws(replicas: Replicas) -> bool:
+    return any(isinstance(member, Alone) and member.draws for member in replicas.members)
 
 
 def _device(settings: Settings) -> torch.device:
@@ -104,10 +104,10 @@ def _device(settings: Settings) -> torch.device:
     return device
 
 
-def _ensemble(
+def _replicas(
     settings: Settings, networks: list[nn.Module], dropout: list[torch.Generator], optimizer: type,
     sample: torch.Tensor, device: torch.device, cores: int = 1,
-) -> Ensemble:  # fmt: skip
+) -> Replicas:  # fmt: skip
     """The seeds in the way that `train.execution` and `train.memory_format` ask for.
 
     Raises:
@@ -176,8 +176,8 @@ def _try_network(
         _built("scheduler", scheduler.step, settings.scheduler, settings.trust)
     cpu = torch.device("cpu")
     noise = generators([settings.seed], "dropout", cpu)
-    ensemble = _ensemble(settings, [network], noise, _class(constructor), torch.zeros(4, *inputs), cpu)
-    engine = choose_engine(settings.train.engine, device, [optimizer], [], _draws(ensemble))
+    replicas = _replicas(settings, [network], noise, _class(constructor), torch.zeros(4, *inputs), cpu)
+    engine = choose_engine(settings.train.engine, device, [optimizer], [], _draws(replicas))
     if settings.train.engine == "compiled":  # is there a compiler?
         forward = engine.forward(nn.ReLU())
         engine.step(lambda rows, _: (forward(rows),))(torch.zeros(2, device=device), False)
@@ -306,7 +306,7 @@ def _check_batches(settings: Settings, n: int) -> None:
 
 def load_splits(settings: Settings) -> Splits:
     """The dataset of the settings; a process loads it once, and again where a job has written to it."""
-    return own_data.load_splits(settings.dataset, settings.trust)
+    return loading.load_splits(settings.dataset, settings.trust)
 
 
 # ---------------------------------------------------------------- networks
@@ -315,7 +315,7 @@ def load_splits(settings: Settings) -> Splits:
 def build_network(settings: Settings, inputs: tuple[int, ...], classes: int, seed: int) -> nn.Module:
     """The ordinary module of one seed, initialised from that seed's generator, on the CPU."""
     upper = settings.upper_activation
-    ingredients = Ingredients(
+    components = Components(
         activation=activation_factory(settings.activation, settings.trust),
         upper_activation=activation_factory(upper, settings.trust, "upper_activation") if upper.target else None,
         split=settings.split,
@@ -328,7 +328,7 @@ def build_network(settings: Settings, inputs: tuple[int, ...], classes: int, see
     scheme = _partial("init", Choice(settings.init.name, settings.init.target, params), settings.trust)
     with global_seed(seed, "init"):  # what constructors draw, torch's default init above all
         network = _built(
-            "model", lambda: model(ingredients, inputs=inputs, classes=classes), settings.model, settings.trust
+            "model", lambda: model(components, inputs=inputs, classes=classes), settings.model, settings.trust
         )
     if not isinstance(network, nn.Module):
         raise UserError(

@@ -15,9 +15,8 @@ import torch
 import yaml
 from torch import Tensor
 
-from actbench import stored
-from actbench.atomic import write_bytes, write_text
 from actbench.errors import UserError, in_a_line
+from actbench.files.atomic import write_bytes, write_text
 from actbench.records import (
     DefinitionRecord,
     Epoch,
@@ -30,6 +29,7 @@ from actbench.records import (
     UnitEvent,
 )
 from actbench.settings import Settings
+from actbench.store import reader
 
 _OF_EPOCHS: dict[str, type] = {  # the fields of an Epoch that have tables, and what is in them
     "records": EpochRecord,
@@ -51,7 +51,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._tables = {name: _Table(path / stored.TABLES[kind], kind) for name, kind in _OF_EPOCHS.items()}
+        self._tables = {name: _Table(path / reader.TABLES[kind], kind) for name, kind in _OF_EPOCHS.items()}
 
     def write_settings(self, settings: Settings) -> None:
         text = yaml.safe_dump(settings.to_dict(), sort_keys=False, allow_unicode=True)
@@ -72,7 +72,7 @@ class RunFolder:
 
     def write_quantised(self, records: Sequence[QuantisedRecord]) -> None:
         """`quantised.csv`."""
-        table = _Table(self.path / stored.TABLES[QuantisedRecord], QuantisedRecord)
+        table = _Table(self.path / reader.TABLES[QuantisedRecord], QuantisedRecord)
         table.add(records)
         table.write()
 
@@ -144,14 +144,14 @@ class RunFolder:
                 where=str(path),
                 how=f"train.execution={'stacked' if was else 'seed_by_seed'}, or delete it to begin again",
             )
-        tables = {name: stored.table(self.path, kind) for name, kind in _OF_EPOCHS.items()}
+        tables = {name: reader.table(self.path, kind) for name, kind in _OF_EPOCHS.items()}
         return state, [
             Epoch(**{**head, "diverged": tuple(head["diverged"]), **_of_epoch(tables, head["number"])})
             for head in heads
         ]
 
     def remove_resume(self) -> None:
-        for name in ("resume.pt", stored.TRACEBACK):
+        for name in ("resume.pt", reader.TRACEBACK):
             (self.path / name).unlink(missing_ok=True)
 
 

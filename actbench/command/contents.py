@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from actbench import own_code, stored
+from actbench.custom import sources
 from actbench.errors import UserError
 from actbench.settings import GROUPS, Choice, Settings
+from actbench.store import reader
 
 
 def with_contents(settings: Settings) -> Settings:
@@ -27,16 +28,17 @@ def with_contents(settings: Settings) -> Settings:
 
 
 def _is_known(choice: Choice, settings: Settings) -> bool:
-    return own_code.is_own(choice.target) and own_code.is_trusted(str(choice.target), settings.trust)
+    return sources.is_own(choice.target) and sources.is_trusted(str(choice.target), settings.trust)
 
 
 def _content(group: str, choice: Choice, settings: Settings) -> str | None:
     if group != "dataset":
-        return own_code.content(str(choice.target), settings.trust, os.getcwd()) or None
-    from actbench import machine, own_data
+        return sources.content(str(choice.target), settings.trust, os.getcwd()) or None
+    from actbench.custom import loading
+    from actbench.train import machine
 
     machine.prepare(settings.train.threads)  # before the first tensor, and before torch counts its threads
-    return own_data.content(choice, settings.trust)
+    return loading.content(choice, settings.trust)
 
 
 # ---------------------------------------------------------------- what changed
@@ -58,8 +60,8 @@ def _relatives(settings: Settings, study: Path) -> Iterator[tuple[Path, Settings
     last = settings.folder.rpartition("-")[2]  # the seeds
     for path in sorted(study.glob(f"*-{last}/settings.yaml")):
         try:
-            earlier = stored.settings_of(path.parent)
-            complete = stored.completed(path.parent) is not None
+            earlier = reader.settings_of(path.parent)
+            complete = reader.completed(path.parent) is not None
         except UserError:  # told where it is asked for
             continue
         if complete and earlier.id != settings.id and earlier.without_content().id == plain.id:
@@ -76,5 +78,5 @@ def _changed(settings: Settings, earlier: Settings, folder: str) -> Iterator[str
         elif group == "dataset":
             yield f"the data of dataset={now.name} changed since {folder} was trained"
         else:
-            files = ", ".join(own_code.changed(then.content, now.content))
+            files = ", ".join(sources.changed(then.content, now.content))
             yield f"{files} ({group}={now.name}) changed since {folder} was trained"

@@ -24,10 +24,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from actbench import own_conf
 from actbench.choices import WORDS, choices_of, conf_folders, packaged_conf
+from actbench.command.contents import with_contents
 from actbench.command.suggestions import nearest, unknown_choice, wrong_value
-from actbench.contents import with_contents
+from actbench.custom import conf_files
 from actbench.errors import Problem, UserError, in_words
 from actbench.naming import shown
 from actbench.settings import GROUPS, Choice, Settings, Train
@@ -301,7 +301,7 @@ def choice_of(group: str, name: str) -> Choice:
 def _load(path: Path) -> Any:
     if path.is_relative_to(packaged_conf()):
         return OmegaConf.load(path)
-    return _made(own_conf.load(path, f"{path.parent.name}/{path.stem}"), path)
+    return _made(conf_files.load(path, f"{path.parent.name}/{path.stem}"), path)
 
 
 def _made(text: str, path: Path) -> Any:
@@ -346,7 +346,7 @@ class OwnFiles(FileConfigSource):
     def load_config(self, config_path: str) -> ConfigResult:
         config = self._within(config_path)
         path = Path(self.path) / self._normalize_file_name(config)
-        text = own_conf.load(path, config.removesuffix(".yaml"))
+        text = conf_files.load(path, config.removesuffix(".yaml"))
         header = ConfigSource._get_header_dict(text[:512])
         return ConfigResult(
             config=_made(text, path), path=f"{self.scheme()}://{self.path}", provider=self.provider, header=header

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from actbench import own_code
 from actbench.choices import packaged_conf
+from actbench.custom import sources
 from actbench.errors import Problem, UserError, in_a_line, printable
-from actbench.reading import read_yaml
+from actbench.files.reading import read_yaml
 from actbench.settings import Choice
 
 
@@ -71,7 +71,7 @@ KINDS: dict[str, Kind] = {
         ("torch.optim.lr_scheduler", "torch.optim.swa_utils"),
     ),
     "init": Kind("an init, a function (weight, *, gain, generator)"),
-    "model": Kind("a model, a function (ingredients, *, inputs, classes)"),
+    "model": Kind("a model, a function (components, *, inputs, classes)"),
     "norm": Kind("a norm, a function (units, *, spatial)"),
     "clip": Kind("a way of clipping, a function (gradients)"),
     "augment": Kind("an augmentation, a function (x, *, generators, background)"),
@@ -97,9 +97,9 @@ def resolve(group: str, choice: Choice, trust: Sequence[str]) -> Callable[..., A
     top = target.split(".")[0]
     if top == "actbench":
         return _ours(group, kind, target, where)
-    if top in own_code.LIBRARIES:
+    if top in sources.LIBRARIES:
         return _of_a_library(kind, target, where)
-    if not own_code.is_trusted(target, trust):
+    if not sources.is_trusted(target, trust):
         raise UserError(
             f"`_target_: {target}` is from a package that is not trusted, and nothing of it was imported",
             where=where,
@@ -230,7 +230,7 @@ def _yourself(kind: Kind) -> str:
 
 
 def _own(kind: Kind, target: str, trust: tuple[str, ...], where: str) -> Callable[..., Any]:
-    module, names = own_code.import_module(target, trust, where)
+    module, names = sources.import_module(target, trust, where)
     found: Any = module
     for name in names:
         inner = _attribute(found, name, where, target)
@@ -246,12 +246,12 @@ def _own(kind: Kind, target: str, trust: tuple[str, ...], where: str) -> Callabl
                 how=f"name {kind.what} that is defined in {module.__name__}",
             )
         at = str(getattr(found, "__module__", None))
-        if not own_code.is_trusted(at, trust):
+        if not sources.is_trusted(at, trust):
             raise UserError(
                 f"`_target_: {target}` is defined in `{at}`, which is not trusted",
                 where=where,
                 how=f"define it in {module.__name__}, or, if that is yours, trust=[{','.join([*trust, at])}]"
-                if own_code.is_own(at)
+                if sources.is_own(at)
                 else f"name {kind.what} that is defined in {module.__name__}",
             )
     if not names:

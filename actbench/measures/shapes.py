@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from actbench.records import ShapeRecord
-from actbench.stacking import Ensemble
+from actbench.stacking import Replicas
 
 
 @torch.no_grad()
-def learned_shapes(network: Ensemble) -> dict[tuple[str, str], Tensor]:
+def learned_shapes(network: Replicas) -> dict[tuple[str, str], Tensor]:
     """(layer, parameter) -> its values now, (S, 1) or (S, units), on the CPU. Empty where nothing is learned."""
     found: dict[tuple[str, str], list[Tensor]] = {}
     for member in network.members:
@@ -23,7 +23,7 @@ def learned_shapes(network: Ensemble) -> dict[tuple[str, str], Tensor]:
     return {key: torch.cat(values) for key, values in found.items()}
 
 
-def shape_records(network: Ensemble, *, epoch: int, seeds: list[int], alive: Iterable[int]) -> list[ShapeRecord]:
+def shape_records(network: Replicas, *, epoch: int, seeds: list[int], alive: Iterable[int]) -> list[ShapeRecord]:
     """What the activations of the seeds `alive` have learned so far."""
     wanted = {*alive}
     records = []

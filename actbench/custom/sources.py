@@ -176,7 +176,7 @@ def _below(path: Path, folder: Path) -> bool:
 def _libraries() -> tuple[Path, ...]:
     """Folders of Python's own library and of this package."""
     paths = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib")} | {os.path.dirname(os.__file__)}
-    return tuple(Path(path).resolve() for path in (*paths, os.path.dirname(__file__)))
+    return tuple(Path(str(path)).resolve() for path in (*paths, Path(__file__).parents[1]))
 
 
 def _is_installed(path: Path) -> bool:

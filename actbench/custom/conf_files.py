@@ -15,7 +15,7 @@ from typing import Any
 from yaml import YAMLError
 
 from actbench.errors import Problem, UserError, printable
-from actbench.reading import parse_yaml, read_text
+from actbench.files.reading import parse_yaml, read_text
 from actbench.settings import GROUPS
 
 LIMIT = 200_000  # bytes of one file

@@ -12,7 +12,7 @@ from actbench.report.findings import Found
 from actbench.report.life import definitions, definitions_sheet, life, life_sheet
 from actbench.report.quantised import quantised_sheet
 from actbench.report.readings import most_dead, of_which, readable
-from actbench.report.sheet import Sheet
+from actbench.report.text_table import Sheet
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from actbench.errors import UserError, in_a_line
-from actbench.updates import is_fused
+from actbench.train.updates import is_fused
 
 Forward = Callable[[Tensor], Tensor]
 Outcome = tuple[Tensor, ...]

@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from actbench.datasets import Splits
-from actbench.machine import sums_dtype
+from actbench.measures.sums import sums_dtype
 from actbench.models.layers import Gated
 from actbench.records import QuantisedRecord
 from actbench.stacking import activation_sites

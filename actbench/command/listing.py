@@ -21,7 +21,7 @@ from actbench.choices import (
     parameters_of,
     usual_choices,
 )
-from actbench.columns import rows, width, wrapped
+from actbench.command.columns import rows, width, wrapped
 from actbench.errors import Problem, UserError
 
 _HELP = """\

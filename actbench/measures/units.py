@@ -29,8 +29,8 @@ import torch
 from torch import Tensor, nn
 
 from actbench.activations.coupling import Apply, Coupling, any_gradient, column_norms, coupling_of, is_known
-from actbench.machine import sums_dtype
-from actbench.stacking import Ensemble, Member, StackedPReLU
+from actbench.measures.sums import sums_dtype
+from actbench.stacking import Member, Replicas, StackedPReLU
 from actbench.stacking.layers import PerSample
 
 DORMANT = 0.025  # τ of Sokar et al. 2023, arXiv:2302.12902
@@ -253,7 +253,7 @@ class UnitWatch:
 
 
 @contextmanager
-def watch_units(network: Ensemble, *, thorough: bool = True) -> Iterator[UnitWatch]:
+def watch_units(network: Replicas, *, thorough: bool = True) -> Iterator[UnitWatch]:
     """Within the block every forward pass of `network` is looked at, at each activation site.
 
     With `thorough` off it costs less, and the watch can only tell the `dead`.

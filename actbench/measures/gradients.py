@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from actbench.clipping import seed_norms
-from actbench.stacking import Ensemble, Member, layer_of
+from actbench.stacking import Member, Replicas, layer_of
 
 
 def gradient_norms(member: Member) -> Tensor:
@@ -25,7 +25,7 @@ def gradient_norms(member: Member) -> Tensor:
     return torch.stack([whole, *(seed_norms(g) if g else torch.zeros_like(whole) for g in of_layers.values())])
 
 
-def untrained_gradient_norms(network: Ensemble, x: Tensor, y: Tensor) -> Tensor:
+def untrained_gradient_norms(network: Replicas, x: Tensor, y: Tensor) -> Tensor:
     """The same (1 + L, S) for the mean loss over x (B, ...) and y (B,) in evaluation mode.
 
     `network` has no gradients before, and none afterwards.

@@ -41,11 +41,6 @@ def allow_tf32(allow: bool) -> None:
     torch.backends.cudnn.allow_tf32 = allow
 
 
-def sums_dtype(device: torch.device) -> torch.dtype:
-    """What sums over many samples are kept in: double where the device has it."""
-    return torch.float32 if device.type == "mps" else torch.float64
-
-
 def choose_device(name: str) -> torch.device:
     """The device of `train.device`: `auto` is CUDA, else MPS, else the CPU.
 
