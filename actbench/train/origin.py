@@ -1,6 +1,6 @@
 """Where the first number that is not finite came from, in a seed that diverged: its epoch once more, with a watch.
 
-Nothing of it runs in ordinary training. The epoch is repeated from the state before it, by another `Training` built from
+Nothing of it runs in ordinary training. The epoch is repeated from the state before it, by another `Training` made of
 the same settings, which gives the same bits; what is first infinite or NaN has a place in the order of a step:
 images, modules from below, loss, gradients from above, clipping, parameters.
 
