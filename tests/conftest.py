@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
+import processes
 import pytest
 import torch
 from processes import Command
+from quick_yaml import remember_files
+from sketches import sketched
 
 from actbench.train.machine import prepare
 
+remember_files()
 prepare(threads=1)  # before the first parallel operation, as the command does; small tensors have no use for a second
 
 HAS_MNIST = (Path(os.environ.get("ACTBENCH_DATA", "/nowhere")) / "MNIST" / "raw").is_dir()
@@ -23,10 +28,28 @@ def pytest_addoption(parser):
     parser.addoption("--draw", type=int, default=0, help="the seed of random moments, steps and command lines")
 
 
+def pytest_collection_finish():
+    """What is imported by now stays: looking for garbage in it again and again takes a tenth of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
 @pytest.fixture(autouse=True)
 def _one_thread():
     """Whatever an earlier test of this process has set: a command that runs in it takes all cores."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _sketched(request, monkeypatch):
+    """Reports without rendered pictures, here and in commands, but where a test is marked as looking at them."""
+    if request.node.get_closest_marker("rendered"):
+        monkeypatch.setattr(processes, "rendered", True)
+        yield
+    else:
+        with sketched():
+            yield
 
 
 @pytest.fixture

@@ -22,9 +22,14 @@ from actbench.train import build
 
 
 @cache
+def _register() -> None:
+    composing.register()
+
+
+@cache
 def settings_of(*overrides: str) -> Settings:
     """The settings that the command line would give."""
-    composing.register()
+    _register()
     with initialize_config_dir(str(packaged_conf()), version_base="1.3"):
         composed = compose("config", overrides=["study=test", *overrides], return_hydra_config=True)
         return composing.to_settings(composing._without_hydra(composed), composed.hydra.runtime.choices)
@@ -53,17 +58,23 @@ def in_double(splits: Splits) -> Splits:
     return replace(splits, **{name: getattr(splits, name).double() for name in ("train_x", "val_x", "test_x")})
 
 
-def build_training(monkeypatch, splits: Splits, *overrides: str):
-    """Parts of a configuration on given splits; in float64 where the splits are."""
-    monkeypatch.setattr(build, "load_splits", lambda settings: splits)
-    double = splits.train_x.dtype == torch.float64
-    if double:
-        plain = build.build_network
-        monkeypatch.setattr(build, "build_network", lambda *a: plain(*a).double())
-    try:
+def build_training(monkeypatch, splits: Splits, *overrides: str, activation=None):
+    """What is trained of a configuration on given splits; in float64 where the splits are.
+
+    Args:
+        monkeypatch: the test's; what it has patched stays.
+        splits: what is trained on, whatever the configuration says.
+        overrides: of the configuration.
+        activation: makes the activation at each site, where it is not that of the configuration.
+    """
+    plain = build.build_network
+    with monkeypatch.context() as patch:
+        patch.setattr(build, "load_splits", lambda settings: splits)
+        if splits.train_x.dtype == torch.float64:
+            patch.setattr(build, "build_network", lambda *a: plain(*a).double())
+        if activation is not None:
+            patch.setattr(build, "activation_factory", lambda *_: lambda units: activation())
         return build.build(settings_of(*overrides))
-    finally:
-        monkeypatch.undo()
 
 
 def fake_run(

@@ -485,6 +485,7 @@ def test_a_million_layers_are_refused_before_they_are_drawn(study):
     assert "it names 21,000 layers" in reported(study)
 
 
+@pytest.mark.rendered
 def test_names_are_words_wherever_they_are_shown(tmp_path, capsys):
     """HTML, Markdown, rich's markup, terminal commands and formulas in all that a run's files may say."""
     nasty = '<script>alert(1)</script>[red]x[/red] |`*_ $x$ "&'
