@@ -15,7 +15,7 @@ _SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"></svg>'
 _PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII=")
 
 
-def _save(self: Figure, to, *, format: str, metadata=None) -> None:
+def _save(_figure: Figure, to, *, format: str, **_how) -> None:
     to.write({"svg": _SVG, "png": _PNG}[format])
 
 

@@ -1,6 +1,6 @@
 """Whatever is typed: no traceback, an exit code of ours, a message with each that is not 0, and nothing written elsewhere.
 
-`pytest tests/test_fuzz.py --lines 2000 --draw 7` for more and other lines.
+Each day other lines; `pytest tests/test_fuzz.py --lines 2000 --draw 7` for more and for those of a draw.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import fuzzing
 import processes
 import pytest
 
-PORTIONS = 4
+PORTIONS = 2  # as many as processes that test
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="each line is run in a fork of a warm process")
 

@@ -7,18 +7,20 @@ is forgotten again, so that a fork begins as a process begins.
 from __future__ import annotations
 
 import gc
+import importlib
+import pkgutil
 import sys
 
 from helpers import settings_of
 from quick_yaml import remember_files
 
-import actbench.cli
-import actbench.kernels.command
-import actbench.report.page
-import actbench.run
-import actbench.sinks.pictures
-import actbench.sinks.tensorboard
-import actbench.store.reader  # noqa: F401 (all of them: once, here)
+import actbench
+
+_IMPORTED_LATE = (  # by what is ours, within functions
+    "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg", "sketches", "sklearn.datasets",
+    "tensorboard.plugins.hparams.plugin_data_pb2",
+)  # fmt: skip
+_OURS = [module.name for module in pkgutil.walk_packages(actbench.__path__, "actbench.")]
 
 
 def _forget() -> None:
@@ -29,6 +31,9 @@ def _forget() -> None:
                     member.cache_clear()
 
 
+for name in (*_IMPORTED_LATE, *_OURS):
+    if not name.endswith("__main__"):
+        importlib.import_module(name)
 remember_files()
 settings_of("activation=leaky_relu", "activation.negative_slope=0.2", "optimizer.betas=[0.9,0.99]")
 _forget()
