@@ -8,6 +8,7 @@ from dataclasses import asdict, fields, replace
 from functools import cache
 from pathlib import Path
 
+import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
@@ -58,23 +59,19 @@ def in_double(splits: Splits) -> Splits:
     return replace(splits, **{name: getattr(splits, name).double() for name in ("train_x", "val_x", "test_x")})
 
 
-def build_training(monkeypatch, splits: Splits, *overrides: str, activation=None):
-    """What is trained of a configuration on given splits; in float64 where the splits are.
+def build_training(_monkeypatch, splits: Splits, *overrides: str):
+    """What a configuration trains with, on given splits; in float64 where the splits are."""
+    return training_of(settings_of(*overrides), splits)
 
-    Args:
-        monkeypatch: the test's; what it has patched stays.
-        splits: what is trained on, whatever the configuration says.
-        overrides: of the configuration.
-        activation: makes the activation at each site, where it is not that of the configuration.
-    """
+
+def training_of(settings: Settings, splits: Splits):
+    """What a run with these settings trains with, on given splits; in float64 where the splits are."""
     plain = build.build_network
-    with monkeypatch.context() as patch:
-        patch.setattr(build, "load_splits", lambda settings: splits)
+    with pytest.MonkeyPatch.context() as patch:  # one of its own: what the caller has patched stays
+        patch.setattr(build, "load_splits", lambda _: splits)
         if splits.train_x.dtype == torch.float64:
             patch.setattr(build, "build_network", lambda *a: plain(*a).double())
-        if activation is not None:
-            patch.setattr(build, "activation_factory", lambda *_: lambda units: activation())
-        return build.build(settings_of(*overrides))
+        return build.build(settings)
 
 
 def fake_run(
