@@ -786,6 +786,8 @@ def test_no_edit_by_hand_brings_the_report_down(tmp_path, name):
             found = runs.find([study])
             refused += len(found.problems)
             assert all(isinstance(str(problem), str) for problem in found.problems)
+            if len(found.runs) == 1:  # it was refused, and what is left is the same each time
+                continue
             for block in blocks(found.runs):
                 comparison = compare(block)
                 assert sheets(comparison)
