@@ -1,4 +1,4 @@
-"""Random command lines, and a warm process that runs each of them in a fork of itself and looks at what it left."""
+"""Random command lines, and a process that runs each of them in a fork of itself and looks at what it left."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ import sys
 import time
 from pathlib import Path
 
-from actbench.choices import choices_of, groups
+from hydra import compose, initialize_config_dir
+
+from actbench.choices import choices_of, groups, packaged_conf
+from actbench.command import composing
 
 PATIENCE = 60  # seconds for a line; it decides about those alone that never end
 ROOM = 4 << 30  # bytes of memory that a line may take beyond what the imports have
@@ -176,12 +179,11 @@ def _trained(rng: random.Random) -> list[str]:
 
 def run_all(cases, home: Path, results) -> None:
     """Runs each in a fork of this process; puts the complaints about each line that breaks the law into `results`."""
-    import actbench.kernels.command  # noqa: F401 (once, here)
-    from actbench.command import composing, mending, planning, search, typed  # noqa: F401 (once, here)
-
     composing.register()
-    planning.plan(["dataset=digits", "activation=reluu"], multirun=False)  # warm
-    _quick_yaml()
+    remembered = _composed_once()
+    with initialize_config_dir(str(packaged_conf()), version_base="1.3", job_name="actbench"):
+        for overrides in ([], ["dataset=digits"]):  # what most lines have compared with what they say
+            remembered("config", overrides, return_hydra_config=True)
     gc.collect()
     gc.freeze()
     complaints = []
@@ -195,23 +197,20 @@ def run_all(cases, home: Path, results) -> None:
     results.send(complaints)
 
 
-def _quick_yaml() -> None:
-    """Hydra reads a dozen files of ours for each composition, and each line takes several: they are read once."""
-    import copy
+def _composed_once():
+    """A line takes a dozen compositions, of which a third are the same: those are made once. Nobody changes them."""
+    known = {}
 
-    from omegaconf import OmegaConf
+    def remembered(name, overrides=(), return_hydra_config=False):
+        asked = (name, tuple(overrides), return_hydra_config)
+        if asked not in known:
+            known[asked] = compose(name, list(overrides), return_hydra_config)
+        return known[asked]
 
-    load, known = OmegaConf.load, {}
-
-    def remembered(file):
-        name = getattr(file, "name", file)
-        if not str(name).startswith(str(Path(__file__).parents[1] / "conf")):
-            return load(file)
-        if name not in known:
-            known[name] = load(file)
-        return copy.deepcopy(known[name])
-
-    OmegaConf.load = staticmethod(remembered)
+    for name, module in list(sys.modules.items()):
+        if name.startswith("actbench.") and vars(module).get("compose") is compose:
+            module.compose = remembered
+    return remembered
 
 
 def _one(home: Path, arguments, trains) -> str:

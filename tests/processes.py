@@ -1,12 +1,13 @@
 """The command in processes of its own, without paying for its imports each time.
 
-A server process imports everything once and runs nothing; each command is a fork of it, with arguments, folder, environment,
-output files, signals and an exit code of its own, as if it had been typed.
+A server process imports everything once (`warm`) and runs nothing; each command is a fork of it, with arguments, folder,
+environment, output files, signals and an exit code of its own, as if it had been typed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import signal
@@ -14,26 +15,51 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from pathlib import Path
 
+from sketches import sketch
+
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(
-    [
-        "actbench.command.composing",
-        "actbench.run",
-        "actbench.store.reader",
-        "actbench.sinks.pictures",
-        "actbench.sinks.tensorboard",
-        "matplotlib.backends.backend_agg",
-        "sklearn.datasets",
-        "tensorboard.plugins.hparams.plugin_data_pb2",
-    ]
-)
+_CONTEXT.set_forkserver_preload(["warm"])
 
 OFFLINE = {"ACTBENCH_MIRROR": "http://127.0.0.1:9", "COLUMNS": "120"}
 
 
-def _command(arguments, cwd, environment, out, err, before):
+rendered = False  # whether the reports of commands have pictures that can be looked at; conftest sets it
+
+
+@functools.cache
+def _start_the_server() -> None:
+    """With a path on which it finds `warm`: of a module that it does not find it says nothing."""
+    path = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *([path] if path else [])])
+    try:
+        forkserver.ensure_running()
+    finally:
+        if path is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = path
+
+
+def process(target, *arguments):
+    """`target(*arguments)` in a fork of the server, started."""
+    _start_the_server()
+    started = _CONTEXT.Process(target=target, args=arguments)
+    started.start()
+    return started
+
+
+def pipe():
+    """Receiver and sender, one of which may be given to a process."""
+    return _CONTEXT.Pipe(duplex=False)
+
+
+def _command(arguments, cwd, environment, out, err, before, rendered):
+    assert "warm" in sys.modules, "the server could not import what makes it fast"
+    if not rendered:
+        sketch()
     for number, path in ((1, out), (2, err)):
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(file, number)
@@ -65,10 +91,8 @@ class Command:
         self._folder = tempfile.TemporaryDirectory()
         self._out, self._err = (Path(self._folder.name) / name for name in ("out", "err"))
         environment = {**OFFLINE, **{k: v for k, v in os.environ.items() if k.startswith("ACTBENCH")}, **(env or {})}
-        self._process = _CONTEXT.Process(
-            target=_command, args=(arguments, str(cwd), environment, str(self._out), str(self._err), before)
-        )
-        self._process.start()
+        out, err = str(self._out), str(self._err)
+        self._process = process(_command, arguments, str(cwd), environment, out, err, before, rendered)
 
     def wait(self, timeout=100):
         self._process.join(timeout)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from helpers import build_training, random_splits, settings_of
 
 import actbench
@@ -28,27 +29,35 @@ def small_images(n=60):
 
 
 def overrides_of(file: Path) -> list[str]:
+    """What chooses the file, with a network that is as small as its parameters can be made, whatever they are called."""
     group, name = file.parent.name, file.stem
-    shrink = {
-        "activation": ["model.width=8"],
-        "model": {
-            "mlp": ["model.width=8"],
-            "cnn": ["model.channels=[2,3]", "model.dense=8"],
-            "hybrid": ["model.width=8"],
-            "deep_cnn": ["model.channels=[2,3]", "model.width=8", "model.depth=2"],
-            "vit": ["model.width=8", "model.depth=2", "model.heads=2"],
-        },
-    }.get(group, [])
-    if isinstance(shrink, dict):
-        shrink = shrink[name]
-    return [f"{group}={name}", *shrink]
+    if group == "model":
+        content = yaml.safe_load((CONF / file).read_text())
+        return [f"model={name}", *smaller(content)]
+    if group == "experiment":
+        return [f"experiment={name}", "train.epochs=1", *smaller(settings_of(f"experiment={name}").model.params)]
+    return [f"{group}={name}", "model.width=8"]
+
+
+def smaller(params: dict) -> list[str]:
+    """Overrides that halve every whole number of a model, and those of its lists, until it is at most 8.
+
+    Numbers that have to divide each other (heads a width, say) still do, as far as powers of two go.
+    """
+
+    def halved(value):
+        if isinstance(value, list):
+            return [halved(item) for item in value]
+        while isinstance(value, int) and value > 8:
+            value //= 2
+        return value
+
+    return [f"model.{key}={halved(value)}".replace(" ", "") for key, value in params.items() if halved(value) != value]
 
 
 @pytest.mark.parametrize("file", [f for f in FILES if f.parent.name not in ("dataset", "sweep")], ids=str)
 def test_every_choice_composes_builds_and_trains_a_step(monkeypatch, file):
-    overrides = overrides_of(file)
-    extra = ["train.epochs=1"] if file.parent.name == "experiment" else []
-    training = build_training(monkeypatch, small_images(), *SMALL, *overrides, *extra)
+    training = build_training(monkeypatch, small_images(), *SMALL, *overrides_of(file))
     before = {name: p.clone() for name, p in training.network.named_parameters()}
     epochs = list(fit(training, control=Control()))
     assert epochs[-1].number == training.epochs

@@ -1,6 +1,7 @@
 """A full disk at any of the steps in which a command writes: one message, exit code 1, nothing lost, and it goes on.
 
-`pytest tests/test_full_disk.py --steps 0` fails at every step, `--steps 400 --draw 7` at more and other ones.
+Each day at other steps; `pytest tests/test_full_disk.py --steps 400 --draw 7` for more and for those of a draw,
+`--steps 0` for every step.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+import shutil
 import subprocess
 from functools import partial
 
@@ -15,54 +17,36 @@ import faults
 import pytest
 import torch
 import yaml
-from outcome import outcome_of_report, outcome_of_run, outcome_of_study
+from outcome import outcome_of_report, outcome_of_run
 from processes import Command
+from small_study import COMMANDS, SMALL, outcome
 
-SMALL = ["dataset=digits", "dataset.train_size=200", "train.epochs=2", "num_seeds=1", "model.width=8",
-         "train.threads=1", "study=s"]  # fmt: skip
-COMMANDS = {"run": [*SMALL, "quantise=int8"], "sweep": ["-m", *SMALL, "activation=relu,gelu"]}
-STEPS = {"run": 99, "sweep": 228}  # how many there are, about: those beyond the last one fail nothing
+ALL = {"run": 110, "sweep": 240}  # no fewer than there are: those beyond the last step fail nothing
 IN_A_ROW = 4  # failures of one study, before the disk has room
 
 
 def pytest_generate_tests(metafunc):
+    """Failures: where, as a part of all steps, and how; `--steps 0`: the number of the step."""
     if "failures" not in metafunc.fixturenames:
         return
     wanted, draw = metafunc.config.getoption("steps"), metafunc.config.getoption("draw")
     if wanted == 0:
-        cases = [(kind, ((step, fault),)) for kind, n in STEPS.items() for step in range(1, n + 1)
+        cases = [(kind, ((step, fault),)) for kind, n in ALL.items() for step in range(1, n + 1)
                  for fault in ("full", "once")]  # fmt: skip
     else:
         rng = random.Random(draw)
-        cases = []
-        for k in range(max(1, wanted // IN_A_ROW)):
-            kind = "sweep" if k % 4 == 0 else "run"
-            failures = sorted((rng.randint(1, STEPS[kind]), rng.choice(("full", "once"))) for _ in range(IN_A_ROW))
-            cases.append((kind, tuple(failures)))
+        studies = max(1, wanted // IN_A_ROW)
+        sweeps = -(-studies // 4)
+        cases = [*_drawn("sweep", sweeps, rng), *_drawn("run", studies - sweeps, rng)]
     metafunc.parametrize("kind, failures", cases, ids=[f"{kind}-{k}" for k, (kind, _) in enumerate(cases)])
 
 
-def outcome(kind, home):
-    study = home / "outputs" / "s"
-    if kind == "sweep":
-        return outcome_of_study(study)
-    (folder,) = study.iterdir()
-    return outcome_of_run(folder)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    known = {}
-
-    def of(kind):
-        if kind not in known:
-            home = tmp_path_factory.mktemp(kind)
-            done = Command(*COMMANDS[kind], cwd=home).wait()
-            assert (done.returncode, done.stderr) == (0, "")
-            known[kind] = outcome(kind, home), home
-        return known[kind]
-
-    return of
+def _drawn(kind, studies, rng):
+    """Failures of so many studies, each in a part of its own of all that is written."""
+    number = studies * IN_A_ROW
+    parts = [((k + rng.random()) / number, rng.choice(("full", "once"))) for k in range(number)]
+    rng.shuffle(parts)
+    return [(kind, tuple(sorted(parts[k::studies]))) for k in range(studies)]
 
 
 def whole_files(home):
@@ -99,9 +83,10 @@ def check_told(done):
 
 
 def test_a_disk_that_is_full_loses_nothing(undisturbed, tmp_path, kind, failures):
-    expected, _ = undisturbed(kind)
-    failed = 0
-    for step, fault in failures:
+    usual = undisturbed(kind)
+    expected, failed = usual.outcome, 0
+    for where, fault in failures:
+        step = where if isinstance(where, int) else 1 + int(where * usual.steps)
         before, kept = set(whole_files(tmp_path)), epochs_kept(tmp_path)
         complete = {
             p.parent for p in tmp_path.rglob("summary.json") if json.loads(p.read_text())["status"] == "completed"
@@ -121,14 +106,16 @@ def test_a_disk_that_is_full_loses_nothing(undisturbed, tmp_path, kind, failures
         for folder in complete:
             assert json.loads((folder / "summary.json").read_text())["status"] == "completed"
         assert epochs_kept(tmp_path) >= kept or list(tmp_path.rglob("checkpoints/*.pt")), (step, fault)
-    assert failed or failures[0][0] > 90
+    assert usual.steps <= ALL[kind]
+    assert failed or 1 + int(failures[0][0] * usual.steps) > 0.9 * usual.steps
     done = Command(*COMMANDS[kind], cwd=tmp_path).wait()
     assert (done.returncode, done.stderr) == (0, ""), failures
     assert outcome(kind, tmp_path) == expected, failures
 
 
-def test_a_report_on_a_full_disk_leaves_the_earlier_one_whole(undisturbed):
-    _, home = undisturbed("sweep")
+def test_a_report_on_a_full_disk_leaves_the_earlier_one_whole(undisturbed, tmp_path):
+    home = tmp_path / "home"
+    shutil.copytree(undisturbed("sweep").home, home)
     expected = outcome_of_report(home / "outputs" / "s" / "report")
     for step, fault in ((2, "full"), (20, "once"), (37, "once"), (43, "full")):
         full = partial(faults.install, str(home), at=step, fault=fault)

@@ -1,6 +1,6 @@
 """Whatever is typed: no traceback, an exit code of ours, a message with each that is not 0, and nothing written elsewhere.
 
-`pytest tests/test_fuzz.py --lines 2000 --draw 7` for more and other lines.
+Each day other lines; `pytest tests/test_fuzz.py --lines 2000 --draw 7` for more and for those of a draw.
 """
 
 from __future__ import annotations
@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 
 import fuzzing
+import processes
 import pytest
-from processes import _CONTEXT
 
-PORTIONS = 4
+PORTIONS = 2  # as many as processes that test
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="each line is run in a fork of a warm process")
 
@@ -21,9 +21,8 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="each line is ru
 def test_random_command_lines(request, tmp_path, portion):
     wanted, draw = (request.config.getoption(name) for name in ("lines", "draw"))
     cases = fuzzing.lines(wanted, draw)[portion::PORTIONS]
-    receiver, sender = _CONTEXT.Pipe(duplex=False)
-    process = _CONTEXT.Process(target=fuzzing.run_all, args=(cases, tmp_path, sender))
-    process.start()
+    receiver, sender = processes.pipe()
+    process = processes.process(fuzzing.run_all, cases, tmp_path, sender)
     sender.close()  # so that one that dies is no reason to wait
     complaints = receiver.recv()
     process.join()

@@ -17,6 +17,7 @@ import pytest
 import torch
 import yaml
 from helpers import fake_run, settings_of
+from processes import Command
 from rich.console import Console
 
 from actbench.choices import packaged_conf
@@ -78,9 +79,17 @@ from actbench.train import build
 import sklearn.datasets, torchvision.ops  # which set variables of the environment when they are first imported
 from hydra.core.global_hydra import GlobalHydra
 sys.dont_write_bytecode = True
+tests, lines = json.loads(sys.stdin.read())
+sys.path.insert(0, tests)
+from quick_yaml import remember_files
+remember_files()
+del sys.path[0]
+import gc
+gc.freeze()
+gc.set_threshold(50_000, 20, 100)
 sys.addaudithook(hook)
 answers = []
-for place, line in json.loads(sys.stdin.read()):
+for place, line in lines:
     os.chdir(place)
     events.clear()
     out, err = io.StringIO(), io.StringIO()
@@ -220,7 +229,8 @@ def answers(tmp_path_factory):
         path.write_text(text + "\n")
         (folder / "mine.py").write_text("raise SystemExit('imported')\n")
         found.append([str(folder), [*typed.split(), "dataset=digits" if "dataset=" not in typed else "num_seeds=1"]])
-    told = json.loads(in_a_process(RUNS, home, json.dumps(found)).splitlines()[-1])
+    given = json.dumps([str(Path(__file__).parent), found])
+    told = json.loads(in_a_process(RUNS, home, given).splitlines()[-1])
     return [(Path(folder), *answer) for (folder, _), answer in zip(found, told, strict=True)]
 
 
@@ -485,6 +495,7 @@ def test_a_million_layers_are_refused_before_they_are_drawn(study):
     assert "it names 21,000 layers" in reported(study)
 
 
+@pytest.mark.rendered
 def test_names_are_words_wherever_they_are_shown(tmp_path, capsys):
     """HTML, Markdown, rich's markup, terminal commands and formulas in all that a run's files may say."""
     nasty = '<script>alert(1)</script>[red]x[/red] |`*_ $x$ "&'
@@ -556,13 +567,22 @@ def test_printable_keeps_what_people_write():
     assert printable("\x1b[0m\x9b\u202e\ud800\u2028") == "\\x1b[0m\\x9b\\u202e\\ud800\\u2028"
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Where a run was trained into `outputs/s`, and the words of its command."""
+    home = tmp_path_factory.mktemp("trained")
+    words = ["dataset=digits", "dataset.train_size=200", "train.epochs=1", "num_seeds=1", "model.width=8",
+             "train.threads=1", "study=s"]  # fmt: skip
+    assert Command(*words, cwd=home).wait().returncode == 0
+    return home, words
+
+
 @pytest.mark.parametrize("link", [".hydra", "tensorboard/seed=0", "checkpoints", "history.csv", ""])
 @pytest.mark.parametrize("settings", [True, False])
-def test_nothing_is_written_through_a_link_in_a_runs_folder(actbench, tmp_path, tiny, link, settings):
+def test_nothing_is_written_through_a_link_in_a_runs_folder(actbench, tmp_path, trained, link, settings):
     """Not by Hydra either, which writes its own files before a job begins. The last link is the run's folder itself."""
-    import shutil
-
-    assert actbench(*tiny, "study=s").returncode == 0
+    home, words = trained
+    shutil.copytree(home / "outputs", tmp_path / "outputs")
     (run,) = (tmp_path / "outputs/s").iterdir()
     victim = tmp_path / "victim"
     victim.mkdir()
@@ -577,7 +597,7 @@ def test_nothing_is_written_through_a_link_in_a_runs_folder(actbench, tmp_path, 
     place.unlink(missing_ok=True)
     place.parent.mkdir(exist_ok=True, parents=True)
     place.symlink_to(victim, target_is_directory=True)
-    done = actbench(*tiny, "study=s")
+    done = actbench(*words)
     assert done.returncode == 2
     assert "nothing is written through it" in done.stderr
     assert [path.name for path in victim.iterdir()] == ["config.yaml"]

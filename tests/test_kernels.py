@@ -81,6 +81,7 @@ def test_a_small_resnet_is_timed_with_each_variant():
     assert all(len(step.seconds) == 1 and step.seconds[0] > 0 for step in steps)
 
 
+@pytest.mark.rendered
 def test_the_command_prints_and_leaves_its_figures(actbench, tmp_path):
     done = actbench("kernels", "gelu", "swish", "--sizes", "8x16,4x8x2x2", "--rounds", "2", "--threads", "1")
     assert (done.returncode, done.stderr) == (0, "")

@@ -1,6 +1,6 @@
 """kill -9 at random moments: the same command, typed again, ends as if nothing had happened.
 
-`pytest tests/test_killed.py --moments 100 --draw 7` for more and other moments.
+Each day at other moments; `pytest tests/test_killed.py --moments 100 --draw 7` for more and for those of a draw.
 """
 
 from __future__ import annotations
@@ -11,55 +11,27 @@ import time
 from functools import partial
 
 import faults
-import pytest
-from outcome import outcome_of_run, outcome_of_study
 from processes import Command
+from small_study import COMMANDS, outcome
 
-SMALL = ["dataset=digits", "dataset.train_size=200", "train.epochs=2", "num_seeds=1", "model.width=8",
-         "train.threads=1", "study=s"]  # fmt: skip
-COMMANDS = {
-    "run": [*SMALL, "quantise=int8"],
-    "sweep": ["-m", *SMALL, "activation=relu,gelu"],
-}
+
+def _studies(config):
+    return max(1, config.getoption("moments") // 2)  # each is killed twice
 
 
 def pytest_generate_tests(metafunc):
     if "number" in metafunc.fixturenames:
-        studies = max(1, metafunc.config.getoption("moments") // 2)  # each is killed twice
+        studies = _studies(metafunc.config)
         metafunc.parametrize("kind, number", [(kind, k) for kind in COMMANDS for k in range(studies)])
-
-
-def outcome(kind, home):
-    study = home / "outputs" / "s"
-    if kind == "sweep":
-        return outcome_of_study(study)
-    (folder,) = study.iterdir()
-    return outcome_of_run(folder)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    """Kind -> what it ends in, how many steps it writes in, and how many seconds it takes."""
-    known = {}
-
-    def of(kind):
-        if kind not in known:
-            home, log = tmp_path_factory.mktemp(kind), tmp_path_factory.mktemp("log") / "steps"
-            began = time.monotonic()
-            done = Command(*COMMANDS[kind], cwd=home, before=partial(faults.install, str(home), log=str(log))).wait()
-            seconds = time.monotonic() - began
-            assert (done.returncode, done.stderr) == (0, "")
-            known[kind] = outcome(kind, home), len(log.read_text().splitlines()), seconds
-        return known[kind]
-
-    return of
 
 
 def test_killed_at_random_moments_it_ends_bit_equal(undisturbed, tmp_path, request, kind, number):
     """Once in the middle of writing, from the first folder to the last rename, and once at any time."""
-    expected, steps, seconds = undisturbed(kind)
+    usual = undisturbed(kind)
     rng = random.Random(f"{request.config.getoption('draw')} {kind} {number}")
-    step, moment, step_first = rng.randint(1, steps), rng.uniform(0, 1.2 * seconds), rng.random() < 0.5
+    early, late = ((number + part) / _studies(request.config) for part in (0, 1))  # each in a part of its own
+    step, step_first = 1 + int(rng.uniform(early, late) * usual.steps), rng.random() < 0.5
+    moment = rng.uniform(early, late) * 1.2 * usual.seconds
     told = f"step {step}, {moment:.3f} s, {'step' if step_first else 'time'} first"
     for at_step in (step_first, not step_first):
         if at_step:
@@ -75,7 +47,7 @@ def test_killed_at_random_moments_it_ends_bit_equal(undisturbed, tmp_path, reque
         assert done.stderr == "", told
     done = Command(*COMMANDS[kind], cwd=tmp_path).wait()
     assert (done.returncode, done.stderr) == (0, ""), told
-    assert outcome(kind, tmp_path) == expected, told
+    assert outcome(kind, tmp_path) == usual.outcome, told
 
 
 def test_what_a_killed_report_left_is_removed_by_the_next_one_and_nobody_elses(tmp_path):

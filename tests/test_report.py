@@ -557,6 +557,7 @@ class _Words(HTMLParser):
         self.words.append(data)
 
 
+@pytest.mark.rendered
 def test_the_page_is_one_file_that_needs_no_network(actbench, tmp_path):
     runs_of(tmp_path / "study", relu=97.0, gelu=98.0, tanh=96.5)
     done = actbench("report", "study")
@@ -603,6 +604,7 @@ def test_html_in_a_label_is_text(tmp_path):
     assert r"a\|b\_c" in markdown
 
 
+@pytest.mark.rendered
 def test_a_report_can_be_repeated_and_replaces_its_plots(actbench, tmp_path):
     runs_of(tmp_path / "study", relu=97.0, gelu=98.0)
     actbench("report", "study")
@@ -784,6 +786,8 @@ def test_no_edit_by_hand_brings_the_report_down(tmp_path, name):
             found = runs.find([study])
             refused += len(found.problems)
             assert all(isinstance(str(problem), str) for problem in found.problems)
+            if len(found.runs) == 1:  # it was refused, and what is left is the same each time
+                continue
             for block in blocks(found.runs):
                 comparison = compare(block)
                 assert sheets(comparison)

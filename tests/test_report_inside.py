@@ -489,6 +489,7 @@ TITLES = (
 )
 
 
+@pytest.mark.rendered
 def test_the_page_and_the_terminal_have_it_all(actbench, tmp_path):
     everything(tmp_path / "study")
     done = actbench("report", "study")

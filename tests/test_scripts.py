@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-import subprocess
+import runpy
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from processes import Command
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 
 
-def script(name, *arguments):
-    return subprocess.run(
-        [sys.executable, str(SCRIPTS / name), *arguments], capture_output=True, text=True, check=False
-    )
+def run_script(path, arguments):
+    """In a process of its own: as `python PATH ARGUMENTS`."""
+    sys.argv = [path, *arguments]
+    sys.path.insert(0, str(SCRIPTS))
+    runpy.run_path(path, run_name="__main__")
+    sys.exit(0)
+
+
+def script(name, *arguments, cwd):
+    return Command(cwd=cwd, before=partial(run_script, str(SCRIPTS / name), arguments)).wait()
 
 
 @pytest.mark.parametrize("name", ["benchmark.py", "article.py"])
-def test_a_script_says_what_it_does(name):
-    done = script(name, "--help")
+def test_a_script_says_what_it_does(name, tmp_path):
+    done = script(name, "--help", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "python scripts/" in done.stdout
 
 
-def test_a_part_that_does_not_exist_is_named():
-    done = script("benchmark.py", "--only", "seeds,speed")
+def test_a_part_that_does_not_exist_is_named(tmp_path):
+    done = script("benchmark.py", "--only", "seeds,speed", cwd=tmp_path)
     assert done.returncode == 2
     assert "there is no part speed; there are seeds, stacks, cnn" in done.stderr
 

@@ -15,24 +15,20 @@ import pytest
 from helpers import fake_run, settings_of
 from outcome import outcome_of_report, outcome_of_run, outcome_of_study
 from processes import Command
+from small_study import COMMANDS, SMALL
 
-SMALL = ["dataset=digits", "dataset.train_size=200", "train.epochs=2", "num_seeds=1", "model.width=8",
-         "train.threads=1", "study=s"]  # fmt: skip
-SWEEP = ["-m", *SMALL, "activation=relu,gelu"]
+SWEEP = COMMANDS["sweep"]
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
+@pytest.fixture
+def sweep(undisturbed):
     """The sweep's study, when nothing happens."""
-    home = tmp_path_factory.mktemp("sweep")
-    done = Command(*SWEEP, cwd=home).wait()
-    assert (done.returncode, done.stderr) == (0, "")
-    return outcome_of_study(home / "outputs" / "s")
+    return undisturbed("sweep").outcome
 
 
-def of_relu(undisturbed):
-    (name,) = [name for name in undisturbed if name.startswith("relu-")]
-    return name, undisturbed[name]
+def of_relu(sweep):
+    (name,) = [name for name in sweep if name.startswith("relu-")]
+    return name, sweep[name]
 
 
 def check_one_sentence(done, words, code=1):
@@ -45,29 +41,29 @@ def check_one_sentence(done, words, code=1):
 # ---------------------------------------------------------------- folders that vanish
 
 
-def test_a_runs_folder_vanishes_and_the_other_jobs_go_on(undisturbed, actbench, tmp_path):
+def test_a_runs_folder_vanishes_and_the_other_jobs_go_on(sweep, actbench, tmp_path):
     study = tmp_path / "outputs" / "s"
-    gone = study / of_relu(undisturbed)[0]
+    gone = study / of_relu(sweep)[0]
     done = Command(*SWEEP, cwd=tmp_path, before=partial(faults.after_epoch, 1, shutil.rmtree, gone)).wait()
     check_one_sentence(done, "moved or removed meanwhile")
     assert "not begun" not in done.stderr
     assert not gone.exists()
-    assert {path.parent.name for path in study.glob("*/summary.json")} == {*undisturbed} - {gone.name, "report"}
+    assert {path.parent.name for path in study.glob("*/summary.json")} == {*sweep} - {gone.name, "report"}
     assert actbench(*SWEEP).returncode == 0
-    assert outcome_of_study(study) == undisturbed
+    assert outcome_of_study(study) == sweep
 
 
-def test_a_study_is_moved_away_and_its_other_jobs_go_on(undisturbed, actbench, tmp_path):
+def test_a_study_is_moved_away_and_its_other_jobs_go_on(sweep, actbench, tmp_path):
     study, moved = tmp_path / "outputs" / "s", tmp_path / "moved"
     done = Command(*SWEEP, cwd=tmp_path, before=partial(faults.after_epoch, 1, os.rename, study, moved)).wait()
     check_one_sentence(done, "moved or removed meanwhile")
     (left,) = study.glob("*/summary.json")
-    assert outcome_of_run(left.parent) == undisturbed[left.parent.name]
+    assert outcome_of_run(left.parent) == sweep[left.parent.name]
     shutil.rmtree(study)
     moved.rename(study)  # what was moved goes on after its last epoch
     done = actbench(*SWEEP)
     assert "going on after epoch" in done.stdout
-    assert outcome_of_study(study) == undisturbed
+    assert outcome_of_study(study) == sweep
 
 
 @pytest.mark.parametrize("gone", ["the output folder", "the current folder"])
@@ -96,11 +92,11 @@ def test_the_current_folder_was_gone_before(tmp_path, command):
 # ---------------------------------------------------------------- the clock
 
 
-def test_a_clock_that_jumps_is_seen_in_no_number(undisturbed, tmp_path):
+def test_a_clock_that_jumps_is_seen_in_no_number(sweep, tmp_path):
     done = Command(*SWEEP, cwd=tmp_path, before=faults.jumping_clock).wait()
     assert (done.returncode, done.stderr) == (0, "")
     study = tmp_path / "outputs" / "s"
-    assert outcome_of_study(study) == undisturbed
+    assert outcome_of_study(study) == sweep
     for path in study.glob("*/history.csv"):
         with path.open(newline="") as file:
             assert all(0 < float(row["seconds"]) < 100 for row in csv.DictReader(file))
@@ -140,8 +136,8 @@ def test_of_two_runs_of_one_seed_the_one_counts_that_says_it_is_newer_and_it_is_
 # ---------------------------------------------------------------- two processes
 
 
-def test_two_processes_in_one_run(undisturbed, tmp_path):
-    name, expected = of_relu(undisturbed)
+def test_two_processes_in_one_run(sweep, tmp_path):
+    name, expected = of_relu(sweep)
     go = tmp_path / "go"
     first = Command(*SMALL, cwd=tmp_path, before=partial(faults.after_epoch, 1, faults.wait_for_file, go))
     first.wait_for("epoch 1/2")
@@ -152,16 +148,16 @@ def test_two_processes_in_one_run(undisturbed, tmp_path):
     assert outcome_of_run(tmp_path / "outputs" / "s" / name) == expected
 
 
-def test_a_lock_that_is_removed_is_taken_again(undisturbed, tmp_path):
-    name, expected = of_relu(undisturbed)
+def test_a_lock_that_is_removed_is_taken_again(sweep, tmp_path):
+    name, expected = of_relu(sweep)
     lock = tmp_path / "outputs" / "s" / name / ".lock"
     done = Command(*SMALL, cwd=tmp_path, before=partial(faults.after_epoch, 1, os.remove, lock)).wait()
     assert (done.returncode, done.stderr) == (0, "")
     assert outcome_of_run(lock.parent) == expected
 
 
-def test_who_lost_its_lock_to_another_process_writes_no_more(undisturbed, tmp_path):
-    name, expected = of_relu(undisturbed)
+def test_who_lost_its_lock_to_another_process_writes_no_more(sweep, tmp_path):
+    name, expected = of_relu(sweep)
     folder = tmp_path / "outputs" / "s" / name
     go = [tmp_path / "go1", tmp_path / "go2"]
     first, second = (
@@ -190,7 +186,7 @@ def _removed(lock, seconds=100):
     return True
 
 
-def test_two_sweeps_and_reports_at_the_same_time(undisturbed, actbench, tmp_path):
+def test_two_sweeps_and_reports_at_the_same_time(sweep, actbench, tmp_path):
     """They may get in each other's way, and say so; nothing is damaged."""
     sweeps = [Command(*SWEEP, cwd=tmp_path) for _ in range(2)]
     reports = [actbench("report", "outputs/s") for _ in range(2)]
@@ -202,7 +198,7 @@ def test_two_sweeps_and_reports_at_the_same_time(undisturbed, actbench, tmp_path
     done = actbench(*SWEEP)
     assert (done.returncode, done.stderr) == (0, "")
     study = tmp_path / "outputs" / "s"
-    assert outcome_of_study(study) == undisturbed
+    assert outcome_of_study(study) == sweep
     pair = [Command("report", "outputs/s", cwd=tmp_path) for _ in range(2)]
     assert [(done.returncode, done.stderr) for done in (report.wait() for report in pair)] == [(0, "")] * 2
-    assert outcome_of_report(study / "report") == undisturbed["report"]
+    assert outcome_of_report(study / "report") == sweep["report"]

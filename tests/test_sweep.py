@@ -45,6 +45,7 @@ def three(tiny):
 # ---------------------------------------------------------------- the end of a sweep
 
 
+@pytest.mark.rendered
 def test_a_sweep_ends_in_a_comparison(actbench, three, tmp_path):
     done = actbench(*three, "activation=relu,gelu", "optimizer.lr=1e-3,3e-3")
     assert (done.returncode, done.stderr) == (0, "")
