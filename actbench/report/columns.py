@@ -6,6 +6,7 @@ Tables name a quantity by its key (`"dead_ratio"`); everything else that they ne
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from actbench.records import Estimate
 from actbench.report.formatting import mean
@@ -15,9 +16,10 @@ from actbench.report.formatting import mean
 class Column:
     """A heading, and how values are printed: times `scale` (100 for a share in percent), with `digits` decimals."""
 
-    title: str
+    heading: str
     digits: int
     scale: float = 1.0
+    definition: str = ""
 
 
 _COLUMNS = {
@@ -42,9 +44,14 @@ def column(key: str) -> Column:
     return _COLUMNS[key]
 
 
+def own_columns(folder: Path) -> dict[str, Column]:  # noqa: ARG001
+    """Metric -> the column of each measurement of the user's own that a run's folder has."""
+    return {}
+
+
 def heading(key: str) -> str:
     """The heading of a quantity's column."""
-    return column(key).title
+    return column(key).heading
 
 
 def mean_cell(key: str, estimate: Estimate) -> str:

@@ -32,7 +32,7 @@ class Comparison:
 def _after_colon(sentence: str) -> str:
     """With a small letter; a name at the beginning stays as it is."""
     first = sentence.partition(" ")[0]
-    return sentence[0].lower() + sentence[1:] if first in ("Against", "Nothing", "Seeds") else sentence
+    return sentence[0].lower() + sentence[1:] if first in ("Compared", "Nothing", "Seeds") else sentence
 
 
 def compare(block: Block, *, baseline: str | None = None, per: str | None = None) -> Comparison:

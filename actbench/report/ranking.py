@@ -240,15 +240,18 @@ def _seeds_hint(best: str, other: str, test: PairedTest, comparisons: int) -> st
 def _about_the_baseline(rows: Sequence[Row], baseline: Configuration) -> list[str]:
     others = [row for row in rows if row.against is not None and row.against.note != "too few seeds"]
     parts = []
-    for verdict, words in (("better", "better:"), ("worse", "worse:"), ("unclear", "no difference shown for")):
+    for verdict in ("better", "worse"):
         names = [
-            row.name + (f" ({signed(row.against.difference.mean)})" if row.against and verdict != "unclear" else "")
+            f"{row.name} ({signed(row.against.difference.mean)})"
             for row in others
-            if row.verdict == verdict
+            if row.against and row.verdict == verdict
         ]
         if names:
-            parts.append(f"{words} {listed(names)}")
-    return [f"Against {baseline.name} ({accuracy(baseline)}): {'; '.join(parts)}."] if parts else []
+            parts.append(f"{listed(names)} {'is' if len(names) == 1 else 'are'} {verdict}")
+    unclear = [row.name for row in others if row.verdict == "unclear"]
+    if unclear:
+        parts.append(f"no difference is shown for {listed(unclear)}")
+    return [f"Compared with {baseline.name} ({accuracy(baseline)}), {'; '.join(parts)}."] if parts else []
 
 
 def accuracy(configuration: Configuration) -> str:
