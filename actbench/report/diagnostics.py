@@ -1,4 +1,4 @@
-"""What was measured inside the networks of a block, as tables: findings, depth, units that died, INT8, the user's own."""
+"""What was measured inside the networks of a block, as tables: findings, depth, dead units, INT8, the user's own."""
 
 from __future__ import annotations
 

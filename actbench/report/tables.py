@@ -123,7 +123,7 @@ def _tuning(tuned: Tuned) -> TextTable:
         f"each {tuned.per} at its best of the same {len(tuned.settings)} settings, chosen by validation accuracy; "
         f"untuned: test accuracy at the common setting {tuned.common}; "
         f"difference: tuned against tuned {baseline.configuration.name if baseline else '–'}; "
-        f"{correction(tuned.ranking)}, those of this table alone"
+        f"{correction(tuned.ranking)} of this table"
     )
     return TextTable(f"Tuned per {tuned.per}, on equal terms", header, tuple(rows), _marks(tuned.ranking), note)
 
