@@ -21,8 +21,7 @@ from actbench.records import (
     ShapeRecord,
     UnitEvent,
 )
-from actbench.report import own_measurements, runs
-from actbench.report.columns import Column
+from actbench.report import runs
 from actbench.report.command import make_report
 from actbench.report.configurations import blocks
 from actbench.report.plots import draw_plots
@@ -464,20 +463,6 @@ def test_many_lines_over_depth_get_a_panel_each(tmp_path):
             a_run(tmp_path, f"activation={name}", f"model.depth={depth}", mean=97.0)
     panels = [axes for axes in over_depth(depth_series(comparison_of(tmp_path).block)).axes if axes.get_visible()]
     assert sorted(axes.get_title() for axes in panels) == ["elu", "gelu", "mish", "relu", "selu", "silu", "tanh"]
-
-
-# ---------------------------------------------------------------- measurements of the user's own
-
-
-def test_a_measurement_of_the_users_own_is_a_column(tmp_path, monkeypatch):
-    own = {"positive_ratio": Column("positive %", 1, 100, "share of pre-activations above 0")}
-    monkeypatch.setattr(own_measurements, "own_columns", lambda folder: own if "gelu" in folder.name else {})
-    a_run(tmp_path, "activation=relu", mean=98.0)
-    a_run(tmp_path, "activation=gelu", more_metrics={"positive_ratio": [0.1, 0.2, 0.3]})
-    cells, table = the_table(tmp_path, "Measurements of your own")
-    half = stats.t.isf(0.025, 2) * 0.1 / math.sqrt(3)
-    assert cells == {"gelu": {"configuration": "gelu", "positive %": f"20.0 ± {100 * half:.1f}"}}
-    assert "positive %: share of pre-activations above 0" in table.note
 
 
 # ---------------------------------------------------------------- files

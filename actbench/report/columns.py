@@ -6,7 +6,6 @@ Tables name a quantity by its key (`"dead_ratio"`); everything else that they ne
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from actbench.records import Estimate
 from actbench.report.formatting import mean
@@ -19,7 +18,6 @@ class Column:
     heading: str
     digits: int
     scale: float = 1.0
-    definition: str = ""
 
 
 _COLUMNS = {
@@ -42,11 +40,6 @@ _COLUMNS = {
 def column(key: str) -> Column:
     """The column of a quantity; a KeyError where there is no such quantity."""
     return _COLUMNS[key]
-
-
-def own_columns(folder: Path) -> dict[str, Column]:  # noqa: ARG001
-    """Metric -> the column of each measurement of the user's own that a run's folder has."""
-    return {}
 
 
 def heading(key: str) -> str:

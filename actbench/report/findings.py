@@ -13,7 +13,7 @@ from actbench.report.text_table import TextTable
 
 TITLE = "What went wrong inside"
 _FEW = 6  # findings for which a terminal has room with everything about them
-_TO_TRY = "what to try: add one of these at a time to the command of that configuration"
+_TO_TRY = "what to try: change one of these at a time in the command of that configuration"
 
 
 @dataclass(frozen=True)
