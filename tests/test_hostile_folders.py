@@ -27,7 +27,7 @@ from actbench.errors import UserError, printable
 from actbench.files import reading
 from actbench.records import EpochRecord, LayerRecord
 from actbench.report import command
-from actbench.report.command import answer_of, write
+from actbench.report.command import make_report, write
 from actbench.report.runs import find
 from actbench.settings import GROUPS
 from actbench.sinks.terminal import TerminalSink
@@ -312,7 +312,7 @@ def study(tmp_path):
 
 def reported(study: Path) -> str:
     """The report with its files; returns what could not be used. The good run is always in it."""
-    answer = answer_of([study])
+    answer = make_report([study])
     write(answer, study / "report", Console(file=StringIO()))
     assert "relu" in [one.name for of in answer.comparisons for one in of.block.configurations]
     return "\n".join(map(str, answer.problems))
@@ -320,7 +320,7 @@ def reported(study: Path) -> str:
 
 def told_of(study: Path) -> str:
     """The same without files, which take a second."""
-    return "\n".join(map(str, answer_of([study]).problems))
+    return "\n".join(map(str, make_report([study]).problems))
 
 
 JSON = {

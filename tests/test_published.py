@@ -13,7 +13,7 @@ from actbench import naming
 from actbench.report import runs
 from actbench.report.configurations import blocks
 from actbench.report.published import published, setups
-from actbench.report.statistics import one_more
+from actbench.report.statistics import prediction_interval
 
 DEPTH, LENET, ARTICLE = "Mish's depth test on MNIST", "Mish's LeNet-4 on MNIST", "The article's claim"
 
@@ -30,7 +30,7 @@ def beside(folder):
 
 
 def rows(of):
-    return [dict(zip(of.sheet.header, row, strict=True)) for row in of.sheet.rows] if of.sheet else []
+    return [dict(zip(of.table.header, row, strict=True)) for row in of.table.rows] if of.table else []
 
 
 # ---------------------------------------------------------------- the data file
@@ -71,13 +71,13 @@ def test_one_more_run_falls_into_the_interval_as_often_as_it_says():
     rng = np.random.default_rng(0)
     for n in (2, 3, 5):
         draws = rng.normal(97, 0.3, (4000, n + 1))
-        hits = [low <= draw[-1] <= high for draw in draws for low, high in [one_more(list(draw[:-1]))]]
+        hits = [low <= draw[-1] <= high for draw in draws for low, high in [prediction_interval(list(draw[:-1]))]]
         assert np.mean(hits) == pytest.approx(0.95, abs=0.012)
 
 
 def test_one_value_has_no_interval_and_none_leaves_what_is_possible():
-    assert one_more([97.0]) is None
-    assert one_more([99.9, 99.0], at_least=0, at_most=100) == (
+    assert prediction_interval([97.0]) is None
+    assert prediction_interval([99.9, 99.0], at_least=0, at_most=100) == (
         pytest.approx(99.45 - 12.706 * 0.6364 * 1.5**0.5, abs=0.01),
         100,
     )
@@ -99,9 +99,10 @@ def test_a_run_stands_beside_its_figure_with_difference_and_verdict(tmp_path):
     assert row["one run of ours"] == f"{98.2 - half * (4 / 3) ** 0.5:.2f} to {98.2 + half * (4 / 3) ** 0.5:.2f}"
     assert (row["within"], row["how published"]) == ("yes", "printed")
     assert (
-        found[DEPTH].sentence == f"{DEPTH}: in 1 of 1 case the published figure is where a single run of ours would be."
+        found[DEPTH].sentence
+        == f"{DEPTH}: in 1 of 1 case the published figure is in the range of a single run of ours."
     )
-    assert found[LENET].sheet is found[ARTICLE].sheet is None
+    assert found[LENET].table is found[ARTICLE].table is None
     assert found[LENET].sentence == ""
 
 
@@ -124,7 +125,7 @@ def test_a_figure_that_no_run_of_ours_would_give_is_said_to_be_so(tmp_path):
 )  # fmt: skip
 def test_what_is_not_the_published_set_up_is_not_held_beside_it(tmp_path, other):
     a_run(tmp_path, "experiment=mish_depth", *other)
-    assert beside(tmp_path)[DEPTH].sheet is None
+    assert beside(tmp_path)[DEPTH].table is None
 
 
 def test_precision_the_name_of_the_data_and_how_it_was_executed_do_not_matter(tmp_path):
@@ -147,7 +148,7 @@ def test_the_learning_rate_is_chosen_by_validation_and_never_by_the_test_set(tmp
 def test_without_the_published_learning_rate_there_is_nothing_beside_it(tmp_path):
     a_run(tmp_path, "experiment=mish_depth", "optimizer.lr=0.1")
     found = beside(tmp_path)[DEPTH]
-    assert found.sheet is None
+    assert found.table is None
     assert "mish" in found.missing[0][0]
 
 

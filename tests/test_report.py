@@ -17,10 +17,10 @@ from scipy import stats
 
 from actbench import naming
 from actbench.report import runs
-from actbench.report.command import answer_of
+from actbench.report.command import make_report
 from actbench.report.comparison import compare
 from actbench.report.configurations import blocks
-from actbench.report.tables import sheets, tidy
+from actbench.report.tables import comparison_tables, tidy
 
 BASE = ["dataset=digits", "train.epochs=3", "num_seeds=5"]
 
@@ -46,8 +46,8 @@ def the_comparison(folder, **options):
     return compare(block, **options)
 
 
-def cells(sheet):
-    return {row[0]: dict(zip(sheet.header, row, strict=True)) for row in sheet.rows}
+def cells(table):
+    return {row[0]: dict(zip(table.header, row, strict=True)) for row in table.rows}
 
 
 # ---------------------------------------------------------------- names
@@ -105,8 +105,10 @@ def test_the_best_comes_first_and_differences_are_those_of_scipy(tmp_path):
     assert row.against.difference.ci95 == (pytest.approx(interval.low), pytest.approx(interval.high))
     assert comparison.ranking.baseline.configuration.name == "relu"
     assert "gelu is the best" in comparison.ranking.conclusion[0]
-    assert "better: gelu (+" in comparison.ranking.conclusion[1]
-    assert "worse: tanh (−" in comparison.ranking.conclusion[1]
+    sentence = comparison.ranking.conclusion[1]
+    assert re.fullmatch(r"Compared with relu \(.*\), gelu \(\+\S+\) is better; tanh \(−\S+\) is worse\.", sentence), (
+        sentence
+    )
 
 
 def test_other_seeds_of_one_configuration_make_n_grow(tmp_path):
@@ -117,7 +119,7 @@ def test_other_seeds_of_one_configuration_make_n_grow(tmp_path):
     comparison = the_comparison(tmp_path)
     gelu = comparison.ranking.rows[0]
     assert (gelu.configuration.n, sorted(gelu.configuration.values["test_accuracy"])) == (10, list(range(10)))
-    assert gelu.against.seeds == (0, 1, 2, 3, 4)  # those that relu has too
+    assert gelu.against.n == 5  # the seeds that relu has too
     assert gelu.configuration.seconds_per_epoch == pytest.approx(0.6 / 5)
 
 
@@ -167,7 +169,7 @@ def test_what_failed_diverged_or_is_unfinished_is_listed(tmp_path):
     own = settings("activation=mish")
     (fake_run(tmp_path / own.folder, own, accuracies(97)) / "summary.json").unlink()
     comparison = the_comparison(tmp_path)
-    results, waiting = (cells(sheet) for sheet in (sheets(comparison)[0], sheets(comparison)[-1]))
+    results, waiting = (cells(table) for table in (comparison_tables(comparison)[0], comparison_tables(comparison)[-1]))
     assert results["elu"]["n"] == "3 (2 diverged)"
     assert set(waiting) == {"tanh", "selu", "mish"}
     assert waiting["tanh"]["status"] == "failed: RuntimeError: too hot"
@@ -184,7 +186,7 @@ def test_a_configuration_that_diverged_wholly_stays_in_the_table(tmp_path):
     summary["status"] = "diverged"
     (folder / "summary.json").write_text(json.dumps(summary))
     comparison = the_comparison(tmp_path)
-    assert cells(sheets(comparison)[0])["elu"]["test accuracy %"] == "diverged"
+    assert cells(comparison_tables(comparison)[0])["elu"]["test accuracy %"] == "diverged"
     assert comparison.ranking.rows[-1].name == "elu"
 
 
@@ -196,7 +198,7 @@ def test_every_cell_of_the_differences_by_hand(tmp_path):
         own = settings(f"activation={activation}", "num_seeds=3")
         fake_run(tmp_path / own.folder, own, values)
     comparison = the_comparison(tmp_path)
-    told = cells(sheets(comparison)[1])
+    told = cells(comparison_tables(comparison)[1])
     p = {"gelu": 1 - 2 * np.sqrt(3) / np.sqrt(14), "elu": 1 - 7 * np.sqrt(3) / np.sqrt(149),
          "tanh": 1 - 10 * np.sqrt(3) / np.sqrt(302)}  # fmt: skip
     assert told["tanh"]["p corrected"] == f"{3 * p['tanh']:.3f}"
@@ -206,7 +208,7 @@ def test_every_cell_of_the_differences_by_hand(tmp_path):
     assert [told[name]["P(better)"] for name in ("gelu", "elu", "tanh")] == ["0.78", "1.00", "0.00"]
     assert [told[name]["difference"] for name in ("gelu", "elu", "tanh")] == ["+0.20", "+0.70", "−1.00"]
     assert told["gelu"]["95 % interval"] == "−0.05 to +0.45"
-    results = cells(sheets(comparison)[0])["gelu"]
+    results = cells(comparison_tables(comparison)[0])["gelu"]
     assert (results["samples / s"], results["params"], results["seconds / epoch"]) == ("1k", "1.23k", "0.20")
     assert (results["val. acc. %"], results["dead units %"], results["n"]) == ("97.67", "10.0", "3")
 
@@ -220,14 +222,14 @@ def test_few_seeds_are_no_ground_for_a_conclusion(tmp_path):
         fake_run(tmp_path / own.folder, own, accuracies(mean, n=2))
     comparison = the_comparison(tmp_path)
     assert comparison.ranking.conclusion[0].startswith("Nothing can be concluded: fewer than 3 seeds in common")
-    assert cells(sheets(comparison)[1])["gelu"]["p corrected"] == "too few seeds"
+    assert cells(comparison_tables(comparison)[1])["gelu"]["p corrected"] == "too few seeds"
 
 
 def test_two_that_cannot_be_told_apart_are_said_to_be_so(tmp_path):
     comparison = the_comparison(runs_of(tmp_path, relu=97.50, gelu=97.53))
     sentence = comparison.ranking.conclusion[0]
     found = re.fullmatch(
-        r"(\w+) and (\w+) are not distinguishable at n = 5; about (\d+) seeds would be needed to see a difference of "
+        r"(\w+) and (\w+) cannot be distinguished at n = 5; it would take about (\d+) seeds to detect a difference of "
         r"(\d\.\d\d) points between \1 and \2 \(here it is [+−]0\.0\d\)\.",
         sentence,
     )
@@ -244,8 +246,8 @@ def test_the_number_of_seeds_in_the_sentence_is_that_of_the_corrected_test(tmp_p
         own = settings(f"activation={activation}")
         fake_run(tmp_path / own.folder, own, values)
     sentence = the_comparison(tmp_path).ranking.conclusion[0]
-    found = re.search(r"gelu has the highest mean, 97.30 ± 0.36 %; relu cannot be told from it at n = 5; about (\d+) seeds "
-                      r"would be needed to see a difference of 0.10 points between gelu and relu\.", sentence)  # fmt: skip
+    found = re.search(r"gelu has the highest mean, 97.30 ± 0.36 %; relu cannot be distinguished from it at n = 5; it would take about (\d+) seeds "
+                      r"to detect a difference of 0.10 points between gelu and relu\.", sentence)  # fmt: skip
     assert found, sentence
     n = int(found[1])
     s = np.std(np.subtract(gelu, base), ddof=1)
@@ -270,7 +272,7 @@ def test_a_worse_one_is_never_called_the_best_because_of_a_lucky_further_seed(tm
     comparison = the_comparison(tmp_path)
     assert [row.name for row in comparison.ranking.rows] == ["relu", "gelu"]
     assert comparison.ranking.conclusion[0].startswith("relu is better than gelu: +0.2")
-    assert "the order is that of the 5 seeds that all have" in comparison.remarks
+    assert "ranked by the 5 seeds that all configurations have in common" in comparison.remarks
 
 
 def test_one_with_other_seeds_does_not_silence_the_rest(tmp_path):
@@ -279,7 +281,7 @@ def test_one_with_other_seeds_does_not_silence_the_rest(tmp_path):
     fake_run(tmp_path / own.folder, own, accuracies(97.5))
     conclusion = the_comparison(tmp_path).ranking.conclusion
     assert conclusion[0].startswith("gelu is better than relu")
-    assert conclusion[1] == "With fewer than 3 seeds in common nothing is said of tanh."
+    assert conclusion[1] == "Nothing can be concluded about tanh: fewer than 3 seeds in common."
 
 
 def test_the_sentences_do_not_contradict_each_other(tmp_path):
@@ -291,8 +293,8 @@ def test_the_sentences_do_not_contradict_each_other(tmp_path):
         own = settings(f"activation={activation}")
         fake_run(tmp_path / own.folder, own, values)
     first, second = the_comparison(tmp_path).ranking.conclusion
-    assert "better: gelu" in second
-    assert "relu" not in first.split("cannot be told")[0].split("; ")[-1]
+    assert re.search(r"gelu \(\+\S+\) is better", second)
+    assert "relu" not in first.split("cannot be distinguished")[0].split("; ")[-1]
 
 
 def test_a_clear_winner_of_two_is_named_with_its_evidence(tmp_path):
@@ -329,11 +331,11 @@ def test_without_relu_the_best_is_the_baseline(tmp_path):
 
 
 def test_a_baseline_that_is_not_there_is_told_and_the_rest_reported(tmp_path):
-    answer = answer_of([runs_of(tmp_path, relu=97.0, gelu=98.0)], baseline="gleu")
-    assert str(answer.problems[0]) == (
+    report = make_report([runs_of(tmp_path, relu=97.0, gelu=98.0)], baseline="gleu")
+    assert str(report.problems[0]) == (
         "--baseline gleu: there is no such configuration to compare with\n    did you mean gelu?"
     )
-    assert answer.comparisons[0].ranking.baseline.configuration.name == "relu"
+    assert report.comparisons[0].ranking.baseline.configuration.name == "relu"
 
 
 # ---------------------------------------------------------------- tuning
@@ -359,8 +361,8 @@ def test_tuning_chooses_by_validation_and_never_by_the_test_set(tmp_path):
     assert tuned.ranking.rows[0].configuration.mean("test_accuracy") == pytest.approx(97.4)
     assert tuned.common == "lr=0.001"  # (97 + 98) / 2 against (97.5 + 97) / 2
     assert tuned.untuned["relu"].mean("test_accuracy") == pytest.approx(99.0)
-    sheet = cells(next(s for s in sheets(the_comparison(tmp_path)) if s.title.startswith("Tuned")))
-    assert (sheet["relu"]["settings tried"], sheet["gelu"]["settings tried"]) == ("2", "2")
+    tuned_table = cells(next(s for s in comparison_tables(the_comparison(tmp_path)) if s.title.startswith("Tuned")))
+    assert (tuned_table["relu"]["settings tried"], tuned_table["gelu"]["settings tried"]) == ("2", "2")
 
 
 def test_tuning_is_on_equal_terms(tmp_path):
@@ -372,14 +374,16 @@ def test_tuning_is_on_equal_terms(tmp_path):
     tuned = the_comparison(grid(tmp_path, table)).tuned
     assert tuned.settings == ("lr=0.001", "lr=0.003")
     assert tuned.chosen["relu"] == "lr=0.003"
-    assert "1 setting not tried with every activation: without a part in the tuning" in the_comparison(tmp_path).remarks
+    assert (
+        "the tuning leaves out 1 setting that not every activation was tried with" in the_comparison(tmp_path).remarks
+    )
 
 
 def test_an_activation_that_was_hardly_tried_does_not_stop_the_others(tmp_path):
     table = {(activation, lr): (97.0, 97.0) for activation in ("relu", "gelu") for lr in ("1e-3", "3e-3")}
     comparison = the_comparison(grid(tmp_path, {**table, ("tanh", "1e-3"): (97.0, 97.0)}))
     assert set(comparison.tuned.chosen) == {"relu", "gelu"}
-    assert "tanh was tried with 1 setting only and is left out of the tuning" in comparison.remarks
+    assert "tanh was tried with only 1 setting and is left out of the tuning" in comparison.remarks
 
 
 def test_an_optimizer_is_tuned_over_its_learning_rates(tmp_path):
@@ -408,8 +412,8 @@ def test_other_keys_can_be_tuned_for_and_tuning_switched_off(tmp_path):
     grid(tmp_path, {(a, lr): (97.0, 97.0) for a in ("relu", "gelu") for lr in ("1e-3", "3e-3")})
     assert set(the_comparison(tmp_path, per="optimizer.lr").tuned.chosen) == {"lr=0.001", "lr=0.003"}
     assert the_comparison(tmp_path, per="none").tuned is None
-    answer = answer_of([tmp_path], per="init")
-    assert str(answer.problems[0]) == "--per init: does not vary here\n    what does: activation, optimizer.lr"
+    report = make_report([tmp_path], per="init")
+    assert str(report.problems[0]) == "--per init: does not vary here\n    what does: activation, optimizer.lr"
     assert set(the_comparison(tmp_path, per="lr").tuned.chosen) == {"lr=0.001", "lr=0.003"}
 
 
@@ -429,12 +433,12 @@ def test_a_run_that_was_trained_again_has_no_part_in_the_cost(tmp_path):
 
 
 def test_every_curve_ends_within_its_panel(tmp_path):
-    from actbench.report.plots.curves import history, panels_of
+    from actbench.report.plots.curves import history, panels
 
     names = ("relu", "gelu", "tanh", "elu", "selu", "mish", "silu", "celu")
     means = dict(zip(names, (97.0, 98.0, 96.0, 97.0, 97.0, 40.0, 97.0, 99.9), strict=True))
     comparison = the_comparison(runs_of(tmp_path, **means))
-    figure = panels_of({row.name: history(row.configuration) for row in comparison.ranking.rows})
+    figure = panels({row.name: history(row.configuration) for row in comparison.ranking.rows})
     low, high = figure.axes[0].get_ylim()
     ends = [row.configuration.mean("val_accuracy") for row in comparison.ranking.rows]
     assert low < min(ends) < max(ends) < high <= 100.5
@@ -444,7 +448,8 @@ def test_accuracies_are_drawn_within_100_percent_and_labels_within_the_picture(t
     """Two seeds far apart have an interval of more than 100 points, and long names leave little room."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    from actbench.report.plots.intervals import differences, intervals
+    from actbench.report.plots.accuracy import accuracies as accuracies_plot
+    from actbench.report.plots.differences import differences
 
     for activation, clip, accuracy in (("tanh", "norm", [97.0, 20.0]), ("relu", "none", [98.0, 97.0])):
         overrides = ("model.width=128", "init=orthogonal", f"activation={activation}", f"clip={clip}", "num_seeds=2")
@@ -453,12 +458,12 @@ def test_accuracies_are_drawn_within_100_percent_and_labels_within_the_picture(t
     ranking = the_comparison(tmp_path).ranking
     shown = [row.configuration for row in ranking.rows]
     others = [row for row in ranking.rows if row.against is not None]
-    for figure in (intervals(shown, shown[0]), differences(others, shown[0].name)):
+    for figure in (accuracies_plot(shown, shown[0]), differences(others, shown[0].name)):
         FigureCanvasAgg(figure).draw()
         axes = figure.axes[0]
         label, page = axes.xaxis.label.get_window_extent(), figure.bbox
         assert page.x0 <= label.x0 < label.x1 <= page.x1 and page.y0 <= label.y0
-    left, right = intervals(shown, None).axes[0].get_xlim()
+    left, right = accuracies_plot(shown, None).axes[0].get_xlim()
     assert -1 <= left < 20 < 98 < right <= 101
 
 
@@ -493,13 +498,14 @@ def test_optimizers_and_their_learning_rates_are_two_axes(tmp_path):
 
 
 def test_what_the_plots_draw_is_what_was_measured(tmp_path):
-    from actbench.report.plots.dead import dead_panels, dead_units
-    from actbench.report.plots.intervals import differences, intervals
+    from actbench.report.plots.accuracy import accuracies as accuracies_plot
+    from actbench.report.plots.dead import dead_units, panels
+    from actbench.report.plots.differences import differences
 
     runs_of(tmp_path, relu=97.0, gelu=98.0)
     comparison = the_comparison(tmp_path)
     gelu, relu = (row.configuration for row in comparison.ranking.rows)
-    (axes,) = intervals([gelu, relu], relu).axes
+    (axes,) = accuracies_plot([gelu, relu], relu).axes
     dots = [sorted(path.get_offsets()[:, 0]) for path in axes.collections]
     assert dots[0] == pytest.approx(sorted(gelu.values["test_accuracy"].values()))
     assert dots[1] == pytest.approx([gelu.mean("test_accuracy")])
@@ -507,7 +513,7 @@ def test_what_the_plots_draw_is_what_was_measured(tmp_path):
     axes = differences([comparison.ranking.rows[0]], "relu").axes[0]
     by_hand = [gelu.values["test_accuracy"][seed] - relu.values["test_accuracy"][seed] for seed in range(5)]
     assert sorted(axes.collections[0].get_offsets()[:, 0]) == pytest.approx(sorted(by_hand))
-    figure = dead_panels({"gelu": dead_units(gelu), "relu": {"conv1": ([0, 1], [0.0, 1.0])}})
+    figure = panels({"gelu": dead_units(gelu), "relu": {"conv1": ([0, 1], [0.0, 1.0])}})
     lines = {line.get_label(): line for axes in figure.axes for line in axes.get_lines()}
     assert set(lines) == {"hidden1", "hidden2", "conv1"}
     assert len({line.get_color() for line in lines.values()}) == 3
@@ -715,7 +721,7 @@ BAD = {
     "status": (lambda f: edit(f / "summary.json", lambda c: c.update(status="fine")), "summary.json", "no status `fine`"),
     "older": (_older, "summary.json", "has no `execution`; it was written by actbench 0.0.7"),
     "newer": (lambda f: edit(f / "summary.json", lambda c: c.update(mood=1)), "summary.json", "a `mood` that is not known"),
-    "two configurations": (_mixed, "summary.json", "is of the configuration"),
+    "two configurations": (_mixed, "summary.json", "belongs to configuration"),
     "settings edited": (_lr, "settings.yaml", "it was changed by hand"),
     "no settings": (lambda f: (f / "settings.yaml").unlink(), "gelu-", "has no settings.yaml"),
     "settings torn": (lambda f: (f / "settings.yaml").write_text("{a: ["), "settings.yaml", "cannot be read"),
@@ -790,7 +796,7 @@ def test_no_edit_by_hand_brings_the_report_down(tmp_path, name):
                 continue
             for block in blocks(found.runs):
                 comparison = compare(block)
-                assert sheets(comparison)
+                assert comparison_tables(comparison)
                 tidy([comparison])
     assert refused > 100
 

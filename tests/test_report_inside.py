@@ -22,15 +22,16 @@ from actbench.records import (
     UnitEvent,
 )
 from actbench.report import runs
-from actbench.report.command import answer_of
+from actbench.report.command import make_report
 from actbench.report.configurations import blocks
-from actbench.report.depths import series_of
-from actbench.report.plots import pictures
+from actbench.report.findings import ConfigurationFinding, findings_table
+from actbench.report.plots import draw_plots
 from actbench.report.plots.depth import over_depth
-from actbench.report.plots.raster import PANELS, Raster, chosen, in_order_of_death, raster, rasters, seeds_of
+from actbench.report.plots.raster import PANELS, Raster, in_order_of_death, raster, rasters, seeds_of, select_panels
 from actbench.report.plots.shapes import learned, shape_panels, shapes
-from actbench.report.readings import by_seed, most_dead
-from actbench.report.tables import sheets
+from actbench.report.seed_records import most_dead, records_by_seed
+from actbench.report.tables import comparison_tables
+from actbench.report.trainable_depth import depth_series
 
 BASE = ["dataset=digits", "train.epochs=3", "num_seeds=3"]
 DIED = Finding("units died", "74 % of 512", "steps too large", ("optimizer.lr=0.001", "activation=leaky_relu"))
@@ -53,15 +54,15 @@ def configurations(folder):
 
 
 def comparison_of(folder):
-    (comparison,) = answer_of([folder]).comparisons
+    (comparison,) = make_report([folder]).comparisons
     return comparison
 
 
-def the_sheet(folder, title, **how):
-    """A sheet of the one block as (row -> header -> cell), and the sheet; None where it is not shown."""
-    for sheet in sheets(comparison_of(folder), **how):
-        if sheet.title == title:
-            return {row[0]: dict(zip(sheet.header, row, strict=True)) for row in sheet.rows}, sheet
+def the_table(folder, title, **how):
+    """A table of the one block as (row -> header -> cell), and the table; None where it is not shown."""
+    for table in comparison_tables(comparison_of(folder), **how):
+        if table.title == title:
+            return {row[0]: dict(zip(table.header, row, strict=True)) for row in table.rows}, table
     return None
 
 
@@ -79,15 +80,15 @@ def watched(seed, epoch, name="hidden1", units=16, at_init=0.0, died=0.0, **othe
 
 def test_where_nothing_went_wrong_nothing_is_shown(tmp_path):
     a_run(tmp_path, "activation=relu")
-    (comparison,) = answer_of([tmp_path]).comparisons
-    assert [sheet.title for sheet in sheets(comparison)] == ["Results, best first"]
+    (comparison,) = make_report([tmp_path]).comparisons
+    assert [table.title for table in comparison_tables(comparison)] == ["Results, best first"]
 
 
 def test_a_finding_is_told_with_evidence_cause_and_remedies(actbench, tmp_path):
     a_run(tmp_path, "activation=relu", findings=(DIED, JUMPS))
     a_run(tmp_path, "activation=gelu")
-    _, sheet = the_sheet(tmp_path, "What went wrong inside")
-    assert sheet.rows == (
+    _, table = the_table(tmp_path, "What went wrong inside")
+    assert table.rows == (
         ("relu", "units died", "74 % of 512", "steps too large", "optimizer.lr=0.001; activation=leaky_relu"),
         ("relu", "validation accuracy jumps", "3.1 points", "overfitting", "dropout=0.3"),
     )
@@ -103,16 +104,28 @@ def test_runs_of_one_configuration_tell_a_symptom_once_and_whose_it_is(tmp_path)
     a_run(tmp_path / "a", "activation=relu", findings=(DIED,))
     other = replace(DIED, evidence="70 % of 512", remedies=("init=he_normal", "optimizer.lr=0.001"))
     a_run(tmp_path / "b", "activation=relu", "seed=3", "num_seeds=1", findings=(other,))
-    cells, sheet = the_sheet(tmp_path, "What went wrong inside")
-    assert len(sheet.rows) == 1
+    cells, table = the_table(tmp_path, "What went wrong inside")
+    assert len(table.rows) == 1
     assert cells["relu"]["evidence"] == "seeds 0–2: 74 % of 512; seed 3: 70 % of 512"
     assert cells["relu"]["what to try"] == "optimizer.lr=0.001; activation=leaky_relu; init=he_normal"
+
+
+@pytest.mark.parametrize("brief", [True, False])
+@pytest.mark.parametrize("number", [1, 20])
+def test_the_code_of_a_finding_stands_before_its_symptom(brief, number):
+    finding = ConfigurationFinding("relu", "dead-units", "units died", "74 %", "steps too large", ("norm=batch",))
+    table = findings_table([finding] * number, brief=brief)
+    assert table.rows[0][1].startswith("dead-units: units died")
+    assert "actbench list CODE" in table.note
+    earlier = findings_table([replace(finding, code="")] * number, brief=brief)  # of a version without codes
+    assert earlier.rows[0][1].startswith("units died")
+    assert "CODE" not in earlier.note
 
 
 def test_a_run_that_was_trained_again_finds_nothing_any_more(tmp_path):
     a_run(tmp_path / "old", "activation=relu", findings=(DIED,), time="2026-01-01")
     a_run(tmp_path / "new", "activation=relu", time="2026-02-01")
-    assert the_sheet(tmp_path, "What went wrong inside") is None
+    assert the_table(tmp_path, "What went wrong inside") is None
 
 
 def test_a_sweep_with_much_wrong_stays_readable(actbench, tmp_path):
@@ -159,8 +172,8 @@ def test_what_was_edited_into_a_finding_brings_nothing_down(tmp_path):
     ):
         content["findings"] = [{"symptom": "s", "evidence": "e", "cause": "c", "remedies": [], **wrong}]
         (folder / "summary.json").write_text(json.dumps(content))
-        answer = answer_of([tmp_path])
-        assert [sheets(comparison) for comparison in answer.comparisons] or answer.problems
+        report = make_report([tmp_path])
+        assert [comparison_tables(comparison) for comparison in report.comparisons] or report.problems
 
 
 # ---------------------------------------------------------------- life and death
@@ -179,7 +192,7 @@ def test_the_life_of_units_by_hand(tmp_path):
             watched(seed, 3, "b", 30, died=0.4, deaths=1, revivals=4, dead_for=2.0),
         ]
     a_run(tmp_path, "num_seeds=2", tables={LayerRecord: rows})
-    cells, sheet = the_sheet(tmp_path, "Life and death of units")
+    cells, table = the_table(tmp_path, "Life and death of units")
     relu = cells["relu"]
     assert relu["dead before %"] == "5.0"  # 2 of 40
     assert relu["never alive %"] == "2.5"  # 1 of 40
@@ -190,27 +203,27 @@ def test_the_life_of_units_by_hand(tmp_path):
     assert (relu["deaths"], relu["revivals"], relu["births"]) == ("18.0", "4.0", "1.0")  # 17 and 19
     dead_for = [(2 * 3 + 12 * 2) / 14, (4 * 3 + 12 * 2) / 16]  # dead units × their mean
     assert (relu["dead for (epochs)"], relu["units"]) == (f"{np.mean(dead_for):.1f}", "40")
-    assert all(len(row) == len(sheet.header) for row in sheet.rows)
+    assert all(len(row) == len(table.header) for row in table.rows)
 
 
 def test_seeds_that_diverged_have_no_part_and_the_newest_run_of_a_seed_counts(tmp_path):
     died = [watched(seed, e, died=1.0 if seed == 1 and e else 0.25 * e / 3) for seed in range(3) for e in (0, 3)]
     a_run(tmp_path, tables={LayerRecord: died}, diverged={1: 2})
-    assert the_sheet(tmp_path, "Life and death of units")[0]["relu"]["died %"] == "25.0"
+    assert the_table(tmp_path, "Life and death of units")[0]["relu"]["died %"] == "25.0"
     again = [watched(2, e, died=0.75 if e else 0.0) for e in (0, 3)]
     a_run(tmp_path / "new", "seed=2", "num_seeds=1", tables={LayerRecord: again}, time="2026-02-01", values=[97.2])
-    assert the_sheet(tmp_path, "Life and death of units")[0]["relu"]["died %"] == "50.0"
+    assert the_table(tmp_path, "Life and death of units")[0]["relu"]["died %"] == "50.0"
     a_run(tmp_path / "last", "seed=2", "num_seeds=1", tables={LayerRecord: []}, time="2026-03-01", values=[97.2])
     (one,) = configurations(tmp_path).values()
-    assert list(by_seed(one, LayerRecord)) == [0]  # what an older run says of seed 2 is no longer true of it
+    assert list(records_by_seed(one, LayerRecord)) == [0]  # what an older run says of seed 2 is no longer true of it
 
 
 def test_networks_that_lost_nothing_and_runs_of_earlier_versions_have_no_such_table(tmp_path):
     alive = [watched(seed, epoch) for seed in range(3) for epoch in (0, 3)]
     a_run(tmp_path / "a", tables={LayerRecord: alive})
-    assert the_sheet(tmp_path / "a", "Life and death of units") is None
+    assert the_table(tmp_path / "a", "Life and death of units") is None
     a_run(tmp_path / "b")  # dead units, and not who they were
-    assert the_sheet(tmp_path / "b", "Life and death of units") is None
+    assert the_table(tmp_path / "b", "Life and death of units") is None
     assert rasters(configurations(tmp_path / "b")["relu"]) == []
 
 
@@ -234,8 +247,8 @@ def test_the_definitions_weigh_units_and_take_the_last_epoch(tmp_path):
     none = [replace(row, share=0.0) for row in rows]
     a_run(tmp_path, "activation=gelu", mean=90.0, tables={DefinitionRecord: none})
     a_run(tmp_path, "activation=elu")
-    cells, sheet = the_sheet(tmp_path, "Dead by definition")
-    assert sheet.header == ("configuration", "exact", "fires<1%", "dormant<=0.025")
+    cells, table = the_table(tmp_path, "Dead by definition")
+    assert table.header == ("configuration", "exact", "fires<1%", "dormant<=0.025")
     assert tuple(cells["relu"].values()) == ("relu", "20.0", "90.0", "30.0")
     assert cells["gelu"]["exact"] == "0.0"
     assert set(cells) == {"relu", "gelu"}
@@ -244,7 +257,7 @@ def test_the_definitions_weigh_units_and_take_the_last_epoch(tmp_path):
 def test_where_no_definition_calls_a_unit_dead_there_is_no_table(tmp_path):
     rows = [DefinitionRecord(seed, 3, "a", 10, "exact", 0.0) for seed in range(3)]
     a_run(tmp_path, tables={DefinitionRecord: rows})
-    assert the_sheet(tmp_path, "Dead by definition") is None
+    assert the_table(tmp_path, "Dead by definition") is None
 
 
 # ---------------------------------------------------------------- the raster
@@ -314,15 +327,15 @@ def test_the_panels_are_bounded_shared_out_and_what_is_missing_is_said():
 
     relu = [made(f"hidden{k}", 0.5 + 0.01 * k) for k in range(1, 31)]
     elu = [made(f"hidden{k}", 0.01 * (k % 4)) for k in range(1, 31)]
-    shown, words = chosen({"relu": relu, "elu": elu, "gelu": [made("hidden1", 0.0)]})
+    shown, words = select_panels({"relu": relu, "elu": elu, "gelu": [made("hidden1", 0.0)]})
     assert len(shown) == PANELS
     assert [raster.layer for name, raster in shown if name == "relu"] == [f"hidden{k}" for k in range(25, 31)]
     assert [name for name, _ in shown].count("elu") == PANELS // 2
-    assert (
-        words
-        == "Of 53 layers with dead units the 12 with most, from each in turn. No unit was dead at any look in gelu."
+    assert words == (
+        "Of 53 layers with dead units, the 12 with most are drawn, as many of each configuration as of the others. "
+        "No unit was ever found dead in gelu."
     )
-    assert chosen({"gelu": [made("hidden1", 0.0)]}) == ([], "")
+    assert select_panels({"gelu": [made("hidden1", 0.0)]}) == ([], "")
 
 
 def test_a_unit_beyond_the_layer_is_left_out(tmp_path):
@@ -382,7 +395,7 @@ def test_int8_is_ranked_by_its_noise(tmp_path):
         ]  # fmt: skip
         a_run(tmp_path, f"activation={name}", values=values, more_metrics=metrics, tables={QuantisedRecord: rows})
     a_run(tmp_path, "activation=elu")
-    cells, sheet = the_sheet(tmp_path, "In INT8, least noise first")
+    cells, table = the_table(tmp_path, "In INT8, least noise first")
     assert list(cells) == ["gelu", "relu"]
     half = stats.t.isf(0.025, 2) * 0.1 / math.sqrt(3)
     assert cells["relu"]["lost, symmetric"] == f"0.50 ± {half:.2f}"
@@ -390,13 +403,13 @@ def test_int8_is_ranked_by_its_noise(tmp_path):
     assert cells["gelu"]["lost, affine"] == "0.90 ± 0.00"
     assert cells["relu"]["SNR dB, affine"] == "31.0"
     assert cells["relu"]["worst layer, symmetric"] == "hidden2 (30.0)"
-    assert all(len(row) == len(sheet.header) for row in sheet.rows)
+    assert all(len(row) == len(table.header) for row in table.rows)
 
 
 def test_a_seed_without_a_score_in_int8_has_no_part_in_the_loss(tmp_path):
     metrics = {"int8_affine_accuracy": [96.0, math.nan, 96.2]}
     a_run(tmp_path, values=[97.0, 50.0, 97.2], more_metrics=metrics)
-    cells, _ = the_sheet(tmp_path, "In INT8, least noise first")
+    cells, _ = the_table(tmp_path, "In INT8, least noise first")
     assert cells["relu"]["lost, affine"] == "1.00 ± 0.00"
     assert cells["relu"]["lost, symmetric"] == cells["relu"]["worst layer, affine"] == "–"
 
@@ -412,13 +425,13 @@ def test_where_training_stops(tmp_path):
     }  # fmt: skip
     for (name, depth), (values, diverged) in table.items():
         a_run(tmp_path, f"activation={name}", f"model.depth={depth}", values=values, diverged=diverged)
-    cells, sheet = the_sheet(tmp_path, "Where training stops")
+    cells, table = the_table(tmp_path, "Where training stops")
     rows = {name: tuple(row.values())[1:] for name, row in cells.items()}
     assert rows["relu"] == ("20", "30", "1 of 3", "52.00", "10, 20, 30")
     assert rows["gelu"] == ("30", "20", "2 of 3", "97.00", "10, 20, 30")  # not monotone: both are told
     assert rows["tanh"] == ("–", "10", "0 of 3", "10.00", "10, 20")
-    assert [row[0] for row in sheet.rows] == ["gelu", "relu", "tanh"]
-    assert "above 50 %" in sheet.note
+    assert [row[0] for row in table.rows] == ["gelu", "relu", "tanh"]
+    assert "above 50 %" in table.note
 
 
 def test_each_combination_of_the_other_settings_has_a_line(tmp_path):
@@ -426,7 +439,7 @@ def test_each_combination_of_the_other_settings_has_a_line(tmp_path):
         for depth in (2, 4):
             stopped = clip == "none" and depth == 4
             a_run(tmp_path, f"clip={clip}", f"model.depth={depth}", mean=20.0 if stopped else 97.0)
-    cells, _ = the_sheet(tmp_path, "Where training stops")
+    cells, _ = the_table(tmp_path, "Where training stops")
     assert {name: row["all trained to"] for name, row in cells.items()} == {
         "clip=norm": "4",
         "clip=none": "2",
@@ -436,8 +449,8 @@ def test_each_combination_of_the_other_settings_has_a_line(tmp_path):
 def test_one_depth_is_no_question(tmp_path):
     for name in ("relu", "gelu"):
         a_run(tmp_path, f"activation={name}", "model.depth=3")
-    assert the_sheet(tmp_path, "Where training stops") is None
-    assert "depth" not in [picture.name for picture in pictures(comparison_of(tmp_path), [])]
+    assert the_table(tmp_path, "Where training stops") is None
+    assert "depth" not in [plot.name for plot in draw_plots(comparison_of(tmp_path), [])]
 
 
 def test_accuracy_is_drawn_over_depth(tmp_path):
@@ -447,8 +460,8 @@ def test_accuracy_is_drawn_over_depth(tmp_path):
         own = (f"activation={name}", f"model.depth={depth}", "num_seeds=2")
         a_run(tmp_path, *own, values=values, diverged=diverged)
     comparison = comparison_of(tmp_path)
-    assert "depth" in [picture.name for picture in pictures(comparison, [])]
-    axes = over_depth(series_of(comparison.block)).axes[0]
+    assert "depth" in [plot.name for plot in draw_plots(comparison, [])]
+    axes = over_depth(depth_series(comparison.block)).axes[0]
     lines = {line.get_label(): line for line in axes.get_lines()}
     assert list(lines["relu"].get_ydata()) == [96, 50]
     assert list(lines["relu"].get_xdata()) == pytest.approx([10, 30], abs=0.2)
@@ -461,7 +474,7 @@ def test_many_lines_over_depth_get_a_panel_each(tmp_path):
     for name in ("relu", "gelu", "tanh", "elu", "selu", "mish", "silu"):
         for depth in (2, 4):
             a_run(tmp_path, f"activation={name}", f"model.depth={depth}", mean=97.0)
-    panels = [axes for axes in over_depth(series_of(comparison_of(tmp_path).block)).axes if axes.get_visible()]
+    panels = [axes for axes in over_depth(depth_series(comparison_of(tmp_path).block)).axes if axes.get_visible()]
     assert sorted(axes.get_title() for axes in panels) == ["elu", "gelu", "mish", "relu", "selu", "silu", "tanh"]
 
 
@@ -533,9 +546,9 @@ def test_a_torn_file_is_one_problem_however_often_it_is_needed(tmp_path):
     folder = everything(tmp_path)
     (folder / "layers.csv").write_text("seed,epoch\n1,x\n")
     with pytest.raises(UserError, match="cannot be read"):
-        by_seed(configurations(tmp_path)["prelu"], LayerRecord)
+        records_by_seed(configurations(tmp_path)["prelu"], LayerRecord)
     from actbench.report import page
 
-    answer = answer_of([tmp_path])
-    page.write(answer.comparisons, answer.problems, tmp_path / "report")
-    assert len(answer.problems) == 1
+    report = make_report([tmp_path])
+    page.write(report.comparisons, report.problems, tmp_path / "report")
+    assert len(report.problems) == 1

@@ -1,4 +1,4 @@
-"""One answer from a block of configurations."""
+"""The comparison of a block of configurations: ranking, tuning, and what was measured inside."""
 
 from __future__ import annotations
 
@@ -7,41 +7,41 @@ from dataclasses import dataclass, field
 from actbench import naming
 from actbench.errors import UserError
 from actbench.report.configurations import Block
-from actbench.report.internals import Inside
-from actbench.report.ranking import Ranking, find_baseline, rank
+from actbench.report.diagnostics import Diagnostics
+from actbench.report.ranking import Baseline, Ranking, find_baseline, rank
 from actbench.report.tuning import Tuned, check_per, tune
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A block with what came of it; `inside` is what the files of its runs tell beyond their results."""
+    """A block with its ranking and tuning; `diagnostics` is what was measured inside the networks of its runs."""
 
     block: Block
     ranking: Ranking
     tuned: Tuned | None
     remarks: tuple[str, ...]
-    inside: Inside = field(default_factory=Inside)
+    diagnostics: Diagnostics = field(default_factory=Diagnostics)
 
     @property
     def sentences(self) -> list[str]:
-        """What can be concluded, and what cannot."""
+        """What can be concluded and what cannot, one sentence each."""
         tuned = self.tuned.ranking.conclusion if self.tuned else ()
-        return [*self.ranking.conclusion, *(f"Tuned: {_within(sentence)}" for sentence in tuned)]
+        return [*self.ranking.conclusion, *(f"Tuned: {_after_colon(sentence)}" for sentence in tuned)]
 
 
-def _within(sentence: str) -> str:
-    """After a colon; a name at the beginning stays as it is."""
+def _after_colon(sentence: str) -> str:
+    """With a small letter; a name at the beginning stays as it is."""
     first = sentence.partition(" ")[0]
-    return sentence[0].lower() + sentence[1:] if first in ("Against", "Nothing", "Seeds", "With") else sentence
+    return sentence[0].lower() + sentence[1:] if first in ("Compared", "Nothing", "Seeds") else sentence
 
 
 def compare(block: Block, *, baseline: str | None = None, per: str | None = None) -> Comparison:
     """Ranks a block.
 
     Args:
-        baseline: words that name one of the configurations (`relu`, `gelu lr=0.003`); by default, and with a remark
-            where none answers to them, relu, else the best.
-        per: a key to tune for; by default the activation, where something else varies too. `none` for no tuning.
+        baseline: the name of a configuration, or words of it (`relu`, `gelu lr=0.003`). By default, and with a remark
+            where nothing matches, relu is the baseline, else the best.
+        per: the key to tune for, by default the activation where something else varies too; `none` for no tuning.
 
     Raises:
         UserError: `per` does not vary in the block.
@@ -52,20 +52,25 @@ def compare(block: Block, *, baseline: str | None = None, per: str | None = None
         chosen = find_baseline(block.configurations, baseline)
     except UserError:
         chosen = find_baseline(block.configurations, None)
-        remarks.append(f"nothing answers to {baseline} here")
+        remarks.append(f"no configuration here matches --baseline {baseline}")
     if chosen and chosen.among > 1:
-        one = chosen.configuration
-        remarks.append(
-            f"the baseline {one.name} is the one of {chosen.among} configurations with the best validation accuracy; "
-            f'--baseline "{one.name}" fixes it'
-            if naming.activations(one.settings.flat()) == "relu" or baseline
-            else f"without relu the best is the baseline; --baseline NAME fixes one of the {chosen.among}"
-        )
+        remarks.append(_on_choice(chosen, baseline))
     ranking = rank(block.configurations, chosen)
-    tuned, on_tuning = tune(block, per, baseline)
-    return Comparison(block, ranking, tuned, (*remarks, *on_tuning))
+    tuned, tuning_remarks = tune(block, per, baseline)
+    return Comparison(block, ranking, tuned, (*remarks, *tuning_remarks))
 
 
-def check_baseline(block: Block, words: str | None) -> None:
-    """Raises a UserError if no configuration answers to `words`."""
-    find_baseline(block.configurations, words)
+def _on_choice(chosen: Baseline, asked: str | None) -> str:
+    """A remark on a baseline that was chosen among several."""
+    name = chosen.configuration.name
+    if asked or naming.activations(chosen.configuration.settings.flat()) == "relu":
+        return (
+            f"the baseline {name} has the best validation accuracy of {chosen.among} matching configurations; "
+            f'--baseline "{name}" fixes it'
+        )
+    return f"there is no relu here, so the best is the baseline; --baseline NAME fixes one of the {chosen.among}"
+
+
+def check_baseline(block: Block, name: str | None) -> None:
+    """Raises a UserError if no configuration matches `name`."""
+    find_baseline(block.configurations, name)

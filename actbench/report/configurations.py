@@ -1,4 +1,4 @@
-"""Runs -> configurations (runs that differ in their seeds alone) -> blocks that may be ranked together."""
+"""Runs -> configurations (runs that differ only in their seeds) -> blocks that may be ranked together."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from actbench import naming
 from actbench.records import Estimate, RunSummary
-from actbench.report.common import common
 from actbench.report.runs import Run, trained_at
-from actbench.report.statistics import ENOUGH
+from actbench.report.shared_settings import shared_settings
+from actbench.report.statistics import MIN_SEEDS
 from actbench.settings import Settings
 
 METRIC = "test_accuracy"  # what is ranked and tested
@@ -19,9 +19,9 @@ METRIC = "test_accuracy"  # what is ranked and tested
 
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
-    """Everything that is known of one configuration: its complete runs as one.
+    """The complete runs of one configuration, taken together.
 
-    `values` has for each metric the finite values by seed; `diverged` maps a seed to the epoch in which it did.
+    `values` has the finite values of each metric by seed; `diverged` maps a seed to the epoch in which it diverged.
     `seconds_per_epoch` is the wall time of an epoch, validation included, divided by the seeds that shared it;
     `samples_per_second` counts the samples of all seeds.
     """
@@ -36,6 +36,7 @@ class Configuration:
     parameters: int
 
     def estimate(self, metric: str) -> Estimate:
+        """The metric's mean over seeds with its interval."""
         return Estimate.of(list(self.values.get(metric, {}).values()))
 
     def mean(self, metric: str) -> float:
@@ -45,40 +46,42 @@ class Configuration:
 
     @property
     def n(self) -> int:
+        """The number of seeds with a result."""
         return len(self.values.get(METRIC, {}))
 
     @property
     def counting(self) -> list[Run]:
-        """The runs that count: without those whose seeds have all been trained again by a newer one."""
+        """The runs that count: not those whose seeds were all trained again by newer ones."""
         return _counting(self.runs)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """What may be ranked together: the same dataset and training set, the same number of epochs.
+    """Configurations that may be ranked together: the same dataset, training set and number of epochs.
 
-    `configurations` come best first (mean test accuracy), `waiting` are the runs without results, with their names.
+    `configurations` are ordered by mean test accuracy, best first. `waiting` has the runs without results and the names
+    of their configurations, `varying` the keys that tell configurations apart, `shared` the settings that all have.
     """
 
     title: str
-    common: str
+    shared: str
     configurations: tuple[Configuration, ...]
     waiting: tuple[tuple[str, Run], ...]
     remarks: tuple[str, ...]
     varying: tuple[str, ...]
     unusual: tuple[str, ...] = ()  # keys that do not vary, with a value that is not the default
-    note: str = ""  # about the dataset, where it is not the one that was hoped for
+    note: str = ""  # about the dataset, where `auto` fell back to another one
 
 
 def blocks(runs: Iterable[Run]) -> list[Block]:
-    """One block for each protocol, the one with most runs first."""
+    """One block for each protocol; the one with most runs comes first."""
     by_protocol: dict[tuple[object, ...], list[Run]] = {}
     for run in runs:
         by_protocol.setdefault(_protocol(run), []).append(run)
     titles = {protocol: _title(members[0]) for protocol, members in by_protocol.items()}
-    times = Counter(titles.values())
+    number_of = Counter(titles.values())
     for protocol, title in titles.items():
-        if times[title] > 1:  # other data under the same name
+        if number_of[title] > 1:  # other data under the same name
             titles[protocol] = _title(by_protocol[protocol][0], with_version=True)
     ordered = sorted(by_protocol, key=lambda protocol: (-len(by_protocol[protocol]), titles[protocol]))
     return [_block(by_protocol[protocol], titles[protocol]) for protocol in ordered]
@@ -112,84 +115,75 @@ def _block(runs: Sequence[Run], title: str) -> Block:
         by_id.setdefault(run.settings.id, []).append(run)
     for members in by_id.values():
         if len(members) > 1:
-            members.sort(key=trained_at)  # stable: the order of the folders where it cannot be known
+            members.sort(key=trained_at)  # stable: in the order of the folders where the time is unknown
     settings = [members[0].settings for members in by_id.values()]
     names = dict(zip(by_id, naming.names(settings), strict=True))
     varying = naming.varying(settings)
-    words, unusual = common(settings, varying)
+    shared, unusual = shared_settings(settings, varying)
     remarks = [remark for members in by_id.values() for remark in _aliases(members)]
     merged = [
         _merge(names[run_id], complete, remarks)
         for run_id, members in by_id.items()
         if (complete := [run for run in members if run.complete])
     ]
-    ordered, on_order = in_order(merged)
+    ordered, order_remarks = in_order(merged)
     waiting = [(names[run.settings.id], run) for run in runs if not run.complete]
     return Block(
         title=title,
-        common=words,
+        shared=shared,
         unusual=unusual,
         configurations=tuple(ordered),
         waiting=tuple(sorted(waiting, key=lambda pair: (pair[0], str(pair[1].folder)))),
-        remarks=(*remarks, *on_order),
+        remarks=(*remarks, *order_remarks),
         varying=tuple(varying),
         note=next((run.summary.dataset_note for run in runs if run.summary and run.summary.dataset_note), ""),
     )
 
 
 def in_order(configurations: Sequence[Configuration]) -> tuple[list[Configuration], list[str]]:
-    """Best first by mean test accuracy, over the seeds that all have where they differ in their seeds; and a remark."""
-    seeds = [{*one.values[METRIC]} for one in configurations if one.n]
+    """Best first by mean test accuracy, and remarks. Where seeds differ, the mean is over those they have in common."""
+    seeds = [{*configuration.values[METRIC]} for configuration in configurations if configuration.n]
     shared = set.intersection(*seeds) if seeds else set()
-    uneven = any(own != shared for own in seeds) and len(shared) >= ENOUGH
+    uneven = any(own != shared for own in seeds) and len(shared) >= MIN_SEEDS
 
-    def key(one: Configuration) -> tuple[float, str]:
-        values = {seed: v for seed, v in one.values.get(METRIC, {}).items() if not uneven or seed in shared}
-        mean = Estimate.of(list(values.values())).mean
-        return (float("inf") if mean is None else -mean), one.name
+    def key(configuration: Configuration) -> tuple[float, str]:
+        accuracies = configuration.values.get(METRIC, {})
+        mean = Estimate.of([value for seed, value in accuracies.items() if not uneven or seed in shared]).mean
+        return (float("inf") if mean is None else -mean), configuration.name
 
-    remark = f"the order is that of the {len(shared)} seeds that all have" if uneven else ""
+    remark = f"ranked by the {len(shared)} seeds that all configurations have in common" if uneven else ""
     return sorted(configurations, key=key), [remark] if remark else []
 
 
 def _aliases(members: Sequence[Run]) -> list[str]:
-    """A remark on choices that are called differently and are the same."""
+    """A remark on choices that are the same under different names."""
     names = list(dict.fromkeys(naming.activations(run.settings.flat()) for run in members))
     if len(names) < 2:
         return []
-    return [
-        f"{', '.join(names[1:])} is the same configuration as {names[0]} under another name: counted as one with it"
-    ]
+    return [f"{', '.join(names[1:])} is the same configuration as {names[0]} under another name: the two are merged"]
 
 
 def _merge(name: str, runs: Sequence[Run], remarks: list[str]) -> Configuration:
-    """Complete runs of one configuration, oldest first; where two have the same seed the newer one counts."""
+    """The complete runs of one configuration, oldest first, as one; where two have a seed, the newer one counts."""
     values: dict[str, dict[int, float]] = {}
     diverged: dict[int, int] = {}
-    seen: set[int] = set()
-    seconds = models = samples = trained = 0.0
+    earlier: set[int] = set()
     for run in runs:
         summary = run.summary
         assert summary is not None
-        again = {*summary.seeds} & seen
-        if again and _results(summary, again) != {seed: values.get("test_accuracy", {}).get(seed) for seed in again}:
-            remarks.append(f"{name}: {_seeds(again)} trained twice with different results; {run.folder} counts")
+        again = {*summary.seeds} & earlier
+        if again and _accuracies(summary, again) != {seed: values.get(METRIC, {}).get(seed) for seed in again}:
+            remarks.append(f"{name}: {_seeds(again)} trained twice with different results; {run.folder} is used")
         for seed in again:
             diverged.pop(seed, None)
             for of_seeds in values.values():
                 of_seeds.pop(seed, None)
-        seen |= {*summary.seeds}
+        earlier |= {*summary.seeds}
         diverged |= summary.diverged
         for metric, estimate in summary.metrics.items():
             pairs = zip(summary.seeds, estimate.values, strict=True)
             values.setdefault(metric, {}).update({seed: value for seed, value in pairs if value is not None})
-    for run in _counting(runs):
-        summary = run.summary
-        assert summary is not None
-        seconds += summary.seconds["train"] + summary.seconds["eval"]
-        models += summary.epochs_done * len(summary.seeds)
-        trained += summary.seconds["train"]
-        samples += summary.samples_per_second * summary.seconds["train"]
+    seconds_per_epoch, samples_per_second = _speed(_counting(runs))
     first = runs[0].summary
     assert first is not None
     return Configuration(
@@ -198,31 +192,44 @@ def _merge(name: str, runs: Sequence[Run], remarks: list[str]) -> Configuration:
         runs=tuple(runs),
         values={metric: dict(sorted(of_seeds.items())) for metric, of_seeds in values.items()},
         diverged=dict(sorted(diverged.items())),
-        seconds_per_epoch=seconds / models if models else math.nan,
-        samples_per_second=samples / trained if trained else math.nan,
+        seconds_per_epoch=seconds_per_epoch,
+        samples_per_second=samples_per_second,
         parameters=first.parameters,
     )
 
 
+def _speed(runs: Sequence[Run]) -> tuple[float, float]:
+    """Seconds per epoch and seed, with validation, and training samples per second; NaN where nothing was trained."""
+    seconds = epochs = samples = train_seconds = 0.0
+    for run in runs:
+        summary = run.summary
+        assert summary is not None
+        seconds += summary.seconds["train"] + summary.seconds["eval"]
+        epochs += summary.epochs_done * len(summary.seeds)
+        train_seconds += summary.seconds["train"]
+        samples += summary.samples_per_second * summary.seconds["train"]
+    return seconds / epochs if epochs else math.nan, samples / train_seconds if train_seconds else math.nan
+
+
 def _counting(runs: Sequence[Run]) -> list[Run]:
-    """Without those whose seeds have all been trained again by a newer one."""
+    """The runs without those whose seeds were all trained again by newer ones."""
     kept: list[Run] = []
-    seen: set[int] = set()
+    newer: set[int] = set()
     for run in reversed(runs):
         seeds = {*run.settings.seeds}
-        if not seeds <= seen:
+        if not seeds <= newer:
             kept.append(run)
-        seen |= seeds
+        newer |= seeds
     return kept
 
 
-def _results(summary: RunSummary, seeds: set[int]) -> dict[int, float | None]:
+def _accuracies(summary: RunSummary, seeds: set[int]) -> dict[int, float | None]:
     """The test accuracies of some seeds."""
-    metric = summary.metrics.get("test_accuracy")
-    found = dict(zip(summary.seeds, metric.values, strict=True)) if metric else {}
-    return {seed: found.get(seed) for seed in seeds}
+    metric = summary.metrics.get(METRIC)
+    by_seed = dict(zip(summary.seeds, metric.values, strict=True)) if metric else {}
+    return {seed: by_seed.get(seed) for seed in seeds}
 
 
 def _seeds(seeds: set[int]) -> str:
-    listed = ", ".join(map(str, sorted(seeds)))
-    return f"seeds {listed} were" if len(seeds) > 1 else f"seed {listed} was"
+    numbers = ", ".join(map(str, sorted(seeds)))
+    return f"seeds {numbers} were" if len(seeds) > 1 else f"seed {numbers} was"

@@ -7,76 +7,98 @@ from dataclasses import dataclass
 
 from actbench.records import Finding
 from actbench.report.configurations import Configuration
+from actbench.report.formatting import seed_range
 from actbench.report.runs import Run
-from actbench.report.text_table import Sheet
+from actbench.report.text_table import TextTable
 
 TITLE = "What went wrong inside"
-_FEW = 6  # findings that a terminal has room for with everything about them
+_FEW = 6  # findings for which a terminal has room with everything about them
+_TO_TRY = "what to try: change one of these at a time in the command of that configuration"
 
 
 @dataclass(frozen=True)
-class Found:
-    """One symptom of one configuration; `evidence` says which seeds it is of where another run showed it too."""
+class ConfigurationFinding:
+    """A finding of one configuration, over all its runs.
+
+    `code` names the rule (empty in runs of earlier versions); `evidence` says which seeds it belongs to where there are
+    several runs; `remedies` are overrides.
+    """
 
     configuration: str
+    code: str
     symptom: str
     evidence: str
     cause: str
     remedies: tuple[str, ...]
 
+    @property
+    def name(self) -> str:
+        """`dead-units: units died`; the symptom alone where there is no code."""
+        return f"{self.code}: {self.symptom}" if self.code else self.symptom
 
-def findings(configurations: Sequence[Configuration]) -> list[Found]:
-    """What the runs that count found, configuration by configuration, each symptom once."""
-    return [found for one in configurations for found in _of(one)]
+
+def findings(configurations: Sequence[Configuration]) -> list[ConfigurationFinding]:
+    """What was found in the runs that count, configuration by configuration, each symptom once."""
+    return [finding for configuration in configurations for finding in _of_configuration(configuration)]
 
 
-def _of(one: Configuration) -> list[Found]:
+def _of_configuration(configuration: Configuration) -> list[ConfigurationFinding]:
     by_symptom: dict[str, list[tuple[Run, Finding]]] = {}
-    for run in sorted(one.counting, key=lambda run: run.settings.seed):
+    for run in sorted(configuration.counting, key=lambda run: run.settings.seed):
         for finding in (run.summary.findings if run.summary else None) or ():
             by_symptom.setdefault(finding.symptom, []).append((run, finding))
-    return [_merged(one, symptom, found) for symptom, found in by_symptom.items()]
+    return [_merge(configuration, same) for same in by_symptom.values()]
 
 
-def _merged(one: Configuration, symptom: str, found: Sequence[tuple[Run, Finding]]) -> Found:
-    alone = len(one.counting) == 1
-    evidence = [
-        finding.evidence if alone else f"{_seeds(run.settings.seeds)}: {finding.evidence}" for run, finding in found
-    ]
-    causes = dict.fromkeys(finding.cause for _, finding in found)
-    remedies = dict.fromkeys(remedy for _, finding in found for remedy in finding.remedies)
-    return Found(one.name, symptom, "; ".join(evidence), "; ".join(causes), tuple(remedies))
+def _merge(configuration: Configuration, same: Sequence[tuple[Run, Finding]]) -> ConfigurationFinding:
+    """One finding from those of several runs with the same symptom."""
+    alone = len(configuration.counting) == 1
+    evidence = [finding.evidence if alone else f"{_seeds(run)}: {finding.evidence}" for run, finding in same]
+    causes = dict.fromkeys(finding.cause for _, finding in same)
+    remedies = dict.fromkeys(remedy for _, finding in same for remedy in finding.remedies)
+    codes = [code for _, finding in same if (code := getattr(finding, "code", ""))]
+    return ConfigurationFinding(
+        configuration=configuration.name,
+        code=codes[0] if codes else "",
+        symptom=same[0][1].symptom,
+        evidence="; ".join(evidence),
+        cause="; ".join(causes),
+        remedies=tuple(remedies),
+    )
 
 
-def _seeds(seeds: Sequence[int]) -> str:
-    return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]}–{seeds[-1]}"
+def _seeds(run: Run) -> str:
+    seeds = run.settings.seeds
+    return f"seed{'s' if len(seeds) > 1 else ''} {seed_range(seeds)}"
 
 
-_REMEDIES = "what to try: each by itself, behind the command of that configuration"
-
-
-def sheet(found: Sequence[Found], *, brief: bool = False) -> Sheet:
+def findings_table(found: Sequence[ConfigurationFinding], *, brief: bool = False) -> TextTable:
     """Every finding with evidence, likely cause and remedies.
 
-    `brief`: for a terminal, whose columns are too narrow for overrides: one cell for all of it, and where there are
-    many findings one line each.
+    `brief`: for a terminal, whose columns are too narrow for overrides. A few findings have one cell for everything, of
+    many each has one line.
     """
+    note = _TO_TRY
+    if any(finding.code for finding in found):
+        note += "; `actbench list CODE` explains a finding, as in `actbench list dead-units`"
     if brief and len(found) <= _FEW:
-        told = tuple((one.configuration, _paragraph(one)) for one in found)
-        return Sheet(TITLE, ("configuration", "what, why, and what to try"), told, note=_REMEDIES, text=True)
+        header: tuple[str, ...] = ("configuration", "what, why, and what to try")
+        rows = [(finding.configuration, _paragraph(finding)) for finding in found]
+        return TextTable(TITLE, header, tuple(rows), note=note, text=True)
     if brief:
-        header: tuple[str, ...] = ("configuration", "symptom", "what to try")
-        rows = [(one.configuration, one.symptom, _remedies(one)) for one in found]
-        note = f"evidence and likely cause of each are in the files; {_REMEDIES}"
-        return Sheet(TITLE, header, tuple(rows), note=note, text=True, brief=True)
+        header = ("configuration", "symptom", "what to try")
+        lines = [(finding.configuration, finding.name, _remedies(finding)) for finding in found]
+        note = f"evidence and likely cause of each are in the files; {note}"
+        return TextTable(TITLE, header, tuple(lines), note=note, text=True, one_line_rows=True)
     header = ("configuration", "symptom", "evidence", "likely cause", "what to try")
-    full = tuple((one.configuration, one.symptom, one.evidence, one.cause, _remedies(one)) for one in found)
-    return Sheet(TITLE, header, full, note=_REMEDIES, text=True)
+    full = [(f.configuration, f.name, f.evidence, f.cause, _remedies(f)) for f in found]
+    return TextTable(TITLE, header, tuple(full), note=note, text=True)
 
 
-def _paragraph(one: Found) -> str:
-    return "\n".join([f"{one.symptom}: {one.evidence}", one.cause, *(f"try {remedy}" for remedy in one.remedies)])
+def _paragraph(finding: ConfigurationFinding) -> str:
+    to_try = [f"try {remedy}" for remedy in finding.remedies]
+    return "\n".join([f"{finding.name}: {finding.evidence}", finding.cause, *to_try])
 
 
-def _remedies(one: Found) -> str:
-    return "; ".join(one.remedies) or "–"
+def _remedies(finding: ConfigurationFinding) -> str:
+    return "; ".join(finding.remedies) or "–"

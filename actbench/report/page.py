@@ -1,4 +1,4 @@
-"""The comparison as files: report.html (all in one), report.md, results.csv and the plots."""
+"""The comparison as files: report.html (everything in one file), report.md, results.csv and the plots."""
 
 from __future__ import annotations
 
@@ -19,54 +19,60 @@ from actbench.errors import Problem, printable
 from actbench.files.atomic import remove_strays, write_bytes, write_text
 from actbench.report import runs
 from actbench.report.comparison import Comparison
-from actbench.report.plots import Picture, pictures
-from actbench.report.published import TITLE, Beside
+from actbench.report.formatting import count
+from actbench.report.plots import Plot, draw_plots
+from actbench.report.published import TITLE, PublishedComparison
 from actbench.report.runs import Run
-from actbench.report.tables import sheets, tidy
-from actbench.report.text_table import Sheet
-from actbench.report.words import count as number
+from actbench.report.tables import comparison_tables, tidy
+from actbench.report.text_table import TextTable
 
 
 @dataclass(frozen=True)
 class Section:
-    """One block of the page."""
+    """One block of the page, or the published figures."""
 
     title: str
-    common: str
-    note: str
     sentences: list[str]
-    sheets: list[Sheet]
-    pictures: list[tuple[str, Picture]]  # with the name of its files
-    remarks: list[str]
+    tables: list[TextTable]
+    shared: str = ""
+    note: str = ""
+    plots: Sequence[tuple[str, Plot]] = ()  # with the names of their files
+    remarks: Sequence[str] = ()
 
 
 def write(
-    comparisons: Sequence[Comparison], problems: list[Problem], folder: Path, published: Sequence[Beside] = ()
+    comparisons: Sequence[Comparison],
+    problems: list[Problem],
+    folder: Path,
+    published: Sequence[PublishedComparison] = (),
 ) -> None:
-    """Everything into `folder`; plots of an earlier report there are replaced.
+    """Writes everything into `folder`; plots of an earlier report there are replaced.
 
-    Files that cannot be read are added to `problems`.
+    Files of runs that cannot be read are added to `problems`.
+
+    Raises:
+        OSError: the folder cannot be written to.
     """
     plots = folder / "plots"
     for path in (folder, plots):
-        if path.is_symlink():  # of a stranger's study: files would be replaced elsewhere
+        if path.is_symlink():  # the study may be a stranger's: files would be replaced elsewhere
             raise OSError(errno.ELOOP, "is a link: nothing is written through it", str(path))
     plots.mkdir(parents=True, exist_ok=True)
     remove_strays(folder, alone=False)
-    earlier = [*plots.glob("*.svg"), *plots.glob("*.png")]  # what another report writes meanwhile is left to it
+    earlier = [*plots.glob("*.svg"), *plots.glob("*.png")]  # not what another report writes meanwhile
     sections, written = [], set()
     for comparison in comparisons:
         prefix = "" if len(comparisons) == 1 else _file_name(comparison.block.title) + "-"
         drawn = []
-        for picture in pictures(comparison, problems):
-            name = f"{prefix}{picture.name}"
-            write_bytes(plots / f"{name}.svg", picture.svg)
-            write_bytes(plots / f"{name}.png", picture.png)
-            drawn.append((name, picture))
+        for plot in draw_plots(comparison, problems):
+            name = f"{prefix}{plot.name}"
+            write_bytes(plots / f"{name}.svg", plot.svg)
+            write_bytes(plots / f"{name}.png", plot.png)
+            drawn.append((name, plot))
             written |= {f"{name}.svg", f"{name}.png"}
         sections.append(_section(comparison, drawn))
     if published:
-        sections.append(_published(published))
+        sections.append(_published_section(published))
     for old in earlier:
         if old.name not in written:
             old.unlink(missing_ok=True)
@@ -84,16 +90,26 @@ def write(
     write_text(folder / "report.md", printable(_template("page.md").render(content)))
 
 
-def _section(comparison: Comparison, drawn: list[tuple[str, Picture]]) -> Section:
+def _section(comparison: Comparison, plots: Sequence[tuple[str, Plot]]) -> Section:
     block = comparison.block
-    remarks = list(comparison.remarks)
-    return Section(block.title, block.common, block.note, comparison.sentences, sheets(comparison), drawn, remarks)
+    return Section(
+        title=block.title,
+        shared=block.shared,
+        note=block.note,
+        sentences=comparison.sentences,
+        tables=comparison_tables(comparison),
+        plots=plots,
+        remarks=comparison.remarks,
+    )
 
 
-def _published(besides: Sequence[Beside]) -> Section:
-    sentences = [beside.sentence for beside in besides if beside.sentence]
-    missing = [f"{what}: {command}" for beside in besides for what, command in beside.missing]
-    return Section(TITLE, "", "", sentences, [beside.sheet for beside in besides if beside.sheet], [], missing)
+def _published_section(published: Sequence[PublishedComparison]) -> Section:
+    return Section(
+        title=TITLE,
+        sentences=[experiment.sentence for experiment in published if experiment.sentence],
+        tables=[experiment.table for experiment in published if experiment.table],
+        remarks=[f"{what}: {command}" for experiment in published for what, command in experiment.missing],
+    )
 
 
 def _file_name(title: str) -> str:
@@ -101,12 +117,13 @@ def _file_name(title: str) -> str:
 
 
 def _runs(comparisons: Sequence[Comparison]) -> list[Run]:
-    complete = [run for one in comparisons for c in one.block.configurations for run in c.runs]
-    return complete + [run for one in comparisons for _, run in one.block.waiting]
+    blocks = [comparison.block for comparison in comparisons]
+    complete = [run for block in blocks for configuration in block.configurations for run in configuration.runs]
+    return complete + [run for block in blocks for _, run in block.waiting]
 
 
 def environment(of_runs: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
-    """What the runs were trained on: each item with the different values that it had."""
+    """What the runs were trained on: each item with its different values."""
     values: dict[str, dict[str, int]] = {}
     for content in of_runs:
         for key, value in _flat_environment(content):
@@ -129,13 +146,12 @@ def _flat_environment(content: dict[str, Any]) -> list[tuple[str, str]]:
 def _counted(values: dict[str, int]) -> list[str]:
     if len(values) == 1:
         return list(values)
-    return [f"{value} ({number(count, 'run')})" for value, count in list(values.items())[:5]] + ["..."] * (
-        len(values) > 5
-    )
+    shown = [f"{value} ({count(runs_with_it, 'run')})" for value, runs_with_it in list(values.items())[:5]]
+    return [*shown, *(["..."] if len(values) > 5 else [])]
 
 
 def commands(of_runs: Sequence[dict[str, Any]]) -> list[str]:
-    """The command lines that made the runs, each once."""
+    """The command lines that trained the runs, each once."""
     lines: dict[str, None] = {}
     for content in of_runs:
         argv = content.get("argv")
@@ -149,19 +165,19 @@ def commands(of_runs: Sequence[dict[str, Any]]) -> list[str]:
 
 def _template(name: str) -> jinja2.Template:
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    made = jinja2.Environment(
+    templates = jinja2.Environment(
         loader=loader,
         autoescape=name.endswith(".html"),
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    made.filters["inline"] = lambda svg: "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
-    made.filters["cell"] = _markdown_cell
-    made.filters["line"] = lambda text: " ".join(str(text).split())
-    return made.get_template(name)
+    templates.filters["inline"] = lambda svg: "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
+    templates.filters["cell"] = _markdown_cell
+    templates.filters["line"] = lambda text: " ".join(str(text).split())
+    return templates.get_template(name)
 
 
 def _markdown_cell(text: str) -> str:
-    """Words for a table of Markdown, in which HTML and bars would mean something."""
+    """Text for a table of Markdown, with everything escaped that would have a meaning there."""
     return re.sub(r"([|`*_<\\\[\]])", r"\\\1", " ".join(str(text).split())).replace("\\<", "&lt;")

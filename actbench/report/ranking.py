@@ -1,4 +1,4 @@
-"""Configurations, best first, each beside one baseline; and what can be concluded from that."""
+"""Configurations, best first, each compared with one baseline; and what can be concluded from that."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from dataclasses import dataclass
 from actbench import naming
 from actbench.errors import UserError
 from actbench.report.configurations import METRIC, Configuration
-from actbench.report.statistics import ENOUGH, LEVEL, Paired, holm, paired, seeds_needed
-from actbench.report.words import count, interval, listed, p_equals, signed
+from actbench.report.formatting import count, interval, listed, p_equals, signed
+from actbench.report.statistics import LEVEL, MIN_SEEDS, PairedTest, holm, paired_test, seeds_needed
 
-_WORTH_SEEING = 0.05  # percentage points: a smaller difference is not asked for
+_SMALLEST = 0.05  # percentage points: no number of seeds is given for a smaller difference
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """What the others are compared with. `among` configurations answered to its name, of which it was chosen by its
-    results; 1 where it was fixed beforehand."""
+    """What the others are compared with.
+
+    It was chosen by its results among `among` configurations that match the asked name; 1 where only one does.
+    """
 
     configuration: Configuration
     among: int = 1
@@ -26,14 +28,15 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Row:
-    """A configuration beside the baseline; `p` is corrected for the number of comparisons (see `rank`)."""
+    """A configuration compared with the baseline; `p` is corrected for the number of comparisons (see `rank`)."""
 
     configuration: Configuration
-    against: Paired | None = None  # None for the baseline itself, and where there are no results
+    against: PairedTest | None = None  # None for the baseline itself, and where there are no results
     p: float | None = None
 
     @property
     def name(self) -> str:
+        """The configuration's."""
         return self.configuration.name
 
     @property
@@ -46,7 +49,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Configurations, best first, each against one baseline; `tests` is what their p were corrected for."""
+    """Configurations, best first, each against one baseline; `tests` is the number their p were corrected for."""
 
     rows: tuple[Row, ...]
     baseline: Baseline | None
@@ -57,64 +60,71 @@ class Ranking:
 # ---------------------------------------------------------------- the baseline
 
 
-def find_baseline(configurations: Sequence[Configuration], words: str | None) -> Baseline | None:
-    """The configuration to compare with: the one that answers to `words`, by default relu, else the best.
+def find_baseline(configurations: Sequence[Configuration], name: str | None) -> Baseline | None:
+    """The configuration to compare with: the one that matches `name`, by default relu, else the best.
 
-    Where several answer, the one with the best validation accuracy (of those in which no seed diverged).
+    Where several match, the one with the best validation accuracy (of those in which no seed diverged).
 
     Raises:
-        UserError: none answers to `words`.
+        UserError: none matches `name`.
     """
-    usable = [one for one in configurations if one.n]
-    matching = [one for one in usable if _answers(one, words or "relu")]
-    if not matching and words is not None:
-        names = [one.name for one in usable]
-        near = difflib.get_close_matches(words, names, n=1, cutoff=0.5)
+    usable = [configuration for configuration in configurations if configuration.n]
+    matching = [configuration for configuration in usable if _matches(configuration, name or "relu")]
+    if not matching and name is not None:
+        names = [configuration.name for configuration in usable]
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
         how = f"did you mean {near[0]}?" if near else f"one of: {listed(names)}" if names else ""
-        raise UserError("there is no such configuration to compare with", where=f"--baseline {words}", how=how)
+        raise UserError("there is no such configuration to compare with", where=f"--baseline {name}", how=how)
     if matching:
         return Baseline(max(matching, key=by_validation), len(matching))
-    tested = [one for one in usable if one.n >= ENOUGH] or usable
-    return Baseline(tested[0], len(usable)) if tested else None
+    testable = [configuration for configuration in usable if configuration.n >= MIN_SEEDS] or usable
+    return Baseline(testable[0], len(usable)) if testable else None
 
 
-def _answers(one: Configuration, words: str) -> bool:
-    flat = one.settings.flat()
-    own = {*one.name.split(), naming.activations(flat), one.settings.id}
-    for key, value in flat.items():  # what all have in common may be said too
-        own |= {f"{key}={naming.shown(value)}", f"{key.rpartition('.')[2]}={naming.shown(value)}"}
-    return words == one.name or {*words.split()} <= own
+def _matches(configuration: Configuration, name: str) -> bool:
+    flat = configuration.settings.flat()
+    words = {*configuration.name.split(), naming.activations(flat), configuration.settings.id}
+    for key, value in flat.items():  # what all configurations have in common may be named too
+        words |= {f"{key}={naming.shown(value)}", f"{key.rpartition('.')[2]}={naming.shown(value)}"}
+    return name == configuration.name or {*name.split()} <= words
 
 
-def by_validation(one: Configuration) -> tuple[bool, float]:
-    """What a choice goes by: validation accuracy alone; where a seed diverged it comes after those where none did."""
-    return not one.diverged, one.mean("val_accuracy")
+def by_validation(configuration: Configuration) -> tuple[bool, float]:
+    """The sort key of every choice: validation accuracy; those of which a seed diverged come after all others."""
+    return not configuration.diverged, configuration.mean("val_accuracy")
 
 
 # ---------------------------------------------------------------- ranking
 
 
 def rank(configurations: Sequence[Configuration], baseline: Baseline | None) -> Ranking:
-    """Compares each of some configurations (best first) with the baseline, and says what follows.
+    """Compares each of some configurations (best first) with the baseline, and draws conclusions.
 
     The p of a baseline that was fixed beforehand are corrected by Holm's procedure. A baseline that was chosen by its
-    results among m of k configurations could have been met in m (k − 1) − m (m − 1) / 2 comparisons: each p is
-    multiplied by that number (Bonferroni), since the choice leans towards lucky ones.
+    results among m of k configurations might have been met in any of m (k − 1) − m (m − 1) / 2 comparisons: each p is
+    multiplied by that number (Bonferroni), since the choice favours lucky ones.
     """
     base = baseline.configuration if baseline else None
-    compared = [
-        paired(one.values[METRIC], base.values[METRIC]) if base and one.n and one is not base else None
-        for one in configurations
+    tests = [
+        paired_by_seed(configuration, base) if base and configuration.n and configuration is not base else None
+        for configuration in configurations
     ]
-    p_values = [against.p if against else None for against in compared]
-    made = sum(p is not None for p in p_values)
+    p_values = [test.p if test else None for test in tests]
+    number = sum(p is not None for p in p_values)
     if baseline is None or baseline.among == 1:
-        tests, adjusted = made, holm(p_values)
+        adjusted = holm(p_values)
     else:
-        tests = max(made, baseline.among * made - baseline.among * (baseline.among - 1) // 2)
-        adjusted = [None if p is None else min(1.0, p * tests) for p in p_values]
-    rows = tuple(Row(*row) for row in zip(configurations, compared, adjusted, strict=True))
-    return Ranking(rows, baseline, tests, tuple(_conclude(rows, baseline)))
+        number = max(number, baseline.among * number - baseline.among * (baseline.among - 1) // 2)
+        adjusted = [None if p is None else min(1.0, p * number) for p in p_values]
+    rows = tuple(Row(*row) for row in zip(configurations, tests, adjusted, strict=True))
+    return Ranking(rows, baseline, number, tuple(_conclude(rows, baseline)))
+
+
+def paired_by_seed(first: Configuration, second: Configuration) -> PairedTest:
+    """Compares the test accuracies of two configurations over the seeds that both have."""
+    a, b = first.values[METRIC], second.values[METRIC]
+    seeds = sorted(a.keys() & b.keys())
+    return paired_test([a[seed] for seed in seeds], [b[seed] for seed in seeds])
 
 
 # ---------------------------------------------------------------- what can be concluded
@@ -131,38 +141,38 @@ def _conclude(rows: Sequence[Row], baseline: Baseline | None) -> list[str]:
     diverged = [row for row in rows if row.configuration.diverged]
     if diverged:
         names = listed([f"{row.name} ({len(row.configuration.diverged)})" for row in diverged])
-        sentences.append(f"Seeds diverged in {names}; the means are over the others, and look better than they are.")
+        sentences.append(f"Seeds diverged in {names}; the means leave them out and are too good for that reason.")
     return sentences
 
 
 def _about_the_best(rows: Sequence[Row], baseline: Baseline) -> list[str]:
-    """Whether the best can be told from each of the others.
+    """Whether the best can be distinguished from each of the others.
 
     Multiple comparisons with the best (Hsu 1984, doi:10.1214/aos/1176346733), here by paired t-tests, each corrected
-    for their number (Bonferroni): whichever is the best in truth is among those that are not told apart from the one
-    with the highest mean here, with at least 95 % confidence. Where the baseline is one of the pair, its own test
-    decides too, so that the sentences agree.
+    for their number (Bonferroni): with at least 95 % confidence the true best is among those that cannot be
+    distinguished from the one with the highest mean here. Where the baseline is one of the pair, its own test decides
+    too, so that the sentences agree.
     """
-    testable = [row for row in rows if row.configuration.n >= ENOUGH]
+    testable = [row for row in rows if row.configuration.n >= MIN_SEEDS]
     best_row = testable[0] if testable else rows[0]
     best, others = best_row.configuration, [row for row in rows if row is not best_row]
     if not others:
         return [f"{best.name} reaches {accuracy(best)}. There is nothing to compare it with."]
-    tests = [(row, paired(best.values[METRIC], row.configuration.values[METRIC])) for row in others]
-    few = [row.name for row, test in tests if test.note == "too few seeds"]
-    tests = [(row, test) for row, test in tests if row.name not in few]
+    tests = [(row, paired_by_seed(best, row.configuration)) for row in others]
+    untested = [row.name for row, test in tests if test.note == "too few seeds"]
+    tests = [(row, test) for row, test in tests if row.name not in untested]
     if not tests:
         return [
-            f"Nothing can be concluded: fewer than {ENOUGH} seeds in common (num_seeds=5 gives a first answer). "
+            f"Nothing can be concluded: fewer than {MIN_SEEDS} seeds in common (num_seeds=5 gives a first answer). "
             f"{best.name} has the highest mean, {accuracy(best)}."
         ]
     close = [
-        (row, test) for row, test in tests if not _told_apart(test, len(tests), _own_test(best_row, row, baseline))
+        (row, test) for row, test in tests if not _distinguished(test, len(tests), _own_test(best_row, row, baseline))
     ]
     sentence = _best_is_clear(best, tests) if not close else _best_is_not_clear(best, tests, close)
-    if not few:
+    if not untested:
         return [sentence]
-    return [sentence, f"With fewer than {ENOUGH} seeds in common nothing is said of {listed(few)}."]
+    return [sentence, f"Nothing can be concluded about {listed(untested)}: fewer than {MIN_SEEDS} seeds in common."]
 
 
 def _own_test(best: Row, other: Row, baseline: Baseline) -> Row | None:
@@ -172,21 +182,21 @@ def _own_test(best: Row, other: Row, baseline: Baseline) -> Row | None:
     return other if best.configuration is baseline.configuration else None
 
 
-def _told_apart(test: Paired, comparisons: int, own: Row | None) -> bool:
+def _distinguished(test: PairedTest, comparisons: int, own: Row | None) -> bool:
     if test.p is None or test.difference.mean is None or test.difference.mean <= 0:
         return False
     return test.p * comparisons <= LEVEL or (own is not None and own.verdict != "unclear")
 
 
-def _best_is_clear(best: Configuration, tests: Sequence[tuple[Row, Paired]]) -> str:
+def _best_is_clear(best: Configuration, tests: Sequence[tuple[Row, PairedTest]]) -> str:
     if len(tests) == 1:
         row, test = tests[0]
         return (
             f"{best.name} is better than {row.name}: {signed(test.difference.mean)} points of test accuracy "
-            f"(95 % interval {interval(test.difference)}, {p_equals(test.p)}, paired over {len(test.seeds)} seeds)."
+            f"(95 % interval {interval(test.difference)}, {p_equals(test.p)}, paired over {test.n} seeds)."
         )
     largest = max(min(1.0, (test.p or 0.0) * len(tests)) for _, test in tests)
-    n = min(len(test.seeds) for _, test in tests)
+    n = min(test.n for _, test in tests)
     return (
         f"{best.name} is the best with {accuracy(best)}: better than each of the other {len(tests)} "
         f"({p_equals(largest)} or less, corrected for {len(tests)} comparisons with it, paired over {n} seeds)."
@@ -194,54 +204,59 @@ def _best_is_clear(best: Configuration, tests: Sequence[tuple[Row, Paired]]) -> 
 
 
 def _best_is_not_clear(
-    best: Configuration, tests: Sequence[tuple[Row, Paired]], close: Sequence[tuple[Row, Paired]]
+    best: Configuration, tests: Sequence[tuple[Row, PairedTest]], close: Sequence[tuple[Row, PairedTest]]
 ) -> str:
-    n = min(len(test.seeds) for _, test in tests)
+    n = min(test.n for _, test in tests)
     if len(tests) == 1:
-        head = f"{best.name} and {close[0][0].name} are not distinguishable at n = {n}"
+        start = f"{best.name} and {close[0][0].name} cannot be distinguished at n = {n}"
     elif len(close) > 5:
-        head = f"{best.name} has the highest mean, {accuracy(best)}, but {len(close)} of the other {len(tests)}"
-        head += f" cannot be told from it at n = {n}"
+        start = f"{best.name} has the highest mean, {accuracy(best)}, but {len(close)} of the other {len(tests)}"
+        start += f" cannot be distinguished from it at n = {n}"
     else:
         names = listed([row.name for row, _ in close])
-        head = f"{best.name} has the highest mean, {accuracy(best)}; {names} cannot be told from it at n = {n}"
+        start = (
+            f"{best.name} has the highest mean, {accuracy(best)}; {names} cannot be distinguished from it at n = {n}"
+        )
     nearest, test = close[0]
-    return f"{head}{_seeds_hint(best.name, nearest.name, test, len(tests))}."
+    return f"{start}{_seeds_hint(best.name, nearest.name, test, len(tests))}."
 
 
-def _seeds_hint(best: str, other: str, test: Paired, comparisons: int) -> str:
-    """How many seeds it would take to see the difference between the two, with the same correction."""
+def _seeds_hint(best: str, other: str, test: PairedTest, comparisons: int) -> str:
+    """How many seeds it would take to detect the difference between the two, with the same correction."""
     mean, std = test.difference.mean, test.difference.std
     if test.p is None or mean is None or not std or test.note == "equal":
         return f" ({best} and {other}: {test.note})"
-    sought = max(round(abs(mean), 2), _WORTH_SEEING)
+    sought = max(round(abs(mean), 2), _SMALLEST)
     needed = seeds_needed(sought, std, level=LEVEL / comparisons)
-    if needed is not None and needed <= len(test.seeds):
-        return f"; a difference of {sought:.2f} points would probably have been seen"
+    if needed is not None and needed <= test.n:
+        return f"; a difference of {sought:.2f} points would probably have been detected"
     number = "more than 10,000" if needed is None else f"about {needed:,}"
     here = f" (here it is {signed(mean)})" if abs(mean) < sought - 0.005 else ""
     return (
-        f"; {number} seeds would be needed to see a difference of {sought:.2f} points between {best} and {other}{here}"
+        f"; it would take {number} seeds to detect a difference of {sought:.2f} points between {best} and {other}{here}"
     )
 
 
 def _about_the_baseline(rows: Sequence[Row], baseline: Configuration) -> list[str]:
     others = [row for row in rows if row.against is not None and row.against.note != "too few seeds"]
     parts = []
-    for verdict, words in (("better", "better:"), ("worse", "worse:"), ("unclear", "no difference shown for")):
+    for verdict in ("better", "worse"):
         names = [
-            row.name + (f" ({signed(row.against.difference.mean)})" if row.against and verdict != "unclear" else "")
+            f"{row.name} ({signed(row.against.difference.mean)})"
             for row in others
-            if row.verdict == verdict
+            if row.against and row.verdict == verdict
         ]
         if names:
-            parts.append(f"{words} {listed(names)}")
-    return [f"Against {baseline.name} ({accuracy(baseline)}): {'; '.join(parts)}."] if parts else []
+            parts.append(f"{listed(names)} {'is' if len(names) == 1 else 'are'} {verdict}")
+    unclear = [row.name for row in others if row.verdict == "unclear"]
+    if unclear:
+        parts.append(f"no difference is shown for {listed(unclear)}")
+    return [f"Compared with {baseline.name} ({accuracy(baseline)}), {'; '.join(parts)}."] if parts else []
 
 
-def accuracy(one: Configuration) -> str:
+def accuracy(configuration: Configuration) -> str:
     """`97.68 ± 0.40 %`."""
-    return f"{one.estimate(METRIC).plus_minus()} %"
+    return f"{configuration.estimate(METRIC).plus_minus()} %"
 
 
 def correction(ranking: Ranking) -> str:

@@ -1,4 +1,4 @@
-"""Finds and reads the folders of runs. What cannot be used is told, and the rest is used."""
+"""Finds and reads the folders of runs. What cannot be used is reported, and the rest is used."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from actbench.store import reader
 
 @dataclass(frozen=True)
 class Run:
-    """One run's folder. `summary` is None where the run has not ended: it is at work, or was killed."""
+    """One run's folder. `summary` is None where the run has not ended: it is still running, or was killed."""
 
     folder: Path
     settings: Settings
@@ -33,41 +33,42 @@ class Run:
 
     @property
     def dataset(self) -> str:
+        """The name of the dataset that was trained on."""
         name = self.summary.dataset if self.summary else self.settings.dataset.name
-        return "mnist" if name == "auto" else name  # it never came to know; its id counts as MNIST's
+        return "mnist" if name == "auto" else name  # a run that stopped before it knew; its id is that of MNIST
 
 
 @dataclass
-class Found:
-    """The runs below some paths, and what there could not be used."""
+class FoundRuns:
+    """The runs below some paths, and the problems with what could not be used."""
 
     runs: list[Run] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
 
-def find(paths: Sequence[Path]) -> Found:
+def find(paths: Sequence[Path]) -> FoundRuns:
     """Every run at or below `paths`.
 
     Raises:
-        UserError: a path is not there, or holds no run.
+        UserError: a path does not exist, or holds no run.
     """
-    found = Found()
-    wrong = []
+    found = FoundRuns()
+    bad_paths = []
     folders: dict[Path, Path] = {}  # resolved -> as given, so that a run is read once
     for path in paths:
         if not path.is_dir():
             what = "is a file" if path.exists() else "there is no such folder"
-            wrong.append(Problem(what, str(path), "the folder of a run, a sweep or a study, or `outputs`"))
+            bad_paths.append(Problem(what, str(path), "the folder of a run, a sweep or a study, or `outputs`"))
             continue
         below = list(_folders(path, found.problems))
         if not below:
-            wrong.append(
+            bad_paths.append(
                 Problem("there is no run in it", str(path), "a sweep makes some: actbench -m activation=relu,gelu")
             )
         for folder in below:
             folders.setdefault(folder.resolve(), folder)
-    if wrong:
-        raise UserError.of(wrong)
+    if bad_paths:
+        raise UserError.of(bad_paths)
     for folder in folders.values():
         try:
             found.runs.append(_read(folder))
@@ -76,12 +77,12 @@ def find(paths: Sequence[Path]) -> Found:
     return found
 
 
-_SIGNS = {"settings.yaml", "summary.json", "history.csv"}  # a run's folder has one of them at least
+_RUN_FILES = {"settings.yaml", "summary.json", "history.csv"}  # a run's folder has at least one of them
 
 
 def _folders(path: Path, problems: list[Problem]) -> Iterator[Path]:
     """Every run's folder at or below `path`; links within `path` are followed, each folder is visited once."""
-    seen: set[str] = set()
+    visited: set[str] = set()
     home = os.path.realpath(path)
 
     def unreadable(error: OSError) -> None:
@@ -91,11 +92,11 @@ def _folders(path: Path, problems: list[Problem]) -> Iterator[Path]:
 
     for folder, below, files in os.walk(path, followlinks=True, onerror=unreadable):
         real = os.path.realpath(folder)
-        if real in seen:
+        if real in visited:
             below.clear()
             continue
-        seen.add(real)
-        if _SIGNS & {*files} or (".hydra" in below and _begun(Path(folder))):
+        visited.add(real)
+        if _RUN_FILES & {*files} or (".hydra" in below and _begun(Path(folder))):
             yield Path(folder)
             below.clear()  # a run's folder holds no other
         else:
@@ -105,13 +106,13 @@ def _folders(path: Path, problems: list[Problem]) -> Iterator[Path]:
                 if leaves(Path(link), Path(home)):  # the folder may be a stranger's
                     below.remove(name)
                     if Path(home).is_relative_to(os.path.realpath(link)):
-                        continue  # a circle: what is above is not asked for
+                        continue  # a circle: it leads to a folder above
                     how = f"actbench report {shlex.quote(str(path))} {shlex.quote(link)} compares with what is there"
                     problems.append(Problem("is a link that leads out of what was asked for", link, how))
 
 
 def _begun(folder: Path) -> bool:
-    """A job of ours of which there is nothing but Hydra's record."""
+    """Whether there is a record of Hydra's for a job of ours, which has written nothing else."""
     try:
         text = read_text(folder / ".hydra" / "config.yaml")
     except (OSError, ValueError):
@@ -121,7 +122,7 @@ def _begun(folder: Path) -> bool:
 
 def _read(folder: Path) -> Run:
     if not os.path.lexists(folder / "settings.yaml"):
-        what = "has no settings.yaml: the run ended before it began, or the file was removed"
+        what = "has no settings.yaml: the run stopped before it wrote one, or the file was removed"
         raise UserError(what, where=str(folder), how="the same command trains it again")
     settings, summary = reader.settings_of(folder), reader.summary(folder)
     run = Run(folder, settings, summary)
@@ -131,17 +132,15 @@ def _read(folder: Path) -> Run:
 
 
 def _check_same(run: Run, summary: RunSummary) -> None:
-    """One folder speaks of one configuration: settings, summary and history agree."""
+    """Raises where settings, summary and history of a folder belong to different configurations."""
     where, settings = str(run.folder / "summary.json"), run.settings
-    how = "move it away: the files of two runs are mixed, or one was changed by hand"
+    how = "move the folder away: it mixes the files of two runs, or one of them was changed by hand"
     if summary.id != settings.id:
         raise UserError(
-            f"is of the configuration {summary.id}, settings.yaml beside it of {settings.id}", where=where, how=how
+            f"belongs to configuration {summary.id}, but settings.yaml beside it to {settings.id}", where=where, how=how
         )
     if list(summary.seeds) != settings.seeds or summary.activation != settings.activation.name:
-        raise UserError(
-            "speaks of other seeds or another activation than settings.yaml beside it", where=where, how=how
-        )
+        raise UserError("names other seeds or another activation than settings.yaml beside it", where=where, how=how)
     history = reader.records(run.folder / "history.csv", EpochRecord)
     last = {record.seed: record for record in history if record.epoch == summary.epochs_done}
     if not {record.seed for record in history} <= {*settings.seeds}:
@@ -157,28 +156,28 @@ def _check_same(run: Run, summary: RunSummary) -> None:
 
 
 def environment(run: Run) -> dict[str, Any]:
-    """What `environment.json` says; empty where it cannot be read."""
+    """The content of `environment.json`; empty where it cannot be read."""
     return reader.environment(run.folder)
 
 
 def trained_at(run: Run) -> str:
-    """When a run was begun or last gone on with (ISO 8601, UTC); empty, before all others, where it does not say."""
-    told = str(environment(run).get("time", ""))
+    """When a run was started or last resumed (ISO 8601, UTC); empty, which sorts first, where it is not recorded."""
+    recorded = str(environment(run).get("time", ""))
     try:
-        when = datetime.fromisoformat(told)
+        when = datetime.fromisoformat(recorded)
         return (when if when.tzinfo else when.replace(tzinfo=timezone.utc)).astimezone(timezone.utc).isoformat()
     except (ValueError, OverflowError):
         return ""
 
 
-def status(run: Run) -> str:
-    """How a run stands, in one line."""
+def state(run: Run) -> str:
+    """The state of a run, in one line."""
     if run.summary is None:
         try:
             done = max((record.epoch for record in reader.records(run.folder / "history.csv", EpochRecord)), default=0)
         except UserError:
             return "unfinished; its history.csv cannot be read"
-        return f"unfinished: {done} of {run.settings.train.epochs} epochs; at work, or killed"
+        return f"unfinished: {done} of {run.settings.train.epochs} epochs; still running, or killed"
     if run.summary.status == "diverged":
         return "diverged: " + ", ".join(f"seed {seed} in epoch {at}" for seed, at in run.summary.diverged.items())
     reason = f": {run.summary.reason}" if run.summary.reason else ""

@@ -1,9 +1,9 @@
-"""Is one configuration better than another? Paired differences, their intervals and tests, by SciPy."""
+"""Paired differences with their intervals and tests, prediction intervals, and power. Plain numbers in, by SciPy."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,61 +11,64 @@ from scipy import stats
 
 from actbench.records import Estimate
 
-ENOUGH = 3  # common seeds, below which no test is made
-LEVEL = 0.05
+MIN_SEEDS = 3  # with fewer pairs no test is made
+LEVEL = 0.05  # of significance
 
 
 @dataclass(frozen=True)
-class Paired:
-    """How one configuration differs from another, taken seed by seed (the seeds that both have).
+class PairedTest:
+    """How `n` pairs of values differ.
 
     `difference` is first − second with its 95 % interval by Student's t (n − 1 degrees of freedom) and `p` the
-    two-sided paired t-test (Student 1908); `effect` is Cohen's d_z, mean ÷ standard deviation of the differences
-    (Lakens 2013, doi:10.3389/fpsyg.2013.00863, equation 6); `improvement` the probability that a random seed of the
-    first does better than a random seed of the second, ties counting half (Mann–Whitney U ÷ n²; Agarwal et al. 2021,
-    arXiv:2108.13264, section 4.3). Where they cannot be had they are None, and `note` says why.
+    two-sided paired t-test (Student 1908). `effect_size` is Cohen's d_z, mean ÷ standard deviation of the differences
+    (Lakens 2013, doi:10.3389/fpsyg.2013.00863, equation 6). `improvement` is the probability that a random one of the
+    first values is larger than a random one of the second, ties counting half (Mann–Whitney U ÷ n²; Agarwal et al.
+    2021, arXiv:2108.13264, section 4.3). What cannot be computed is None, and `note` says why.
     """
 
-    seeds: tuple[int, ...]
     difference: Estimate
     p: float | None = None
-    effect: float | None = None
+    effect_size: float | None = None
     improvement: float | None = None
     note: str = ""
 
+    @property
+    def n(self) -> int:
+        """The number of pairs."""
+        return self.difference.n
 
-def paired(first: Mapping[int, float], second: Mapping[int, float]) -> Paired:
-    """Compares two configurations by their values (seed -> value).
 
-    >>> result = paired({0: 98.1, 1: 98.4, 2: 98.0}, {0: 98.0, 1: 98.1, 2: 97.8})
+def paired_test(first: Sequence[float], second: Sequence[float]) -> PairedTest:
+    """Compares two lists of finite values, of which those at the same place belong together.
+
+    >>> result = paired_test([98.1, 98.4, 98.0], [98.0, 98.1, 97.8])
     >>> round(result.difference.mean, 3), round(result.p, 4)
     (0.2, 0.0742)
     """
-    seeds = tuple(sorted(first.keys() & second.keys()))
-    a, b = (np.array([of[seed] for seed in seeds]) for of in (first, second))
+    a, b = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
     difference = Estimate.of([float(x) for x in a - b])
-    if len(seeds) < ENOUGH:
-        return Paired(seeds, difference, note="too few seeds")
+    if len(a) < MIN_SEEDS:
+        return PairedTest(difference, note="too few seeds")
     assert difference.std is not None and difference.mean is not None
-    # U counts the pairs in which the first is better; ties half.
-    improvement = float(stats.mannwhitneyu(a, b, method="asymptotic").statistic) / len(seeds) ** 2
-    if difference.std < 1e-9:  # rounding alone: nothing to judge the mean by
+    # U counts the pairs in which the first is larger; ties count half.
+    improvement = float(stats.mannwhitneyu(a, b, method="asymptotic").statistic) / len(a) ** 2
+    if difference.std < 1e-9:  # only rounding errors: there is no spread to compare the mean with
         if abs(difference.mean) < 1e-9:
-            return Paired(seeds, difference, 1.0, 0.0, improvement, note="equal")
-        return Paired(seeds, difference, improvement=improvement, note="no spread to test by")
+            return PairedTest(difference, 1.0, 0.0, improvement, note="equal")
+        return PairedTest(difference, improvement=improvement, note="no spread to test by")
     p = float(stats.ttest_rel(a, b).pvalue)
-    return Paired(seeds, difference, p, difference.mean / difference.std, improvement)
+    return PairedTest(difference, p, difference.mean / difference.std, improvement)
 
 
-def one_more(
+def prediction_interval(
     values: Sequence[float], *, at_least: float = -math.inf, at_most: float = math.inf
 ) -> tuple[float, float] | None:
-    """Where the value of one further seed falls with 95 % probability; None for fewer than two values.
+    """Where one further value falls with 95 % probability; None for fewer than two values.
 
     The prediction interval of a normal distribution, mean ± t·s·√(1 + 1/n) with n − 1 degrees of freedom (Hahn & Meeker
-    1991, "Statistical Intervals", chapter 4), cut to what is possible.
+    1991, "Statistical Intervals", chapter 4), clipped to `at_least` and `at_most`.
 
-    >>> low, high = one_more([97.0, 98.0, 99.0])  # 98 ± 4.303 · 1 · √(4/3)
+    >>> low, high = prediction_interval([97.0, 98.0, 99.0])  # 98 ± 4.303 · 1 · √(4/3)
     >>> round(low, 2), round(high, 2)
     (93.03, 102.97)
     """
@@ -81,7 +84,7 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Adjusts for the number of tests, so that the chance of one false alarm or more stays at the level.
 
     Holm 1979, "A simple sequentially rejective multiple test procedure": the k-th smallest of m is multiplied by
-    m − k + 1, and none may come out smaller than one before it. None (no test was made) stays None and does not count.
+    m − k + 1, and none may come out smaller than one before it. None (no test was made) stays None and is not counted.
 
     >>> holm([0.01, 0.04, None, 0.03])
     [0.03, 0.06, None, 0.06]
@@ -98,7 +101,7 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 def seeds_needed(
     difference: float, std: float, *, level: float = LEVEL, power: float = 0.8, at_most: int = 10_000
 ) -> int | None:
-    """How many seeds a paired t-test at `level` needs to see a true `difference` with the given power.
+    """How many seeds a paired t-test at `level` needs to detect a true `difference` with the given power.
 
     From the noncentral t distribution (Cohen 1988, "Statistical Power Analysis", chapter 2) with the standard deviation
     `std` of the differences. None where it is more than `at_most`.
@@ -112,13 +115,13 @@ def seeds_needed(
 
     def reached(n: int) -> bool:
         edge, nc = float(stats.t.isf(level / 2, n - 1)), shift * math.sqrt(n)
-        if nc > max(8.0, 3 * edge):  # there SciPy's noncentral t loses its digits, and the power is next to 1
+        if nc > max(8.0, 3 * edge):  # SciPy's noncentral t is inaccurate there, and the power is almost 1
             return True
-        return bool(stats.nct.sf(edge, n - 1, nc) >= power)  # the chance of the wrong sign is left out
+        return bool(stats.nct.sf(edge, n - 1, nc) >= power)  # the chance of a significant wrong sign is left out
 
     if not reached(at_most):
         return None
-    low, high = ENOUGH - 1, at_most  # the answer is above low, and not above high
+    low, high = MIN_SEEDS - 1, at_most  # the result is above low, and not above high
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if reached(middle) else (middle, high)

@@ -10,19 +10,48 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from actbench.errors import Problem
 from actbench.records import EpochRecord, Estimate
+from actbench.report.comparison import Comparison
 from actbench.report.configurations import Configuration
-from actbench.report.plots.style import BLUE, COLOURS, DASHES, cut, legend_columns, panel_grid
+from actbench.report.drawing import (
+    BLUE,
+    COLOURS,
+    DASHES,
+    OVERLAID,
+    Drawing,
+    cut,
+    legend_columns,
+    panel_grid,
+    shown_configurations,
+)
+from actbench.report.seed_records import read_each
 from actbench.store import reader
+
+ORDER = 10
 
 Curves = Mapping[str, np.ndarray]  # "epoch" (E), and for each column mean, low and high (3, E)
 
 
-def history(one: Configuration) -> Curves:
-    """Mean and interval over seeds of each epoch."""
+def draw(comparison: Comparison, problems: list[Problem]) -> Drawing | None:
+    """Validation accuracy and training loss; many configurations have a panel each."""
+    shown, selection = shown_configurations(comparison)
+    histories = read_each(shown, history, problems)
+    if not histories:
+        return None
+    figure = panels(histories) if len(histories) > OVERLAID else overlay(histories)
+    return Drawing(figure, f"Learning curves. Bands: 95 % interval of the mean over seeds.{selection}")
+
+
+def history(configuration: Configuration) -> Curves:
+    """Mean and interval over seeds of each epoch.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
     by_epoch: dict[int, dict[int, EpochRecord]] = {}
-    for run in one.runs:  # of one seed, the newer run counts
-        for record in reader.records(run.folder / "history.csv", EpochRecord):
+    for run in configuration.runs:  # where two runs have a seed, the newer one counts
+        for record in reader.table(run.folder, EpochRecord):
             by_epoch.setdefault(record.epoch, {})[record.seed] = record
     epochs = sorted(by_epoch)
     curves = {"epoch": np.array(epochs)}
@@ -46,6 +75,7 @@ def _curve(axes: Axes, epochs: np.ndarray, band: np.ndarray, colour: str, dash: 
 
 
 def overlay(histories: Mapping[str, Curves]) -> Figure:
+    """All configurations in one pair of axes."""
     figure = Figure(figsize=(10, 4.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     for (name, curves), colour, dash in zip(histories.items(), COLOURS, DASHES, strict=False):
@@ -66,17 +96,17 @@ def overlay(histories: Mapping[str, Curves]) -> Figure:
     return figure
 
 
-def panels_of(histories: Mapping[str, Curves]) -> Figure:
-    """A panel each, the others in grey behind it."""
-    figure, panels = panel_grid(list(histories), "epoch", "validation accuracy (%)")
+def panels(histories: Mapping[str, Curves]) -> Figure:
+    """A panel for each configuration, the others in grey behind it."""
+    figure, all_axes = panel_grid(list(histories), "epoch", "validation accuracy (%)")
     ends = [curves["val_accuracy"][0][-1] for curves in histories.values() if curves["val_accuracy"].size]
     starts = [curves["val_accuracy"][0][0] for curves in histories.values() if curves["val_accuracy"].size]
-    room = 0.3 * (np.nanmax(ends) - np.nanmin(ends)) + 1  # every curve ends within, the worst beginnings may be cut
+    room = 0.3 * (np.nanmax(ends) - np.nanmin(ends)) + 1  # every curve ends within; the worst starts may be cut
     low = max(np.nanmin(starts) - 1, np.nanmin(ends) - room)
-    for (name, curves), axes in zip(histories.items(), panels, strict=True):
+    for (name, curves), axes in zip(histories.items(), all_axes, strict=True):
         for other, theirs in histories.items():
             if other != name:
                 axes.plot(theirs["epoch"], theirs["val_accuracy"][0], color="0.82", linewidth=0.7)
         _curve(axes, curves["epoch"], curves["val_accuracy"], BLUE)
-    panels[0].set_ylim(low, min(100.5, panels[0].get_ylim()[1]))
+    all_axes[0].set_ylim(low, min(100.5, all_axes[0].get_ylim()[1]))
     return figure

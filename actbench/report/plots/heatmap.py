@@ -1,4 +1,4 @@
-"""Accuracy over two swept keys."""
+"""Mean test accuracy over two swept keys."""
 
 from __future__ import annotations
 
@@ -11,24 +11,41 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from actbench import naming
+from actbench.errors import Problem
 from actbench.report.comparison import Comparison
-from actbench.report.configurations import Configuration
-from actbench.report.plots.style import cut
-from actbench.report.ranking import METRIC
+from actbench.report.configurations import METRIC, Configuration
+from actbench.report.drawing import Drawing, cut
+
+ORDER = 90
+
+
+def draw(comparison: Comparison, problems: list[Problem]) -> Drawing | None:  # noqa: ARG001
+    """None where no two keys vary independently of each other."""
+    keys = axes_of(comparison)
+    if keys is None:
+        return None
+    grid = grid_of(comparison, *keys)
+    caption = f"Mean test accuracy (%) over {keys[0]} and {keys[1]}."
+    if grid.chosen:
+        caption += " Where other settings vary too, the one with the best validation accuracy is shown."
+    return Drawing(heatmap(grid), caption)
 
 
 @dataclass(frozen=True)
 class Grid:
+    """What the heat map shows: a value for each pair of the words on its axes."""
+
     rows: list[str]
     columns: list[str]
     values: np.ndarray  # (rows, columns), NaN where there is no result
-    chosen: bool  # other keys vary too
+    chosen: bool  # other keys vary too, and each value is that of one of their settings
     labels: tuple[str, str]
 
 
 def axes_of(comparison: Comparison) -> tuple[str, str] | None:
     """The two keys with most values, of those that vary independently of each other."""
-    flats = [one.settings.flat() for one in comparison.block.configurations if one.n]
+    usable = [configuration for configuration in comparison.block.configurations if configuration.n]
+    flats = [configuration.settings.flat() for configuration in usable]
     values = {key: {naming.shown(flat[key]) for flat in flats if key in flat} for key in comparison.block.varying}
     crossed = [key for key in values if len(values[key]) > 1 and _crossed(key, flats)]
     most = sorted(crossed, key=lambda key: -len(values[key]))[:2]
@@ -43,36 +60,38 @@ def _crossed(key: str, flats: Sequence[Mapping[str, Any]]) -> bool:
     of_choice: dict[str, set[str]] = {}
     for flat in flats:
         of_choice.setdefault(flat[group], set()).add(naming.shown(flat.get(key)))
-    return all(len(found) > 1 for found in of_choice.values())
+    return all(len(values) > 1 for values in of_choice.values())
 
 
 def grid_of(comparison: Comparison, first: str, second: str) -> Grid:
+    """The mean test accuracy of each pair of values; of several configurations the one with the best validation."""
     best: dict[tuple[str, str], Configuration] = {}
     chosen = False
     values: dict[str, dict[str, Any]] = {first: {}, second: {}}
-    for one in comparison.block.configurations:
-        flat = one.settings.flat()
-        if not one.n or first not in flat or second not in flat:
+    for configuration in comparison.block.configurations:
+        flat = configuration.settings.flat()
+        if not configuration.n or first not in flat or second not in flat:
             continue
         cell = (naming.shown(flat[first]), naming.shown(flat[second]))
         for key, word in zip((first, second), cell, strict=True):
             values[key][word] = flat[key]
         chosen |= cell in best
-        if cell not in best or one.mean("val_accuracy") > best[cell].mean("val_accuracy"):
-            best[cell] = one
+        if cell not in best or configuration.mean("val_accuracy") > best[cell].mean("val_accuracy"):
+            best[cell] = configuration
     rows, columns = (_ordered(values[key]) for key in (first, second))
     grid = np.array([[best[r, c].mean(METRIC) if (r, c) in best else math.nan for c in columns] for r in rows])
     return Grid(rows, columns, grid, chosen, (first, second))
 
 
 def _ordered(values: Mapping[str, Any]) -> list[str]:
-    """Numbers by size, words as they come (the best first)."""
+    """Numbers by size, words in the order in which they came (the best first)."""
     if all(isinstance(value, (int, float)) for value in values.values()):
         return sorted(values, key=lambda word: values[word])
     return list(values)
 
 
 def heatmap(grid: Grid) -> Figure:
+    """A cell for each pair of values, with its number where there is room."""
     rows, columns = grid.values.shape
     figure = Figure(figsize=(min(16, 3.2 + 0.75 * columns), min(14, 1.6 + 0.34 * rows)), layout="constrained")
     axes = figure.subplots()

@@ -1,4 +1,4 @@
-"""Who is dead when: every unit of a layer as a line over training."""
+"""Which units are dead when: every unit of a layer as a line over training."""
 
 from __future__ import annotations
 
@@ -13,15 +13,32 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from actbench.errors import Problem
 from actbench.records import LayerRecord, LookRecord, UnitEvent
+from actbench.report.comparison import Comparison
 from actbench.report.configurations import Configuration
-from actbench.report.plots.style import cut, in_lines
-from actbench.report.readings import by_seed
-from actbench.report.words import count, listed
+from actbench.report.drawing import Drawing, cut, in_lines
+from actbench.report.formatting import count, listed
+from actbench.report.seed_records import most_dead, read_each, records_by_seed, selection_note
 
+ORDER = 70
 PANELS = 12
+_CONFIGURATIONS = 8  # whose files are read
 _ALIVE, _DEAD = "#DCE9F2", "#2B2B2B"
-_COLUMNS = 600  # of a panel: finer than it is drawn
+_COLUMNS = 600  # pixels of a panel: finer than it is drawn
+
+
+def draw(comparison: Comparison, problems: list[Problem]) -> Drawing | None:
+    """The layers with dead units; None where no unit was ever dead."""
+    usable = [configuration for configuration in comparison.block.configurations if configuration.n]
+    selected = most_dead(usable, _CONFIGURATIONS)
+    panels, left_out = select_panels(read_each(selected, rasters, problems))
+    if not panels:
+        return None
+    selection = selection_note(selected, usable)
+    caption = f"Every unit over training, sorted by when it was first found dead (dark: dead). {seeds_of(panels)}"
+    caption += (f" {left_out}" if left_out else "") + (f" Drawn for {selection}." if selection else "")
+    return Drawing(raster(panels, named=len(usable) > 1), caption)
 
 
 @dataclass(frozen=True)
@@ -35,22 +52,23 @@ class Raster:
 
     @property
     def ever_dead(self) -> int:
+        """The number of units that were dead at one look at least."""
         return int(self.dead.any(axis=1).sum())
 
     @property
     def time_dead(self) -> float:
-        """The share of units × looks that is dead."""
+        """The share of all (unit, look) pairs in which the unit is dead."""
         return float(self.dead.mean())
 
 
-def rasters(one: Configuration) -> list[Raster]:
-    """Every layer of the first seed that did not diverge; none where its run did not follow its units.
+def rasters(configuration: Configuration) -> list[Raster]:
+    """Every layer of the first seed that did not diverge; empty where its run did not follow its units.
 
     Raises:
         UserError: a file cannot be read.
     """
-    events, layers = by_seed(one, UnitEvent), by_seed(one, LayerRecord)
-    looks = by_seed(one, LookRecord)
+    events, layers = records_by_seed(configuration, UnitEvent), records_by_seed(configuration, LayerRecord)
+    looks = records_by_seed(configuration, LookRecord)
     seed = next(iter(layers), None)
     if seed is None or not all(math.isfinite(record.dead_at_init) for record in layers[seed]):
         return []
@@ -63,7 +81,7 @@ def rasters(one: Configuration) -> list[Raster]:
 def _raster(
     layer: str, seed: int, records: Sequence[LayerRecord], looks: Sequence[LookRecord], events: Sequence[UnitEvent]
 ) -> Raster:
-    """Rebuilds the state at each look from what changed."""
+    """The state at each look, rebuilt from what changed."""
     own = [event for event in events if event.layer == layer and event.unit < records[0].units]
     times = [float(record.epoch) for record in records] + [look.epoch for look in looks if look.layer == layer]
     epochs = np.unique(np.round([*times, *(event.epoch for event in own)], 9))
@@ -74,7 +92,7 @@ def _raster(
 
 
 def in_order_of_death(dead: np.ndarray) -> np.ndarray:
-    """The units sorted by when they were first found dead, of those by how long they were; who never was comes last.
+    """The units sorted by when they were first found dead, then by for how long; those never dead come last.
 
     Shapes: dead (units, looks) -> (units,) indices.
     """
@@ -82,15 +100,15 @@ def in_order_of_death(dead: np.ndarray) -> np.ndarray:
     return np.lexsort((-dead.sum(axis=1), first))
 
 
-# ---------------------------------------------------------------- the picture
+# ---------------------------------------------------------------- the figure
 
 
-def chosen(found: Mapping[str, Sequence[Raster]]) -> tuple[list[tuple[str, Raster]], str]:
-    """The layers with units that were dead at some time, at most `PANELS` of them; and what is not shown, in words.
+def select_panels(of_configurations: Mapping[str, Sequence[Raster]]) -> tuple[list[tuple[str, Raster]], str]:
+    """The layers with units that were ever dead, at most `PANELS` of them; and what is not shown, in words.
 
-    Each configuration has the same number of panels, as far as it has the layers; of them the most dead.
+    Each configuration gets the same number of panels, as far as it has such layers; its layers with most dead units.
     """
-    every = [(name, raster) for name, of in found.items() for raster in of if raster.ever_dead]
+    every = [(name, layer) for name, layers in of_configurations.items() for layer in layers if layer.ever_dead]
     order = sorted(range(len(every)), key=lambda place: -every[place][1].time_dead)
     turns: Counter[str] = Counter()
     turn = {}
@@ -100,29 +118,32 @@ def chosen(found: Mapping[str, Sequence[Raster]]) -> tuple[list[tuple[str, Raste
     shown = [every[place] for place in sorted(sorted(order, key=lambda place: turn[place])[:PANELS])]
     words = []
     if len(every) > len(shown):
-        words.append(f"Of {count(len(every), 'layer')} with dead units the {len(shown)} with most, from each in turn.")
-    none = [name for name, of in found.items() if of and not any(raster.ever_dead for raster in of)]
-    if none and shown:
-        words.append(f"No unit was dead at any look in {listed(none, 4)}.")
+        words.append(
+            f"Of {count(len(every), 'layer')} with dead units, the {len(shown)} with most are drawn, "
+            "as many of each configuration as of the others."
+        )
+    alive = [name for name, layers in of_configurations.items() if layers and not any(r.ever_dead for r in layers)]
+    if alive and shown:
+        words.append(f"No unit was ever found dead in {listed(alive, 4)}.")
     return shown, " ".join(words)
 
 
 def seeds_of(shown: Sequence[tuple[str, Raster]]) -> str:
-    """`Seed 0.`, or which of which configuration."""
+    """`Seed 0.`, or the seed of each configuration."""
     seeds = {name: raster.seed for name, raster in shown}
     if len(set(seeds.values())) == 1:
         return f"Seed {next(iter(seeds.values()))}."
     return f"One seed of each: {', '.join(f'{seed} of {name}' for name, seed in seeds.items())}."
 
 
-_TITLE = 38  # letters of a panel's title that a third of the page has room for
+_TITLE = 38  # letters of a panel's title for which a third of the page has room
 
 
 def raster(shown: Sequence[tuple[str, Raster]], *, named: bool) -> Figure:
     """A panel for each layer: time to the right, units from below in the order of their death, dead ones dark.
 
     Args:
-        named: the title of a panel names its configuration, too.
+        named: whether the title of a panel names its configuration, too.
     """
     columns = min(len(shown), 3)
     rows = math.ceil(len(shown) / columns)
@@ -131,15 +152,15 @@ def raster(shown: Sequence[tuple[str, Raster]], *, named: bool) -> Figure:
     grid = figure.subplots(rows, columns, squeeze=False).flatten()
     for axes in grid[len(shown) :]:
         axes.set_visible(False)
-    for (name, one), axes in zip(shown, grid, strict=False):
-        picture, edges = _cells(one)
+    for (name, layer), axes in zip(shown, grid, strict=False):
+        pixels, edges = _cells(layer)
         colours = ListedColormap([_ALIVE, _DEAD])
-        extent = (edges[0], edges[-1], 0, len(one.dead))
+        extent = (edges[0], edges[-1], 0, len(layer.dead))
         axes.imshow(
-            picture, cmap=colours, vmin=0, vmax=1, aspect="auto", origin="lower", extent=extent, interpolation="nearest"
+            pixels, cmap=colours, vmin=0, vmax=1, aspect="auto", origin="lower", extent=extent, interpolation="nearest"
         )
         lines = [in_lines(name, _TITLE)] if named else []
-        lines.append(f"{cut(one.layer, _TITLE // 2)}: {one.ever_dead} of {len(one.dead)} ever dead")
+        lines.append(f"{cut(layer.layer, _TITLE // 2)}: {layer.ever_dead} of {len(layer.dead)} ever dead")
         axes.set_title("\n".join(lines), fontsize=9)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
@@ -151,14 +172,14 @@ def raster(shown: Sequence[tuple[str, Raster]], *, named: bool) -> Figure:
     return figure
 
 
-def _cells(one: Raster) -> tuple[np.ndarray, np.ndarray]:
-    """The units in order, (units, pixels), and the edges of the looks: each reaches half-way to those beside it."""
-    epochs = one.epochs
+def _cells(layer: Raster) -> tuple[np.ndarray, np.ndarray]:
+    """The units in order, (units, pixels), and the edges of the looks: each reaches half-way to its neighbours."""
+    epochs = layer.epochs
     middles = (epochs[1:] + epochs[:-1]) / 2
     before = epochs[0] - ((middles[0] - epochs[0]) if len(middles) else 0.5)
     after = epochs[-1] + ((epochs[-1] - middles[-1]) if len(middles) else 0.5)
     edges = np.array([before, *middles, after])
-    ordered = one.dead[in_order_of_death(one.dead)]
+    ordered = layer.dead[in_order_of_death(layer.dead)]
     if np.ptp(np.diff(edges)) < 1e-6 * (after - before):  # evenly spaced looks are pixels of their own
         return ordered, edges
     pixels = before + (after - before) * (np.arange(_COLUMNS) + 0.5) / _COLUMNS

@@ -11,25 +11,39 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from actbench.errors import Problem
 from actbench.records import Estimate, ShapeRecord
+from actbench.report.comparison import Comparison
 from actbench.report.configurations import Configuration
-from actbench.report.plots.style import COLOURS, DASHES, in_lines
-from actbench.report.readings import by_seed
+from actbench.report.drawing import COLOURS, DASHES, SHOWN, Drawing, in_lines
+from actbench.report.seed_records import read_each, records_by_seed
 
+ORDER = 80
 PANELS = 20
+_CAPTION = (
+    "Learned parameters of the activations (0: before training), mean over each layer's units. Bands: 95 % interval of "
+    "the mean over seeds."
+)
 
 # parameter -> layer -> epochs (E,) and mean over seeds with its interval (3, E)
 Shapes = Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]]
 
 
-def shapes(one: Configuration) -> Shapes:
+def draw(comparison: Comparison, problems: list[Problem]) -> Drawing | None:
+    """None where no activation learns anything."""
+    usable = [configuration for configuration in comparison.block.configurations if configuration.n]
+    panels = shape_panels(read_each(usable[:SHOWN], shapes, problems))
+    return Drawing(learned(panels), _CAPTION) if panels else None
+
+
+def shapes(configuration: Configuration) -> Shapes:
     """The means over units of each learned parameter, and over the seeds that did not diverge.
 
     Raises:
         UserError: a file cannot be read.
     """
     values: dict[str, dict[str, dict[int, list[float]]]] = {}
-    for records in by_seed(one, ShapeRecord).values():
+    for records in records_by_seed(configuration, ShapeRecord).values():
         for record in records:
             of_layer = values.setdefault(record.parameter, {}).setdefault(record.layer, {})
             of_layer.setdefault(record.epoch, []).append(record.mean)
@@ -39,14 +53,20 @@ def shapes(one: Configuration) -> Shapes:
 def _curve(by_epoch: Mapping[int, Sequence[float]]) -> tuple[np.ndarray, np.ndarray]:
     epochs = sorted(by_epoch)
     estimates = [Estimate.of(by_epoch[epoch]) for epoch in epochs]
-    rows = [(one.mean, *(one.ci95 or (one.mean, one.mean))) for one in estimates]
+    rows = [(e.mean, *(e.ci95 or (e.mean, e.mean))) for e in estimates]
     return np.array(epochs), np.array(rows, dtype=float).reshape(-1, 3).T
 
 
-def shape_panels(found: Mapping[str, Shapes]) -> list[tuple[str, Mapping[str, tuple[np.ndarray, np.ndarray]]]]:
+def shape_panels(
+    of_configurations: Mapping[str, Shapes],
+) -> list[tuple[str, Mapping[str, tuple[np.ndarray, np.ndarray]]]]:
     """A title and the layers of each panel: `prelu: weight`; at most `PANELS`."""
-    made = [(f"{name}: {parameter}", layers) for name, of in found.items() for parameter, layers in of.items()]
-    return made[:PANELS]
+    panels = [
+        (f"{name}: {parameter}", layers)
+        for name, learned_by in of_configurations.items()
+        for parameter, layers in learned_by.items()
+    ]
+    return panels[:PANELS]
 
 
 def learned(panels: Sequence[tuple[str, Mapping[str, tuple[np.ndarray, np.ndarray]]]]) -> Figure:
@@ -87,7 +107,7 @@ def learned(panels: Sequence[tuple[str, Mapping[str, tuple[np.ndarray, np.ndarra
 
 
 def _keep_in_view(axes: Axes, bands: Sequence[np.ndarray]) -> None:
-    """The means, and their intervals as far as three times that: with two seeds they may be wider than any slope."""
+    """Shows the means, and intervals up to the span of the means on either side: those of two seeds may be wider."""
     means = np.concatenate([band[0] for band in bands])
     means = means[np.isfinite(means)]
     if not len(means):

@@ -8,22 +8,22 @@ from helpers import fake_run, settings_of
 from actbench import naming
 from actbench.choices import choices_of, usual_parameters
 from actbench.command.composing import choice_of
-from actbench.report.command import answer_of
-from actbench.report.common import common
+from actbench.report.command import make_report
+from actbench.report.shared_settings import shared_settings
 from actbench.report.tables import tidy
 from actbench.settings import GROUPS
 
 
 def said_of(*commands):
     settings = [settings_of("dataset=digits", *command) for command in commands]
-    return common(settings, naming.varying(settings))
+    return shared_settings(settings, naming.varying(settings))
 
 
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu"])
 def test_what_is_as_usual_stays_short(activation):
     words, unusual = said_of([f"activation={activation}"], ["activation=gelu"])
     assert words == (
-        "the same in all: init=he_normal model=mlp optimizer=adam model.width=512 model.depth=1 optimizer.lr=0.001 "
+        "shared by all: init=he_normal model=mlp optimizer=adam model.width=512 model.depth=1 optimizer.lr=0.001 "
         "train.batch_size=64"
     )
     assert unusual == ("activation",) * 0
@@ -110,7 +110,7 @@ def test_the_page_the_terminal_and_the_csv_have_it(actbench, tmp_path):
     ):
         for said in ("optimizer.weight_decay=0.005", "model.channels=[4,8]", "model=cnn"):
             assert said in text
-    frame = tidy(answer_of([tmp_path / "s"]).comparisons)
+    frame = tidy(make_report([tmp_path / "s"]).comparisons)
     assert set(frame["optimizer.weight_decay"]) == {0.005}
     assert set(frame["model.channels"]) == {"[4,8]"}
     assert set(frame["model"]) == {"cnn"}

@@ -1,0 +1,58 @@
+"""How the share of dead units changes with the definition of dead."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from actbench.records import DefinitionRecord, Estimate
+from actbench.report.configurations import Configuration
+from actbench.report.formatting import mean
+from actbench.report.seed_records import records_by_seed
+from actbench.report.text_table import TextTable
+
+_NOTE = (
+    "share of all units (%) after training, mean over seeds; exact: f'(z) = 0 for every validation sample; "
+    "dormant<=T: mean |h| at most T of the layer's mean of mean |h| (Sokar et al. 2023, arXiv:2302.12902; "
+    "T = 0: outputs 0 for every sample); fires<1%: z > 0 (topk: let through) for less than 1 % of the samples "
+    "(convolutions: of the samples and positions)"
+)
+
+
+def dead_by_definition(configuration: Configuration) -> dict[str, Estimate]:
+    """Definition -> the share of the network's units that are dead by it after training.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
+    shares: dict[str, list[float]] = {}
+    for records in records_by_seed(configuration, DefinitionRecord).values():
+        last_epoch = max(record.epoch for record in records)
+        dead: dict[str, float] = {}
+        units: dict[str, int] = {}
+        for record in (record for record in records if record.epoch == last_epoch):
+            dead[record.definition] = dead.get(record.definition, 0.0) + record.share * record.units
+            units[record.definition] = units.get(record.definition, 0) + record.units
+        for definition, number in dead.items():
+            share = number / units[definition] if units[definition] else math.nan
+            shares.setdefault(definition, []).append(share)
+    return {definition: Estimate.of(values) for definition, values in shares.items()}
+
+
+def dead_by_definition_table(
+    of_configurations: Mapping[str, Mapping[str, Estimate]], selection: str = ""
+) -> TextTable | None:
+    """None where no definition calls a unit dead. `selection` says which configurations these are if not all."""
+    measured = {name: shares for name, shares in of_configurations.items() if shares}
+    if not any(estimate.mean for shares in measured.values() for estimate in shares.values()):
+        return None
+    definitions = list(dict.fromkeys(definition for shares in measured.values() for definition in shares))
+    # The dormant ones come last, since they are the most: a terminal may have no room for all columns.
+    definitions.sort(key=lambda definition: definition.startswith("dormant"))
+    nothing = Estimate.of([])
+    rows = tuple(
+        (name, *(mean(shares.get(definition, nothing), 1, 100) for definition in definitions))
+        for name, shares in measured.items()
+    )
+    note = f"{_NOTE}; {selection}" if selection else _NOTE
+    return TextTable("Dead by definition", ("configuration", *definitions), rows, note=note)

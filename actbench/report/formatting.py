@@ -1,0 +1,71 @@
+"""Numbers and lists as text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from actbench.records import Estimate
+
+
+def mean(estimate: Estimate, digits: int, scale: float = 1.0) -> str:
+    """`98.07`; a dash where there is no value."""
+    return "–" if estimate.mean is None else f"{scale * estimate.mean:.{digits}f}"
+
+
+def minus(text: str) -> str:
+    """The same with a typographic minus: `−0.02 ± 0.01`."""
+    return text.replace("-", "−")
+
+
+def signed(value: float | None) -> str:
+    """`+0.21`, with a typographic minus."""
+    return "–" if value is None else minus(f"{value:+.2f}")
+
+
+def interval(estimate: Estimate) -> str:
+    """`+0.10 to +0.32`."""
+    return "–" if estimate.ci95 is None else f"{signed(estimate.ci95[0])} to {signed(estimate.ci95[1])}"
+
+
+def p_value(p: float | None) -> str:
+    """Three digits; `< 0.001` below."""
+    return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def p_equals(p: float | None) -> str:
+    """`p = 0.012`."""
+    text = p_value(p)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
+
+
+def seconds(value: float) -> str:
+    """`1.25`, or two significant digits below a tenth of a second."""
+    return "–" if not math.isfinite(value) else f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
+
+
+def thousands(value: float) -> str:
+    """`407k`: three significant digits."""
+    if not math.isfinite(value):
+        return "–"
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.3g}{letter}"
+    return f"{value:.3g}"
+
+
+def seed_range(seeds: Sequence[int]) -> str:
+    """`0–4`, or `3` for one seed alone."""
+    return str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]}–{seeds[-1]}"
+
+
+def listed(names: Sequence[str], at_most: int = 8) -> str:
+    """`a, b and c`; beyond `at_most` the rest is counted."""
+    if len(names) > at_most:
+        return ", ".join(names[:at_most]) + f" and {len(names) - at_most} more"
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
+
+
+def count(number: int, noun: str) -> str:
+    """`1 setting`, `2 settings`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
