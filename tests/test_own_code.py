@@ -24,39 +24,6 @@ def with_content(settings: Settings, content: str | None, group: str = "activati
     return replace(settings, **{group: choice})
 
 
-# ---------------------------------------------------------------- the identity
-
-
-@pytest.mark.parametrize(
-    ("overrides", "run_id"),
-    [
-        (("dataset=digits",), "85c56884dd"),
-        (("activation=prelu", "model=cnn", "optimizer=sgd", "dataset=mnist", "seed=3"), "72d2119f70"),
-    ],
-)
-def test_the_ids_of_runs_without_own_code_are_what_they_were(overrides, run_id):
-    """Literals of the version before there was a content: studies that were begun with it go on."""
-    assert settings_of(*overrides).id == run_id
-
-
-def test_a_content_changes_the_id_and_nothing_else_of_the_identity_rules():
-    plain = settings_of("dataset=digits")
-    ids = {with_content(plain, content).id for content in (None, "a.py=1", "a.py=2")}
-    assert len(ids) == 3
-    assert with_content(plain, "a.py=1").without_content().id == with_content(plain, None).id
-
-
-def test_settings_of_before_are_still_read(tmp_path):
-    settings = settings_of("dataset=digits")
-    folder = fake_run(tmp_path / "run", settings, [90.0] * 5)
-    content = yaml.safe_load((folder / "settings.yaml").read_text())
-    assert "content" not in content["activation"]
-    assert reader.settings_of(folder) == settings
-    own = with_content(settings, "own_acts.py=0123456789abcdef")
-    folder = fake_run(tmp_path / "own", own, [90.0] * 5)
-    assert reader.settings_of(folder) == own
-
-
 # ---------------------------------------------------------------- what is in a module
 
 
