@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
+import pandas
 import pytest
 import yaml
 from helpers import fake_run, settings_of
 
 from actbench.choices import packaged_conf
+from actbench.report.configurations import blocks
+from actbench.report.runs import find
 from actbench.settings import GROUPS, Choice, Settings, identity_of_target
 from actbench.store import reader
 
@@ -149,3 +153,36 @@ def test_settings_are_stored_without_a_content_that_is_not_there(tmp_path):
     own = with_content(settings, "own_acts.py=0123456789abcdef")
     folder = fake_run(tmp_path / "own", own, [90.0] * 5)
     assert reader.settings_of(folder) == own
+
+
+# ---------------------------------------------------------------- folders of version 0.1.0
+
+STORED = Path(__file__).parent / "stored" / "0.1.0"
+FOLDERS = sorted(path.parent for path in STORED.glob("*/*/settings.yaml"))
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_a_folder_of_version_0_1_0_is_read_and_has_the_id_that_it_was_given(folder):
+    settings = reader.settings_of(folder)
+    assert settings.id == yaml.safe_load((folder / "settings.yaml").read_text(encoding="utf-8"))["id"]
+    assert settings.folder == folder.name
+    found = find([folder])
+    assert [run.folder for run in found.runs] == [folder] and found.problems == []
+    assert reader.summary(folder).metrics["test_accuracy"].n == 2
+
+
+def test_a_run_of_today_is_the_one_of_version_0_1_0(actbench, tmp_path):
+    """The same command has the same id, the same files with the same columns, and the same numbers."""
+    (old,) = (STORED / "last").glob("prelu-*")
+    typed = ["dataset=digits", "dataset.train_size=60", "train.batch_size=20", "model.width=4", "num_seeds=2",
+             "train.epochs=2", "train.threads=1", "tensorboard=false"]  # fmt: skip
+    done = actbench("activation=prelu", *typed, "study=today")
+    assert done.returncode == 0, done.stderr
+    new = tmp_path / "outputs" / "today" / old.name
+    for path in sorted(old.glob("*.csv")):
+        before, now = pandas.read_csv(path), pandas.read_csv(new / path.name)
+        assert [*before.columns] == [*now.columns][: len(before.columns)], "columns keep their names and their order"
+        numbers = before.drop(columns="seconds", errors="ignore")
+        pandas.testing.assert_frame_equal(now[numbers.columns], numbers, rtol=1e-3, atol=1e-6)
+    (block,) = blocks(find([STORED / "last", tmp_path / "outputs"]).runs)
+    assert sorted(one.name for one in block.configurations) == ["prelu", "relu"], "one configuration, trained twice"

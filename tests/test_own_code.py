@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml
 from helpers import fake_run, settings_of
 
 from actbench import naming
@@ -16,7 +15,6 @@ from actbench.custom import sources
 from actbench.report.configurations import blocks
 from actbench.report.runs import find
 from actbench.settings import Settings
-from actbench.store import reader
 
 
 def with_content(settings: Settings, content: str | None, group: str = "activation") -> Settings:
