@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from actbench.activations.coupling import coupling_of, is_known
+from actbench.activations.coupling import as_one_seed, coupling_of, is_known, selects, units_of
 from actbench.errors import UserError
 
 Scheme = Callable[..., Any]
@@ -103,12 +103,17 @@ def auto_gain(activation: nn.Module, *, units: int | None = None) -> float:
     """
     with torch.no_grad():
         double = _copy_in_double(activation)
-        sampled = getattr(double, "selects", False) or _couples(double, units)
+        sampled = _selects(double) or _couples(double, units)
         square = _sampled_square(double, units or 1) if sampled else _square(double, units)
     if not (math.isfinite(square) and square > 0):
         name = type(activation).__name__
         raise UserError(f"E[f(z)²] of {name} is {square:g}", where="init.gain=auto", how="give a number: init.gain=1.0")
     return 1.0 / math.sqrt(square)
+
+
+def _selects(activation: nn.Module) -> bool:
+    like = next(activation.parameters(), torch.zeros((), dtype=torch.float64))
+    return selects(as_one_seed(activation), units=units_of(activation), like=like)
 
 
 def _couples(activation: nn.Module, units: int | None) -> bool:

@@ -30,8 +30,6 @@ class TopK(nn.Module):
     [[3.0, 0.0, 2.0, 0.0]]
     """
 
-    selects = True  # an output depends on the other units: not elementwise, and active means not zero
-
     def __init__(self, fraction: float = 0.25, k: int | None = None) -> None:
         super().__init__()
         self.fraction, self.k = fraction, k
