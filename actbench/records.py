@@ -279,6 +279,11 @@ class Finding:
     remedies: tuple[str, ...]
     code: str = ""
 
+    @property
+    def title(self) -> str:
+        """`dead-units: units died`; the symptom alone where there is no code."""
+        return f"{self.code}: {self.symptom}" if self.code else self.symptom
+
 
 @dataclass(frozen=True)
 class QuantisedRecord:

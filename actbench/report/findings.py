@@ -45,6 +45,7 @@ def _merged(one: Configuration, symptom: str, found: Sequence[tuple[Run, Finding
     ]
     causes = dict.fromkeys(finding.cause for _, finding in found)
     remedies = dict.fromkeys(remedy for _, finding in found for remedy in finding.remedies)
+    symptom = next((finding.title for _, finding in found if finding.code), symptom)
     return Found(one.name, symptom, "; ".join(evidence), "; ".join(causes), tuple(remedies))
 
 
