@@ -22,7 +22,7 @@ RULE = Rule(
     what="At the end the mean of a layer's outputs lies 3 of their standard deviations or more from 0.",
     why="What the layer passes on is mostly a constant, which tells the next one nothing and pushes all weights of a "
     "unit the same way (LeCun et al. 1998, Efficient BackProp, section 4.3).",
-    example="actbench dataset=digits activation=sigmoid init=torch_default model.depth=5 train.epochs=3",
+    example="actbench dataset=digits model.width=64 model.depth=8 activation=sigmoid init=torch_default train.epochs=3",
     remedy="norm=batch; elu, selu or gelu in the place of an activation that is never negative; He init.",
 )
 

@@ -29,7 +29,7 @@ RULE = Rule(
     what="The best and the worst seed end 5 points of validation accuracy or more apart, at least 4 standard errors of "
     "the validation split, and at least twice what the last epoch still gained. Nothing is said where a seed diverged.",
     why="A mean of such seeds says little and one lucky seed a lot: whether it trains depends on the draw.",
-    example="actbench dataset=digits optimizer.lr=0.3 train.epochs=5",
+    example="actbench dataset=digits model.width=8 model.depth=8 activation=prelu optimizer.lr=0.05 train.epochs=5",
     remedy="A third of the learning rate, clip=norm, He init, norm=batch, scheduler=warmup_cosine.",
 )
 

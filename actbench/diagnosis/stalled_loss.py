@@ -36,7 +36,7 @@ RULE = Rule(
     what="After the first three epochs (two, if there are no more) the training loss of most seeds is above 0.9 times "
     "that of guessing, ln(classes), and the training accuracy less than a third of the way from guessing to 100 %.",
     why="Whatever learns at all is far below by then: further epochs of the same hardly help.",
-    example="actbench dataset=digits activation=sigmoid init=torch_default model.depth=10 train.epochs=3",
+    example="actbench dataset=digits model.width=64 model.depth=8 activation=sigmoid init=torch_default train.epochs=3",
     remedy="Where the first steps were too long, a tenth or a hundredth of the learning rate; where the loss falls "
     "slowly with sound gradients, ten times the learning rate; where no usable gradient arrives, leaky_relu or prelu, "
     "He init, norm=batch, clip=norm.",

@@ -20,7 +20,7 @@ RULE = Rule(
     what="In some epoch, or before training, the norm of the first layer's gradient is less than 1/300 of the last "
     "one's.",
     why="The first layers hardly learn, so that the others work on features that are nearly random.",
-    example="actbench dataset=digits activation=sigmoid init=torch_default model.depth=10 train.epochs=3",
+    example="actbench dataset=digits model.width=64 model.depth=8 activation=sigmoid init=torch_default train.epochs=3",
     remedy="He init, norm=batch; leaky_relu or elu in the place of a bounded activation.",
 )
 
