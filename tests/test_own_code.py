@@ -11,7 +11,7 @@ from helpers import fake_run, settings_of
 
 from actbench import naming
 from actbench.command import contents
-from actbench.custom import sources
+from actbench.custom import source_files
 from actbench.report.configurations import blocks
 from actbench.report.runs import find
 from actbench.settings import Settings
@@ -39,7 +39,7 @@ def here(tmp_path, monkeypatch):
 
 
 def names(target, trust=("own_a",)):
-    return [word.partition("=")[0] for word in sources._content(target, trust).split()]
+    return [word.partition("=")[0] for word in source_files.content_now(target, trust).split()]
 
 
 def test_the_modules_that_a_module_imports_count_with_it(here):
@@ -72,13 +72,13 @@ def test_what_is_installed_counts_by_its_own_file_alone(here):
 
 def test_a_change_is_seen_wherever_it_is_and_line_ends_are_none(here, tmp_path):
     here(own_a="import own_b\n", own_b="x = 1\n")
-    before = sources._content("own_a.A", ("own_a",))
+    before = source_files.content_now("own_a.A", ("own_a",))
     (tmp_path / "own_b.py").write_bytes(b"x = 1\r\n")
-    assert sources._content("own_a.A", ("own_a",)) == before
+    assert source_files.content_now("own_a.A", ("own_a",)) == before
     here(own_b="x = 2\n")
-    after = sources._content("own_a.A", ("own_a",))
+    after = source_files.content_now("own_a.A", ("own_a",))
     assert after != before
-    assert sources.changed(before, after) == ["own_b.py"]
+    assert source_files.changed(before, after) == ["own_b.py"]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from functools import lru_cache
 from typing import Any
 
 from actbench.choices import packaged_conf
-from actbench.custom import sources
+from actbench.custom.importing import import_module
+from actbench.custom.trust import LIBRARIES, is_own, is_trusted
 from actbench.errors import Problem, UserError, in_a_line, printable
 from actbench.files.reading import read_yaml
 from actbench.settings import Choice
@@ -97,9 +98,9 @@ def resolve(group: str, choice: Choice, trust: Sequence[str]) -> Callable[..., A
     top = target.split(".")[0]
     if top == "actbench":
         return _ours(group, kind, target, where)
-    if top in sources.LIBRARIES:
+    if top in LIBRARIES:
         return _of_a_library(kind, target, where)
-    if not sources.is_trusted(target, trust):
+    if not is_trusted(target, trust):
         raise UserError(
             f"`_target_: {target}` is from a package that is not trusted, and nothing of it was imported",
             where=where,
@@ -230,7 +231,7 @@ def _yourself(kind: Kind) -> str:
 
 
 def _own(kind: Kind, target: str, trust: tuple[str, ...], where: str) -> Callable[..., Any]:
-    module, names = sources.import_module(target, trust, where)
+    module, names = import_module(target, trust, where)
     found: Any = module
     for name in names:
         inner = _attribute(found, name, where, target)
@@ -246,12 +247,12 @@ def _own(kind: Kind, target: str, trust: tuple[str, ...], where: str) -> Callabl
                 how=f"name {kind.what} that is defined in {module.__name__}",
             )
         at = str(getattr(found, "__module__", None))
-        if not sources.is_trusted(at, trust):
+        if not is_trusted(at, trust):
             raise UserError(
                 f"`_target_: {target}` is defined in `{at}`, which is not trusted",
                 where=where,
                 how=f"define it in {module.__name__}, or, if that is yours, trust=[{','.join([*trust, at])}]"
-                if sources.is_own(at)
+                if is_own(at)
                 else f"name {kind.what} that is defined in {module.__name__}",
             )
     if not names:
@@ -267,4 +268,4 @@ def _attribute(owner: Any, name: str, where: str, target: str) -> Any:
     try:
         return getattr(owner, name, None)
     except Exception as error:  # a module's own __getattr__
-        raise UserError(f"`_target_: {target}` cannot be had: {in_a_line(error)}", where=where) from error
+        raise UserError(f"`_target_: {target}` cannot be looked up: {in_a_line(error)}", where=where) from error

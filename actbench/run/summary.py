@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from actbench.activations import traits
-from actbench.custom.sources import told
+from actbench.custom.tracebacks import explain
 from actbench.diagnosis import RunHistory, diagnose
 from actbench.errors import Failure
 from actbench.records import RATIOS, Epoch, Estimate, RunSummary, Status, Traits, network_ratio
@@ -120,7 +120,7 @@ def parameters_of_one(training: Training) -> int:
 def failed(settings: Settings, training: Training, progress: Progress, error: Exception) -> RunSummary:
     """The sum of a run that came to `progress` and then to an error."""
     summary = summarise(settings, training, progress, finished=False)
-    return replace(summary, status="failed", reason=told(error, settings.trust))
+    return replace(summary, status="failed", reason=explain(error, settings.trust))
 
 
 def leave_failure(settings: Settings, folder: Path, error: Exception) -> None:
@@ -143,7 +143,7 @@ def leave_failure(settings: Settings, folder: Path, error: Exception) -> None:
         samples_per_second=0.0,
         execution="",
         device="",
-        reason=told(error, settings.trust),
+        reason=explain(error, settings.trust),
     )
     with contextlib.suppress(OSError, Failure):  # where another process is at work, it speaks for the folder
         folder.mkdir(parents=True, exist_ok=True)

@@ -16,8 +16,9 @@ from torch.optim.lr_scheduler import LRScheduler
 from actbench.activations.examination import RESHAPES, WRITES, Complaint, Seen, examine
 from actbench.custom import loading
 from actbench.custom.isolation import isolated
-from actbench.custom.sources import blamed, is_own, place, told
 from actbench.custom.targets import resolve
+from actbench.custom.tracebacks import blamed, explain, place
+from actbench.custom.trust import is_own
 from actbench.datasets import TRAINING_SAMPLES, Splits
 from actbench.errors import Problem, UserError, in_a_line
 from actbench.inits import initialise
@@ -428,7 +429,9 @@ def _built(group: str, step: Callable[[], Any], choice: Choice | None = None, tr
     except Exception as error:
         if choice is not None and is_own(choice.target):
             where = f"{group}={choice.name}"
-            raise UserError(told(error, trust), where=where, how=f"mend {choice.target}, or its parameters") from error
+            raise UserError(
+                explain(error, trust), where=where, how=f"mend {choice.target}, or its parameters"
+            ) from error
         if "allocate memory" in str(error):
             raise UserError("there is not enough memory for it", where=group, how="fewer or smaller layers") from error
         expected = isinstance(error, (TypeError, ValueError, RuntimeError, ArithmeticError, AssertionError))
@@ -440,7 +443,7 @@ def _blaming(error: Exception, settings: Settings, where: str, how: str = "") ->
     """What went wrong, with the line of the user's code that it came from, and the choice that this belongs to."""
     if not place(error, settings.trust):
         return UserError(_first_line(error), where=where, how=how)
-    return UserError(told(error, settings.trust), where=blamed(error, settings) or where, how="mend it there")
+    return UserError(explain(error, settings.trust), where=blamed(error, settings) or where, how="mend it there")
 
 
 def _first_line(error: Exception) -> str:
