@@ -37,9 +37,9 @@ _KNOWN: dict[type, bool] = {}  # what was measured of a class of torch's or ours
 
 
 def is_known(module: nn.Module, *also: type) -> bool:
-    """Whether a module may be called as it is, as often as one likes, and is elementwise or selects among units.
+    """Whether a module may be called as it is, any number of times, and is elementwise or selects among units.
 
-    That is so where torch or actbench wrote it, it does not work in place, and a trial found it to be so. Code of the
+    That is so where torch or actbench wrote it, it does not work in place, and a trial showed it to be so. Code of the
     user's own may change what it is given or keep it, and is never known.
 
     Args:
@@ -110,7 +110,7 @@ def selects(apply: Apply, *, seeds: int = 1, units: int = 1, like: Tensor | None
 
 @torch.no_grad()
 def coupling_of(apply: Apply, z: Tensor) -> Coupling:
-    """What f depends on, found by changing half of the samples, units and positions and looking at the other half.
+    """What f depends on: half of the samples, units and positions are changed, and the other half compared.
 
     An elementwise f has the same bits there. It is tried on z (S, B, F, ...), of which a few samples are taken, and on
     normal numbers of two sizes; f may draw random numbers, which are the same each time. The same z gives the same
@@ -119,17 +119,17 @@ def coupling_of(apply: Apply, z: Tensor) -> Coupling:
     generator = torch.Generator().manual_seed(0)
     shape = (z.shape[0], _SAMPLES, *z.shape[2:])
     drawn = [scale * torch.randn(shape, generator=generator).to(z) for scale in _SCALES]
-    found = Coupling()
+    coupling = Coupling()
     for trial in (torch.nan_to_num(z[:, :_SAMPLES], 0.0, 1.0, -1.0), *drawn):
         h = _once_more(apply, trial)
         of_shape = h.shape == z.shape[:1] + trial.shape[1:2] + z.shape[2:]
-        found = Coupling(
-            samples=found.samples or _depends(apply, trial, h, (1,), generator),
-            units=found.units or not of_shape or _depends(apply, trial, h, (2,), generator),
+        coupling = Coupling(
+            samples=coupling.samples or _depends(apply, trial, h, (1,), generator),
+            units=coupling.units or not of_shape or _depends(apply, trial, h, (2,), generator),
             positions=z.ndim > 3
-            and (found.positions or not of_shape or _depends(apply, trial, h, range(3, z.ndim), generator)),
+            and (coupling.positions or not of_shape or _depends(apply, trial, h, range(3, z.ndim), generator)),
         )
-    return found
+    return coupling
 
 
 def _depends(apply: Apply, z: Tensor, h: Tensor, dims: tuple[int, ...] | range, generator: torch.Generator) -> bool:

@@ -20,7 +20,7 @@ from actbench.records import Traits
 
 _CORE = torch.linspace(-100.0, 100.0, 8001, dtype=torch.float64)  # kinks at whole numbers are among its values
 _FAR = torch.logspace(0, 8, 801, dtype=torch.float64)
-_TRIAL_UNITS = 16  # of the layer in which it is found out what an output depends on
+_TRIAL_UNITS = 16  # of the layer in which a trial shows what an output depends on
 
 _WIDE = 8  # neighbouring values of z that make an interval
 _ROUNDED = 1e-6  # of the steepest slope: a slope that falls to less on its way to 0 was never exactly 0
@@ -74,7 +74,7 @@ def _coupling(module: nn.Module) -> Coupling:
 
 
 def _measure(module: nn.Module, *, coupled: bool) -> Traits:
-    curves = [(_curve_over_units if coupled else _curve)(one) for one in _variants(module)]
+    curves = [(_curve_over_units if coupled else _curve)(variant) for variant in _variants(module)]
     return Traits(
         flat=all(_is_flat(curve.slope) for curve in curves),
         bounded=all(_is_bounded(curve) for curve in curves),
