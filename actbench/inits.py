@@ -1,8 +1,8 @@
-"""How weights start, and the gain of any activation.
+"""How weights start, and the gain that suits an activation.
 
-A scheme is a function `(weight, *, gain, generator, ...)` that fills `weight` in place: (out, in) of a linear layer or
-(out, in, height, width) of a convolution. Draws come from `generator` alone, so that for one seed all activations start
-from the same draws and differ by their gain.
+A scheme is a function `(weight, *, gain, generator, ...)` that fills `weight` in place and returns nothing. `weight` is
+(out, in) of a linear layer or (out, in, height, width) of a convolution. Draws come from `generator` alone, so that for
+one seed all activations start from the same draws and differ by their gain. Fans count as in `fans`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,11 @@ Scheme = Callable[..., Any]
 
 
 def fans(weight: Tensor) -> tuple[int, int]:
-    """(fan_in, fan_out): inputs and outputs that one weight's unit is connected to."""
+    """(fan_in, fan_out) of a weight (out, in, ...): in and out, each times the number of positions of a kernel.
+
+    >>> fans(torch.empty(8, 3, 5, 5))
+    (75, 200)
+    """
     receptive = math.prod(weight.shape[2:])
     return weight.shape[1] * receptive, weight.shape[0] * receptive
 

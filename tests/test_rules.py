@@ -6,6 +6,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -15,7 +16,9 @@ from helpers import settings_of
 
 import actbench.diagnosis
 from actbench.diagnosis import rules, rules_markdown
+from actbench.records import Finding
 from actbench.run.summary import Progress, summarise
+from actbench.settings import Choice, Settings
 from actbench.train import Control, build, fit
 
 # Codes are what people search for and programs compare. One that is renamed breaks both: never change a line of these,
@@ -96,19 +99,33 @@ def test_asking_for_the_rules_needs_no_torch():
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
-@cache
-def found_by(example: str) -> list[str]:
-    """The codes that a command's run ends with."""
-    settings = settings_of(*example.split()[1:])
+def findings_of(settings: Settings) -> tuple[Finding, ...]:
+    """What a run of these settings, which is trained for that, ends with."""
     training = build.build(settings)
     progress = Progress(list(fit(training, control=Control())))
-    findings = summarise(settings, training, progress, finished=True).findings
-    return [finding.code for finding in findings]
+    return summarise(settings, training, progress, finished=True).findings
+
+
+@cache
+def found_by(example: str) -> tuple[Finding, ...]:
+    return findings_of(settings_of(*example.split()[1:]))
 
 
 @pytest.mark.parametrize("code", [code for code in CODES if code != "idle-gpu"])
 def test_an_example_shows_its_finding(code):
-    assert code in found_by(RULES[code].example)
+    assert code in [finding.code for finding in found_by(RULES[code].example)]
+
+
+def test_an_activation_of_the_users_own_that_dies_is_diagnosed_as_relu_is(tmp_path, monkeypatch):
+    """The same figures, the same cause, the same remedies: it is flat below 0, whatever its name."""
+    example = RULES["dead-units"].example
+    (tmp_path / "own_ramp.py").write_text(
+        "import torch\n\n\nclass Ramp(torch.nn.Module):\n    def forward(self, z):\n        return torch.relu(z)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    own = replace(settings_of(*example.split()[1:]), activation=Choice("ramp", "own_ramp.Ramp"), trust=("own_ramp",))
+    assert findings_of(own) == found_by(example)
+    assert "dead-units" in [finding.code for finding in found_by(example)]
 
 
 def test_the_example_of_a_gpu_can_be_typed():
