@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from helpers import settings_of
+from helpers import activation_choice
 from torch import nn
 
 from actbench.activations.traits import measure
@@ -30,7 +30,7 @@ SMOOTH = {"sigmoid", "tanh", "softsign"}
 
 @pytest.fixture(scope="module")
 def measured() -> dict[str, Traits]:
-    return {name: measure(activation_factory(settings_of(f"activation={name}").activation, ())(8)) for name in NAMES}
+    return {name: measure(activation_factory(activation_choice(name), ())(8)) for name in NAMES}
 
 
 @pytest.mark.parametrize(
@@ -123,9 +123,7 @@ def test_the_traits_of_anyones(name):
 
 @pytest.mark.parametrize("kept", [0.1, 0.25, 0.9])
 def test_top_k_keeps_what_is_negative_where_it_keeps_more_than_half(kept):
-    traits = measure(
-        activation_factory(settings_of("activation=topk", f"activation.fraction={kept}").activation, ())(8)
-    )
+    traits = measure(activation_factory(activation_choice("topk", fraction=kept), ())(8))
     assert (traits.selects, traits.flat, traits.never_negative) == (True, True, kept < 0.5)
 
 
