@@ -9,6 +9,7 @@ import torch
 from helpers import activation_choice
 from torch import nn
 
+from actbench.activations import AconC, TopK, coupling
 from actbench.activations.traits import measure
 from actbench.choices import packaged_conf
 from actbench.records import Traits
@@ -125,6 +126,27 @@ def test_the_traits_of_anyones(name):
 def test_top_k_keeps_what_is_negative_where_it_keeps_more_than_half(kept):
     traits = measure(activation_factory(activation_choice("topk", fraction=kept), ())(8))
     assert (traits.selects, traits.flat, traits.never_negative) == (True, True, kept < 0.5)
+
+
+@pytest.mark.parametrize("changed", [{"k": 3}, {"k": 50}, {"k": 2000}, {"fraction": 0.01}])
+def test_a_layer_is_as_large_as_a_number_of_kept_units_asks_for(changed):
+    module = activation_factory(activation_choice("topk", **changed), ())(8)
+    traits = measure(module)
+    assert (traits.flat, traits.coupled, traits.selects) == (True, True, True)
+    coupling._KNOWN.pop(TopK, None)
+    assert coupling.is_known(module) and coupling.is_known(TopK(k=3))
+
+
+def test_what_is_known_was_written_here_and_harms_nothing():
+    assert coupling.is_known(nn.ReLU()) and coupling.is_known(nn.PReLU(7)) and coupling.is_known(AconC(5, p2=0.5))
+    for unknown in (
+        nn.ReLU(inplace=True),
+        nn.Softmax(dim=1),
+        nn.LayerNorm(8),
+        made(torch.relu),
+        nn.Sequential(nn.ReLU()),
+    ):
+        assert not coupling.is_known(unknown)
 
 
 def test_an_interval_is_told_from_a_point_and_from_rounding():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -61,14 +62,29 @@ def _is_of_a_library(part: nn.Module) -> bool:
 def _is_harmless(part: nn.Module) -> bool:
     kind = type(part)
     if kind not in _KNOWN:
-        units, apply = units_of(part), as_one_seed(copy.deepcopy(part).eval())
-        like = next(part.parameters(), torch.zeros(()))
+        module = copy.deepcopy(part).eval()
         try:
-            coupled = bool(coupling_of(apply, torch.zeros(1, _SAMPLES, max(units, _SAMPLES)).to(like)))
-            _KNOWN[kind] = not [*part.children()] and (not coupled or selects(apply, units=units))
+            coupling = coupling_of_module(module)
         except Exception:  # it takes something else than the outputs of a linear layer
-            _KNOWN[kind] = False
+            return False
+        like = next(part.parameters(), None)
+        selecting = bool(coupling) and selects(as_one_seed(module), units=units_of(part), like=like)
+        _KNOWN[kind] = not [*part.children()] and (selecting or not coupling)
     return _KNOWN[kind]
+
+
+def coupling_of_module(module: nn.Module) -> Coupling:
+    """What an ordinary module depends on, behind a linear layer of as many units as it takes.
+
+    Raises:
+        Exception: what the module raises, whatever the number of units.
+    """
+    units, like = units_of(module), next(module.parameters(), torch.zeros(()))
+    *sizes, last = (units,) if units > 1 else (_SAMPLES, *_LAYERS)
+    for size in sizes:
+        with suppress(Exception):  # a layer may be too small for it
+            return coupling_of(as_one_seed(module), torch.zeros(1, _SAMPLES, size).to(like))
+    return coupling_of(as_one_seed(module), torch.zeros(1, _SAMPLES, last).to(like))
 
 
 def units_of(module: nn.Module) -> int:
@@ -103,7 +119,7 @@ def selects(apply: Apply, *, seeds: int = 1, units: int = 1, like: Tensor | None
             if h.shape != z.shape or bool(let_through.all()) or not torch.equal(h, z.where(let_through, 0)):
                 return False
             return bool(let_through.any()) and _depends(apply, z, h, (2,), generator)
-        except Exception:  # of whatever kind, in anyone's code; a layer may be too small for it
+        except Exception:  # of any kind, from any code; a layer may be too small for it
             continue
     return False
 

@@ -1,7 +1,7 @@
-"""What an activation is like: measured from f and f' over a wide range of z, so that it is true of anyone's.
+"""What an activation is like: measured from f and f' over a wide range of z, so that it holds for any activation.
 
 Learned parameters are tried at their start and at other values, since training moves them. All is in float64, where
-smooth functions can still be told from flat ones far out.
+smooth functions can be distinguished from flat ones far out.
 
 Shape letters: N values of z, U units.
 """
@@ -15,12 +15,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from actbench.activations.coupling import Coupling, any_gradient, as_one_seed, coupling_of, selects, units_of
+from actbench.activations.coupling import any_gradient, as_one_seed, coupling_of_module, selects, units_of
 from actbench.records import Traits
 
 _CORE = torch.linspace(-100.0, 100.0, 8001, dtype=torch.float64)  # kinks at whole numbers are among its values
 _FAR = torch.logspace(0, 8, 801, dtype=torch.float64)
-_TRIAL_UNITS = 16  # of the layer in which a trial shows what an output depends on
 
 _WIDE = 8  # neighbouring values of z that make an interval
 _ROUNDED = 1e-6  # of the steepest slope: a slope that falls to less on its way to 0 was never exactly 0
@@ -42,8 +41,8 @@ class _Curve(NamedTuple):
 def measure(module: nn.Module) -> Traits:
     """The traits of an activation as it starts; the module is left alone.
 
-    A trait that learned parameters can take away is none: a PReLU is not flat, even where its slope starts at 0. That
-    it saturates is said where it does so at any value tried. Nothing is said of an f that fails outside of its network.
+    Traits that training can take away do not count: a PReLU is not flat, even if its slope starts at 0. It saturates if
+    it does so at one of the values tried. Of an activation that fails outside of its network nothing is known.
 
     Args:
         module: takes z (B, F) or (B, F, H, W), and has parameters for one unit or for F.
@@ -57,8 +56,8 @@ def measure(module: nn.Module) -> Traits:
         torch.manual_seed(0)
         try:
             module = copy.deepcopy(module).double().eval()
-            coupling = _coupling(module)
-        except Exception:  # of whatever kind, in anyone's code: what is wrong with it is said elsewhere
+            coupling = coupling_of_module(module)
+        except Exception:  # of any kind, from any code: what is wrong with it is reported elsewhere
             return Traits()
         try:
             if not coupling.samples:  # otherwise no output is a function of its own sample
@@ -66,11 +65,6 @@ def measure(module: nn.Module) -> Traits:
         except Exception:  # one whose units depend on each other may take a layer of a certain size only
             pass
     return Traits(saturates=bool(coupling), coupled=bool(coupling))
-
-
-def _coupling(module: nn.Module) -> Coupling:
-    units = units_of(module)
-    return coupling_of(as_one_seed(module), _CORE.new_zeros(1, 8, units if units > 1 else _TRIAL_UNITS))
 
 
 def _measure(module: nn.Module, *, coupled: bool) -> Traits:
@@ -141,10 +135,8 @@ def _has_flat_part(slope: Tensor) -> bool:
     if bool(flat.all()):
         return True
     least = _ROUNDED * float(slope[slope.isfinite()].amax())
-    edges = torch.diff(
-        flat.to(torch.int8), prepend=torch.zeros(1, dtype=torch.int8), append=torch.zeros(1, dtype=torch.int8)
-    )
-    starts, ends = (edges == 1).nonzero().flatten().tolist(), (edges == -1).nonzero().flatten().tolist()
+    edges = torch.diff(torch.nn.functional.pad(flat.long(), (1, 1)))  # 1 where an interval starts, -1 behind its end
+    starts, ends = ((edges == sign).nonzero().flatten().tolist() for sign in (1, -1))
     for start, end in zip(starts, ends, strict=True):
         beside = [float(slope[at]) for at in (start - 1, end) if 0 <= at < len(slope)]
         if end - start >= _WIDE and any(size > least for size in beside):
