@@ -1,4 +1,9 @@
-"""What is done to training images on their way into the network, on the device, from the seed's own generator."""
+"""Augmentation: what is done to training images on their way into the network.
+
+An augmentation is a function `(images, *, generators, background, ...)` that returns images (S, B, C, H, W) of the same
+shape, on their device. It draws from `generators` alone, so that a seed sees the same images whatever it is trained
+with. Evaluation sees the images as they are.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +28,10 @@ def shift_rotate(
         translate: largest shift in each direction, as a share of the image's height and width.
 
     Returns:
-        Images of the same shape, interpolated bilinearly.
+        New images of the same shape, interpolated bilinearly.
+
+    Source: the affine part of Simard et al. 2003, "Best Practices for Convolutional Neural Networks Applied to Visual
+    Document Analysis", § 2.
     """
     seeds, batch = images.shape[:2]
     draws = torch.stack(

@@ -290,15 +290,15 @@ def _unexpected(error: Exception, folder: Path, composed: DictConfig, names: Any
     import traceback
 
     from actbench.command import composing
-    from actbench.custom import sources
+    from actbench.custom import tracebacks
     from actbench.files.atomic import write_text
     from actbench.store import reader
 
     what = f"the run failed: {in_a_line(error)}"
     with contextlib.suppress(UserError):
         settings = composing.to_settings(composed, names)
-        where = sources.blamed(error, settings)
-        what = f"the run failed{f' in {where}' if where else ''}: {sources.told(error, settings.trust)}"
+        where = tracebacks.blamed(error, settings)
+        what = f"the run failed{f' in {where}' if where else ''}: {tracebacks.explain(error, settings.trust)}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / reader.TRACEBACK, "".join(traceback.format_exception(error)))

@@ -1,8 +1,8 @@
-"""How weights start, and the gain of any activation.
+"""How weights start, and the gain that suits an activation.
 
-A scheme is a function `(weight, *, gain, generator, ...)` that fills `weight` in place: (out, in) of a linear layer or
-(out, in, height, width) of a convolution. Draws come from `generator` alone, so that for one seed all activations start
-from the same draws and differ by their gain.
+A scheme is a function `(weight, *, gain, generator, ...)` that fills `weight` in place and returns nothing. `weight` is
+(out, in) of a linear layer or (out, in, height, width) of a convolution. Draws come from `generator` alone, so that for
+one seed all activations start from the same draws and differ by their gain. Fans count as in `fans`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from actbench.activations.coupling import coupling_of, is_known
+from actbench.activations.coupling import as_one_seed, coupling_of, is_known, selects, units_of
 from actbench.errors import UserError
 
 Scheme = Callable[..., Any]
 
 
 def fans(weight: Tensor) -> tuple[int, int]:
-    """(fan_in, fan_out): inputs and outputs that one weight's unit is connected to."""
+    """(fan_in, fan_out) of a weight (out, in, ...): in and out, each times the number of positions of a kernel.
+
+    >>> fans(torch.empty(8, 3, 5, 5))
+    (75, 200)
+    """
     receptive = math.prod(weight.shape[2:])
     return weight.shape[1] * receptive, weight.shape[0] * receptive
 
@@ -103,12 +107,17 @@ def auto_gain(activation: nn.Module, *, units: int | None = None) -> float:
     """
     with torch.no_grad():
         double = _copy_in_double(activation)
-        sampled = getattr(double, "selects", False) or _couples(double, units)
+        sampled = _selects(double) or _couples(double, units)
         square = _sampled_square(double, units or 1) if sampled else _square(double, units)
     if not (math.isfinite(square) and square > 0):
         name = type(activation).__name__
         raise UserError(f"E[f(z)²] of {name} is {square:g}", where="init.gain=auto", how="give a number: init.gain=1.0")
     return 1.0 / math.sqrt(square)
+
+
+def _selects(activation: nn.Module) -> bool:
+    like = next(activation.parameters(), torch.zeros((), dtype=torch.float64))
+    return selects(as_one_seed(activation), units=units_of(activation), like=like)
 
 
 def _couples(activation: nn.Module, units: int | None) -> bool:

@@ -244,17 +244,45 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class Traits:
+    """What an activation is like, as `activations.traits` measures it; all False where nothing is known.
+
+    Args:
+        flat: f' is exactly 0 on an interval, so that a unit can die.
+        bounded: |f| stays below some bound on both sides.
+        never_negative: f ≥ 0 everywhere, so that the mean of the outputs cannot be 0.
+        saturates: the slope vanishes somewhere, beside a steepest slope that there is.
+        coupled: an output depends on other values of z than the one in its own place.
+        selects: some units of a layer are let through as they are and the others become 0, by the values of all.
+    """
+
+    flat: bool = False
+    bounded: bool = False
+    never_negative: bool = False
+    saturates: bool = False
+    coupled: bool = False
+    selects: bool = False
+
+
+@dataclass(frozen=True)
 class Finding:
     """Something that went wrong in a run.
 
-    `symptom` is the name of the disease, `evidence` what was measured, `cause` what is likely behind it, `remedies` are
-    overrides that can be put behind `actbench`.
+    `symptom` is what it looks like in a few words, `evidence` what was measured, `cause` what is likely behind it,
+    `remedies` are overrides that can be put behind `actbench`, and `code` is the stable name of the rule that found it
+    (`actbench.diagnosis.rules`); empty in the files of earlier versions.
     """
 
     symptom: str
     evidence: str
     cause: str
     remedies: tuple[str, ...]
+    code: str = ""
+
+    @property
+    def title(self) -> str:
+        """`dead-units: units died`; the symptom alone where there is no code."""
+        return f"{self.code}: {self.symptom}" if self.code else self.symptom
 
 
 @dataclass(frozen=True)

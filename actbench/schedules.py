@@ -1,4 +1,8 @@
-"""Learning-rate schedules that torch.optim.lr_scheduler lacks."""
+"""Learning-rate schedules that torch.optim.lr_scheduler lacks.
+
+A schedule is a function `(optimizer, ...)` that returns a scheduler of torch's, which is stepped after each optimizer
+step or after each epoch, as the YAML file's `interval` says.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +20,13 @@ def warmup_cosine(optimizer: Optimizer, *, total_steps: int, warmup: float = 0.1
     eta_min + (lr - eta_min)·(1 + cos(π·(t - w)/(total_steps - w)))/2 afterwards.
 
     Args:
+        optimizer: whose parameter groups hold lr, the largest rate.
         total_steps: optimizer steps of the whole run.
         warmup: share of the steps, 0..1, that the warm-up takes.
         eta_min: the last learning rate.
+
+    Raises:
+        ValueError: `warmup` is no share.
 
     Source: Loshchilov & Hutter 2017, "SGDR", arXiv:1608.03983, eq. 5; the warm-up is that of Goyal et al. 2017,
     arXiv:1706.02677, § 2.2.

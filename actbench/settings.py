@@ -51,11 +51,37 @@ GROUPS = (
     "augment",
 )
 
+# How a target of ours is written in an identity: this and its last component, wherever its module lies today. They are
+# the places that version 0.1.0 had, so that the ids of its runs stay what they are. Never change an entry.
+_IDENTITY_PREFIX = {
+    "activation": "actbench.activations",
+    "upper_activation": "actbench.activations",
+    "init": "actbench.inits",
+    "model": "actbench.models",
+    "norm": "actbench.models",
+    "optimizer": "actbench.optimizers",
+    "scheduler": "actbench.schedules",
+    "clip": "actbench.clipping",
+    "dataset": "actbench.datasets",
+    "augment": "actbench.augment",
+}
+
 CONTENT = "content"  # in `Settings.flat`, behind its group: the version of what is the user's own
 
 # What cannot change what is compared (beyond rounding) has no part in the identity of a run.
 _NOT_IDENTITY = ("seed", "num_seeds", "probe", "probe_every", "quantise", "tensorboard", "study", "trust")
 _NOT_IDENTITY_TRAIN = ("device", "threads", "eval_batch_size", "execution", "memory_format", "engine")
+
+
+def identity_of_target(group: str, target: str | None) -> str | None:
+    """A target as it counts in the identity of a run: one of ours by its last component, any other as it is.
+
+    >>> identity_of_target("model", "actbench.models.perceptron.mlp"), identity_of_target("model", "mine.mlp")
+    ('actbench.models.mlp', 'mine.mlp')
+    """
+    if target is None or not target.startswith("actbench."):
+        return target
+    return f"{_IDENTITY_PREFIX[group]}.{target.rpartition('.')[2]}"
 
 
 @dataclass(frozen=True)
@@ -92,9 +118,11 @@ class Settings:
     def id(self) -> str:
         """Ten hexadecimal digits that two runs share exactly when what they compare is the same.
 
-        Seeds have no part in it, nor what cannot change a result beyond rounding: device, threads, the evaluation
-        batch, probes and sinks. `dataset=auto` counts as `mnist`; a run that fell back to the digits has the settings
-        of `digits`. What is the user's own counts with its content: the source of a module, the tensors of a dataset.
+        Seeds are not part of it, nor is anything that cannot change a result beyond rounding: device, threads, the
+        evaluation batch, probes and sinks. `dataset=auto` counts as `mnist`; a run that fell back to the digits has the
+        settings of `digits`. Of a choice of ours its group, the name of the class or function and the parameters count,
+        but not the module that it lies in. Of the user's own its target counts as it is written, and its content: the
+        source of a module, the tensors of a dataset.
         """
         content = asdict(self)
         for key in _NOT_IDENTITY:
@@ -103,6 +131,7 @@ class Settings:
             del content["train"][key]
         for group in GROUPS:
             del content[group]["name"]
+            content[group]["target"] = identity_of_target(group, content[group]["target"])
             if content[group]["content"] is None:  # so that the ids of runs without own code are what they always were
                 del content[group]["content"]
         if self.upper_activation.target is None:

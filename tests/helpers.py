@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from hydra import compose, initialize_config_dir
 
 from actbench.choices import packaged_conf
 from actbench.command import composing
 from actbench.datasets import Splits
 from actbench.records import RATIOS, Epoch, EpochRecord, Estimate, LayerRecord, RunSummary
-from actbench.settings import Settings
+from actbench.settings import Choice, Settings
 from actbench.store.folder import RunFolder
 from actbench.store.reader import TABLES
 from actbench.train import build
@@ -34,6 +35,14 @@ def settings_of(*overrides: str) -> Settings:
     with initialize_config_dir(str(packaged_conf()), version_base="1.3"):
         composed = compose("config", overrides=["study=test", *overrides], return_hydra_config=True)
         return composing.to_settings(composing._without_hydra(composed), composed.hydra.runtime.choices)
+
+
+def activation_choice(name: str, **changed) -> Choice:
+    """What `activation=NAME` chooses, with parameters changed: read from its file, since composing takes its time."""
+    content = dict(yaml.safe_load((packaged_conf() / "activation" / f"{name}.yaml").read_text(encoding="utf-8")))
+    params = {key: value for key, value in content.items() if key not in ("_target_", "_partial_")}
+    assert set(changed) <= set(params), f"{name} has {sorted(params)}"
+    return Choice(name, content["_target_"], {**params, **changed})
 
 
 def random_splits(train: int = 100, side: int = 8, classes: int = 4) -> Splits:

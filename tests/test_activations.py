@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf
+from helpers import activation_choice, settings_of
 from scipy import special
 from torch.func import functional_call
 from torch.nn.functional import silu
@@ -16,7 +16,7 @@ from actbench.activations import PACT, AconC, BipolarReLU, Swish, TopK
 from actbench.choices import packaged_conf
 from actbench.errors import UserError
 from actbench.settings import Choice
-from actbench.train.build import activation_factory
+from actbench.train.build import activation_factory, check
 
 YAMLS = sorted((packaged_conf() / "activation").glob("*.yaml"))
 NAMES = [path.stem for path in YAMLS]
@@ -24,15 +24,8 @@ GRID = np.concatenate([np.linspace(-30.0, 30.0, 241), np.linspace(-3.3, 3.3, 97)
 ABSENT = object()
 
 
-def choice(name, **changed):
-    content = OmegaConf.to_container(OmegaConf.load(packaged_conf() / "activation" / f"{name}.yaml"))
-    params = {key: value for key, value in content.items() if key not in ("_target_", "_partial_")}
-    assert set(changed) <= set(params), f"{name} has {sorted(params)}"
-    return Choice(name, content["_target_"], {**params, **changed})
-
-
 def fresh(name, units=1, **changed):
-    return activation_factory(choice(name, **changed), ())(units)
+    return activation_factory(activation_choice(name, **changed), ())(units)
 
 
 def sigma(z):
@@ -128,14 +121,14 @@ def test_every_choice_has_a_closed_form_to_be_held_against():
 
 @pytest.mark.parametrize("name", CLOSED)
 def test_an_activation_has_the_values_of_its_paper_unless_asked_otherwise(name):
-    assert choice(name).params == DEFAULTS.get(name, {})
+    assert activation_choice(name).params == DEFAULTS.get(name, {})
 
 
 @pytest.mark.parametrize(("name", "changed"), [*((name, {}) for name in NAMES), *OTHER_VALUES])
 def test_an_activation_computes_its_closed_form(name, changed):
     module = fresh(name, **changed).double()
     ours = module(torch.from_numpy(GRID)[:, None])[:, 0].detach().numpy()
-    theirs = CLOSED[name](GRID, **choice(name, **changed).params)
+    theirs = CLOSED[name](GRID, **activation_choice(name, **changed).params)
     np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-14)
 
 
@@ -161,7 +154,7 @@ def test_looking_at_z_afterwards_shows_what_went_in(name):
 @pytest.mark.parametrize("units", [1, 3])
 @pytest.mark.parametrize("name", NAMES)
 def test_the_gradient_is_the_derivative_of_z_and_of_every_parameter(name, units):
-    per_unit = {"num_parameters": "units"} if "num_parameters" in choice(name).params else {}
+    per_unit = {"num_parameters": "units"} if "num_parameters" in activation_choice(name).params else {}
     module = fresh(name, units, **per_unit).double()
     grid = np.linspace(-7.03, 7.07, 48)
     kinks = np.array(KINKS.get(name, []), dtype=float)
@@ -177,7 +170,7 @@ def test_the_gradient_is_the_derivative_of_z_and_of_every_parameter(name, units)
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_call_of_the_factory_makes_a_fresh_module(name):
-    make = activation_factory(choice(name), ())
+    make = activation_factory(activation_choice(name), ())
     one, other = make(5), make(5)
     assert one is not other
     assert type(one) is type(other)
@@ -327,10 +320,12 @@ def test_topk_of_more_outputs_than_a_layer_has_is_an_error(shape):
     assert "512 outputs" in problem.what
 
 
-def test_topk_with_too_large_a_k_is_one_clear_line_of_the_command(actbench):
-    done = actbench("activation=topk", "activation.k=1000", "dataset=digits", "num_seeds=1", "train.threads=1")
-    assert done.returncode == 2
-    assert done.stderr == "error: activation.k=1000: is more than the 512 outputs of a layer\n    at most 512\n"
+def test_topk_with_too_large_a_k_is_one_clear_line_before_anything_is_trained():
+    with pytest.raises(UserError) as caught:
+        check(settings_of("activation=topk", "activation.k=1000", "dataset=digits", "num_seeds=1"))
+    (problem,) = caught.value.problems
+    assert (problem.where, problem.what) == ("activation.k=1000", "is more than the 512 outputs of a layer")
+    assert problem.how == "at most 512"
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
-from helpers import build_training, random_splits, settings_of
+from helpers import activation_choice, build_training, random_splits, settings_of
 from torch import nn
 
 from actbench.activations.coupling import Coupling, column_norms, coupling_of
@@ -148,24 +149,23 @@ def test_too_many_outputs_have_no_saturated_and_no_price():
 def test_an_elementwise_activation_is_judged_the_same_if_nobody_knows_it(monkeypatch, activation, model, stacked):
     """As anyone's module it is tried, found elementwise, and has the same numbers bit for bit."""
     splits = random_splits(side=28)
-    settings = settings_of(*model, f"activation={activation}", "activation.num_parameters=units") if activation in (
-        "prelu", "swish", "acon", "pact"
-    ) else settings_of(*model, f"activation={activation}")  # fmt: skip
+    per_unit = {"num_parameters": "units"} if activation in ("prelu", "swish", "acon", "pact") else {}
+    settings = replace(settings_of(*model), activation=activation_choice(activation, **per_unit))
     networks = [build_network(settings, splits.inputs, splits.classes, seed) for seed in range(2)]
     noise = generators(range(2), "dropout")
     members = [Stack(networks, noise)] if stacked else [Alone(*pair) for pair in zip(networks, noise, strict=True)]
     replicas = Replicas(members, "").eval()
-    told = []
+    measured = []
     for known in (True, False):
         if not known:
             monkeypatch.setattr("actbench.measures.units.is_known", lambda *_: False)
         with torch.no_grad(), watch_units(replicas) as watch:
             for x in splits.val_x.split(15):
                 replicas(x.expand(2, *x.shape))
-        told.append((watch.judge(), watch.define(), watch.peaks()))
+        measured.append((watch.judge(), watch.define(), watch.peaks()))
         assert not any(site.coupling for sites in watch._sites.values() for site in sites)
-    assert torch.equal(told[0][0], told[1][0]) and torch.equal(told[0][1], told[1][1])
-    assert all(torch.equal(peak, told[1][2][layer]) for layer, peak in told[0][2].items())
+    assert torch.equal(measured[0][0], measured[1][0]) and torch.equal(measured[0][1], measured[1][1])
+    assert all(torch.equal(peak, measured[1][2][layer]) for layer, peak in measured[0][2].items())
 
 
 class Softmax(nn.Module):

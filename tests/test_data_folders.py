@@ -28,8 +28,8 @@ from test_datasets import (  # noqa: F401 - fixtures too
     use,
 )
 
-from actbench.datasets import Unavailable, auto, idx
-from actbench.datasets.found import belongs, header_of
+from actbench.datasets import Unavailable, auto, idx, mirrors
+from actbench.datasets.on_disk import belongs, header_of
 from actbench.errors import UserError
 
 HTML = b"<!DOCTYPE html>\n<html><head><title>404 Not Found</title></head></html>"
@@ -323,7 +323,7 @@ def test_a_checksum_file_of_somebody_elses_is_no_reason_for_alarm(folder, nobody
 
 
 def test_a_mirror_that_sends_without_end_is_left(folder, server, use, monkeypatch):  # noqa: F811, ARG001
-    monkeypatch.setattr(idx, "_LARGEST", 100)
+    monkeypatch.setattr(mirrors, "LARGEST", 100)
     use(server.mirror("good"))
     with pytest.raises(Unavailable, match="sends more than 100 bytes"):
         idx.load(FAMILY)

@@ -24,7 +24,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from actbench.datasets import Splits, Unavailable, auto, digits, idx, mnist
+from actbench.datasets import Splits, Unavailable, auto, digits, idx, mirrors, mnist
 from actbench.datasets.splits import make_splits, stratified
 from actbench.errors import UserError
 
@@ -350,8 +350,8 @@ def folder(tmp_path, monkeypatch):
 def use(monkeypatch):
     """Makes these the mirrors."""
 
-    def set_mirrors(*mirrors):
-        monkeypatch.setattr(idx, "_sources", lambda family: (list(mirrors), CHECKSUMS))
+    def set_mirrors(*addresses):
+        monkeypatch.setattr(idx, "_sources", lambda family: (list(addresses), CHECKSUMS))
 
     return set_mirrors
 
@@ -408,7 +408,7 @@ def test_a_mirror_that_fails_is_followed_by_the_next(folder, server, use, temper
 
 
 def test_a_mirror_that_stalls_in_the_middle_of_a_file_is_followed_by_the_next(folder, server, use, monkeypatch):
-    monkeypatch.setattr(idx, "PATIENCE", 1.0)
+    monkeypatch.setattr(mirrors, "PATIENCE", 1.0)
     fill(folder, train_images_idx3_ubyte=None)
     use(server.mirror("stalls"), server.mirror("good"))
     check_loaded(idx.load(FAMILY))
@@ -433,18 +433,18 @@ def test_a_failed_download_leaves_nothing_behind(folder, server, use, temper):
 
 def test_a_download_that_fails_half_way_leaves_whole_files_and_no_half_ones(folder, server, use, monkeypatch):
     use(server.mirror("good"))
-    ask = idx._answer
+    ask = mirrors._answer
 
     def fail_at_the_third(url, patience):
         if "t10k-images" in url:
             raise ConnectionResetError("pulled the plug")
         return ask(url, patience)
 
-    monkeypatch.setattr(idx, "_answer", fail_at_the_third)
+    monkeypatch.setattr(mirrors, "_answer", fail_at_the_third)
     with pytest.raises(Unavailable, match="pulled the plug"):
         idx.load(FAMILY)
     assert left_in(folder) == list(SHAPES)[:2]
-    monkeypatch.setattr(idx, "_answer", ask)
+    monkeypatch.setattr(mirrors, "_answer", ask)
     check_loaded(idx.load(FAMILY))
     assert len(server.asked) == 4
 
@@ -555,10 +555,10 @@ def test_an_archive_with_the_wrong_content_is_found_out(folder, server, use, mon
     assert str(folder / "train-labels-idx1-ubyte") in str(caught.value)
 
 
-@pytest.mark.parametrize("mirrors", [1, 3])
-def test_where_nothing_answers_the_data_are_unavailable_soon(folder, silent, use, monkeypatch, mirrors):
-    monkeypatch.setattr(idx, "PATIENCE", 0.5)
-    use(*[silent] * mirrors)
+@pytest.mark.parametrize("number", [1, 3])
+def test_where_nothing_answers_the_data_are_unavailable_soon(folder, silent, use, monkeypatch, number):
+    monkeypatch.setattr(mirrors, "PATIENCE", 0.5)
+    use(*[silent] * number)
     began = time.monotonic()
     with pytest.raises(Unavailable) as caught:
         idx.load(FAMILY)
@@ -569,8 +569,8 @@ def test_where_nothing_answers_the_data_are_unavailable_soon(folder, silent, use
 
 def test_a_look_up_that_hangs_is_given_up_soon(folder, use, monkeypatch):
     hangs = threading.Event()
-    monkeypatch.setattr(idx, "PATIENCE", 0.5)
-    monkeypatch.setattr(idx, "urlopen", lambda *_, **__: hangs.wait(10))
+    monkeypatch.setattr(mirrors, "PATIENCE", 0.5)
+    monkeypatch.setattr(mirrors, "urlopen", lambda *_, **__: hangs.wait(10))
     use("http://mirror.invalid/")
     began = time.monotonic()
     with pytest.raises(Unavailable, match="no answer"):
@@ -686,9 +686,9 @@ def test_without_a_name_the_data_root_is_a_folder_of_ours_in_the_cache(monkeypat
 @pytest.mark.parametrize("family", [families._MNIST, families._FASHION, families._KMNIST], ids=lambda f: f.title)
 def test_every_family_has_mirrors_and_checksums_for_its_four_files(family, monkeypatch):
     monkeypatch.delenv("ACTBENCH_MIRROR", raising=False)
-    mirrors, archives = idx._sources(family)
-    assert mirrors
-    assert all(mirror.startswith("http") and mirror.endswith("/") for mirror in mirrors)
+    addresses, archives = idx._sources(family)
+    assert addresses
+    assert all(address.startswith("http") and address.endswith("/") for address in addresses)
     assert set(archives) == {f"{name}.gz" for name in SHAPES}
     assert all(len(md5) == 32 for md5 in archives.values())
     assert set(family.md5) <= set(SHAPES)
@@ -699,8 +699,8 @@ def test_a_mirror_of_the_users_own_replaces_the_known_ones(asked, monkeypatch):
     monkeypatch.delenv("ACTBENCH_MIRROR", raising=False)
     _, known = idx._sources(families._MNIST)
     monkeypatch.setenv("ACTBENCH_MIRROR", asked)
-    mirrors, archives = idx._sources(families._MNIST)
-    assert mirrors == ["http://127.0.0.1:1/own/"]
+    addresses, archives = idx._sources(families._MNIST)
+    assert addresses == ["http://127.0.0.1:1/own/"]
     assert archives == known
 
 

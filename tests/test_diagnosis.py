@@ -1,19 +1,24 @@
-"""Each disease planted in records with figures as real runs have them, and healthy runs in which nothing is found."""
+"""Each finding planted in records with figures as real runs have them, and healthy runs in which nothing is found.
+
+What is said of the rules themselves, and their examples, is in test_rules.
+"""
 
 from __future__ import annotations
 
 import math
-import pkgutil
 from dataclasses import dataclass, field, replace
-from importlib import import_module
+from functools import cache
 
 import pytest
 from helpers import build_training, random_splits, settings_of
+from torch import nn
 
-import actbench.diagnosis
-from actbench.diagnosis import DISEASES, Case, clipping, diagnose, disagreement, remedies
+from actbench.activations.traits import measure
+from actbench.diagnosis import RunHistory, clipped_steps, diagnose, remedies, seeds_disagree
 from actbench.naming import shown
-from actbench.records import Epoch, EpochRecord, LayerRecord
+from actbench.records import Epoch, EpochRecord, LayerRecord, Traits
+from actbench.run.summary import traits_of
+from actbench.settings import Choice, Settings
 from actbench.train import Control, fit
 from actbench.train.loop import GRADIENT_LOOKS
 
@@ -23,6 +28,16 @@ TRAIN_ACCURACY = [93.58, 97.40, 98.20, 98.67, 98.93, 99.09, 99.26, 99.34, 99.46,
 VAL_ACCURACY = [96.11, 97.02, 97.09, 97.44, 97.54, 97.50, 97.40, 97.57, 97.69, 97.68]
 LAYER = {"dead": 0.08, "dormant": 0.17, "saturated": 0.08, "active": 0.168, "mean": 0.67, "std": 2.1, "grad_norm": 0.2}
 UNTRAINED = {"dead": 0.0, "dormant": 0.0, "saturated": 0.0, "active": 0.5, "mean": 0.23, "std": 0.34, "grad_norm": 1.9}
+
+
+@cache
+def _traits(activation: str, upper: str) -> dict[str, Traits]:
+    return traits_of(settings_of(f"activation={activation}", f"upper_activation={upper}"))
+
+
+def traits(settings: Settings) -> dict[str, Traits]:
+    """Of a run of these settings: measured once for each pair of names, parameters aside."""
+    return _traits(settings.activation.name, settings.upper_activation.name)
 
 
 @dataclass
@@ -48,7 +63,7 @@ class Run:
     diverged: dict = field(default_factory=dict)
     device: str = "cpu"
 
-    def case(self) -> Case:
+    def history(self) -> RunHistory:
         names = ("train_loss", "train_accuracy", "val_accuracy")
         epochs = [Epoch(number=0, layers=self._layers(0))]
         for e in range(1, self.epochs + 1):
@@ -70,19 +85,21 @@ class Run:
         overrides = [o for o in self.overrides if o]
         settings = settings_of(f"num_seeds={self.seeds}", *overrides)
         samples = 180 if settings.dataset.name == "digits" else 5000
-        return Case(settings=settings, epochs=epochs, device=self.device, validation=samples)
+        return RunHistory(
+            settings=settings, epochs=epochs, device=self.device, validation=samples, traits=traits(settings)
+        )
 
     def _layers(self, epoch):
         return tuple(
             LayerRecord(
                 seed=s, epoch=epoch, layer=name, units=512,
-                **({**LAYER, **ill} if epoch else {**UNTRAINED, **self.untrained.get(name, {})}),
+                **({**LAYER, **changed} if epoch else {**UNTRAINED, **self.untrained.get(name, {})}),
             )
-            for s in range(self.seeds) for name, ill in self.layers.items()
+            for s in range(self.seeds) for name, changed in self.layers.items()
         )  # fmt: skip
 
     def found(self):
-        return diagnose(self.case())
+        return diagnose(self.history())
 
     def only(self):
         (finding,) = self.found()
@@ -94,11 +111,11 @@ CHANCE = [10.4] * 10
 EARLY_CURVES = {"train_accuracy": CHANCE, "val_accuracy": CHANCE}
 DEAD = {"dead": 0.748, "saturated": 0.748, "mean": 0.18, "std": 2.3}
 
-# name -> (run, words of the symptom)
+# name -> (run, the symptom in words)
 PLANTED = {
     "diverged": (Run(diverged={1: 4}), "seeds diverged"),
     "vanished": (Run(train_loss=GUESSING, **EARLY_CURVES), "loss does not fall early"),
-    "thrown": (Run(train_loss=[1600, 2.89, 2.32, *[2.31] * 7], **EARLY_CURVES), "loss does not fall early"),
+    "overshot": (Run(train_loss=[1600, 2.89, 2.32, *[2.31] * 7], **EARLY_CURVES), "loss does not fall early"),
     "slow": (
         Run(
             ("optimizer=sgd", "optimizer.lr=1e-4"), epochs=3, train_loss=[2.56, 2.31, 2.14],
@@ -148,7 +165,7 @@ PLANTED = {
 
 
 @pytest.mark.parametrize("name", PLANTED)
-def test_a_planted_disease_is_found_alone(name):
+def test_what_is_planted_is_found_alone(name):
     run, symptom = PLANTED[name]
     finding = run.only()
     assert finding.symptom == symptom
@@ -182,8 +199,8 @@ def test_records_full_of_nan_and_runs_without_epochs_are_silent():
     run = Run(layers={"hidden1": nan, "hidden2": nan}, untrained={"hidden1": nan, "hidden2": nan}, grad_norm=math.nan)
     assert run.found() == []
     settings = settings_of("clip=norm")
-    assert diagnose(Case(settings=settings, epochs=[], device="cuda")) == []
-    assert diagnose(Case(settings=settings, epochs=Run().case().epochs[:1], device="cuda")) == []
+    assert diagnose(RunHistory(settings=settings, epochs=[], device="cuda")) == []
+    assert diagnose(RunHistory(settings=settings, epochs=Run().history().epochs[:1], device="cuda")) == []
 
 
 def test_a_run_in_which_every_seed_diverged_has_one_finding():
@@ -196,7 +213,7 @@ def test_numbers_of_a_seed_that_diverged_count_for_nothing_else():
     """Seed 1 diverged at 10 %; the others agree, and are in the means alone."""
     run = Run(diverged={1: 10}, by_seed={(1, "val_accuracy"): CHANCE, (1, "train_accuracy"): CHANCE})
     assert [finding.symptom for finding in run.found()] == ["seeds diverged"]
-    assert run.case().finals("val_accuracy") == [VAL_ACCURACY[-1]] * 2
+    assert run.history().finals("val_accuracy") == [VAL_ACCURACY[-1]] * 2
 
 
 def test_the_worst_comes_first():
@@ -224,7 +241,7 @@ def test_a_loss_near_that_of_guessing(loss, found):
 
 def test_the_loss_of_guessing_depends_on_the_classes():
     """ln 4 = 1.39 is what four classes guess, and far below guessing for ten."""
-    case = Run(train_loss=[1.39] * 10, train_accuracy=[25.0] * 10, val_accuracy=[25.0] * 10).case()
+    case = Run(train_loss=[1.39] * 10, train_accuracy=[25.0] * 10, val_accuracy=[25.0] * 10).history()
     assert diagnose(case) == []
     assert [finding.symptom for finding in diagnose(replace(case, classes=4))] == ["loss does not fall early"]
 
@@ -247,7 +264,7 @@ def test_one_seed_that_stands_still_is_a_disagreement_and_most_of_them_a_standst
 
 def test_the_cause_of_a_standstill_decides_what_is_offered_first():
     assert PLANTED["slow"][0].only().remedies == ("optimizer.lr=0.001",)
-    assert PLANTED["thrown"][0].only().remedies[:2] == ("optimizer.lr=0.0001", "optimizer.lr=1e-05")
+    assert PLANTED["overshot"][0].only().remedies[:2] == ("optimizer.lr=0.0001", "optimizer.lr=1e-05")
     assert PLANTED["vanished"][0].only().remedies[0] == "activation=leaky_relu"
 
 
@@ -310,7 +327,7 @@ def test_dead_at_init_and_died_of_the_records_go_before_the_untrained_network():
 
 
 def test_nothing_is_said_of_the_time_before_where_nobody_looked():
-    case = Run(layers={"hidden1": DEAD}).case()
+    case = Run(layers={"hidden1": DEAD}).history()
     (finding,) = diagnose(replace(case, epochs=case.epochs[1:]))
     assert finding.symptom == "units died" and "before training" not in finding.evidence
 
@@ -358,9 +375,9 @@ def test_seeds_that_are_all_still_climbing_do_not_disagree():
     curves = [[83.2, 90.3, 92.5], [84.0, 86.2, 91.0], [82.1, 82.2, 87.1]]
     run = Run(epochs=3, train_loss=[1.03, 0.49, 0.38], train_accuracy=[65.0, 87.0, 90.0])
     climbing = replace(run, by_seed={(s, "val_accuracy"): curve for s, curve in enumerate(curves)})
-    assert disagreement.find(climbing.case()) is None
+    assert seeds_disagree.find(climbing.history()) is None
     arrived = {(s, "val_accuracy"): [*curve[1:], curve[-1]] for s, curve in enumerate(curves)}
-    assert disagreement.find(replace(run, by_seed=arrived).case()).symptom == "seeds disagree"
+    assert seeds_disagree.find(replace(run, by_seed=arrived).history()).symptom == "seeds disagree"
 
 
 def test_the_noise_of_a_small_validation_split_is_no_disagreement_and_no_jump():
@@ -439,11 +456,11 @@ def test_clipping_of_some_entry_in_every_step_is_nothing():
 def test_never_is_said_only_after_enough_looks():
     """Two epochs of three seeds are 48 looks, three epochs 72."""
     run = Run(("clip=norm",), clipped=0.0)
-    short = replace(replace(run, epochs=5).case(), steps=2)  # 30 looks
+    short = replace(replace(run, epochs=5).history(), steps=2)  # 30 looks
     assert diagnose(short) == [] and diagnose(replace(short, steps=4)) != []
     assert replace(run, epochs=2).found() == []
     assert replace(run, epochs=3).only().symptom == "clipping never at work"
-    assert clipping.LOOKS == GRADIENT_LOOKS
+    assert clipped_steps.PER_EPOCH == GRADIENT_LOOKS
 
 
 def test_clipping_that_is_off_is_never_judged():
@@ -467,44 +484,35 @@ SETUPS = [
 ]  # fmt: skip
 
 
-def told(settings):
+def as_typed(settings):
     """What overrides can change, by their keys and as they are typed."""
     flat = {**settings.flat(), "num_seeds": settings.num_seeds, "train.engine": settings.train.engine}
     return {key: shown(value) for key, value in flat.items()}
 
 
-def rounds(offered):
-    """Overrides in as few portions as possible, none of which names a group twice: composing takes its time."""
-    portions = []
-    for remedy in offered:
-        groups = {override.partition("=")[0].split(".")[0] for override in remedy.split()}
-        free = next((portion for portion in portions if not portion[0] & groups), None)
-        if free is None:
-            portions.append((set(groups), [remedy]))
-        else:
-            free[0].update(groups)
-            free[1].append(remedy)
-    return [remedies for _, remedies in portions]
-
-
 @pytest.mark.parametrize("setup", SETUPS, ids=" ".join)
 def test_every_remedy_can_be_typed_and_changes_something(setup):
-    """All diseases planted in all kinds of runs: what is offered is there to be chosen, and is not set already."""
+    """Every finding planted in all kinds of runs: what is offered is there to be chosen, and is not set already.
+
+    A key of a group that the remedy does not choose has to be among those of the run; what it chooses, and the keys of
+    that, are composed: groups do not depend on each other.
+    """
     before = settings_of("num_seeds=3", *setup)
-    cases = [replace(run.case(), settings=before) for run, _ in PLANTED.values()]
-    found = [finding for case in cases for finding in diagnose(case)]
+    set_already = as_typed(before)
+    histories = [replace(run.history(), settings=before, traits=traits(before)) for run, _ in PLANTED.values()]
+    found = [finding for history in histories for finding in diagnose(history)]
     assert all(len(set(finding.remedies)) == len(finding.remedies) for finding in found)
     offered = {remedy for finding in found for remedy in finding.remedies}
     assert len(offered) >= 10
-    for portion in rounds(sorted(offered)):
-        overrides = [override for remedy in portion for override in remedy.split()]
-        keys = {override.partition("=")[0] for override in overrides}
-        kept = [override for override in ("num_seeds=3", *setup) if override.partition("=")[0] not in keys]
-        after = told(settings_of(*kept, *overrides))
-        for remedy in portion:
-            values = dict(override.split("=") for override in remedy.split())
-            assert {key: after[key] for key in values} == values
-            assert values.items() - told(before).items(), f"{remedy} is set already"
+    for remedy in sorted(offered):
+        values = dict(override.split("=") for override in remedy.split())
+        assert values.items() - set_already.items(), f"{remedy} is set already"
+        groups = {key for key in values if "." not in key}
+        for key in values.keys() - groups:
+            assert key.partition(".")[0] in groups or key in set_already, f"{remedy}: there is no {key}"
+        chosen = [f"{key}={value}" for key, value in sorted(values.items()) if key.partition(".")[0] in groups]
+        after = as_typed(settings_of(*chosen))
+        assert all(after[key] == value for key, value in values.items() if key.partition(".")[0] in groups)
 
 
 def test_the_learning_rate_goes_down_to_one_digit():
@@ -515,23 +523,64 @@ def test_the_learning_rate_goes_down_to_one_digit():
     assert remedies.learning_rate(nothing, times=1 / 3) == ()
 
 
+FLAT = ("flat",)
+
+
+def of(*overrides):
+    settings = settings_of(*overrides)
+    return RunHistory(settings=settings, epochs=[], device="cpu", traits=traits(settings))
+
+
 def test_another_activation_replaces_the_one_that_suffers():
-    both = settings_of("activation=relu", "upper_activation=gelu", "model.depth=2")
-    assert remedies.activation(both, "leaky_relu", instead_of=remedies.FLAT) == ("activation=leaky_relu",)
-    above = settings_of("activation=gelu", "upper_activation=relu", "model.depth=2")
-    assert remedies.activation(above, "leaky_relu", instead_of=remedies.FLAT) == ("upper_activation=leaky_relu",)
-    twice = settings_of("activation=relu", "upper_activation=relu6", "model.depth=2")
-    assert remedies.activation(twice, "prelu", instead_of=remedies.FLAT) == ("activation=prelu upper_activation=prelu",)
-    assert remedies.activation(settings_of("activation=elu"), "elu", "selu", instead_of=remedies.FLAT) == (
-        "activation=selu",
-    )
+    both = of("activation=relu", "upper_activation=gelu", "model.depth=2")
+    assert remedies.activation(both, "leaky_relu", instead_of=FLAT) == ("activation=leaky_relu",)
+    above = of("activation=gelu", "upper_activation=relu", "model.depth=2")
+    assert remedies.activation(above, "leaky_relu", instead_of=FLAT) == ("upper_activation=leaky_relu",)
+    twice = of("activation=relu", "upper_activation=relu6", "model.depth=2")
+    assert remedies.activation(twice, "prelu", instead_of=FLAT) == ("activation=prelu upper_activation=prelu",)
+    assert remedies.activation(of("activation=elu"), "elu", "selu", instead_of=FLAT) == ("activation=selu",)
 
 
-def test_every_module_with_a_find_is_asked_once():
-    package = actbench.diagnosis
-    modules = [import_module(f"{package.__name__}.{module.name}") for module in pkgutil.iter_modules(package.__path__)]
-    finds = [module.find for module in modules if hasattr(module, "find")]
-    assert len(DISEASES) == len(set(DISEASES)) and set(DISEASES) == set(finds)
+class Ramp(nn.Module):
+    """What anyone may write in the place of ReLU."""
+
+    def forward(self, z):
+        return z.clamp(min=0)
+
+
+def test_an_activation_of_ones_own_is_judged_as_one_of_ours_like_it():
+    """A ramp of anyone's is ReLU in all that a finding says, whatever its name."""
+    for planted in (
+        Run(layers={"hidden1": DEAD}, overrides=("upper_activation=gelu", "model.depth=2")),
+        Run(layers={"hidden1": {"dead": 0.0, "saturated": 0.4}, "hidden2": {}}),
+        Run(layers={"hidden1": {"mean": 4.0, "std": 1.0}}, overrides=("upper_activation=gelu", "model.depth=2")),
+    ):
+        ours = planted.history()
+        own = replace(
+            ours,
+            settings=replace(ours.settings, activation=Choice("ramp", "mine.Ramp", content="mine.py=1")),
+            traits={**ours.traits, "activation": measure(Ramp())},
+        )
+        (finding,) = diagnose(ours)
+        assert diagnose(own) == [finding]
+        unknown = replace(own, traits={**ours.traits, "activation": Traits()})
+        assert len(ours.traits) == 1 or diagnose(unknown)[0].remedies != finding.remedies
+
+
+def test_units_that_are_not_kept_are_said_to_be_so_and_more_are_kept():
+    for overrides, remedy in (
+        (("activation.fraction=0.1",), "activation.fraction=0.4"),
+        (("activation.k=3",), "activation.k=12"),
+    ):
+        finding = Run(("activation=topk", *overrides), layers={"hidden1": DEAD}).only()
+        assert finding.symptom == "units died" and finding.remedies == (remedy,) and "kept" in finding.cause
+
+
+def test_who_crowds_out_whom_is_said_where_units_compete_alone():
+    tanh, saturated = Run(("activation=tanh",)), {"hidden1": {"dead": 0.0, "saturated": 0.3}}
+    assert "crowd" not in replace(tanh, layers=saturated).only().cause
+    competing = replace(replace(tanh, layers=saturated).history(), traits={"activation": measure(nn.Softmax(dim=1))})
+    assert "crowd" in diagnose(competing)[0].cause
 
 
 # -- from training to finding ---------------------------------------------------------------------------------------
@@ -542,7 +591,9 @@ def trained(monkeypatch, *overrides):
     overrides = ("num_seeds=2", "train.batch_size=20", "train.epochs=4", *overrides)
     training = build_training(monkeypatch, random_splits(400), *overrides)
     epochs = list(fit(training, control=Control()))
-    return {f.symptom for f in diagnose(Case(settings=settings_of(*overrides), epochs=epochs, device="cpu", classes=4))}
+    settings = settings_of(*overrides)
+    history = RunHistory(settings=settings, epochs=epochs, device="cpu", classes=4, traits=traits(settings))
+    return {f.symptom for f in diagnose(history)}
 
 
 ABOUT_LAYERS = {"units died", "units dead from the start", "units saturated", "vanishing gradients", "exploding gradients",
@@ -583,6 +634,6 @@ def test_seeds_that_really_diverge(monkeypatch):
 def test_units_that_top_k_never_keeps_want_more_to_be_kept(overrides, remedy):
     from actbench.diagnosis import dead_units
 
-    finding = dead_units.find(Run(overrides, layers={"hidden1": {"dead": 0.9}}).case())
+    finding = dead_units.find(Run(overrides, layers={"hidden1": {"dead": 0.9}}).history())
     assert finding.remedies == (remedy,)
     assert "never among them" in finding.cause

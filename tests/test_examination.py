@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers import activation_choice
 from torch import nn
 
 from actbench.activations.examination import RESHAPES, WRITES, examine
 from actbench.choices import packaged_conf
+from actbench.train.build import activation_factory
 
 Z = 2 * torch.randn(16, 8, generator=torch.Generator().manual_seed(0))
 
@@ -113,15 +115,12 @@ def test_writing_and_reshaping_are_told_apart():
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (packaged_conf() / "activation").glob("*.yaml")))
 def test_every_choice_is_well(name):
-    from helpers import settings_of
-
-    from actbench.train.build import activation_factory
-
-    assert examine(activation_factory(settings_of(f"activation={name}").activation, ())(8), Z) == []
+    assert examine(activation_factory(activation_choice(name), ())(8), Z) == []
 
 
 MODULE = """
 import torch
+from helpers import activation_choice
 from torch import nn
 
 

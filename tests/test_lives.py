@@ -9,6 +9,7 @@ import torch
 from helpers import build_training, random_splits
 from torch import nn
 
+from actbench.activations.coupling import as_one_seed, selects
 from actbench.measures import DEFINITIONS, Lives, learned_shapes, watch_units
 from actbench.measures.units import _Site
 from actbench.train import Control, fit
@@ -325,19 +326,14 @@ def test_without_clipping_there_is_no_share(monkeypatch):
 class HalfOf(nn.Module):
     """Keeps the larger half of a sample's units."""
 
-    selects = True
-
     def forward(self, z):
         kept = z.flatten(1).topk(z[0].numel() // 2).indices
         return torch.zeros_like(z.flatten(1)).scatter(1, kept, z.flatten(1).gather(1, kept)).view_as(z)
 
 
 def test_the_active_of_a_selecting_activation_are_those_it_let_through():
-    from actbench.measures.units import _selects
-
     module = HalfOf()
-    assert _selects(nn.Sequential(module))
-    assert not _selects(nn.ReLU())
+    assert selects(as_one_seed(nn.Sequential(module))) and not selects(as_one_seed(nn.ReLU()))
     z = torch.randn(1, 200, 10, generator=torch.Generator().manual_seed(3)) + 3  # nearly all positive
     z[:, :, 0] -= 30  # never among them
     site = _Site(lambda part: module(part[0])[None], selects=True)

@@ -12,7 +12,7 @@ import torch
 from helpers import random_splits, settings_of
 from torch import nn
 
-from actbench.diagnosis import Case, diagnose
+from actbench.diagnosis import RunHistory, diagnose
 from actbench.records import Epoch, Origin
 from actbench.train import Control, build, fit
 from actbench.train.origin import origins
@@ -130,12 +130,12 @@ def told(found):
     settings = settings_of(*SMALL)
     seeds = tuple(origin.seed for origin in found)
     epoch = Epoch(number=1, diverged=seeds, origins=tuple(tuple(origin) for origin in found))
-    return diagnose(Case(settings=settings, epochs=[Epoch(number=0), epoch], device="cpu"))
+    return diagnose(RunHistory(settings=settings, epochs=[Epoch(number=0), epoch], device="cpu"))
 
 
 def test_where_nothing_is_known_it_is_as_it_was():
     epochs = [Epoch(number=1, diverged=(0,))]
-    (finding,) = diagnose(Case(settings=settings_of(*SMALL), epochs=epochs, device="cpu"))
+    (finding,) = diagnose(RunHistory(settings=settings_of(*SMALL), epochs=epochs, device="cpu"))
     assert "weights grew" in finding.cause and finding.evidence.endswith("seed 0 in epoch 1")
     assert any(remedy.startswith("optimizer.lr=") for remedy in finding.remedies)
 

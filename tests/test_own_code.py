@@ -7,54 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml
 from helpers import fake_run, settings_of
 
 from actbench import naming
 from actbench.command import contents
-from actbench.custom import sources
+from actbench.custom import source_files
 from actbench.report.configurations import blocks
 from actbench.report.runs import find
 from actbench.settings import Settings
-from actbench.store import reader
 
 
 def with_content(settings: Settings, content: str | None, group: str = "activation") -> Settings:
     choice = replace(getattr(settings, group), name="bent", target="own_acts.Bent", content=content)
     return replace(settings, **{group: choice})
-
-
-# ---------------------------------------------------------------- the identity
-
-
-@pytest.mark.parametrize(
-    ("overrides", "run_id"),
-    [
-        (("dataset=digits",), "85c56884dd"),
-        (("activation=prelu", "model=cnn", "optimizer=sgd", "dataset=mnist", "seed=3"), "72d2119f70"),
-    ],
-)
-def test_the_ids_of_runs_without_own_code_are_what_they_were(overrides, run_id):
-    """Literals of the version before there was a content: studies that were begun with it go on."""
-    assert settings_of(*overrides).id == run_id
-
-
-def test_a_content_changes_the_id_and_nothing_else_of_the_identity_rules():
-    plain = settings_of("dataset=digits")
-    ids = {with_content(plain, content).id for content in (None, "a.py=1", "a.py=2")}
-    assert len(ids) == 3
-    assert with_content(plain, "a.py=1").without_content().id == with_content(plain, None).id
-
-
-def test_settings_of_before_are_still_read(tmp_path):
-    settings = settings_of("dataset=digits")
-    folder = fake_run(tmp_path / "run", settings, [90.0] * 5)
-    content = yaml.safe_load((folder / "settings.yaml").read_text())
-    assert "content" not in content["activation"]
-    assert reader.settings_of(folder) == settings
-    own = with_content(settings, "own_acts.py=0123456789abcdef")
-    folder = fake_run(tmp_path / "own", own, [90.0] * 5)
-    assert reader.settings_of(folder) == own
 
 
 # ---------------------------------------------------------------- what is in a module
@@ -74,7 +39,7 @@ def here(tmp_path, monkeypatch):
 
 
 def names(target, trust=("own_a",)):
-    return [word.partition("=")[0] for word in sources._content(target, trust).split()]
+    return [word.partition("=")[0] for word in source_files.content_now(target, trust).split()]
 
 
 def test_the_modules_that_a_module_imports_count_with_it(here):
@@ -107,13 +72,13 @@ def test_what_is_installed_counts_by_its_own_file_alone(here):
 
 def test_a_change_is_seen_wherever_it_is_and_line_ends_are_none(here, tmp_path):
     here(own_a="import own_b\n", own_b="x = 1\n")
-    before = sources._content("own_a.A", ("own_a",))
+    before = source_files.content_now("own_a.A", ("own_a",))
     (tmp_path / "own_b.py").write_bytes(b"x = 1\r\n")
-    assert sources._content("own_a.A", ("own_a",)) == before
+    assert source_files.content_now("own_a.A", ("own_a",)) == before
     here(own_b="x = 2\n")
-    after = sources._content("own_a.A", ("own_a",))
+    after = source_files.content_now("own_a.A", ("own_a",))
     assert after != before
-    assert sources.changed(before, after) == ["own_b.py"]
+    assert source_files.changed(before, after) == ["own_b.py"]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 import torch
 from helpers import random_splits
 
-from actbench.custom import loading, sources
+from actbench.custom import loading, source_files
 from actbench.datasets import TRAINING_SAMPLES, make_splits
 from actbench.datasets.checks import check_splits
 from actbench.errors import UserError
@@ -205,7 +205,7 @@ def loader(tmp_path, monkeypatch):
         sys.modules.pop("splits_data", None)
         (tmp_path / "splits_data.py").write_text(f"def load(**params):\n    {body}\n")
         loading._loaded.cache_clear()
-        sources.content.cache_clear()
+        source_files.content.cache_clear()
         return loading.load_splits(Choice("mine", "splits_data.load", {}), ("splits_data",))
 
     yield load

@@ -36,6 +36,7 @@ class AconC(LearnedActivation):
 
     @staticmethod
     def formula(z: Tensor, **parameters: Tensor) -> Tensor:
+        """(p1 - p2)·z·σ(β·(p1 - p2)·z) + p2·z, elementwise."""
         p2 = parameters["p2"]
         steep = (parameters["p1"] - p2) * z
         return steep * torch.sigmoid(parameters["beta"] * steep) + p2 * z

@@ -22,6 +22,7 @@ class BipolarReLU(nn.Module):
     """
 
     def forward(self, z: Tensor) -> Tensor:
+        """f(z) for z (B, F) or (B, F, ...)."""
         sign = 1 - 2 * (torch.arange(z.shape[1], device=z.device) % 2)  # (F,)
         sign = sign.to(z.dtype).view(-1, *(1,) * (z.ndim - 2))
         return sign * torch.relu(sign * z)

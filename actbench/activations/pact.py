@@ -39,5 +39,6 @@ class PACT(LearnedActivation):
 
     @staticmethod
     def formula(z: Tensor, **parameters: Tensor) -> Tensor:
+        """min(max(z, 0), α), elementwise; the gradient of α is 1 where z ≥ α, the bound itself included."""
         alpha = parameters["alpha"]
         return torch.where(z >= alpha, alpha, torch.relu(z))

@@ -16,4 +16,5 @@ class SquaredReLU(nn.Module):
     """
 
     def forward(self, z: Tensor) -> Tensor:
+        """max(0, z)² for z of any shape."""
         return torch.relu(z).square()

@@ -29,4 +29,5 @@ class Swish(LearnedActivation):
 
     @staticmethod
     def formula(z: Tensor, **parameters: Tensor) -> Tensor:
+        """z·σ(βz), elementwise."""
         return z * torch.sigmoid(parameters["weight"] * z)

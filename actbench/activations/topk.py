@@ -30,13 +30,12 @@ class TopK(nn.Module):
     [[3.0, 0.0, 2.0, 0.0]]
     """
 
-    selects = True  # an output depends on the other units: not elementwise, and active means not zero
-
     def __init__(self, fraction: float = 0.25, k: int | None = None) -> None:
         super().__init__()
         self.fraction, self.k = fraction, k
 
     def forward(self, z: Tensor) -> Tensor:
+        """z where it is among the k largest of its sample, 0 elsewhere, for z (B, F) or (B, F, ...)."""
         outputs = z.flatten(1)  # (B, N)
         largest, places = outputs.topk(self._kept(outputs.shape[1]), sorted=False)
         return torch.zeros_like(outputs).scatter(1, places, largest).view(z.shape)
@@ -53,4 +52,5 @@ class TopK(nn.Module):
         return self.k
 
     def extra_repr(self) -> str:
+        """What was asked for, as `repr` shows it."""
         return f"fraction={self.fraction}" if self.k is None else f"k={self.k}"

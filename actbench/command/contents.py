@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from actbench.custom import sources
+from actbench.custom import source_files
+from actbench.custom.trust import is_own, is_trusted
 from actbench.errors import UserError
 from actbench.settings import GROUPS, Choice, Settings
 from actbench.store import reader
@@ -28,12 +29,12 @@ def with_contents(settings: Settings) -> Settings:
 
 
 def _is_known(choice: Choice, settings: Settings) -> bool:
-    return sources.is_own(choice.target) and sources.is_trusted(str(choice.target), settings.trust)
+    return is_own(choice.target) and is_trusted(str(choice.target), settings.trust)
 
 
 def _content(group: str, choice: Choice, settings: Settings) -> str | None:
     if group != "dataset":
-        return sources.content(str(choice.target), settings.trust, os.getcwd()) or None
+        return source_files.content(str(choice.target), settings.trust, os.getcwd()) or None
     from actbench.custom import loading
     from actbench.train import machine
 
@@ -78,5 +79,5 @@ def _changed(settings: Settings, earlier: Settings, folder: str) -> Iterator[str
         elif group == "dataset":
             yield f"the data of dataset={now.name} changed since {folder} was trained"
         else:
-            files = ", ".join(sources.changed(then.content, now.content))
+            files = ", ".join(source_files.changed(then.content, now.content))
             yield f"{files} ({group}={now.name}) changed since {folder} was trained"

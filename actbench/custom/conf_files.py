@@ -1,8 +1,8 @@
-"""What a YAML file of a `conf` folder may say. The folder may be a stranger's, so each file is read as text, judged,
-and only then given to whoever composes it.
+"""What a YAML file of a `conf` folder may say.
 
-It may choose and set values. It may not trust, look things up outside the configuration (`${oc.env:...}`), put values
-where they do not belong, write elsewhere than here, or tell Hydra how to start programs.
+The folder may come from a stranger, so that each file is read as text and checked before it is composed. A file may
+choose and set values. It may not trust code, look things up outside the configuration (`${oc.env:...}`), put values
+where they do not belong, write outside of the current folder, or tell Hydra how to start programs.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ LIMIT = 200_000  # bytes of one file
 
 
 def load(path: Path, config: str) -> str:
-    """The text of a file that was found harmless.
+    """The text of a file, once everything in it is known to be allowed.
 
     Args:
         path: where it is.
         config: its name within the `conf` folder, such as `activation/bent`.
 
     Raises:
-        UserError: with everything in it that is not.
+        UserError: with everything in it that is not allowed.
     """
     where = printable(str(_near(path)))
     try:
@@ -41,7 +41,7 @@ def load(path: Path, config: str) -> str:
         content = {}
     if not isinstance(content, dict):
         raise UserError("does not hold keys and values", where=where)
-    packages = [found.strip() for found in _HEADER.findall(text)]
+    packages = [package.strip() for package in _HEADER.findall(text)]
     problems = [Problem(what, where, how) for what, how in (*_lines(text), *_problems(config, content, packages))]
     if problems:
         raise UserError.of(problems)
@@ -59,13 +59,13 @@ def _near(path: Path) -> Path:
 _HEADER = re.compile(r"^\s*#\s*@\s*package\s*:?\s*(.*)$", re.MULTILINE)
 
 
-Complaint = tuple[str, str]  # what is wrong, how to mend it
+Violation = tuple[str, str]  # what is wrong, how to mend it
 
 _BREAK = re.compile("[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]|\r(?!\n)")  # where Python ends a line and YAML need not
 _DIRECTIVE = re.compile(r"^\s*#\s*@(?!\s*package\b).*$", re.MULTILINE)
 
 
-def _lines(text: str) -> Iterator[Complaint]:
+def _lines(text: str) -> Iterator[Violation]:
     """Whoever composes the file reads directives off its first lines: they must be the lines that are judged here."""
     if _BREAK.search(text):
         yield "has line ends that are not plain", "save it with ordinary line ends"
@@ -73,7 +73,7 @@ def _lines(text: str) -> Iterator[Complaint]:
         yield f"`{_short(line)}` would be a directive of Hydra's", f"write it without @: # {_short(line.lstrip('# @'))}"
 
 
-def _problems(config: str, content: Mapping[Any, Any], packages: Sequence[str]) -> Iterator[Complaint]:
+def _problems(config: str, content: Mapping[Any, Any], packages: Sequence[str]) -> Iterator[Violation]:
     *group, _ = PurePosixPath(config).parts
     if not all(_FOLDER.fullmatch(part) for part in group):
         yield f"`{_short('/'.join(group))}` is no name for a group", "a folder of letters, digits and _"
@@ -96,7 +96,7 @@ def _problems(config: str, content: Mapping[Any, Any], packages: Sequence[str]) 
 _FOLDER = re.compile(r"[A-Za-z][\w-]*")
 
 
-def _looked_up(content: Any) -> Iterator[Complaint]:
+def _looked_up(content: Any) -> Iterator[Violation]:
     """Interpolations that are more than the name of another key."""
     for value in _words(content):
         _, opened, rest = value.partition("${")
@@ -127,7 +127,7 @@ def _short(value: Any) -> str:
 # ---------------------------------------------------------------- defaults
 
 
-def _defaults(defaults: Any, *, of_hydra: bool) -> Iterator[Complaint]:
+def _defaults(defaults: Any, *, of_hydra: bool) -> Iterator[Violation]:
     """Other files may be chosen, each for its own place."""
     if defaults is None:
         return
@@ -154,7 +154,7 @@ def _wrong_default(key: str, choice: Any, of_hydra: bool) -> str:
     chosen = choice if isinstance(choice, list) else [choice]
     if not _PATH.fullmatch(path) or ".." in path or {*words} - {"override", "optional"}:
         return "is not a choice"
-    if not all(one is None or _CHOICE.fullmatch(str(one)) for one in chosen) or ".." in str(choice):
+    if not all(name is None or _CHOICE.fullmatch(str(name)) for name in chosen) or ".." in str(choice):
         return "is not a choice"
     if package and package not in (group.replace("/", "."), f"_global_.{group.replace('/', '.')}"):
         return "puts its values where they do not belong"
@@ -172,7 +172,7 @@ _CHOICE = re.compile(r"[\w .+=/-]*")
 # ---------------------------------------------------------------- keys of the whole configuration
 
 
-def _plain_keys(values: Mapping[Any, Any]) -> Iterator[Complaint]:
+def _plain_keys(values: Mapping[Any, Any]) -> Iterator[Violation]:
     for key, value in values.items():
         if key == "trust":
             yield "`trust` cannot be switched on by a file", "type trust=NAME yourself, if NAME is yours"
@@ -199,7 +199,7 @@ _WORD = re.compile(r"[\w.,:+%-]*")
 _SWEPT = re.compile(r"[A-Za-z]\w*([./]\w+)*")
 
 
-def _hydra(key: str, value: Any) -> Iterator[Complaint]:
+def _hydra(key: str, value: Any) -> Iterator[Violation]:
     """Of Hydra's own keys: what is swept, how often, how many at once, and what a cluster shall reserve."""
     if key == "hydra.sweeper.params":
         yield from _swept(value)
@@ -212,7 +212,7 @@ def _hydra(key: str, value: Any) -> Iterator[Complaint]:
         yield f"`{_short(key)}: {_short(value)}` is not a plain word or number", "a number, or a name"
 
 
-def _swept(params: Any) -> Iterator[Complaint]:
+def _swept(params: Any) -> Iterator[Violation]:
     if params is None:
         return
     if not isinstance(params, dict):

@@ -10,8 +10,9 @@ from functools import lru_cache
 import torch
 
 from actbench.custom.isolation import isolated
-from actbench.custom.sources import is_own, told
 from actbench.custom.targets import resolve
+from actbench.custom.tracebacks import explain
+from actbench.custom.trust import is_own
 from actbench.datasets import Splits
 from actbench.datasets.checks import check_splits
 from actbench.datasets.shared import is_untouched, seal
@@ -55,7 +56,7 @@ def _loaded(key: str) -> tuple[Splits, str]:
         raise
     except Exception as error:
         if is_own(target):
-            raise UserError(told(error, trust), where=where, how=f"mend {target}, or its parameters") from error
+            raise UserError(explain(error, trust), where=where, how=f"mend {target}, or its parameters") from error
         raise UserError(in_a_line(error), where=where, how="actbench list dataset") from error
     if not is_own(target):
         return seal(splits, thorough=bool(trust)), ""

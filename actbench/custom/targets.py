@@ -1,8 +1,8 @@
 """What a `_target_` may be: of the kind that its group is for, defined where it says, trusted before it is imported.
 
-A `conf` folder may be a stranger's, so a name is judged as text first. Of torch and torchvision a few modules may be
-named, and of these the classes of a kind; of actbench what its own `conf` names in the same group; anything else has to
-be typed behind `trust=`.
+A `conf` folder may come from a stranger, so that a name is checked as text first. Of torch and torchvision the classes
+of one kind in a few modules may be named; of actbench what its own `conf` names in the same group; anything else has to
+be trusted by `trust=` on the command line.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from functools import lru_cache
 from typing import Any
 
 from actbench.choices import packaged_conf
-from actbench.custom import sources
+from actbench.custom.importing import import_module
+from actbench.custom.trust import LIBRARIES, is_own, is_trusted
 from actbench.errors import Problem, UserError, in_a_line, printable
 from actbench.files.reading import read_yaml
 from actbench.settings import Choice
@@ -97,9 +98,9 @@ def resolve(group: str, choice: Choice, trust: Sequence[str]) -> Callable[..., A
     top = target.split(".")[0]
     if top == "actbench":
         return _ours(group, kind, target, where)
-    if top in sources.LIBRARIES:
+    if top in LIBRARIES:
         return _of_a_library(kind, target, where)
-    if not sources.is_trusted(target, trust):
+    if not is_trusted(target, trust):
         raise UserError(
             f"`_target_: {target}` is from a package that is not trusted, and nothing of it was imported",
             where=where,
@@ -121,14 +122,14 @@ def _shown(value: Any) -> str:
 
 def not_plain(group: str, choice: Choice) -> list[Problem]:
     """A problem for each parameter that is more than a number, word, switch, null, or a list or mapping of these."""
-    found = []
+    problems = []
     for key, value in choice.params.items():
         where = f"{group}.{_shown(key)}"
         if not isinstance(key, str) or _SPECIAL.fullmatch(key):
-            found.append(Problem("is a word that Hydra would obey: a parameter is a plain value", where, _PLAINLY))
+            problems.append(Problem("is a word that Hydra would obey: a parameter is a plain value", where, _PLAINLY))
         elif reason := _more_than_plain(value, 0):
-            found.append(Problem(f"{reason}: a parameter is a plain value", where, _PLAINLY))
-    return found
+            problems.append(Problem(f"{reason}: a parameter is a plain value", where, _PLAINLY))
+    return problems
 
 
 _PLAINLY = "a number, a word, true, false, null, or a list of these"
@@ -156,14 +157,14 @@ def _more_than_plain(value: Any, depth: int) -> str:
 @lru_cache(maxsize=1)
 def registered() -> dict[str, frozenset[str]]:
     """Group -> the targets of actbench that our own `conf` has in it: what is added there can be named elsewhere."""
-    found: dict[str, set[str]] = {group: set() for group in KINDS}
+    targets: dict[str, set[str]] = {group: set() for group in KINDS}
     for group in KINDS:
         for path in (packaged_conf() / group).glob("*.yaml"):
             target = str(read_yaml(path).get("_target_"))
             if target.startswith("actbench."):
-                found[group].add(target)
-    found["upper_activation"] = found["activation"]
-    return {group: frozenset(targets) for group, targets in found.items()}
+                targets[group].add(target)
+    targets["upper_activation"] = targets["activation"]
+    return {group: frozenset(names) for group, names in targets.items()}
 
 
 def _ours(group: str, kind: Kind, target: str, where: str) -> Callable[..., Any]:
@@ -186,25 +187,28 @@ def _of_a_library(kind: Kind, target: str, where: str) -> Callable[..., Any]:
     if home is None or name.startswith("_"):
         raise refused
     importlib.import_module(home)
-    found = vars(sys.modules[path]).get(name) if path in sys.modules else None
-    if found is None:
+    target_class = vars(sys.modules[path]).get(name) if path in sys.modules else None
+    if target_class is None:
         raise UserError(f"`_target_: {target}`: there is no `{name}` in {path}", where=where, how=_how(kind))
-    if not (inspect.isclass(found) and _inherits(found, kind) and _defined_in(found, kind.defined)):
+    if not (
+        inspect.isclass(target_class) and _inherits(target_class, kind) and _defined_in(target_class, kind.defined)
+    ):
         raise refused
-    return found
+    return target_class
 
 
-def _inherits(found: type, kind: Kind) -> bool:
+def _inherits(target_class: type, kind: Kind) -> bool:
     """Whether a class is of the kind, and not the base itself."""
     module, _, name = kind.base.partition(":")
     base = getattr(importlib.import_module(module), name)
-    return issubclass(found, base) and found is not base
+    return issubclass(target_class, base) and target_class is not base
 
 
-def _defined_in(found: type, defined: Sequence[str]) -> bool:
-    at = found.__module__
+def _defined_in(target_class: type, defined: Sequence[str]) -> bool:
+    at = target_class.__module__
     return any(
-        at == one or f"{at}:{found.__name__}" == one or (one.endswith(".") and at.startswith(one)) for one in defined
+        at == place or f"{at}:{target_class.__name__}" == place or (place.endswith(".") and at.startswith(place))
+        for place in defined
     )
 
 
@@ -230,41 +234,41 @@ def _yourself(kind: Kind) -> str:
 
 
 def _own(kind: Kind, target: str, trust: tuple[str, ...], where: str) -> Callable[..., Any]:
-    module, names = sources.import_module(target, trust, where)
-    found: Any = module
+    module, names = import_module(target, trust, where)
+    reached: Any = module
     for name in names:
-        inner = _attribute(found, name, where, target)
+        inner = _attribute(reached, name, where, target)
         if inner is None:
-            what = f"there is no `{name}` in {getattr(found, '__name__', target)}"
+            what = f"there is no `{name}` in {getattr(reached, '__name__', target)}"
             raise UserError(f"`_target_: {target}`: {what}", where=where, how="the name of a class or function")
-        found = inner
-        if not (inspect.isclass(found) or inspect.isroutine(found)):
-            kind_of = "a module" if inspect.ismodule(found) else f"of type {type(found).__name__}"
+        reached = inner
+        if not (inspect.isclass(reached) or inspect.isroutine(reached)):
+            kind_of = "a module" if inspect.ismodule(reached) else f"of type {type(reached).__name__}"
             raise UserError(
                 f"`_target_: {target}`: `{name}` is {kind_of}, not a class or function",
                 where=where,
                 how=f"name {kind.what} that is defined in {module.__name__}",
             )
-        at = str(getattr(found, "__module__", None))
-        if not sources.is_trusted(at, trust):
+        at = str(getattr(reached, "__module__", None))
+        if not is_trusted(at, trust):
             raise UserError(
                 f"`_target_: {target}` is defined in `{at}`, which is not trusted",
                 where=where,
                 how=f"define it in {module.__name__}, or, if that is yours, trust=[{','.join([*trust, at])}]"
-                if sources.is_own(at)
+                if is_own(at)
                 else f"name {kind.what} that is defined in {module.__name__}",
             )
     if not names:
         raise UserError(f"`_target_: {target}` is a module", where=where, how=f"{target}.NAME of {kind.what}")
-    if kind.base and (inspect.isclass(found) and not _inherits(found, kind)):
+    if kind.base and (inspect.isclass(reached) and not _inherits(reached, kind)):
         raise UserError(f"`_target_: {target}` is not {kind.what}", where=where, how="let it inherit from that class")
-    if kind.only_class and not inspect.isclass(found):
+    if kind.only_class and not inspect.isclass(reached):
         raise UserError(f"`_target_: {target}` is not {kind.what}, but a function", where=where, how="name the class")
-    return found
+    return reached
 
 
 def _attribute(owner: Any, name: str, where: str, target: str) -> Any:
     try:
         return getattr(owner, name, None)
     except Exception as error:  # a module's own __getattr__
-        raise UserError(f"`_target_: {target}` cannot be had: {in_a_line(error)}", where=where) from error
+        raise UserError(f"`_target_: {target}` cannot be looked up: {in_a_line(error)}", where=where) from error

@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
 USES = ("train", "val", "test")
 
-Complaint = tuple[str, str, str]  # the field, what is wrong with it, how to mend it
+Violation = tuple[str, str, str]  # the field, what is wrong with it, how to mend it
 
 
 def check_splits(splits: Splits, where: str) -> None:
     """Raises a UserError with everything in which `splits` are not as their docstring says."""
-    found = [*_of_numbers(splits)]
+    violations = [*_of_numbers(splits)]
     for use in USES:
-        found += _of_images(use, getattr(splits, f"{use}_x"))
-    found += _of_shapes(splits)
+        violations += _of_images(use, getattr(splits, f"{use}_x"))
+    violations += _of_shapes(splits)
     for use in USES:
-        found += _of_labels(use, getattr(splits, f"{use}_x"), getattr(splits, f"{use}_y"), splits.classes)
-    if not found:
-        found += _of_classes(splits)
-    if found:
-        raise UserError.of(Problem(f"`{field}` {what}", where, how) for field, what, how in found)
+        violations += _of_labels(use, getattr(splits, f"{use}_x"), getattr(splits, f"{use}_y"), splits.classes)
+    if not violations:
+        violations += _of_classes(splits)
+    if violations:
+        raise UserError.of(Problem(f"`{field}` {what}", where, how) for field, what, how in violations)
 
 
 def _is_number(value: Any) -> bool:
@@ -43,7 +43,7 @@ def _is_classes(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 2 <= value <= 1_000_000
 
 
-def _of_numbers(splits: Splits) -> Iterator[Complaint]:
+def _of_numbers(splits: Splits) -> Iterator[Violation]:
     if not (isinstance(splits.name, str) and re.fullmatch(r"[^\x00-\x1f\x7f]{1,100}", splits.name)):
         yield "name", f"is {_shown(splits.name)}, not a name", "a word or two: what the data are"
     if not isinstance(splits.note, str):
@@ -63,7 +63,7 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 40 else f"a {type(value).__name__}"
 
 
-def _of_images(use: str, x: Any) -> Iterator[Complaint]:
+def _of_images(use: str, x: Any) -> Iterator[Violation]:
     field = f"{use}_x"
     if not isinstance(x, Tensor):
         yield field, f"is a {type(x).__name__}, not a tensor", "torch.from_numpy(...).float()"
@@ -117,7 +117,7 @@ def _is_channels_last(x: Tensor) -> bool:
     return c > 4 and h > 4 and (w in (3, 4) or (w == 1 and c == h))
 
 
-def _of_shapes(splits: Splits) -> Iterator[Complaint]:
+def _of_shapes(splits: Splits) -> Iterator[Violation]:
     train = splits.train_x
     for use in USES[1:]:
         x = getattr(splits, f"{use}_x")
@@ -127,7 +127,7 @@ def _of_shapes(splits: Splits) -> Iterator[Complaint]:
             yield f"{use}_x", what, "one size for all images"
 
 
-def _of_labels(use: str, x: Any, y: Any, classes: Any) -> Iterator[Complaint]:
+def _of_labels(use: str, x: Any, y: Any, classes: Any) -> Iterator[Violation]:
     field = f"{use}_y"
     if not isinstance(y, Tensor):
         yield field, f"is a {type(y).__name__}, not a tensor", "torch.tensor(...)"
@@ -159,7 +159,7 @@ def _of_labels(use: str, x: Any, y: Any, classes: Any) -> Iterator[Complaint]:
         )
 
 
-def _of_classes(splits: Splits) -> Iterator[Complaint]:
+def _of_classes(splits: Splits) -> Iterator[Violation]:
     """Classes that nothing is trained on: numbers in a softmax that only take from the others."""
     counts = torch.bincount(splits.train_y, minlength=splits.classes)
     missing = (counts == 0).nonzero().flatten().tolist()
@@ -179,18 +179,18 @@ def _of_classes(splits: Splits) -> Iterator[Complaint]:
 
 def check_arrays(train: Any, test: Any, val_size: Any, where: str) -> None:
     """Raises a UserError with everything in which arrays are not as `make_splits` says."""
-    found: list[Complaint] = []
+    violations: list[Violation] = []
     for use, pair in (("train", train), ("test", test)):
-        found += _of_pair(use, pair)
-    if not found:
-        found += _of_both(train, test)
-    if not found:
-        found += _of_val_size(val_size, train[1])
-    if found:
-        raise UserError.of(Problem(f"`{field}` {what}", where, how) for field, what, how in found)
+        violations += _of_pair(use, pair)
+    if not violations:
+        violations += _of_both(train, test)
+    if not violations:
+        violations += _of_val_size(val_size, train[1])
+    if violations:
+        raise UserError.of(Problem(f"`{field}` {what}", where, how) for field, what, how in violations)
 
 
-def _of_pair(use: str, pair: Any) -> Iterator[Complaint]:
+def _of_pair(use: str, pair: Any) -> Iterator[Violation]:
     if not (isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(array, np.ndarray) for array in pair)):
         yield use, "is not two NumPy arrays", "(images, labels)"
         return
@@ -212,7 +212,7 @@ def _of_pair(use: str, pair: Any) -> Iterator[Complaint]:
         yield f"{use} labels", f"are {labels.dtype}, not whole numbers", "np.unique(labels, return_inverse=True)[1]"
 
 
-def _of_both(train: Any, test: Any) -> Iterator[Complaint]:
+def _of_both(train: Any, test: Any) -> Iterator[Violation]:
     (images, labels), (others, other_labels) = train, test
     if images.shape[1:] != others.shape[1:]:
         yield "test images", f"are of {others.shape[1:]}, those for training of {images.shape[1:]}", "one size for all"
@@ -241,7 +241,7 @@ def _first_missing(present: np.ndarray) -> int:
     return int(np.setdiff1d(np.arange(present[-1] + 1), present)[0])
 
 
-def _of_val_size(val_size: Any, labels: np.ndarray) -> Iterator[Complaint]:
+def _of_val_size(val_size: Any, labels: np.ndarray) -> Iterator[Violation]:
     classes = len(np.unique(labels))
     most = len(labels) - classes
     if isinstance(val_size, bool) or not isinstance(val_size, (int, np.integer)) or not 1 <= val_size <= most:

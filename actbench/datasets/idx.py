@@ -1,8 +1,8 @@
 """MNIST and datasets of its shape: taken from wherever they are on disk, and fetched where they are missing or damaged.
 
-A file counts as good when its size and header (and, where known, its MD5) are what they must be: a truncated or swapped
-file is named here rather than found out in training. Downloads are locked against other processes, checked by MD5 and
-renamed into place. Nothing that was there before is overwritten or deleted.
+A file counts as good when its size and header (and, where known, its MD5) are what they must be, so that a truncated or
+swapped file is named here and does not spoil a training. Downloads are locked against other processes and renamed into
+place. Nothing that was there before is overwritten or deleted.
 """
 
 from __future__ import annotations
@@ -10,31 +10,24 @@ from __future__ import annotations
 import contextlib
 import errno
 import gzip
-import http.client
 import os
 import re
 import shutil
 import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from typing import BinaryIO
-from urllib.request import Request, urlopen
 
 import numpy as np
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
-from actbench.datasets.found import Fault, Found, Place, array_of, belongs, find, md5_of
+from actbench.datasets.mirrors import Unreachable, download
+from actbench.datasets.on_disk import Fault, GoodFile, Place, array_of, belongs, find, md5_of
 from actbench.errors import Failure, Problem, UserError
 from actbench.files.atomic import replacing, write_bytes, write_text
-
-PATIENCE = 9.0  # seconds to wait for any mirror to answer, all mirrors together
-_LARGEST = 200_000_000  # bytes of an archive: the largest there is has 31 million
 
 _SHAPES = {
     "train-images-idx3-ubyte": (60_000, 28, 28),
@@ -79,11 +72,11 @@ def load(family: Family) -> tuple[Arrays, Arrays]:
     """
     folder = data_root() / family.torchvision / "raw"
     try:
-        seen = _look(family)
-        if not all(found for found, _ in seen.values()):
+        files = _look(family)
+        if not all(good for good, _ in files.values()):
             _fetch(folder, family)
-            seen = _look(family)
-        train_x, train_y, test_x, test_y = (_taken(name, *seen[name], folder, family) for name in (*_TRAIN, *_TEST))
+            files = _look(family)
+        train_x, train_y, test_x, test_y = (_taken(name, *files[name], folder, family) for name in (*_TRAIN, *_TEST))
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # nobody's mistake
         raise (Failure if full else UserError)(
@@ -94,7 +87,7 @@ def load(family: Family) -> tuple[Arrays, Arrays]:
     return (train_x, train_y), (test_x, test_y)
 
 
-def _look(family: Family) -> dict[str, tuple[Found | None, list[Fault]]]:
+def _look(family: Family) -> dict[str, tuple[GoodFile | None, list[Fault]]]:
     """Each file: where it was found, and what is wrong with others of its names."""
     root = data_root()
     own = root / family.torchvision
@@ -115,19 +108,19 @@ def _check(name: str, shape: tuple[int, ...], family: Family) -> Callable[[Path,
     return check
 
 
-def _taken(name: str, found: Found | None, faults: list[Fault], folder: Path, family: Family) -> np.ndarray:
+def _taken(name: str, file: GoodFile | None, faults: list[Fault], folder: Path, family: Family) -> np.ndarray:
     """The array of a file. One that is packed is unpacked where torchvision has them, if there is room for it."""
-    if found is None:  # another process has removed it
+    if file is None:  # another process has removed it
         raise UserError("was there, and is gone", where=str(folder / name), how="the same command again")
     for fault in faults:
         if not fault.foreign:
-            _say(f"{fault.path} is {fault.what}; {found.path} is taken instead")
+            _say(f"{fault.path} is {fault.what}; {file.path} is taken instead")
     path = folder / name
-    if found.packed and not os.path.lexists(path):
+    if file.packed and not os.path.lexists(path):
         with contextlib.suppress(OSError):  # it is read as well as it is
             folder.mkdir(parents=True, exist_ok=True)
-            _write(path, found.content, family)
-    return array_of(found.content, _SHAPES[name])
+            _write(path, file.content, family)
+    return array_of(file.content, _SHAPES[name])
 
 
 @lru_cache(maxsize=64)  # once, and not for each run of a sweep
@@ -177,15 +170,15 @@ def _fetch(folder: Path, family: Family) -> None:
             raise
         raise _explained(folder, family, f"nothing can be written into its folder: {error.strerror}") from error
     try:
-        seen = _look(family)  # again: another process may have mended them meanwhile
-        lacking = [name for name, (found, _) in seen.items() if found is None]
+        files = _look(family)  # again: another process may have mended them meanwhile
+        lacking = [name for name, (good, _) in files.items() if good is None]
         mirrors, archives = _sources(family) if lacking else ([], {})
-        for name in sorted(lacking, key=lambda name: not _damage(seen[name][1])):  # damage is said first
-            for fault in _damage(seen[name][1]):
+        for name in sorted(lacking, key=lambda name: not _damage(files[name][1])):  # damage is said first
+            for fault in _damage(files[name][1]):
                 print(f"{fault.path} is {fault.what}; fetching it again", file=sys.stderr)
             try:
                 _fetch_one(folder / name, family, mirrors, archives[f"{name}.gz"])
-            except _Unreachable as error:
+            except Unreachable as error:
                 raise _explained(folder, family, f"it cannot be downloaded: {error}") from error
     finally:
         lock.release()
@@ -208,13 +201,13 @@ def _check_folder(folder: Path) -> None:
 
 
 def _explained(folder: Path, family: Family, why: str) -> UserError:
-    """Why the data cannot be had: every file that is damaged, or else that they are not there."""
-    seen = {name: faults for name, (found, faults) in _look(family).items() if found is None}
-    damaged = [fault for faults in seen.values() for fault in _damage(faults)]
+    """Why there are no data: every file that is damaged, or else that they are not there."""
+    files = {name: faults for name, (good, faults) in _look(family).items() if good is None}
+    damaged = [fault for faults in files.values() for fault in _damage(faults)]
     if damaged:
         how = "replace it with a good copy, point ACTBENCH_DATA elsewhere, or choose dataset=digits"
         return UserError.of(Problem(f"{fault.what}; {why}", str(fault.path), how) for fault in damaged)
-    foreign = [str(fault.path) for faults in seen.values() for fault in faults]
+    foreign = [str(fault.path) for faults in files.values() for fault in faults]
     beside = f"; {', '.join(foreign)}: another dataset's" if foreign else ""
     return Unavailable(
         f"{family.title} is not in {folder}, and {why}{beside}",
@@ -235,13 +228,9 @@ def _sources(family: Family) -> tuple[list[str], dict[str, str]]:
 # ---------------------------------------------------------------- one file
 
 
-class _Unreachable(Exception):
-    """No mirror has given this file."""
-
-
 def _fetch_one(path: Path, family: Family, mirrors: list[str], md5: str) -> None:
     """Puts a file in its place; what was there under its name is kept beside it."""
-    archive, mirror = _download(f"{path.name}.gz", mirrors, md5)
+    archive, mirror = download(f"{path.name}.gz", mirrors, md5)
     with replacing(path) as part:
         with gzip.GzipFile(fileobj=BytesIO(archive)) as packed, part.open("wb") as file:
             shutil.copyfileobj(packed, file)
@@ -263,69 +252,3 @@ def _put_aside(path: Path) -> None:
     kept = next(name for name in names if not os.path.lexists(name))
     path.rename(kept)
     print(f"what was there is kept as {kept}", file=sys.stderr)
-
-
-def _download(name: str, mirrors: list[str], md5: str) -> tuple[bytes, str]:
-    """An archive, and the mirror that it is from."""
-    reasons = []
-    for mirror in mirrors:
-        content = BytesIO()
-        try:
-            with _answer(mirror + name, PATIENCE / len(mirrors)) as response:
-                _copy_with_progress(_blocks(response), response.headers.get("Content-Length"), content, name)
-            if md5_of(content.getvalue()) != md5:
-                raise _Unreachable("what it sends has a wrong MD5")
-            return content.getvalue(), mirror
-        except (_Unreachable, http.client.HTTPException, ConnectionError, TimeoutError) as error:
-            reasons.append(f"{mirror}: {error or type(error).__name__}")
-    raise _Unreachable("; ".join(reasons))
-
-
-def _answer(url: str, patience: float) -> http.client.HTTPResponse:
-    """The response to a request, or _Unreachable within `patience` seconds, even where looking the name up hangs."""
-    box: SimpleQueue[http.client.HTTPResponse | Exception] = SimpleQueue()
-
-    def ask() -> None:
-        try:
-            box.put(urlopen(Request(url, headers={"User-Agent": "actbench"}), timeout=patience))
-        except Exception as error:
-            box.put(error)
-
-    threading.Thread(target=ask, daemon=True).start()
-    try:
-        answer = box.get(timeout=patience)
-    except Empty:
-        raise _Unreachable(f"no answer within {patience:.1f} s") from None
-    if isinstance(answer, Exception):
-        raise _Unreachable(str(getattr(answer, "reason", answer))) from answer
-    return answer
-
-
-def _blocks(response: http.client.HTTPResponse) -> Iterator[bytes]:
-    """What the response sends. Errors of the network become _Unreachable, so that those of the disk remain OSErrors."""
-    sent = 0
-    while True:
-        try:
-            block = response.read(1 << 16)
-        except OSError as error:
-            raise _Unreachable(error.strerror or str(error)) from error
-        if not block:
-            return
-        sent += len(block)
-        if sent > _LARGEST:
-            raise _Unreachable(f"sends more than {_LARGEST:,} bytes")
-        yield block
-
-
-def _copy_with_progress(blocks: Iterator[bytes], length: str | None, file: BinaryIO, title: str) -> None:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    size = int(length) if length and length.isdigit() else None
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task(f"downloading {title}", total=size)
-        for block in blocks:
-            file.write(block)
-            progress.advance(task, len(block))

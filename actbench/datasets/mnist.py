@@ -1,4 +1,4 @@
-"""MNIST and its two relatives of the same shape; and `auto`, which takes what can be had."""
+"""MNIST and its two relatives of the same shape; and `auto`, which takes MNIST or else the digits."""
 
 from __future__ import annotations
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 
 def finite(values: Iterable[float]) -> list[float]:
+    """Those of `values` that are neither infinite nor NaN."""
     return [value for value in values if math.isfinite(value)]
 
 
@@ -14,6 +15,16 @@ def mean(values: Iterable[float]) -> float:
     """The mean of what is finite; NaN of nothing."""
     kept = finite(values)
     return math.fsum(kept) / len(kept) if kept else math.nan
+
+
+def layers_from(values: Mapping[str, Sequence[float]], limit: float) -> list[str]:
+    """The layers whose mean over seeds is `limit` or more, the worst first.
+
+    >>> layers_from({"hidden1": [0.2, 0.4], "hidden2": [0.9], "hidden3": [0.5]}, 0.4)
+    ['hidden2', 'hidden3']
+    """
+    means = {layer: mean(of_seeds) for layer, of_seeds in values.items()}
+    return sorted((layer for layer in means if means[layer] >= limit), key=lambda layer: -means[layer])
 
 
 def percent(share: float) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 from actbench.diagnosis import remedies
-from actbench.diagnosis.case import Case
-from actbench.diagnosis.evidence import counted, figure, finite, in_parentheses, mean, seeds_span
+from actbench.diagnosis.evidence import counted, figure, finite, in_parentheses, layers_from, mean, seeds_span
+from actbench.diagnosis.history import RunHistory
+from actbench.diagnosis.rule import Rule
 from actbench.records import Finding, LayerRecord
 
 # |mean| / standard deviation of a layer's outputs. Of z ~ N(0, 1) ReLU makes 0.68, softplus 1.5 and sigmoid 2.4, and
@@ -14,31 +15,36 @@ from actbench.records import Finding, LayerRecord
 # 3 and more does not: ten layers of sigmoid with torch's own init are at 7 and guess.
 RATIO = 3.0
 
+RULE = Rule(
+    code="mean-shift",
+    rank=80,
+    summary="A layer's outputs are far from zero mean.",
+    what="At the end the mean of a layer's outputs lies 3 of their standard deviations or more from 0.",
+    why="What the layer passes on is mostly a constant, which tells the next one nothing and pushes all weights of a "
+    "unit the same way (LeCun et al. 1998, Efficient BackProp, section 4.3).",
+    example="actbench dataset=digits model.width=64 model.depth=8 activation=sigmoid init=torch_default train.epochs=3",
+    remedy="norm=batch; elu, selu or gelu in the place of an activation that is never negative; He init.",
+)
 
-def find(case: Case) -> Finding | None:
-    """|mean| / std of the outputs after the last epoch, mean over seeds, in the worst layer; gates pass nothing on.
 
-    Source: LeCun, Bottou, Orr and Müller 1998, "Efficient BackProp", section 4.3: inputs of a layer that are not of
-    zero mean push all weights of a unit the same way.
-    """
-    passing = {layer: records for layer, records in case.layers.items() if not layer.endswith(".gate")}
+def find(run: RunHistory) -> Finding | None:
+    """|mean| / std of the outputs after the last epoch, mean over seeds, in the worst layer; gates pass nothing on."""
+    passing = {layer: records for layer, records in run.layers.items() if not layer.endswith(".gate")}
     ratios = {layer: finite(map(_ratio, records)) for layer, records in passing.items()}
-    ill = {layer: values for layer, values in ratios.items() if values and mean(values) >= RATIO}
-    if not ill:
+    affected = layers_from(ratios, RATIO)
+    if not affected:
         return None
-    worst = max(ill, key=lambda layer: mean(ill[layer]))
-    outputs = case.layers[worst]
-    seeds = seeds_span(ill[worst])
-    others = f"{counted(len(ill), 'layer')} of {len(ratios)} at {RATIO:g} or more" if len(ratios) > 1 else ""
-    settings = case.settings
+    worst, settings = affected[0], run.settings
+    seeds = seeds_span(ratios[worst])
+    others = f"{counted(len(affected), 'layer')} of {len(ratios)} at {RATIO:g} or more" if len(ratios) > 1 else ""
     return Finding(
         symptom="outputs far from zero mean",
-        evidence=f"{worst}: mean {figure(mean(r.mean for r in outputs))}, {mean(ill[worst]):.1f} standard deviations "
-        f"from 0{in_parentheses(seeds, others)}",
+        evidence=f"{worst}: mean {figure(mean(r.mean for r in run.layers[worst]))}, {mean(ratios[worst]):.1f} standard "
+        f"deviations from 0{in_parentheses(seeds, others)}",
         cause="What a layer passes on is mostly a constant: all weights of a unit above are pushed the same way.",
         remedies=remedies.all_of(
             remedies.batch_norm(settings),
-            remedies.activation(settings, "elu", "selu", "gelu", instead_of=remedies.POSITIVE),
+            remedies.activation(run, "elu", "selu", "gelu", instead_of=("never_negative",)),
             remedies.he_init(settings),
         ),
     )

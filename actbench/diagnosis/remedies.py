@@ -6,16 +6,10 @@ overrides with a space between; each is to be added to what was typed for the ru
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
+from actbench.diagnosis.history import RunHistory
 from actbench.settings import Choice, Settings
-
-# Flat where they are off: f' is exactly 0 there, so that a unit can die.
-FLAT = frozenset({"relu", "relu6", "squared_relu", "hardtanh", "hardswish", "pact", "topk", "bipolar_relu"})
-# Bounded on both sides: f' vanishes where |z| is large.
-BOUNDED = frozenset({"sigmoid", "tanh", "hardtanh", "softsign", "relu6", "pact"})
-# Never negative: the mean of the outputs cannot be 0.
-POSITIVE = frozenset({"sigmoid", "relu", "relu6", "squared_relu", "softplus", "pact", "topk"})
 
 
 def all_of(*ideas: Iterable[str]) -> tuple[str, ...]:
@@ -38,24 +32,25 @@ def rounded(value: float) -> str:
     return f"{float(f'{value:.0e}'):g}"
 
 
-def activation(settings: Settings, *names: str, instead_of: Collection[str]) -> tuple[str, ...]:
-    """Each of `names` in the place of those activations that are among `instead_of`; of all, where none is."""
-    used = {"activation": settings.activation}
-    if settings.upper_activation.target is not None:
-        used["upper_activation"] = settings.upper_activation
-    ill = {key: choice for key, choice in used.items() if choice.name in instead_of} or used
-    overrides = (" ".join(f"{key}={name}" for key, choice in ill.items() if choice.name != name) for name in names)
+def activation(run: RunHistory, *names: str, instead_of: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Each of `names` in the place of the activations that have one of the traits `instead_of`; of all, if none has."""
+    chosen = {"activation": run.settings.activation}
+    if run.settings.upper_activation.target is not None:
+        chosen["upper_activation"] = run.settings.upper_activation
+    affected = [key for key in run.activations_with(*instead_of) if key in chosen] or [*chosen]
+    overrides = (" ".join(f"{key}={name}" for key in affected if chosen[key].name != name) for name in names)
     return tuple(override for override in overrides if override)
 
 
-def more_kept(settings: Settings) -> tuple[str, ...]:
-    """Top-k that keeps four times as much."""
-    for key in ("activation", "upper_activation"):
-        params = getattr(settings, key).params
-        if getattr(settings, key).name == "topk" and params.get("k"):
-            return (f"{key}.k={4 * params['k']}",)
-        if getattr(settings, key).name == "topk" and params.get("fraction", 1.0) < 1:
-            return (f"{key}.fraction={min(1.0, 4 * params['fraction']):g}",)
+def more_kept(run: RunHistory) -> tuple[str, ...]:
+    """Four times as many units let through by an activation that selects, where it says how many: `k` or `fraction`."""
+    for key in run.activations_with("selects"):
+        choice: Choice = getattr(run.settings, key)
+        k, fraction = _number(choice, "k"), _number(choice, "fraction")
+        if k:
+            return (f"{key}.k={4 * k:g}",)
+        if fraction is not None and fraction < 1:
+            return (f"{key}.fraction={min(1.0, 4 * fraction):g}",)
     return ()
 
 

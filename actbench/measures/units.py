@@ -24,13 +24,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
-from actbench.activations.coupling import Apply, Coupling, any_gradient, column_norms, coupling_of, is_known
+from actbench.activations.coupling import Apply, Coupling, any_gradient, column_norms, coupling_of, is_known, selects
 from actbench.measures.sums import sums_dtype
-from actbench.stacking import Member, Replicas, StackedPReLU
+from actbench.stacking import Member, Replicas, StackedLearned, StackedPReLU
 from actbench.stacking.layers import PerSample
 
 DORMANT = 0.025  # τ of Sokar et al. 2023, arXiv:2302.12902
@@ -43,7 +44,7 @@ DEFINITIONS = ("exact", *(f"dormant<={tau:g}" for tau in _TAUS), f"fires<{_SELDO
 
 _CHUNK = 1 << 18  # elements looked at in one go: what a core's cache holds, so that the passes over them are cheap
 _GRID = torch.linspace(-10.0, 10.0, 801)  # where the steepest slope of an activation is looked for
-_STACKED = (StackedPReLU, PerSample)  # forms of activations that are known
+_STACKED = (StackedPReLU, StackedLearned, PerSample)  # forms of activations that are known
 _COLUMN_SAMPLES = 32  # samples whose column norms are computed one by one
 
 
@@ -266,7 +267,9 @@ def watch_units(network: Replicas, *, thorough: bool = True) -> Iterator[UnitWat
     handles = []
     for member in network.members:
         for layer, module in member.sites().items():
-            site = _Site(*_as_stacked(module, member), _selects(module), thorough, not is_known(module, *_STACKED))
+            apply, parameters = _as_stacked(module, member)
+            keeps_some = _selects(module, apply, member.seeds, parameters)
+            site = _Site(apply, parameters, keeps_some, thorough, not is_known(module, *_STACKED))
             sites[layer].append(site)
             handles.append(module.register_forward_pre_hook(partial(_look, site, member.stacked)))
     try:
@@ -276,9 +279,15 @@ def watch_units(network: Replicas, *, thorough: bool = True) -> Iterator[UnitWat
             handle.remove()
 
 
-def _selects(module: nn.Module) -> bool:
+_SELECTS: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()  # what was measured of the modules of a network
+
+
+def _selects(module: nn.Module, apply: Apply, seeds: int, parameters: int) -> bool:
     """Whether an activation keeps some units and drops others, by all of them, as `TopK` does."""
-    return any(getattr(part, "selects", False) for part in module.modules())
+    if module not in _SELECTS:
+        like = next(module.parameters(), None)
+        _SELECTS[module] = selects(apply, seeds=seeds, units=max(1, parameters), like=like)
+    return _SELECTS[module]
 
 
 def _look(site: _Site, stacked: bool, _module: nn.Module, arguments: tuple[Tensor, ...]) -> None:

@@ -56,7 +56,7 @@ def _merge(configuration: Configuration, same: Sequence[tuple[Run, Finding]]) ->
     evidence = [finding.evidence if alone else f"{_seeds(run)}: {finding.evidence}" for run, finding in same]
     causes = dict.fromkeys(finding.cause for _, finding in same)
     remedies = dict.fromkeys(remedy for _, finding in same for remedy in finding.remedies)
-    codes = [code for _, finding in same if (code := getattr(finding, "code", ""))]
+    codes = [finding.code for _, finding in same if finding.code]
     return ConfigurationFinding(
         configuration=configuration.name,
         code=codes[0] if codes else "",

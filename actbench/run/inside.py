@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from actbench.activations.coupling import coupling_of, is_known
+from actbench.activations.coupling import as_one_seed, coupling_of, is_known, selects, units_of
 from actbench.datasets import Splits
 from actbench.measures import Histogram, histogram, learned_shapes, preactivation_histograms
 from actbench.measures.int8 import OUTPUT, quantise
@@ -67,10 +67,10 @@ def _curve(module: nn.Module) -> tuple[Tensor, Tensor, Tensor] | None:
     None of one that has no curve: a unit's output depends on the others, or it takes the outputs of a convolution only.
     """
     module = module.eval()
-    selects = getattr(module, "selects", False)
-    if not (selects or _has_curve(module)):
+    over_a_layer = selects(as_one_seed(module), units=units_of(module))
+    if not (over_a_layer or _has_curve(module)):
         return None
-    z = _axis(max(_POINTS, getattr(module, "k", None) or 0))[None] if selects else _axis()[:, None]
+    z = _axis(max(_POINTS, getattr(module, "k", None) or 0))[None] if over_a_layer else _axis()[:, None]
     f, slope = slopes(lambda z: module(z.clone()), z)
     return z.flatten(), f.flatten(), slope.flatten()
 

@@ -8,15 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from actbench.custom.sources import told
-from actbench.diagnosis import Case, diagnose
+from actbench.activations import traits
+from actbench.custom.tracebacks import explain
+from actbench.diagnosis import RunHistory, diagnose
 from actbench.errors import Failure
-from actbench.records import RATIOS, Epoch, Estimate, RunSummary, Status, network_ratio
+from actbench.records import RATIOS, Epoch, Estimate, RunSummary, Status, Traits, network_ratio
 from actbench.settings import Settings
 from actbench.store import reader
 from actbench.store.folder import RunFolder
 from actbench.store.lock import Hold
 from actbench.train import Training, evaluate, machine
+from actbench.train.build import activation_factory
 
 
 @dataclass
@@ -52,9 +54,10 @@ def summarise(settings: Settings, training: Training, progress: Progress, *, fin
         for name in ("train_seconds", "eval_seconds", "look_seconds")
     )
     trained = progress.done * len(training.splits.train_y) * len(training.seeds)
-    case = Case(
+    history = RunHistory(
         settings=settings, epochs=progress.epochs, device=training.device.type, classes=training.splits.classes,
         validation=len(training.splits.val_y), steps=training.steps_per_epoch,
+        traits=traits_of(settings) if finished else {},
     )  # fmt: skip
     return RunSummary(
         status=status,
@@ -74,8 +77,21 @@ def summarise(settings: Settings, training: Training, progress: Progress, *, fin
         execution=training.execution,
         device=machine.describe(training.device),
         reason="" if finished else f"after epoch {progress.done} of {training.epochs}",
-        findings=tuple(diagnose(case)) if finished else None,
+        findings=tuple(diagnose(history)) if finished else None,
     )
+
+
+def traits_of(settings: Settings) -> dict[str, Traits]:
+    """What the activations of a run are like, as they start: `activation` and, if there is one, `upper_activation`."""
+    chosen = {"activation": settings.activation, "upper_activation": settings.upper_activation}
+    return {
+        group: traits.measure(activation_factory(choice, settings.trust, group)(_UNITS))
+        for group, choice in chosen.items()
+        if choice.target is not None
+    }
+
+
+_UNITS = 8  # of the layer for which an activation is built to be measured
 
 
 def _of_epoch(seeds: Sequence[int], epoch: Epoch) -> dict[str, list[float]]:
@@ -104,7 +120,7 @@ def parameters_of_one(training: Training) -> int:
 def failed(settings: Settings, training: Training, progress: Progress, error: Exception) -> RunSummary:
     """The sum of a run that came to `progress` and then to an error."""
     summary = summarise(settings, training, progress, finished=False)
-    return replace(summary, status="failed", reason=told(error, settings.trust))
+    return replace(summary, status="failed", reason=explain(error, settings.trust))
 
 
 def leave_failure(settings: Settings, folder: Path, error: Exception) -> None:
@@ -127,7 +143,7 @@ def leave_failure(settings: Settings, folder: Path, error: Exception) -> None:
         samples_per_second=0.0,
         execution="",
         device="",
-        reason=told(error, settings.trust),
+        reason=explain(error, settings.trust),
     )
     with contextlib.suppress(OSError, Failure):  # where another process is at work, it speaks for the folder
         folder.mkdir(parents=True, exist_ok=True)

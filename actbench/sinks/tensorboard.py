@@ -220,7 +220,7 @@ def _page(findings: Sequence[Finding]) -> str:
     parts = []
     for finding in findings:
         remedies = "\n".join(f"    {remedy}" for remedy in finding.remedies)
-        parts.append(f"### {finding.symptom}\n\n{finding.evidence}\n\n{finding.cause}\n\n{remedies}")
+        parts.append(f"### {finding.title}\n\n{finding.evidence}\n\n{finding.cause}\n\n{remedies}")
     return "\n\n".join(parts)
 
 

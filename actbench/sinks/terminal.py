@@ -167,7 +167,7 @@ def _in_a_line(summary: RunSummary, stored: bool) -> str:
     dead = summary.metrics.get("dead_ratio")
     share = f", dead {100 * dead.mean:.1f} %" if dead and dead.mean is not None else ""
     accuracy = summary.metrics["test_accuracy"].plus_minus()
-    wrong = "".join(f"; {finding.symptom}" for finding in summary.findings or ())
+    wrong = "".join(f"; {finding.title}" for finding in summary.findings or ())
     return f"{skipped}test accuracy {accuracy} %{share}{diverged}{wrong} ({summary.seconds['total']:.1f} s)"
 
 
@@ -218,7 +218,7 @@ def diagnosis_text(findings: Sequence[Finding], *, probed: bool = True) -> Rende
     for finding in findings:
         remedies = "".join(f"\n  try {remedy}" for remedy in finding.remedies)
         text = Text.assemble(
-            (finding.symptom, "bold yellow"), f": {finding.evidence}\n", (finding.cause, "dim"), (remedies, "green")
+            (finding.title, "bold yellow"), f"\n{finding.evidence}\n", (finding.cause, "dim"), (remedies, "green")
         )
         told.append(Padding(text, (0, 0, 1, 2)))
     return Group(*told)

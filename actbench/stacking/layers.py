@@ -15,8 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from actbench.activations.coupling import ELEMENTWISE
-
 Noise = Sequence[torch.Generator]  # one for each seed
 
 
@@ -204,8 +202,7 @@ def stack_layer(layer: nn.Module, peers: Sequence[nn.Module], noise: Noise) -> n
     Raises:
         NotStackable: nothing is registered for this type.
     """
-    stateless = not [*layer.parameters(), *layer.buffers(), *layer.children()]
-    if isinstance(layer, ELEMENTWISE) or stateless:  # `assemble` puts the stateless ones to the test
+    if not [*layer.parameters(), *layer.buffers(), *layer.children()]:  # `assemble` puts it to the test
         return copy.deepcopy(layer)
     raise NotStackable(f"{type(layer).__module__}.{type(layer).__qualname__} has no stacked form")
 

@@ -147,7 +147,7 @@ def _mistyped(found: RunSummary) -> str:
             return f"`{name}` is not a number of 0 or more"
     if not {"train", "eval", "total"} <= found.seconds.keys():
         return "`seconds` has no `train`, `eval` and `total`"
-    words = [word for f in found.findings or () for word in (f.symptom, f.evidence, f.cause, *f.remedies)]
+    words = [word for f in found.findings or () for word in (f.code, f.symptom, f.evidence, f.cause, *f.remedies)]
     if not all(isinstance(word, str) for word in words):
         return "`findings` are not words"
     if not all(isinstance(seed, int) and _is_amount(epoch) for seed, epoch in found.diverged.items()):

@@ -13,11 +13,12 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from actbench.activations.examination import RESHAPES, WRITES, Complaint, Seen, examine
+from actbench.activations.examination import RESHAPES, WRITES, InputRecorder, Violation, examine
 from actbench.custom import loading
 from actbench.custom.isolation import isolated
-from actbench.custom.sources import blamed, is_own, place, told
 from actbench.custom.targets import resolve
+from actbench.custom.tracebacks import blamed, explain, place
+from actbench.custom.trust import is_own
 from actbench.datasets import TRAINING_SAMPLES, Splits
 from actbench.errors import Problem, UserError, in_a_line
 from actbench.inits import initialise
@@ -190,10 +191,10 @@ def _try_forward_and_backward(settings: Settings, network: nn.Module, inputs: tu
         UserError: something fails, an activation is not what it has to be, or the images are written to.
     """
     x = torch.randn(2, *inputs, generator=torch.Generator().manual_seed(0))
-    given, seen = x.clone(), Seen(network)
+    given, seen = x.clone(), InputRecorder(network)
     failure: Exception | None = None
     try:
-        with seen.listening():
+        with seen.recording():
             network.train()(x).sum().backward()
     except UserError:
         raise
@@ -241,26 +242,28 @@ def _examine_activations(settings: Settings) -> bool:
     return True
 
 
-def _examined(settings: Settings, group: str, choice: Choice, seen: Seen, failure: Exception | None) -> list[Problem]:
+def _examined(
+    settings: Settings, group: str, choice: Choice, seen: InputRecorder, failure: Exception | None
+) -> list[Problem]:
     """What is wrong with an activation where it stands in the network, each complaint once."""
     kind = type(activation_factory(choice, settings.trust, group)(_UNITS))
-    complaints: list[Complaint] = []
+    complaints: list[Violation] = []
     for module, z in seen.inputs:
         if type(module) is kind:
             try:
                 complaints += examine(module, z)
             except Exception as error:
                 if failure is not None:  # without one it was only in need of something that is not there alone
-                    complaints.append(Complaint("", f"fails: {in_a_line(error)}", ""))
+                    complaints.append(Violation("", f"fails: {in_a_line(error)}", ""))
     ours = str(settings.model.target).startswith("actbench.")
     kept = [c for c in complaints if c.kind != RESHAPES or ours or failure is not None]
     if failure is not None and any(c.kind == WRITES for c in kept):  # then that is why, with or without probes
         what = f"changes its input in place, and training fails: {_first_line(failure)}"
-        kept = [Complaint("", what, c.how) if c.kind == WRITES else c for c in kept]
+        kept = [Violation("", what, c.how) if c.kind == WRITES else c for c in kept]
     return _told(settings, group, choice, list({c.what: c for c in kept}.values()))
 
 
-def _told(settings: Settings, group: str, choice: Choice, complaints: Sequence[Complaint]) -> list[Problem]:
+def _told(settings: Settings, group: str, choice: Choice, complaints: Sequence[Violation]) -> list[Problem]:
     """A complaint in words; writing to the input only disturbs the probes."""
     told = []
     for complaint in complaints:
@@ -428,7 +431,9 @@ def _built(group: str, step: Callable[[], Any], choice: Choice | None = None, tr
     except Exception as error:
         if choice is not None and is_own(choice.target):
             where = f"{group}={choice.name}"
-            raise UserError(told(error, trust), where=where, how=f"mend {choice.target}, or its parameters") from error
+            raise UserError(
+                explain(error, trust), where=where, how=f"mend {choice.target}, or its parameters"
+            ) from error
         if "allocate memory" in str(error):
             raise UserError("there is not enough memory for it", where=group, how="fewer or smaller layers") from error
         expected = isinstance(error, (TypeError, ValueError, RuntimeError, ArithmeticError, AssertionError))
@@ -440,7 +445,7 @@ def _blaming(error: Exception, settings: Settings, where: str, how: str = "") ->
     """What went wrong, with the line of the user's code that it came from, and the choice that this belongs to."""
     if not place(error, settings.trust):
         return UserError(_first_line(error), where=where, how=how)
-    return UserError(told(error, settings.trust), where=blamed(error, settings) or where, how="mend it there")
+    return UserError(explain(error, settings.trust), where=blamed(error, settings) or where, how="mend it there")
 
 
 def _first_line(error: Exception) -> str:

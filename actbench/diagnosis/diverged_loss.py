@@ -6,18 +6,32 @@ import math
 from collections.abc import Sequence
 
 from actbench.diagnosis import remedies
-from actbench.diagnosis.case import Case
 from actbench.diagnosis.evidence import counted, figure
+from actbench.diagnosis.history import RunHistory
+from actbench.diagnosis.rule import Rule
 from actbench.records import Finding, Origin
+
+RULE = Rule(
+    code="diverged-loss",
+    rank=10,
+    summary="Seeds diverged: their loss stopped being finite.",
+    what="The loss of at least one seed became infinite or NaN. It says where the first such number came from: images, "
+    "augmentation, the formula of an activation or its gradient, a layer, the loss, clipping, or the step.",
+    why="Such a seed has no result, and the means of the run are those of the lucky ones alone.",
+    example="actbench dataset=digits model.width=64 activation=squared_relu optimizer=sgd "
+    "optimizer.lr=1000 train.epochs=2",
+    remedy="A tenth of the learning rate, clip=norm, He init, norm=batch. Where the activation's own formula fails, a "
+    "clamp of its argument.",
+)
 
 # Sizes of what went in, from which an overflow is that of the numbers and not of what was done to them. Float32 ends at
 # 3.4e38: no usual formula leaves it from a million, but exp does from 89; and the product of a gradient and a slope can
 # only do so where one of them is beyond 1e19.
 HUGE = {"activation": 1e6, "between": 1e6, "activation gradient": 1e18, "clip": 1e18}
 
-_NOT_KNOWN = Origin(0, 0, 0, "", "", math.nan)
+_UNKNOWN = Origin(0, 0, 0, "", "", math.nan)
 _GREW = "Steps too long for the slope of the loss: weights grew until numbers overflowed."
-_OWN = {  # kind of origin -> the cause, where it is not that everything grew
+_CAUSES = {  # kind of origin -> the cause, where it is not that everything grew
     "images": "The images themselves hold infinite numbers or NaN: no setting helps, look at the data.",
     "augmentation": "Augmentation makes infinite numbers or NaN of finite images.",
     "between": "What the network computes between its modules is not finite: a division by 0, a logarithm or a root of "
@@ -31,52 +45,52 @@ _OWN = {  # kind of origin -> the cause, where it is not that everything grew
 }
 
 
-def find(case: Case) -> Finding | None:
+def find(run: RunHistory) -> Finding | None:
     """Every seed whose loss was infinite or NaN, with the epoch, and where the first such number came from."""
-    if not case.diverged:
+    if not run.diverged:
         return None
-    each = ", ".join(f"seed {seed} in epoch {epoch}" for seed, epoch in sorted(case.diverged.items()))
-    origins = [case.origins[seed] for seed in sorted(case.diverged) if seed in case.origins]
-    first = "; ".join(dict.fromkeys(_told(origin, origins) for origin in origins))
+    each = ", ".join(f"seed {seed} in epoch {epoch}" for seed, epoch in sorted(run.diverged.items()))
+    origins = [run.origins[seed] for seed in sorted(run.diverged) if seed in run.origins]
+    first = "; ".join(dict.fromkeys(_described(origin, origins) for origin in origins))
     causes = list(dict.fromkeys(_cause(origin) for origin in origins)) or [_GREW]
-    settings = case.settings
+    settings = run.settings
     return Finding(
         symptom="seeds diverged",
-        evidence=f"{len(case.diverged)} of {counted(settings.num_seeds, 'seed')} had a loss beyond all numbers: {each}"
+        evidence=f"{len(run.diverged)} of {counted(settings.num_seeds, 'seed')} had an infinite or NaN loss: {each}"
         + (f"; {first}" if first else ""),
         cause=" ".join(causes),
-        remedies=remedies.all_of(*(_remedies(case, origin) for origin in origins or [_NOT_KNOWN])),
+        remedies=remedies.all_of(*(_remedies(run, origin) for origin in origins or [_UNKNOWN])),
     )
 
 
 def _kind(origin: Origin) -> str:
-    """Its kind as a key of `_OWN`, or an empty string where everything had grown."""
+    """Its kind as a key of `_CAUSES`, or an empty string where everything had grown."""
     kind = origin.kind.removeprefix("validation ")
     if origin.size >= HUGE.get(kind, math.inf):
         return ""
-    return kind if kind in _OWN else ""
+    return kind if kind in _CAUSES else ""
 
 
 def _cause(origin: Origin) -> str:
-    return _OWN.get(_kind(origin), _GREW)
+    return _CAUSES.get(_kind(origin), _GREW)
 
 
 SMALL = 80.0  # exp does not overflow below: smaller steps would not help a formula that fails there
 
 
-def _remedies(case: Case, origin: Origin) -> tuple[str, ...]:
-    settings = case.settings
+def _remedies(run: RunHistory, origin: Origin) -> tuple[str, ...]:
+    settings = run.settings
     slower, norm = remedies.learning_rate(settings, times=1 / 10), remedies.batch_norm(settings)
     kind = _kind(origin)
     if not kind:
         return remedies.all_of(slower, remedies.clip_norm(settings), remedies.he_init(settings), norm)
     if kind.startswith("activation"):  # beside mending the formula: what keeps z small
-        others = remedies.activation(settings, "elu", "gelu", instead_of=())
+        others = remedies.activation(run, "elu", "gelu")
         return others if origin.size < SMALL else remedies.all_of(norm, slower, others)
     return {"augmentation": ("augment=none",), "clip": ("clip=none",)}.get(kind, ())
 
 
-def _told(origin: Origin, origins: Sequence[Origin]) -> str:
+def _described(origin: Origin, origins: Sequence[Origin]) -> str:
     """`the first in step 12: the gradient of the activation of hidden1 (|z| up to 92), whose output is finite`."""
     when = "in validation" if origin.kind.startswith("validation ") else f"in step {origin.step}"
     kind = origin.kind.removeprefix("validation ")

@@ -2,7 +2,7 @@
 
 Usual are the names of the original files, the same with a dot (`train-images.idx3-ubyte`), both packed (`.gz`) or in
 a folder of their own name; in `ROOT/MNIST/raw`, where torchvision has them, in `ROOT/MNIST`, or in ROOT itself. What a
-file is, its content says: a page saved as `.gz` is found out, an archive that was unpacked on its way is taken.
+file is, its content says: a page saved as `.gz` is recognised, an archive that was unpacked on its way is taken.
 Nothing is written here.
 """
 
@@ -32,8 +32,8 @@ _PAGES = (  # how files begin that are not what their names say
 
 
 @dataclass(frozen=True)
-class Found:
-    """A good file: where it is, what it holds (header and all), and whether it is packed there."""
+class GoodFile:
+    """A file that can be taken: where it is, what it holds (header and all), and whether it is packed there."""
 
     path: Path
     content: bytes
@@ -59,7 +59,7 @@ class Place:
 
 def find(
     name: str, shape: Sequence[int], places: Sequence[Place], check: Callable[[Path, bytes], str]
-) -> tuple[Found | None, list[Fault]]:
+) -> tuple[GoodFile | None, list[Fault]]:
     """The first good file for `name`, and what is wrong with those that were found before it.
 
     Args:
@@ -82,7 +82,7 @@ def find(
             if what := check(path, content):
                 faults.append(Fault(path, what, foreign=place.shared))
                 continue
-            return Found(path, content, packed), faults
+            return GoodFile(path, content, packed), faults
     return None, faults
 
 
@@ -152,6 +152,7 @@ def array_of(content: bytes, shape: Sequence[int]) -> np.ndarray:
 
 
 def md5_of(content: bytes) -> str:
+    """The MD5 as 32 hexadecimal digits in small letters, as lists of checksums have them."""
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 

@@ -1,25 +1,31 @@
-"""What a diagnosis looks at: a run's settings and records, without the seeds that diverged."""
+"""What a diagnosis looks at: a run's settings, its records, and what its activations are like."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
-from actbench.records import Epoch, LayerRecord, Origin
+from actbench.records import Epoch, LayerRecord, Origin, Traits
 from actbench.settings import Settings
 
 
 @dataclass(frozen=True)
-class Case:
+class RunHistory:
     """One run, as it stands after its last epoch.
 
-    `epochs` are in their order, epoch 0 first if there was a look at the untrained network; `device` is `cpu`, `cuda`
-    or `mps` (a number behind it is ignored); `classes` those of the dataset, `validation` the number of samples of its
-    validation split, `steps` those of an epoch.
+    A seed that diverged has numbers that no longer mean anything: everything but `diverged` and `origins` is of the
+    other seeds alone.
 
-    A seed that diverged has numbers that mean nothing any more: all but `diverged` are of the sound seeds alone.
+    Args:
+        settings: what the run was asked for.
+        epochs: in their order, epoch 0 first if the untrained network was measured.
+        device: `cpu`, `cuda` or `mps`; a number behind it is ignored.
+        classes: of the dataset.
+        validation: samples of the validation split.
+        steps: optimizer steps of an epoch.
+        traits: `activation`, and `upper_activation` where there is one -> what it is like.
     """
 
     settings: Settings
@@ -28,10 +34,11 @@ class Case:
     classes: int = 10
     validation: int = 5000
     steps: int = 430
+    traits: Mapping[str, Traits] = field(default_factory=dict)
 
     @cached_property
     def trained(self) -> tuple[Epoch, ...]:
-        """The epochs of training, without the look before it."""
+        """The epochs of training, without the measurement before it."""
         return tuple(epoch for epoch in self.epochs if epoch.number > 0)
 
     @cached_property
@@ -42,11 +49,11 @@ class Case:
     @cached_property
     def origins(self) -> dict[int, Origin]:
         """Seed that diverged -> what was first not finite; a seed of which that is not known is left out."""
-        return {origin.seed: origin for epoch in self.epochs for origin in (Origin(*told) for told in epoch.origins)}
+        return {origin.seed: origin for epoch in self.epochs for origin in (Origin(*row) for row in epoch.origins)}
 
     @cached_property
     def seeds(self) -> tuple[int, ...]:
-        """The sound seeds: trained to the last epoch, and not diverged."""
+        """The seeds that were trained to the last epoch and have not diverged."""
         last = self.trained[-1].records if self.trained else ()
         return tuple(record.seed for record in last if record.seed not in self.diverged)
 
@@ -55,25 +62,29 @@ class Case:
         return [getattr(r, name) for epoch in self.trained for r in epoch.records if r.seed == seed]
 
     def finals(self, name: str) -> list[float]:
-        """A field of `EpochRecord` after the last epoch, one value for each sound seed."""
+        """A field of `EpochRecord` after the last epoch, one value for each of `seeds`."""
         return [self.curve(seed, name)[-1] for seed in self.seeds]
 
     @cached_property
     def untrained(self) -> dict[str, tuple[LayerRecord, ...]]:
-        """Layer -> a record of each sound seed before training; empty where nobody looked."""
+        """Layer -> a record of each seed before training; empty where that was not measured."""
         return self._layers_of(self.epochs[0]) if self.epochs and self.epochs[0].number == 0 else {}
 
     @cached_property
     def layers(self) -> dict[str, tuple[LayerRecord, ...]]:
-        """Layer, from below -> a record of each sound seed after the last epoch; empty where nobody looked."""
+        """Layer, from below -> a record of each seed after the last epoch; empty where layers were not measured."""
         return self._layers_of(self.trained[-1]) if self.trained else {}
 
     def _layers_of(self, epoch: Epoch) -> dict[str, tuple[LayerRecord, ...]]:
         names = dict.fromkeys(record.layer for record in epoch.layers)
-        found = {name: tuple(r for r in epoch.layers if r.layer == name and r.seed in self.seeds) for name in names}
-        return {name: records for name, records in found.items() if records}
+        layers = {name: tuple(r for r in epoch.layers if r.layer == name and r.seed in self.seeds) for name in names}
+        return {name: records for name, records in layers.items() if records}
 
     def sampling_error(self, accuracy: float) -> float:
         """The standard error of a validation accuracy (%) that comes from the split's size: sqrt(p·(1 - p)/n)."""
         share = min(max(accuracy / 100.0, 0.0), 1.0)
         return 100.0 * math.sqrt(share * (1.0 - share) / self.validation)
+
+    def activations_with(self, *names: str) -> tuple[str, ...]:
+        """Those of `activation` and `upper_activation` that have at least one of these traits."""
+        return tuple(key for key, traits in self.traits.items() if any(getattr(traits, name) for name in names))
