@@ -333,9 +333,8 @@ def test_the_value_for_sweepers_is_the_mean_validation_accuracy(tmp_path, monkey
     from hydra import compose, initialize_config_dir
     from hydra.core.hydra_config import HydraConfig
 
-    from actbench import cli
     from actbench.choices import packaged_conf
-    from actbench.command import composing
+    from actbench.command import composing, train
 
     composing.register()
     monkeypatch.chdir(tmp_path)
@@ -344,7 +343,7 @@ def test_the_value_for_sweepers_is_the_mean_validation_accuracy(tmp_path, monkey
     with initialize_config_dir(str(packaged_conf()), version_base="1.3"):
         composed = compose("config", overrides=overrides, return_hydra_config=True)
     monkeypatch.setattr(HydraConfig.instance(), "cfg", composed)
-    value = cli._job(composing._without_hydra(composed))
+    value = train.job(composing.without_hydra(composed))
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert value == summary["metrics"]["val_accuracy"]["mean"]
 
@@ -732,7 +731,7 @@ def test_no_color_is_respected_and_pipes_get_no_escapes(actbench, tiny):
 )
 def test_jobs_of_other_processes_are_judged_by_what_they_left(tmp_path, statuses, code):
     """A parallel launcher's workers have exit codes of their own; the command's is made from their summaries."""
-    from actbench import cli
+    from actbench.command import launch
     from actbench.command.planning import Job
 
     jobs = []
@@ -742,7 +741,7 @@ def test_jobs_of_other_processes_are_judged_by_what_they_left(tmp_path, statuses
         if status:
             (folder / "summary.json").write_text(json.dumps({"status": status}))
         jobs.append(Job((), None, folder))
-    assert cli._judge(jobs) == code
+    assert launch._judge(jobs) == code
 
 
 @pytest.mark.parametrize("subcommand", ["report", "kernels"])

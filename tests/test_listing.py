@@ -10,7 +10,7 @@ from actbench.choices import choices_of, groups, packaged_conf, parameters_of, u
 from actbench.command import help as helped
 from actbench.command import listing
 from actbench.command.columns import rows, wrapped
-from actbench.command.composing import choice_of
+from actbench.command.conf_source import choice_of
 from actbench.errors import UserError
 from actbench.naming import shown
 from actbench.settings import GROUPS

@@ -195,7 +195,7 @@ def searched(tmp_path, monkeypatch, trainer, *typed):
     studies = []
     create = optuna.create_study
     monkeypatch.setattr(optuna, "create_study", lambda **given: studies.append(create(**given)) or studies[0])
-    monkeypatch.setattr(search.stored, "summary", summary)
+    monkeypatch.setattr(search.reader, "summary", summary)
     with initialize_config_dir(str(packaged_conf()), version_base="1.3"):
         typed = [OPTUNA, "hydra.sweeper.n_trials=12", f"output_dir={tmp_path}", "study=s", *typed]
         composed = compose("config", overrides=[*typed, "hydra.mode=MULTIRUN"], return_hydra_config=True)

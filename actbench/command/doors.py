@@ -21,7 +21,7 @@ from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 
 from actbench.choices import conf_folders
-from actbench.command.overrides import key_of
+from actbench.command.override import key_of
 from actbench.command.suggestions import Mistake, brief, enumerated
 from actbench.command.vocabulary import DOORS
 from actbench.custom.conf_files import is_inside

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from actbench.command.overrides import key_of
+from actbench.command.override import key_of
 from actbench.command.planning import Job
 from actbench.command.quoting import command
 from actbench.errors import Problem, UserError
@@ -63,8 +63,6 @@ def _beside(settings: Settings, folder: Path, typed: Sequence[str]) -> str:
 
 def _differing(one: Settings, other: Settings) -> dict[str, tuple[Any, Any]]:
     """Key -> both values, of all that makes two folders."""
-    if one.dataset.name == "auto" and other.dataset.name in ("mnist", "digits"):
-        one = one.with_dataset(other.dataset.name)
     flats = [{**s.flat(), "seed": s.seed, "num_seeds": s.num_seeds} for s in (one, other)]
     keys = dict.fromkeys([*flats[0], *flats[1]])
     return {key: (flats[0].get(key), flats[1].get(key)) for key in keys if flats[0].get(key) != flats[1].get(key)}

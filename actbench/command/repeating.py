@@ -9,7 +9,7 @@ from typing import Any
 from yaml import YAMLError
 
 from actbench.command import quoting
-from actbench.command.overrides import key_of
+from actbench.command.override import key_of
 from actbench.files.reading import read_yaml
 
 

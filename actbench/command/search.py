@@ -18,21 +18,20 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra import compose, initialize_config_dir
+from hydra import compose
 from hydra.core.config_store import ConfigLoadError, ConfigStore
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep, Transformer
 from hydra.core.plugins import Plugins
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from actbench.choices import packaged_conf
 from actbench.command import doors, planning
-from actbench.command.overrides import key_of
+from actbench.command.composing import composing
+from actbench.command.override import key_of, read
 from actbench.errors import Problem, UserError, in_a_line
 from actbench.files.atomic import write_text
 from actbench.store import reader
@@ -69,15 +68,15 @@ def check(overrides: Sequence[str]) -> list[Problem]:
     Every value that may be chosen is tried by itself: what has only a range, at both its ends.
     """
     try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-        fixed = [one.input_line or "" for one in parsed if not one.is_sweep_override()]
-        hydras = [word for word in fixed if doors.is_hydras(word)]  # what else is wrong must not hide what is here
-        with initialize_config_dir(str(packaged_conf()), version_base="1.3", job_name="actbench"):
-            sweeper = compose("config", overrides=hydras, return_hydra_config=True).hydra.sweeper
-    except (HydraException, OmegaConfBaseException, OverrideParseException, ValueError, AssertionError):
+        fixed = [override for override in overrides if not read(override).is_sweep]
+        hydras = [override for override in fixed if doors.is_hydras(override)]  # other mistakes must not hide those here
+        with composing():
+            hydra = compose("config", overrides=hydras, return_hydra_config=True).hydra
+    except (HydraException, OmegaConfBaseException, ValueError, AssertionError):
         return []  # `planning.plan` explains it
-    if "BasicSweeper" in sweeper["_target_"]:
+    if hydra.runtime.choices["hydra/sweeper"] == planning.BASIC:
         return []
+    sweeper = hydra.sweeper
     problems = [_downward(key, upward) for key, upward in _UPWARD.items() if _is_otherwise(sweeper, key, upward)]
     if sweeper["_target_"] == _TARGET:
         try:
@@ -169,8 +168,8 @@ def _params(sweeper: DictConfig) -> list[str]:
 
 
 def _swept(overrides: Sequence[str]) -> list[Override]:
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
-    return [one for one in parsed if one.is_sweep_override()]
+    parsed = [read(override).parsed for override in overrides if read(override).is_sweep]
+    return [override for override in parsed if override is not None]
 
 
 def _tried(override: Override) -> list[str]:
@@ -275,7 +274,8 @@ class Search(Sweeper):
         folder = Path(self.config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / "multirun.yaml")  # as Hydra's own sweeper: it says what was typed
-        at_once = 1 if "BasicLauncher" in type(self.launcher).__name__ else self._n_jobs
+        alone = self.config.hydra.runtime.choices["hydra/launcher"] == planning.BASIC
+        at_once = 1 if alone else self._n_jobs
         try:
             while len(self._trials) < self._n_trials:
                 batch = self._batch(study, space, fixed, min(at_once, self._n_trials - len(self._trials)))

@@ -14,7 +14,7 @@ from yaml import YAMLError
 
 from actbench.choices import choices_of, packaged_conf
 from actbench.command import vocabulary
-from actbench.command.overrides import key_of
+from actbench.command.override import key_of
 from actbench.command.vocabulary import called, plain
 from actbench.errors import Problem
 from actbench.files.reading import read_yaml

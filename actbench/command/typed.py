@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from actbench.command.overrides import key_of
+from actbench.command.override import key_of
 from actbench.command.quoting import command, split
 from actbench.command.suggestions import brief, choice_meant, enumerated, key_named, names_of, plain_keys, value_meant
 from actbench.errors import Problem

@@ -84,7 +84,6 @@ def run(
     except Exception as error:
         leave_failure(settings, folder, error)
         raise
-    settings = settings.with_dataset(training.splits.name) if settings.dataset.name == "auto" else settings
     reader.check_owner(folder, settings)
     folder.mkdir(parents=True, exist_ok=True)
     hold = Hold(folder)
