@@ -145,7 +145,9 @@ class Settings:
         """The settings that `to_dict` wrote; a KeyError or TypeError where it did not."""
         values = {key: value for key, value in content.items() if key != "id"}
         values |= {group: Choice(**content[group]) for group in GROUPS}
-        if values["dataset"].name == "auto":  # of version 0.1.0: a run that failed before it knew, which counted as MNIST
+        if (
+            values["dataset"].name == "auto"
+        ):  # of version 0.1.0: a run that failed before it knew, which counted as MNIST
             values["dataset"] = Choice("mnist", "actbench.datasets.mnist", values["dataset"].params)
         return cls(**{**values, "train": Train(**content["train"]), "trust": tuple(content["trust"])})
 

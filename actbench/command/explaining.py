@@ -28,7 +28,12 @@ from actbench.command.suggestions import (
 from actbench.errors import Problem, in_words
 from actbench.settings import GROUPS
 
-COMPOSING = (HydraException, OmegaConfBaseException, ValueError, RecursionError)  # what a wrong override makes Hydra raise
+COMPOSING = (
+    HydraException,
+    OmegaConfBaseException,
+    ValueError,
+    RecursionError,
+)  # what a wrong override makes Hydra raise
 SWEEP = "-m makes one of them"
 CHOSEN = (*GROUPS, "experiment", "sweep")  # keys whose values are files
 

@@ -69,7 +69,9 @@ def check(overrides: Sequence[str]) -> list[Problem]:
     """
     try:
         fixed = [override for override in overrides if not read(override).is_sweep]
-        hydras = [override for override in fixed if doors.is_hydras(override)]  # other mistakes must not hide those here
+        hydras = [
+            override for override in fixed if doors.is_hydras(override)
+        ]  # other mistakes must not hide those here
         with composing():
             hydra = compose("config", overrides=hydras, return_hydra_config=True).hydra
     except (HydraException, OmegaConfBaseException, ValueError, AssertionError):

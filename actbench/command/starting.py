@@ -77,9 +77,7 @@ def _sweep(jobs: Sequence[Job], config: DictConfig, context: HydraContext) -> No
             console.out(f"\t#{number} : {' '.join(job.task)}")
             _run(job, number)
         return
-    launcher = Plugins.instance().instantiate_launcher(
-        config=config, hydra_context=context, task_function=train.job
-    )
+    launcher = Plugins.instance().instantiate_launcher(config=config, hydra_context=context, task_function=train.job)
     at_once = config.hydra.sweeper.get("max_batch_size") or len(jobs)
     for first in range(0, len(jobs), at_once):
         batch = [_for_a_launcher(job) for job in jobs[first : first + at_once]]

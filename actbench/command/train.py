@@ -22,6 +22,7 @@ from actbench.records import RunSummary
 from actbench.settings import Settings
 from actbench.store import reader
 
+
 class Console(rich.Console):
     """A console that nobody need read: `actbench ... | head` trains to the end, as results go into files."""
 
