@@ -140,6 +140,19 @@ def usual_choices(conf: Path | None = None) -> dict[str, str]:
     return {pair[1]: pair[2] for pair in pairs if pair and pair[2] != "null"}
 
 
+def plain_parameters() -> list[Parameter]:
+    """The keys of `config.yaml` that are in no group of `conf/`, as one types them; a key of keys has no default."""
+    text = "\n".join(_lines(packaged_conf() / "config.yaml"))
+    found, above = [], ""
+    for line in text[text.index("\nsplit:") : text.index("\nhydra:")].splitlines():
+        match = re.match(r"( *)(\w+):([^#]*)(?:#\s*(.*))?$", line)
+        if match is not None:
+            indent, name, default, comment = match[1], match[2], match[3].strip(), match[4] or ""
+            above = above if indent else name
+            found.append(Parameter(f"{above}.{name}" if indent else name, default, comment))
+    return found
+
+
 def usual_values() -> dict[str, Any]:
     """The keys of `config.yaml` that are in no group of `conf/`, with their defaults: `dropout`, `train.epochs`."""
     content = _read(packaged_conf() / "config.yaml")

@@ -53,9 +53,9 @@ def _main(argv: Sequence[str]) -> int:
 
         return kernels.main(asked, conf_source.activations(asked.activations))
     if argv[:1] == ["completion"]:
-        from actbench.command import completion
+        from actbench.command import shells
 
-        return completion.main(argv[1:])
+        return shells.main(argv[1:])
     if argv[:1] == ["--version"]:
         print(f"actbench {__version__}")
         return 0

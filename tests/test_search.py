@@ -22,7 +22,7 @@ from actbench.choices import packaged_conf
 from actbench.command import composing
 
 pytest.importorskip("hydra_plugins.hydra_optuna_sweeper.optuna_sweeper")
-from actbench.command import search
+from actbench.command import search, search_check
 
 OPTUNA = "hydra/sweeper=optuna"
 RATE = "optimizer.lr=tag(log,interval(1e-4,1e-1))"
@@ -137,7 +137,7 @@ MISTAKES = {
 @pytest.mark.parametrize("case", MISTAKES)
 def test_what_is_wrong_with_a_search_is_known_beforehand(case):
     typed, where, how = MISTAKES[case]
-    problems = search.check(["dataset=digits", OPTUNA, *typed])
+    problems = search_check.check(["dataset=digits", OPTUNA, *typed])
     assert [problem.where for problem in problems] == [where]
     assert how in problems[0].how
 
@@ -145,16 +145,18 @@ def test_what_is_wrong_with_a_search_is_known_beforehand(case):
 @pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes", "nsgaii", "motpe", "grid"])
 def test_nothing_is_wrong_with_what_is_right(sampler):
     space = ["activation=relu,gelu", "model.depth=range(1,3)"] + ([] if sampler == "grid" else [RATE])
-    assert search.check(["dataset=digits", OPTUNA, f"hydra/sweeper/sampler={sampler}", *space]) == []
-    assert search.check(["dataset=digits", "activation=relu,gleu"]) == []  # no search: the plan tells
+    assert search_check.check(["dataset=digits", OPTUNA, f"hydra/sweeper/sampler={sampler}", *space]) == []
+    assert search_check.check(["dataset=digits", "activation=relu,gleu"]) == []  # no search: the plan tells
 
 
 def test_other_sweepers_are_told_which_way_is_better():
     nevergrad = OmegaConf.create({"optim": {"maximize": False}})
     ax = OmegaConf.create({"ax_config": {"experiment": {"minimize": True}}})
     for sweeper, key in ((nevergrad, "optim.maximize"), (ax, "ax_config.experiment.minimize")):
-        assert [one for one, upward in search._UPWARD.items() if search._is_otherwise(sweeper, one, upward)] == [key]
-        problem = search._downward(key, search._UPWARD[key])
+        assert [
+            one for one, upward in search_check._UPWARD.items() if search_check._is_otherwise(sweeper, one, upward)
+        ] == [key]
+        problem = search_check._downward(key, search_check._UPWARD[key])
         assert problem.how.startswith(f"hydra.sweeper.{key}=")
 
 

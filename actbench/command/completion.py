@@ -1,4 +1,4 @@
-"""`actbench completion`: the scripts for three shells, and what they ask: what may follow what has been typed.
+"""What may follow what has been typed, for the shells that ask.
 
 Reads the files of `conf/` alone: neither Hydra nor torch nor a YAML parser is imported, so that Tab answers at once.
 """
@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from actbench.choices import WORDS, Listed, choices_of, groups, packaged_conf, parameters_of, usual_choices
+from actbench.choices import WORDS, Listed, choices_of, groups, parameters_of, plain_parameters, usual_choices
 from actbench.command import arguments
 from actbench.settings import GROUPS
 
@@ -194,16 +193,8 @@ def _names(words: Sequence[str], group: str) -> list[str]:
 
 
 def _plain_keys() -> list[tuple[str, str]]:
-    """The keys of `config.yaml` that are in no group, with what it says of them."""
-    text = (packaged_conf() / "config.yaml").read_text(encoding="utf-8")
-    found, above = [], ""
-    for line in text[text.index("\nsplit:") : text.index("\nhydra:")].splitlines():
-        match = re.match(r"( *)(\w+):([^#]*)(?:#\s*(.*))?$", line)
-        if match is None:
-            continue
-        above = match[2] if not match[1] else above
-        found.append((f"{above}.{match[2]}" if match[1] else match[2], match[4] or match[3].strip()))
-    return [(key, told) for key, told in found if key != "train"]
+    """The keys that are in no group, with what is said of them."""
+    return [(key.name, key.comment or key.default) for key in plain_parameters() if key.name != "train"]
 
 
 def _sweeps(words: Sequence[str]) -> bool:
@@ -234,12 +225,16 @@ def _plugins(key: str) -> list[str]:
 
 def _of_list(words: Sequence[str], current: str) -> list[Candidate]:
     """Groups and choices; behind a group its own choices first."""
+    from actbench.command import glossary
+
     names = dict.fromkeys((*groups(), "upper_activation"), "a group")
+    names |= {"measures": "what is measured", "findings": "what is diagnosed"}
     if words and words[-1] in names:
         group = "activation" if words[-1] == "upper_activation" else words[-1]
         names = {**_described(choices_of(group)), **names}
-    elif current:
-        for group in groups():
+    elif current or words[-1:] == ["findings"]:
+        names = {**glossary.codes(), **names}
+        for group in groups() if current else ():
             names = {**_described(choices_of(group)), **names}
     return [Candidate(name, told) for name, told in names.items() if name not in words]
 
@@ -297,84 +292,3 @@ def _options(
 
 def _plain(words: Iterable[str]) -> list[Candidate]:
     return [Candidate(word) for word in words]
-
-
-# ---------------------------------------------------------------- what a shell asks
-
-
-@dataclass(frozen=True)
-class Typed:
-    """A command line as far as it has been typed."""
-
-    words: tuple[str, ...]
-    current: str  # the word at the cursor
-    start: int  # within `current`: the shell replaces what is behind it
-    quoted: bool  # a quote is open
-
-
-def split(line: str, breaks: str) -> Typed:
-    """The words of an unfinished line, without quotes.
-
-    Args:
-        line: up to the cursor.
-        breaks: characters that begin a new word for bash, though not for us (`=` and `:`).
-    """
-    words: list[str] = []
-    current, start, begun = "", 0, False
-    quote = ""
-    characters = iter(line)
-    for character in characters:
-        if quote:
-            if character == quote:
-                quote = ""
-            else:
-                current += next(characters, "") if character == "\\" and quote == '"' else character
-        elif character in "'\"":
-            quote, begun, start = character, True, len(current)
-        elif character == "\\":
-            current, begun = current + next(characters, ""), True
-        elif character.isspace():
-            words += [current] if begun else []
-            current, start, begun = "", 0, False
-        else:
-            current, begun = current + character, True
-            start = len(current) if character in breaks else start
-    return Typed(tuple(words), current, start, bool(quote))
-
-
-def answer(line: str, rest: str, breaks: str) -> list[str]:
-    """Lines for a shell: FOLDERS, or a candidate, a tab, and what it is; one that is complete ends with a space.
-
-    Args:
-        line: up to the cursor, beginning with the command.
-        rest: behind the cursor.
-        breaks: as for `split`; the candidates begin where the shell begins to replace.
-    """
-    typed = split(line, breaks)
-    behind = rest.split()[1:] if rest[:1].strip() else rest.split()  # the word that the cursor is in is being typed
-    found = candidates((*typed.words[1:], *behind), typed.current)
-    if isinstance(found, str):
-        return [found]
-    found.sort(key=lambda one: one.word)
-    return [
-        f"{one.word[typed.start :]}{'' if one.open or typed.quoted else ' '}\t{' '.join(one.description.split())}"
-        for one in dict.fromkeys(found)
-    ]
-
-
-def main(words: Sequence[str]) -> int:
-    """`actbench completion SHELL`, and what its script calls; returns the exit code.
-
-    Raises:
-        UserError: there is no such shell. What a script asks raises nothing: an error would end in the prompt.
-    """
-    if words[:1] == ["--answer"]:
-        try:
-            print("\n".join(answer(*(*words[1:4], "", "", "")[:3])))
-        except Exception:
-            return 1
-        return 0
-    asked = arguments.completion(words or ["--help"])
-    text = (Path(__file__).parent / f"completion.{asked.shell}").read_text(encoding="utf-8")
-    sys.stdout.write(text)
-    return 0

@@ -1,7 +1,8 @@
 """Where Hydra finds the files of `conf/`: ours, and those of a `conf` folder where the command is typed.
 
 Each file is parsed once in a process, as a sweep composes the same few files for every job. One of the user's own is
-judged before anything of it comes into a configuration. The choices of `activation` are those of `upper_activation` too.
+judged before anything of it comes into a configuration. The choices of `activation` are also those of
+`upper_activation`.
 """
 
 from __future__ import annotations

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from actbench.command.override import key_of
 from actbench.command.planning import Job
-from actbench.command.quoting import command
+from actbench.command.repeating import whole
 from actbench.errors import Problem, UserError
 from actbench.naming import shown
 from actbench.settings import Settings
@@ -123,8 +122,7 @@ def _contradictions(job: Job, typed: Sequence[str]) -> list[Problem]:
 
 def _command(typed: Sequence[str], changed: dict[str, Any]) -> str:
     """What was typed, with other values for some keys."""
-    words = [word for word in typed if key_of(word) not in changed or "=" not in word]
-    return command([*words, *(f"{key}={shown(value)}" for key, value in changed.items())])
+    return whole(typed, [f"{key}={shown(value)}" for key, value in changed.items()])
 
 
 def _settings_in(folder: Path) -> Settings | None:

@@ -14,6 +14,7 @@ from actbench.command import (
     mending,
     repeating,
     search,
+    search_check,
     sharing,
     showing,
     starting,
@@ -21,7 +22,7 @@ from actbench.command import (
     typed,
 )
 from actbench.command.complaints import FAILED, complain, of_the_disk
-from actbench.command.planning import Job
+from actbench.command.planning import BASIC, Job
 from actbench.errors import UserError, from_disk
 from actbench.store import reader
 
@@ -48,8 +49,8 @@ def launch(words: Sequence[str]) -> int:
         jobs = auto.resolve(jobs)
         problems += sharing.shared([(job.overrides, job.folder) for job in jobs])
     problems += earlier.contradictions(jobs, words)
-    if line.multirun:
-        problems += search.check(understood.overrides)
+    if line.multirun and not (jobs and jobs[0].config.hydra.runtime.choices["hydra/sweeper"] == BASIC):
+        problems += search_check.check(understood.overrides)
     checking.check(jobs, problems, understood.whole)
     for remark in earlier.remarks(jobs, words):
         print(remark, file=sys.stderr)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from actbench.command import planning
+from actbench.command.line import CommandLine
 from actbench.command.override import key_of, read
 from actbench.command.planning import Job
 from actbench.command.quoting import command, for_hydra, split
 from actbench.command.settling import for_sweep, narrow, without_repeats
 from actbench.command.suggestions import Mistake
-from actbench.command.typed import Line
 from actbench.errors import Problem
 
 _ROUNDS = 5  # what is behind a mistake is seen once that is mended; five levels of that are not typed by anyone
@@ -31,7 +31,7 @@ class Understood:
     whole: str
 
 
-def understand(line: Line) -> Understood:
+def understand(line: CommandLine) -> Understood:
     """Plans what was typed. With mistakes, what can be mended is, so that what is wrong behind it is told as well."""
     problems = list(line.problems)
     typed, multirun = _single(line.overrides, problems), line.multirun

@@ -11,6 +11,25 @@ from yaml import YAMLError
 from actbench.command import quoting
 from actbench.command.override import key_of
 from actbench.files.reading import read_yaml
+from actbench.settings import GROUPS
+
+
+def whole(typed: Sequence[str], overrides: Sequence[str]) -> str:
+    """The command that was typed with some overrides in the place of what it says for their keys, quoted for a shell.
+
+    With a choice that is replaced go the parameters that were typed for it:
+
+    >>> whole(["activation=topk", "activation.k=3", "study=a b"], ["activation=prelu"])
+    "actbench 'study=a b' activation=prelu"
+    """
+    new = {key_of(override) for override in overrides}
+    chosen = new & {*GROUPS, "experiment"}
+    kept = [
+        word
+        for word in typed
+        if "=" not in word or (key_of(word) not in new and key_of(word).partition(".")[0] not in chosen)
+    ]
+    return quoting.command([*kept, *overrides])
 
 
 def swept(hydra_config: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a key may hold: a rule for each key that has one, in groups as in `conf/`; else the type of its default decides."""
+"""What a key may hold: a rule for each key that has one, else the type of its default in its YAML file decides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Overrides that contradict each other: a preset is narrowed by what is typed beside it, a repeated key is a mistake."""
+"""Overrides that contradict each other: what is typed narrows a preset, and a key that is typed twice is a mistake."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def show(flags: Sequence[str], overrides: Sequence[str]) -> None:
     """Prints what some flags ask for.
 
     Args:
-        flags: those of `typed.Line.shows`, of which `typed` has found nothing to be wrong.
+        flags: those of `line.CommandLine.shows`, of which `typed` has found nothing to be wrong.
         overrides: of the command, in Hydra's grammar.
     """
     asked = parser().parse_args(flags)

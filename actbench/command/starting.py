@@ -1,7 +1,7 @@
 """Starting jobs: by the public parts of Hydra, each with the configuration that was planned for it.
 
-Hydra's `main` would read `sys.argv`, parse the overrides again, and compose each job twice more. What it does beside that
-is little: it makes a sweeper or a launcher, or calls `run_job`. All of that is in `hydra.core`, made for plugins.
+Hydra's `main` would read `sys.argv`, parse the overrides again, and compose each job twice more. Beside that it does
+little: it makes a sweeper or a launcher, or calls `run_job`. All of these are in `hydra.core`, made for plugins.
 """
 
 from __future__ import annotations

@@ -74,12 +74,17 @@ def _run(settings: Settings, hydra_config: Any, folder: Path) -> float:
 
     stop = run.Stop()
     live = console.is_terminal and hydra_config.runtime.choices["hydra/launcher"] == BASIC  # one job at a time
-    summary = run.run(settings, folder, console=console, live=live, name=name, brief=many, stop=stop)
+    summary = run.run(settings, folder, console=console, live=live, name=name, brief=many, stop=stop, whole=_whole)
     if summary.status == "interrupted":
         print(f"interrupted {summary.reason}; what was done is in {folder}", file=sys.stderr)
         print(repeating.how_to_go_on(typed, settings.study, hydra_config), file=sys.stderr)
         sys.exit(128 + stop.signal)
     return _ended(summary, folder)
+
+
+def _whole(remedy: str) -> str:
+    """The command that was typed with a remedy, which may be several overrides."""
+    return repeating.whole(typed, remedy.split())
 
 
 def _ended(summary: RunSummary, folder: Path) -> float:
@@ -95,7 +100,7 @@ def _show_again(summary: RunSummary, folder: Path, name: str, many: bool, consol
     from actbench.sinks.terminal import TerminalSink
 
     reader.tidy(folder)
-    terminal = TerminalSink(console, live=False, name=name, brief=many)
+    terminal = TerminalSink(console, live=False, name=name, brief=many, whole=_whole)
     terminal.end(summary, reader.last_layers(folder), folder, stored=True)
     return summary
 
