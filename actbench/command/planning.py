@@ -85,6 +85,7 @@ class _Planning:
     wrong: set[TypedOverride] = field(default_factory=set)
     chosen: dict[str, list[str]] = field(default_factory=dict)  # group -> its choices in all jobs
     known: dict[tuple[str, ...], DictConfig] = field(default_factory=dict)  # what was composed, by its overrides
+    judged: dict[tuple[str, ...], list[Problem]] = field(default_factory=dict)  # what doors say of a composition
     varied: set[str] = field(default_factory=set)  # keys that are swept over plain values
 
     def jobs(self) -> list[Job]:
@@ -227,7 +228,7 @@ class _Planning:
         except COMPOSING as error:
             raise UserError.of(self._diagnose(overrides) or [Problem(in_words(error))]) from error
         texts = [override.text for override in overrides]
-        problems = doors.for_typing(config, texts) or doors.composed(config.hydra, [o.text for o in self.overrides])
+        problems = doors.for_typing(config, texts) or self._doors(config, overrides)
         if problems:
             raise UserError.of(problems)
         settings = self._settings(config, texts)
@@ -238,6 +239,13 @@ class _Planning:
         automatic = config.hydra.runtime.choices.get("dataset") == auto.NAME
         self.known.pop(tuple(texts), None)  # no other job has it
         return Job(tuple(texts), settings, folder, pickle.dumps(config), automatic)
+
+    def _doors(self, config: DictConfig, overrides: Sequence[TypedOverride]) -> list[Problem]:
+        """What files have changed of Hydra's settings: the same for all jobs that share a composition."""
+        shared = tuple(override.text for override in overrides if override.key not in self.varied)
+        if shared not in self.judged:
+            self.judged[shared] = doors.composed(config.hydra, [override.text for override in self.overrides])
+        return self.judged[shared]
 
     def _settings(self, config: DictConfig, overrides: Sequence[str]) -> Settings:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,13 @@ def how_to_go_on(typed: Sequence[str], study: str, hydra_config: Any = None) -> 
 def _of_sweep(hydra_config: Any) -> dict[str, list[str]] | None:
     """A sweep's own overrides, from the file that Hydra leaves for it; None where there is none."""
     try:
-        found = read_yaml(Path(hydra_config.sweep.dir) / "multirun.yaml")["hydra"]["overrides"]
-        return {kind: [str(word) for word in found[kind]] for kind in ("hydra", "task")}
-    except (OSError, ValueError, KeyError, TypeError, YAMLError):
+        path = Path(hydra_config.sweep.dir).absolute() / "multirun.yaml"
+        return _read(path, path.stat().st_mtime_ns)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, YAMLError):
         return None
+
+
+@lru_cache(maxsize=8)  # all jobs of a sweep ask for it
+def _read(path: Path, _modified: int) -> dict[str, list[str]]:
+    overrides = read_yaml(path)["hydra"]["overrides"]
+    return {kind: [str(word) for word in overrides[kind]] for kind in ("hydra", "task")}

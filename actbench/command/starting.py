@@ -1,7 +1,7 @@
 """Starting jobs: by the public parts of Hydra, each with the configuration that was planned for it.
 
 Hydra's `main` would read `sys.argv`, parse the overrides again, and compose each job twice more. Beside that it does
-little: it makes a sweeper or a launcher, or calls `run_job`. All of these are in `hydra.core`, made for plugins.
+little: it makes a sweeper or a launcher, for which there are public functions, or runs a job in this process.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
-from hydra.core.utils import configure_log, run_job
+from hydra.core.utils import configure_log
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
@@ -86,7 +87,10 @@ def _sweep(jobs: Sequence[Job], config: DictConfig, context: HydraContext) -> No
 
 
 def _run(job: Job, number: int | None = None) -> None:
-    """Runs a job in this process, with the configuration and the settings that were planned for it."""
+    """Runs a job in this process, with the configuration and the settings that were planned for it.
+
+    Hydra's `run_job` would do the same, and copy the configuration four times, which takes as long as a tiny job.
+    """
     config = job.config
     with open_dict(config):
         if number is None:
@@ -95,15 +99,19 @@ def _run(job: Job, number: int | None = None) -> None:
             config.hydra.mode, config.hydra.sweep.subdir = RunMode.MULTIRUN, job.settings.folder
             config.hydra.job.id = config.hydra.job.num = number
             config.hydra.overrides.hydra.append(_MULTIRUN)
+        config.hydra.runtime.output_dir = str(job.folder.absolute())
+    HydraConfig.instance().set_config(config)  # for the job, and for `${hydra:...}`
+    task = composing.without_hydra(config)
+    folder = job.folder / config.hydra.output_subdir
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = {"config": task, "hydra": OmegaConf.masked_copy(config, "hydra"), "overrides": config.hydra.overrides.task}
+    for name, part in parts.items():
+        (folder / f"{name}.yaml").write_text(OmegaConf.to_yaml(part), encoding="utf-8")
     composing.remember(job.settings)
-    returned = run_job(
-        config=config,
-        task_function=train.job,
-        job_dir_key="hydra.run.dir" if number is None else "hydra.sweep.dir",
-        job_subdir_key=None if number is None else "hydra.sweep.subdir",
-        hydra_context=HydraContext(GlobalHydra.instance().config_loader(), _NoCallbacks()),  # type: ignore[arg-type]
-    )
-    returned.return_value  # noqa: B018 (raises what the job has raised)
+    try:
+        train.job(task)
+    finally:
+        HydraConfig.instance().cfg = None
 
 
 def _for_a_launcher(job: Job) -> list[str]:
