@@ -20,7 +20,8 @@ import pytest
 from actbench.choices import WORDS, choices_of, conf_folders, groups, usual_values
 from actbench.command import arguments
 from actbench.command.completion import COMMANDS, FOLDERS, SHELLS, candidates
-from actbench.command.composing import RULES, choice_of
+from actbench.command.conf_source import choice_of
+from actbench.command.rules import RULES
 from actbench.command.shells import answer, split
 from actbench.settings import GROUPS
 

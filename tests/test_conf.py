@@ -261,12 +261,6 @@ def test_the_id_is_stable():
     assert settings_of("experiment=article_mlp").id == settings_of("init=torch_default").id
 
 
-def test_settings_of_a_fallen_back_auto_are_those_of_digits():
-    auto = settings_of("dataset=auto", "dataset.train_size=50")
-    assert auto.with_dataset("digits").id == settings_of("dataset=digits", "dataset.train_size=50").id
-    assert auto.with_dataset("mnist").id == auto.id
-
-
 # ---------------------------------------------------------------- imports
 
 

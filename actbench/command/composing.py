@@ -168,6 +168,11 @@ def _folder(*, _root_: DictConfig) -> str:
     return settings.folder
 
 
+def assumed_folder(*, _root_: DictConfig) -> str:
+    """The same where it is only shown: nothing is downloaded to know what `dataset=auto` is."""
+    return to_settings(without_hydra(_root_), _root_.hydra.runtime.choices, dataset=auto.ASSUMED).folder
+
+
 _jobs: dict[str, Settings] = {}  # folder -> the settings of a job that is going to run in this process
 
 

@@ -10,14 +10,15 @@ from typing import Any
 from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, flag_override, open_dict, read_write
 
-from actbench.command.composing import composing
+from actbench.command.composing import assumed_folder, composing
 
 
 def parser() -> argparse.ArgumentParser:
     """The flags that are supported, as Hydra's help lists them; `typed` takes a command line apart."""
     flags = argparse.ArgumentParser(prog="actbench", add_help=False)
+    flags.add_argument("overrides", nargs="*", help="KEY=VALUE or GROUP=CHOICE")
     flags.add_argument("--help", "-h", action="store_true", help="what can be typed")
     flags.add_argument("--hydra-help", action="store_true", help="this text")
     flags.add_argument("--version", action="store_true", help="print the version")
@@ -38,6 +39,7 @@ def show(flags: Sequence[str], overrides: Sequence[str]) -> None:
         overrides: of the command, in Hydra's grammar.
     """
     asked = parser().parse_args(flags)
+    OmegaConf.register_new_resolver("actbench.folder", assumed_folder, replace=True)
     with composing():
         if asked.cfg:
             _configuration(asked, compose("config", overrides=list(overrides), return_hydra_config=True))
@@ -60,7 +62,8 @@ def _configuration(asked: argparse.Namespace, config: DictConfig) -> None:
             del config["hydra"]
         elif asked.cfg == "hydra":
             config = OmegaConf.masked_copy(config, "hydra")
-            del config.hydra["hydra_help"], config.hydra["help"]
+            with flag_override(config.hydra, "struct", False):
+                del config.hydra["hydra_help"], config.hydra["help"]
     package = None if asked.package == "_global_" else asked.package
     part = config if package is None else OmegaConf.select(config, package)
     if package is not None and OmegaConf.is_config(part):
