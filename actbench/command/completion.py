@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from actbench.choices import WORDS, Listed, choices_of, groups, parameters_of, plain_parameters, usual_choices
+from actbench.choices import Listed, choices_of, groups, parameters_of, plain_parameters, usual_choices
 from actbench.command import arguments
+from actbench.command.rules import RULES
 from actbench.settings import GROUPS
 
 COMMANDS = {
@@ -32,19 +33,6 @@ FLAGS = {
 SHELLS = ("bash", "zsh", "fish")
 FOLDERS = "folders"  # in place of words: what follows is the path of a folder
 
-_MORE_WORDS = {  # of keys that may hold something else as well, or have a rule of their own in `config`
-    "train.device": ("auto", "cpu", "cuda", "mps"),
-    "probe": ("true", "false"),
-    "tensorboard": ("true", "false"),
-    "train.threads": ("null",),
-    "probe.every": ("null",),
-    "activation.num_parameters": ("1", "units"),
-    "activation.k": ("null",),
-    "init.gain": ("auto",),
-    "scheduler.T_max": ("total_steps",),
-    "dataset.train_size": ("null",),
-    "hydra.sweeper.direction": ("maximize",),
-}
 _OF_HYDRA = {  # choice of Hydra's -> the keys that it brings
     "hydra/launcher=joblib": ("hydra.launcher.n_jobs",),
     "hydra/sweeper=optuna": ("hydra.sweeper.n_trials", "hydra.sweeper.n_jobs", "hydra.sweeper.sampler.seed"),
@@ -146,9 +134,11 @@ def _held(words: Sequence[str], key: str) -> dict[str, str]:
         defaults = {one.name: one.default for choice in _chosen(words, group) for one in parameters_of(choice)}
         if parameter not in defaults:
             return {}
-        if alias not in {**WORDS, **_MORE_WORDS} and defaults[parameter] in ("true", "false"):
+        if alias not in RULES and defaults[parameter] in ("true", "false"):
             return {"true": "", "false": ""}
-    return dict.fromkeys({**WORDS, **_MORE_WORDS}.get(alias, ()), "")
+    if key == "hydra.sweeper.direction":
+        return {"maximize": ""}
+    return dict.fromkeys(RULES[alias].words if alias in RULES else (), "")
 
 
 def _described(choices: Iterable[Listed]) -> dict[str, str]:
@@ -247,7 +237,7 @@ def _of_report(words: Sequence[str], current: str) -> list[Candidate] | str:
 
 def _of_kernels(words: Sequence[str], current: str) -> list[Candidate] | str:
     activations = [choice.name for choice in choices_of("activation")]
-    values: dict[str, Sequence[str] | str] = {"--device": _MORE_WORDS["train.device"], "--output": FOLDERS}
+    values: dict[str, Sequence[str] | str] = {"--device": RULES["train.device"].words, "--output": FOLDERS}
     return _options(arguments.kernels_parser(), words, current, values, activations)
 
 

@@ -12,11 +12,12 @@ from actbench.choices import WORDS
 
 @dataclass(frozen=True)
 class Rule:
-    """`accepts` a value or not; `expected` says in words what would be right."""
+    """`accepts` a value or not; `expected` says in words what would be right; `words` are values that are words."""
 
     accepts: Callable[[Any], bool]
     expected: str
     real: bool = False  # a number that need not be whole: 1 and 1.0 are one value
+    words: tuple[str, ...] = ()
 
     def normalised(self, value: Any) -> Any:
         """The value as settings hold it: a real number as a float, so that 1 and 1.0 are one configuration."""
@@ -39,25 +40,29 @@ def _finite(v: float) -> bool:
 
 
 def _integer(low: int, high: int = 2**31 - 1, *, or_words: tuple[Any, ...] = ()) -> Rule:
-    words = "".join(f", or {'null' if word is None else word}" for word in or_words)
-    upto = "or more" if high == 2**31 - 1 else f"to {high}"
-    return Rule(lambda v: v in or_words or (is_int(v) and low <= v <= high), f"a whole number of {low} {upto}{words}")
+    words = tuple("null" if word is None else str(word) for word in or_words)
+    expected = f"a whole number of {low} {'or more' if high == 2**31 - 1 else f'to {high}'}"
+    return Rule(
+        lambda v: v in or_words or (is_int(v) and low <= v <= high),
+        expected + "".join(f", or {word}" for word in words),
+        words=words,
+    )
 
 
 def _number(test: Callable[[float], bool], expected: str, *, or_words: tuple[str, ...] = ()) -> Rule:
-    words = "".join(f", or {word}" for word in or_words)
-    return Rule(lambda v: v in or_words or (_is_number(v) and test(v)), f"a number {expected}{words}", real=True)
+    expected = f"a number {expected}" + "".join(f", or {word}" for word in or_words)
+    return Rule(lambda v: v in or_words or (_is_number(v) and test(v)), expected, real=True, words=or_words)
 
 
 def _one_of(*words: str) -> Rule:
-    return Rule(lambda v: v in words, "one of " + ", ".join(words))
+    return Rule(lambda v: v in words, "one of " + ", ".join(words), words=words)
 
 
 _SHARE = _number(lambda v: 0 <= v <= 1, "from 0 to 1")
 _PROBABILITY = _number(lambda v: 0 <= v < 1, "from 0 to below 1")
 _POSITIVE = _number(lambda v: v > 0 and _finite(v), "above 0")
 _NOT_NEGATIVE = _number(lambda v: v >= 0 and _finite(v), "of 0 or more")
-_SWITCH = Rule(lambda v: isinstance(v, bool), "true or false")
+_SWITCH = Rule(lambda v: isinstance(v, bool), "true or false", words=("true", "false"))
 _MOMENTA = Rule(
     lambda v: isinstance(v, list) and len(v) == 2 and all(_is_number(b) and 0 <= b < 1 for b in v),
     "two numbers from 0 to below 1",
@@ -92,11 +97,14 @@ RULES: dict[str, Rule] = {
     "train.device": Rule(
         lambda v: isinstance(v, str) and re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", v) is not None,
         "one of auto, cpu, cuda, cuda:N, mps",
+        words=("auto", "cpu", "cuda", "mps"),
     ),
     **dict.fromkeys((f"model.{name}" for name in ("width", "depth", "blocks", "dense", "kernel_size")), _COUNT),
     **dict.fromkeys((f"model.{name}" for name in ("patch_size", "heads", "expansion")), _COUNT),
     "model.channels": _SIZES,
-    "activation.num_parameters": Rule(lambda v: v == "units" or (is_int(v) and v == 1), "1 or units"),
+    "activation.num_parameters": Rule(
+        lambda v: v == "units" or (is_int(v) and v == 1), "1 or units", words=("1", "units")
+    ),
     "activation.beta": _POSITIVE,
     "activation.fraction": _number(lambda v: 0 < v <= 1, "above 0 and up to 1"),
     "activation.k": _integer(1, or_words=(None,)),
