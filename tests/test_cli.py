@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -173,6 +174,28 @@ def test_dataset_auto_falls_back_loudly_and_writes_it_everywhere(actbench, tiny,
     assert summary["dataset_note"].startswith("NOT MNIST")
     settings = yaml.safe_load((folder / "settings.yaml").read_text())
     assert settings["dataset"]["name"] == "digits"
+
+
+def test_a_configuration_is_shown_without_looking_for_data(actbench, tmp_path):
+    for flags in (["--cfg", "job"], ["--cfg", "hydra", "--resolve"]):
+        done = actbench(
+            *flags, "dataset=auto", env={"ACTBENCH_DATA": str(tmp_path / "empty"), "ACTBENCH_MIRROR": "nope:"}
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+    assert not (tmp_path / "empty").exists()
+
+
+def test_nobody_need_read_what_is_printed(tiny, tmp_path):
+    """`actbench ... | head -1`: the run goes on to its end."""
+    command = (
+        f"{shlex.quote(sys.executable)} -m actbench {shlex.join([*tiny[:1], 'train.epochs=30', *tiny[2:]])} | head -1"
+    )
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"], cwd=tmp_path, capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "nobody reads the output any more; training goes on\n"
+    assert json.loads((the_run(tmp_path) / "summary.json").read_text())["status"] == "completed"
 
 
 @pytest.mark.skipif(not HAS_MNIST, reason="ACTBENCH_DATA does not point at MNIST")

@@ -219,14 +219,17 @@ def _of_list(words: Sequence[str], current: str) -> list[Candidate]:
 
     names = dict.fromkeys((*groups(), "upper_activation"), "a group")
     names |= {"measures": "what is measured", "findings": "what is diagnosed"}
-    if words and words[-1] in names:
-        group = "activation" if words[-1] == "upper_activation" else words[-1]
-        names = {**_described(choices_of(group)), **names}
-    elif current or words[-1:] == ["findings"]:
+    before = words[-1] if words else ""
+    if before == "findings":
         names = {**glossary.codes(), **names}
-        for group in groups() if current else ():
+    elif before in names:
+        group = "activation" if before == "upper_activation" else before
+        names = {**_described(choices_of(group)), **names}
+    elif current:
+        names = {**glossary.codes(), **names}
+        for group in groups():
             names = {**_described(choices_of(group)), **names}
-    return [Candidate(name, told) for name, told in names.items() if name not in words]
+    return [Candidate(name, what) for name, what in names.items() if name not in words]
 
 
 def _of_report(words: Sequence[str], current: str) -> list[Candidate] | str:
