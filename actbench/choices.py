@@ -56,8 +56,8 @@ def groups() -> list[str]:
 
 def choices_of(group: str) -> list[Listed]:
     """The choices of a group in alphabetical order, `none` first."""
-    found = {listed.name: listed for listed in reversed(list(_files(group)))}  # ours win over the user's
-    return sorted(found.values(), key=lambda listed: (listed.name != "none", listed.name))
+    by_name = {listed.name: listed for listed in reversed(list(_files(group)))}  # ours win over the user's
+    return sorted(by_name.values(), key=lambda listed: (listed.name != "none", listed.name))
 
 
 def _files(group: str) -> Iterator[Listed]:
@@ -76,7 +76,7 @@ def _lines(path: Path) -> list[str]:
 def _description(path: Path) -> str:
     try:
         lines = _lines(path)
-    except UserError:  # told to whoever chooses it
+    except UserError:  # reported to whoever chooses it
         return "(cannot be read)"
     for line in lines:
         if line.startswith("#") and not line.startswith("# @package"):

@@ -62,18 +62,18 @@ def candidates(words: Sequence[str], current: str) -> list[Candidate] | str:
     answer = _SUBCOMMANDS[command](words[1:], current) if command else _training(words, current)
     if isinstance(answer, str):
         return answer
-    return [one for one in answer if one.word.startswith(current) and one.word != ""]
+    return [candidate for candidate in answer if candidate.word.startswith(current) and candidate.word != ""]
 
 
 def _training(words: Sequence[str], current: str) -> Iterable[Candidate] | str:
     if words and words[-1] == "--cfg":
         return _plain(("job", "hydra", "all"))
     if current.startswith("-"):
-        return [Candidate(flag, told) for flag, told in FLAGS.items() if flag not in words]
+        return [Candidate(flag, description) for flag, description in FLAGS.items() if flag not in words]
     key, equals, value = current.partition("=")
     if equals:
         return _values(words, key, value)
-    first = [] if words else [Candidate(name, told) for name, told in COMMANDS.items()]
+    first = [] if words else [Candidate(name, description) for name, description in COMMANDS.items()]
     return [*first, *_keys(words, current)]
 
 
@@ -82,14 +82,16 @@ def _keys(words: Sequence[str], current: str) -> list[Candidate]:
     typed = {word.partition("=")[0] for word in words}
     group, dot, _ = current.partition(".")
     if dot and group in GROUPS:
-        keys = [(f"{group}.{name}", told) for name, told in _parameters(words, group)]
+        keys = [(f"{group}.{name}", description) for name, description in _parameters(words, group)]
     else:
         keys = [(group, "") for group in groups() if group != "sweep"] + [("upper_activation", "")]
-        keys += [(key, told) for key, told in _plain_keys() if dot or "." not in key]
+        keys += [(key, description) for key, description in _plain_keys() if dot or "." not in key]
         keys += [("hydra/launcher", ""), ("hydra/sweeper", "")] if _sweeps(words) or current.startswith("h") else []
         keys += [("hydra/sweeper/sampler", "")] if "hydra/sweeper=optuna" in words else []
         keys += [(key, "") for chosen, own in _OF_HYDRA.items() if chosen in words for key in own]
-    found = [Candidate(f"{key}=", told, open=True) for key, told in dict(keys).items() if key not in typed]
+    found = [
+        Candidate(f"{key}=", description, open=True) for key, description in dict(keys).items() if key not in typed
+    ]
     if current and not dot:  # a key has others below it
         below = {key.partition(".")[0] for key, _ in _plain_keys() if "." in key}
         below |= {group for group in GROUPS if group.startswith(current) and _parameters(words, group)}
@@ -113,7 +115,9 @@ def _values(words: Sequence[str], key: str, value: str) -> list[Candidate] | str
     if comma and single and key != "experiment":
         return []
     goes_on = _sweeps(words) and not single  # a comma may follow
-    return [Candidate(before + word, told, open=goes_on) for word, told in known.items() if word not in used]
+    return [
+        Candidate(before + word, description, open=goes_on) for word, description in known.items() if word not in used
+    ]
 
 
 def _held(words: Sequence[str], key: str) -> dict[str, str]:
@@ -131,7 +135,7 @@ def _held(words: Sequence[str], key: str) -> dict[str, str]:
         return dict.fromkeys(_studies(words), "")
     alias = key.replace("upper_activation.", "activation.")
     if group in GROUPS and parameter:
-        defaults = {one.name: one.default for choice in _chosen(words, group) for one in parameters_of(choice)}
+        defaults = {item.name: item.default for choice in _chosen(words, group) for item in parameters_of(choice)}
         if parameter not in defaults:
             return {}
         if alias not in RULES and defaults[parameter] in ("true", "false"):
@@ -147,11 +151,11 @@ def _described(choices: Iterable[Listed]) -> dict[str, str]:
 
 def _parameters(words: Sequence[str], group: str) -> list[tuple[str, str]]:
     """The parameters that all the chosen choices of a group have, with what is said of them."""
-    of_each = [{one.name: one for one in parameters_of(choice)} for choice in _chosen(words, group)]
+    of_each = [{item.name: item for item in parameters_of(choice)} for choice in _chosen(words, group)]
     shared = set.intersection(*map(set, of_each)) if of_each else set()
     return [
-        (name, " ".join(filter(None, [one.default, one.comment])))
-        for name, one in (of_each[0] if of_each else {}).items()
+        (name, " ".join(filter(None, [item.default, item.comment])))
+        for name, item in (of_each[0] if of_each else {}).items()
         if name in shared
     ]
 
@@ -279,7 +283,9 @@ def _options(
         known = takes_value[words[-1]]
         return known if isinstance(known, str) else _plain(known)
     if current.startswith("-"):
-        return [Candidate(name, told) for name, told in helps.items() if name not in words and name != "-h"]
+        return [
+            Candidate(name, description) for name, description in helps.items() if name not in words and name != "-h"
+        ]
     return positional if isinstance(positional, str) else _plain(name for name in positional if name not in words)
 
 

@@ -166,15 +166,15 @@ def activations(names: Sequence[str]) -> list[Choice]:
         UserError: with every name that is none.
     """
     problems: list[Problem] = []
-    found = []
+    choices = []
     for name in dict.fromkeys(["relu", *(names or names_of("activation"))]):
         try:
-            found.append(choice_of("activation", name))
+            choices.append(choice_of("activation", name))
         except UserError as error:
             problems += error.problems
     if problems:
         raise UserError.of(problems)
-    return found
+    return choices
 
 
 class _SearchPath(SearchPathPlugin):

@@ -60,9 +60,9 @@ def _beside(settings: Settings, folder: Path, typed: Sequence[str]) -> str:
     return ""
 
 
-def _differing(one: Settings, other: Settings) -> dict[str, tuple[Any, Any]]:
+def _differing(first: Settings, second: Settings) -> dict[str, tuple[Any, Any]]:
     """Key -> both values, of all that makes two folders."""
-    flats = [{**s.flat(), "seed": s.seed, "num_seeds": s.num_seeds} for s in (one, other)]
+    flats = [{**s.flat(), "seed": s.seed, "num_seeds": s.num_seeds} for s in (first, second)]
     keys = dict.fromkeys([*flats[0], *flats[1]])
     return {key: (flats[0].get(key), flats[1].get(key)) for key in keys if flats[0].get(key) != flats[1].get(key)}
 
@@ -102,7 +102,7 @@ def _contradictions(job: Job, typed: Sequence[str]) -> list[Problem]:
     try:
         summary = reader.summary(job.folder)
     except UserError:
-        return []  # which is told where the folder is used
+        return []  # which is reported where the folder is used
     was = {"execution": theirs.train.execution, "device": theirs.train.device.partition(":")[0]}
     if summary is not None and summary.execution:
         was["execution"] = summary.execution.partition(",")[0].partition(":")[0].replace(" ", "_")

@@ -132,7 +132,7 @@ def _show_choice(choice: Listed, console: Console) -> None:
     for line in wrapped(choice.description, room, indent="  "):
         console.print(Text(line))
     if choice.group not in _PRESETS:
-        pairs = [(f"{choice.group}.{one.name}", _told(choice.group, one)) for one in parameters_of(choice)]
+        pairs = [(f"{choice.group}.{item.name}", _described(choice.group, item)) for item in parameters_of(choice)]
         head = "parameters, with their defaults" if pairs else "no parameters"
         console.print("\n".join(wrapped(head, room, indent="  ")))
         for line in rows(pairs, room, indent=4):
@@ -141,7 +141,7 @@ def _show_choice(choice: Listed, console: Console) -> None:
         console.print(Text(line))
 
 
-def _told(group: str, parameter: Parameter) -> str:
+def _described(group: str, parameter: Parameter) -> str:
     """`0.01` and the comment, or the words that it may be."""
     words = WORDS.get(f"{group}.{parameter.name}", ())
     follows = re.fullmatch(r"\$\{(.+)\}", parameter.default)
@@ -166,9 +166,12 @@ def _how_to_type(choice: Listed) -> Iterator[tuple[str, str]]:
         return
     if builds(choice):
         yield "builds", builds(choice)
-    parameters = [one for one in parameters_of(choice) if not one.default.startswith("$")]
-    parameters.sort(key=lambda one: re.match(r"-?[\d.]+$", one.default) is None)  # a number shows best how it is done
-    yield "type", " ".join(["actbench", typed, *(f"{choice.group}.{one.name}={one.default}" for one in parameters[:1])])
+    parameters = [item for item in parameters_of(choice) if not item.default.startswith("$")]
+    parameters.sort(key=lambda item: re.match(r"-?[\d.]+$", item.default) is None)  # a number shows best how it is done
+    yield (
+        "type",
+        " ".join(["actbench", typed, *(f"{choice.group}.{item.name}={item.default}" for item in parameters[:1])]),
+    )
     if choice.group == "activation":
         yield "or", f"actbench {_UPPER}={choice.name}: for the upper half of the network alone"
     if choice.own:
@@ -180,8 +183,8 @@ def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, str]:
     flat: dict[str, str] = {}
     for key, value in content.items():
         if key == "defaults" and not prefix:
-            chosen = [one for one in value or () if isinstance(one, dict)]
-            flat |= {str(name).split("/")[-1]: str(picked) for one in chosen for name, picked in one.items()}
+            chosen = [entry for entry in value or () if isinstance(entry, dict)]
+            flat |= {str(name).split("/")[-1]: str(picked) for entry in chosen for name, picked in entry.items()}
         elif isinstance(value, dict):
             flat |= _flat(value, f"{prefix}{key}.")
         else:

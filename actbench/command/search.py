@@ -1,7 +1,7 @@
 """`hydra/sweeper=optuna`: a search for the setting with the highest validation accuracy, by Optuna's samplers.
 
-Hydra's own Optuna sweeper minimises unless told otherwise, and one trial without a result ends it. This one takes its
-place: it maximises, tells the sampler of a trial that diverged as pruned and of one that failed as failed, and goes on.
+Hydra's own Optuna sweeper minimises unless it is set to maximise, and one trial without a result ends it. This one
+takes its place: it maximises, reports a trial that diverged as pruned and one that failed as failed, and goes on.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class Search(Sweeper):
         """Some trials at once, from what the sampler asks for to what it is told."""
         with without_warnings():
             asked = [study.ask(fixed_distributions=space) for _ in range(size)]
-        overrides = [(*(f"{key}={value}" for key, value in one.params.items()), *fixed) for one in asked]
+        overrides = [(*(f"{key}={value}" for key, value in trial.params.items()), *fixed) for trial in asked]
         try:
             returns = self.launcher.launch(overrides, initial_job_idx=len(self._trials))
             done = [Trial(typed, *_outcome(returned)) for typed, returned in zip(overrides, returns, strict=True)]
@@ -140,11 +140,11 @@ class Search(Sweeper):
             print(f"not begun: {' '.join(overrides[0])}: {in_a_line(error)}")
             done = [Trial(typed, "failed") for typed in overrides]
         except BaseException:
-            for one in asked:
-                _answer(study, one, Trial((), "failed"))
+            for trial in asked:
+                _answer(study, trial, Trial((), "failed"))
             raise
-        for one, trial in zip(asked, done, strict=True):
-            _answer(study, one, trial)
+        for asking, trial in zip(asked, done, strict=True):
+            _answer(study, asking, trial)
         self._trials += done
         ended.extend(trial.ended for trial in done)
         return done
@@ -156,19 +156,19 @@ class Search(Sweeper):
         counts = {kind: ended[kind] for kind in ("completed", "diverged", "failed")}
         said = ", ".join(f"{number} {kind}" for kind, number in counts.items() if number or kind == "completed")
         print(f"\nsearch: {len(self._trials)} of {self._n_trials} trials: {said}")
-        found: dict[str, Any] = {"name": "optuna", "trials": counts}
+        results: dict[str, Any] = {"name": "optuna", "trials": counts}
         if best is None:
             print("no setting has a result: none was trained to its end")
         else:
             chosen = [override for override in best.overrides if override not in fixed]
             print(f"best by validation accuracy, {best.value:.2f} %: {' '.join(chosen)}")
-            found["best_params"] = {
-                key: yaml.safe_load(value) for key, _, value in (one.partition("=") for one in chosen)
+            results["best_params"] = {
+                key: yaml.safe_load(value) for key, _, value in (override.partition("=") for override in chosen)
             }
-            found["best_value"] = best.value
+            results["best_value"] = best.value
         folder = Path(self.config.hydra.sweep.dir)
-        with contextlib.suppress(OSError):  # a full disk is told of by the runs
-            write_text(folder / "optimization_results.yaml", yaml.safe_dump(found, sort_keys=False))
+        with contextlib.suppress(OSError):  # a full disk is reported by the runs
+            write_text(folder / "optimization_results.yaml", yaml.safe_dump(results, sort_keys=False))
 
 
 def _value(trial: Trial) -> float:
@@ -180,7 +180,7 @@ def _outcome(returned: Any) -> tuple[str, float | None]:
     try:
         value = float(returned.return_value)
         summary = reader.summary(Path(returned.hydra_cfg.hydra.runtime.output_dir))
-    except Exception:  # of the job, which has told it
+    except Exception:  # of the job, which has reported it
         return "failed", None
     if summary is not None and (summary.diverged or summary.status == "diverged"):
         return "diverged", None

@@ -21,7 +21,7 @@ from actbench.command.search_space import params_of, space_of, swept, without_wa
 from actbench.errors import Problem, UserError, in_a_line
 
 _HIGHEST = "a run returns its mean validation accuracy, of which more is better"
-_UPWARD = {  # how other sweepers are told which way is better: key below hydra.sweeper -> what it has to be
+_UPWARD = {  # by which key other sweepers maximise: key below hydra.sweeper -> what it has to be
     "optim.maximize": True,  # Nevergrad
     "ax_config.experiment.minimize": False,  # Ax
 }
@@ -50,10 +50,10 @@ def check(overrides: Sequence[str]) -> list[Problem]:
         except UserError as error:
             problems += error.problems
     ranges = swept([*params_of(sweeper), *overrides])
-    fractions = {one.get_key_element(): one for one in ranges if _draws_fractions(one)}
+    fractions = {item.get_key_element(): item for item in ranges if _draws_fractions(item)}
     for combination in _combinations([*map(_tried, ranges)]):
-        _, found = planning.plan([*fixed, *combination], multirun=True)
-        for problem in found:
+        _, more = planning.plan([*fixed, *combination], multirun=True)
+        for problem in more:
             drawn = fractions.get(key_of(problem.where))
             if drawn is not None and "whole number" in problem.what:
                 problem = _of_fractions(drawn)
@@ -137,7 +137,7 @@ def _tried(override: Override) -> list[str]:
     values = [*override.sweep_iterator(transformer=Transformer.encode)]
     if isinstance(value, RangeSweep):
         values = [values[0], values[-1]] if values else []
-    return [f"{key}={one}" for one in values]
+    return [f"{key}={value}" for value in values]
 
 
 def _combinations(tried: Sequence[Sequence[str]]) -> Iterator[list[str]]:

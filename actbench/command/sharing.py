@@ -47,8 +47,8 @@ def needless(override: TypedOverride, values: Sequence[str], overrides: Sequence
             yield Mistake(f"cannot be swept: it {NOT_COMPARED[key]}", where, word, key=key, words=(word,))
         elif key in ("study", "output_dir"):
             text = as_typed(override.text).partition("=")[2]
-            one = command(["-m", *_others(overrides, key), typed(key, text, multirun=True)])
-            how = f"one command for each; or, if this is one name:\n    {one}"
+            whole = command(["-m", *_others(overrides, key), typed(key, text, multirun=True)])
+            how = f"one command for each; or, if this is one name:\n    {whole}"
             yield Problem(f"cannot be swept: it {NOT_COMPARED[key]}", where, how)
         else:
             what = f"cannot be swept: it {NOT_COMPARED[key]}, so that all would be one run"

@@ -61,14 +61,15 @@ def answer(line: str, rest: str, breaks: str) -> list[str]:
     """
     typed = split(line, breaks)
     behind = rest.split()[1:] if rest[:1].strip() else rest.split()  # the word that the cursor is in is being typed
-    found = candidates((*typed.words[1:], *behind), typed.current)
-    if isinstance(found, str):
-        return [found]
-    found.sort(key=lambda one: one.word)
-    return [
-        f"{one.word[typed.start :]}{'' if one.open or typed.quoted else ' '}\t{' '.join(one.description.split())}"
-        for one in dict.fromkeys(found)
-    ]
+    offered = candidates((*typed.words[1:], *behind), typed.current)
+    if isinstance(offered, str):
+        return [offered]
+    offered.sort(key=lambda candidate: candidate.word)
+    lines = []
+    for candidate in dict.fromkeys(offered):
+        end = "" if candidate.open or typed.quoted else " "
+        lines.append(f"{candidate.word[typed.start :]}{end}\t{' '.join(candidate.description.split())}")
+    return lines
 
 
 def main(words: Sequence[str]) -> int:

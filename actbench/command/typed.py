@@ -164,10 +164,10 @@ def _taken(left: list[str]) -> list[str]:
 def _choice(line: CommandLine, group: str, word: str) -> None:
     values = [choice_meant(group, value, alike=False) for value in split(word)]
     start = f"{'+' if group == 'sweep' else ''}{group}="
-    before = [one for one in line.overrides if line.guessed and one.startswith(start) and one in line.guessed]
-    for one in before:  # `relu gelu`: both are meant
-        line.overrides.remove(one)
-        values = [*one.removeprefix(start).split(","), *values]
+    before = [word for word in line.overrides if word.startswith(start) and word in line.guessed]
+    for earlier in before:  # `relu gelu`: both are meant
+        line.overrides.remove(earlier)
+        values = [*earlier.removeprefix(start).split(","), *values]
     mended = start + ",".join(values)
     flags = ["-m"] if len(values) > 1 or group == "sweep" else []
     line.guessed.add(mended)
