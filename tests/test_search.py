@@ -23,6 +23,7 @@ from actbench.command import composing
 
 pytest.importorskip("hydra_plugins.hydra_optuna_sweeper.optuna_sweeper")
 from actbench.command import search, search_check
+from actbench.command.search_space import without_warnings
 
 OPTUNA = "hydra/sweeper=optuna"
 RATE = "optimizer.lr=tag(log,interval(1e-4,1e-1))"
@@ -188,7 +189,8 @@ class Trainer:
 
 def searched(tmp_path, monkeypatch, trainer, *typed):
     """The study after a search with a trainer, and its Optuna study."""
-    import optuna
+    with without_warnings():
+        import optuna
 
     def summary(folder):
         diverged = {0: 1} if folder.name == "diverged" else {}
@@ -201,6 +203,7 @@ def searched(tmp_path, monkeypatch, trainer, *typed):
     with initialize_config_dir(str(packaged_conf()), version_base="1.3"):
         typed = [OPTUNA, "hydra.sweeper.n_trials=12", f"output_dir={tmp_path}", "study=s", *typed]
         composed = compose("config", overrides=[*typed, "hydra.mode=MULTIRUN"], return_hydra_config=True)
+    composed.hydra.runtime.choices["hydra/launcher"] = "trainer"  # which runs jobs at once
     sweeper = Plugins.instance()._instantiate(composed.hydra.sweeper)
     sweeper.config, sweeper.launcher = composed, trainer
     space = "optimizer.lr=1e-3,1e-2,1e-1" if "hydra/sweeper/sampler=grid" in typed else RATE

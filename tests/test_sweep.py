@@ -150,8 +150,7 @@ def test_a_job_that_fails_stops_no_other_and_is_repeated(actbench, three, tmp_pa
     assert {row["configuration"] for row in rows(study / "report" / "results.csv")} == {"relu", "gelu", "burst"}
 
 
-@pytest.mark.parametrize("dataset", ["digits", "auto"])
-def test_a_run_that_cannot_be_built_is_listed_and_repeated(monkeypatch, tmp_path, dataset):
+def test_a_run_that_cannot_be_built_is_listed_and_repeated(monkeypatch, tmp_path):
     """What goes wrong before the first epoch leaves a folder that says so, and of an earlier attempt nothing is lost."""
     from helpers import settings_of
     from rich.console import Console
@@ -159,9 +158,7 @@ def test_a_run_that_cannot_be_built_is_listed_and_repeated(monkeypatch, tmp_path
     from actbench.run import job as run
     from actbench.store import reader
 
-    settings = settings_of(f"dataset={dataset}", "num_seeds=1", "model.width=8", "train.epochs=1")
-    monkeypatch.setenv("ACTBENCH_DATA", str(tmp_path / "none"))
-    monkeypatch.setenv("ACTBENCH_MIRROR", "http://127.0.0.1:9")  # `auto` falls back to the digits
+    settings = settings_of("dataset=digits", "num_seeds=1", "model.width=8", "train.epochs=1")
 
     def no_memory(_settings):
         raise MemoryError("no room for it")
