@@ -56,8 +56,8 @@ def groups() -> list[str]:
 
 def choices_of(group: str) -> list[Listed]:
     """The choices of a group in alphabetical order, `none` first."""
-    found = {listed.name: listed for listed in reversed(list(_files(group)))}  # ours win over the user's
-    return sorted(found.values(), key=lambda listed: (listed.name != "none", listed.name))
+    by_name = {listed.name: listed for listed in reversed(list(_files(group)))}  # ours win over the user's
+    return sorted(by_name.values(), key=lambda listed: (listed.name != "none", listed.name))
 
 
 def _files(group: str) -> Iterator[Listed]:
@@ -76,7 +76,7 @@ def _lines(path: Path) -> list[str]:
 def _description(path: Path) -> str:
     try:
         lines = _lines(path)
-    except UserError:  # told to whoever chooses it
+    except UserError:  # reported to whoever chooses it
         return "(cannot be read)"
     for line in lines:
         if line.startswith("#") and not line.startswith("# @package"):
@@ -138,6 +138,19 @@ def usual_choices(conf: Path | None = None) -> dict[str, str]:
     lines = _lines((conf or packaged_conf()) / "config.yaml")
     pairs = (re.match(r"\s+- (\w+): (\w+)$", line) for line in lines)
     return {pair[1]: pair[2] for pair in pairs if pair and pair[2] != "null"}
+
+
+def plain_parameters() -> list[Parameter]:
+    """The keys of `config.yaml` that are in no group of `conf/`, as one types them; a key of keys has no default."""
+    text = "\n".join(_lines(packaged_conf() / "config.yaml"))
+    found, above = [], ""
+    for line in text[text.index("\nsplit:") : text.index("\nhydra:")].splitlines():
+        match = re.match(r"( *)(\w+):([^#]*)(?:#\s*(.*))?$", line)
+        if match is not None:
+            indent, name, default, comment = match[1], match[2], match[3].strip(), match[4] or ""
+            above = above if indent else name
+            found.append(Parameter(f"{above}.{name}" if indent else name, default, comment))
+    return found
 
 
 def usual_values() -> dict[str, Any]:

@@ -32,7 +32,7 @@ def varying(settings: Sequence[Settings]) -> list[str]:
     A parameter of a choice counts only where one choice has several values of it: that gelu has no `negative_slope` is
     no difference beside `activation=gelu`.
     """
-    flats = [one.flat() for one in settings]
+    flats = [item.flat() for item in settings]
     values: dict[str, dict[Any, set[str]]] = {}
     for flat in flats:
         for key, value in flat.items():
@@ -54,9 +54,9 @@ def names(settings: Sequence[Settings]) -> list[str]:
     The `id` is added where that does not tell two apart.
     """
     keys = varying(settings)
-    found = [_name(one.flat(), keys) or activations(one.flat()) for one in settings]
-    times = Counter(found)
-    return [name if times[name] == 1 else f"{name} {one.id}" for name, one in zip(found, settings, strict=True)]
+    plain = [_name(item.flat(), keys) or activations(item.flat()) for item in settings]
+    times = Counter(plain)
+    return [name if times[name] == 1 else f"{name} {item.id}" for name, item in zip(plain, settings, strict=True)]
 
 
 def fragment(settings: Settings, keys: Sequence[str]) -> str:

@@ -69,7 +69,9 @@ _IDENTITY_PREFIX = {
 CONTENT = "content"  # in `Settings.flat`, behind its group: the version of what is the user's own
 
 # What cannot change what is compared (beyond rounding) has no part in the identity of a run.
-_NOT_IDENTITY = ("seed", "num_seeds", "probe", "probe_every", "quantise", "tensorboard", "study", "trust")
+_NOT_IDENTITY = (
+    "seed", "num_seeds", "probe", "probe_every", "quantise", "tensorboard", "study", "trust", "dataset_note",
+)  # fmt: skip
 _NOT_IDENTITY_TRAIN = ("device", "threads", "eval_batch_size", "execution", "memory_format", "engine")
 
 
@@ -109,6 +111,7 @@ class Settings:
     trust: tuple[str, ...]
     probe_every: int | None = None  # runs that were trained before there was a choice do not say
     quantise: str = "none"
+    dataset_note: str = ""  # what the reader of a result must know about the data: that they are not what was asked for
 
     @property
     def seeds(self) -> list[int]:
@@ -119,8 +122,7 @@ class Settings:
         """Ten hexadecimal digits that two runs share exactly when what they compare is the same.
 
         Seeds are not part of it, nor is anything that cannot change a result beyond rounding: device, threads, the
-        evaluation batch, probes and sinks. `dataset=auto` counts as `mnist`; a run that fell back to the digits has the
-        settings of `digits`. Of a choice of ours its group, the name of the class or function and the parameters count,
+        evaluation batch, probes and sinks. Of a choice of ours its group, the name of the class or function and the parameters count,
         but not the module that it lies in. Of the user's own its target counts as it is written, and its content: the
         source of a module, the tensors of a dataset.
         """
@@ -136,8 +138,6 @@ class Settings:
                 del content[group]["content"]
         if self.upper_activation.target is None:
             del content["split"]
-        if self.dataset.name == "auto":
-            content["dataset"]["target"] = "actbench.datasets.mnist"
         text = json.dumps(content, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:10]
 
@@ -154,11 +154,6 @@ class Settings:
         seeds = f"seed{self.seed}" if self.num_seeds == 1 else f"seeds{self.seed}-{last}"
         return f"{self.label}-{self.id}-{seeds}"
 
-    def with_dataset(self, name: str) -> Settings:
-        """The same settings on the dataset that `dataset=auto` turned out to be."""
-        dataset = Choice(name, f"actbench.datasets.{name}", self.dataset.params)
-        return replace(self, dataset=dataset)
-
     def without_content(self) -> Settings:
         """The same settings whatever is in the user's own files."""
         return replace(self, **{group: replace(getattr(self, group), content=None) for group in GROUPS})
@@ -169,6 +164,8 @@ class Settings:
         for group in GROUPS:
             if content[group]["content"] is None:
                 del content[group]["content"]
+        if not self.dataset_note:
+            del content["dataset_note"]
         return content
 
     @classmethod
@@ -176,6 +173,10 @@ class Settings:
         """The settings that `to_dict` wrote; a KeyError or TypeError where it did not."""
         values = {key: value for key, value in content.items() if key != "id"}
         values |= {group: Choice(**content[group]) for group in GROUPS}
+        if (
+            values["dataset"].name == "auto"
+        ):  # of version 0.1.0: a run that failed before it knew, which counted as MNIST
+            values["dataset"] = Choice("mnist", "actbench.datasets.mnist", values["dataset"].params)
         return cls(**{**values, "train": Train(**content["train"]), "trust": tuple(content["trust"])})
 
     def flat(self) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def settings_of(samples: int, *overrides: str) -> Settings:
     base = ["study=benchmark", "dataset=mnist", *part, *overrides, "train.epochs=100000"]
     with initialize_config_dir(str(packaged_conf()), version_base="1.3"):
         composed = compose("config", overrides=base, return_hydra_config=True)
-    return composing.to_settings(composing._without_hydra(composed), composed.hydra.runtime.choices)
+    return composing.to_settings(composing.without_hydra(composed), composed.hydra.runtime.choices)
 
 
 def fitting(training: Training) -> Subject:

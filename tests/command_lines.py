@@ -36,7 +36,7 @@ class Answer:
 def answer(words, folder, monkeypatch) -> Answer:
     """What `actbench WORDS` answers in a folder; `starts: ...` where it would begin to train."""
     from actbench import cli
-    from actbench.command import planning
+    from actbench.command import auto, launch, planning, showing, starting
     from actbench.train import build
 
     if not (folder / "conf").exists():
@@ -45,11 +45,12 @@ def answer(words, folder, monkeypatch) -> Answer:
     monkeypatch.chdir(folder)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(sys, "argv", ["actbench", *words])
-    monkeypatch.setattr(cli, "_hydra_main", lambda given: print("starts:", *given))
+    monkeypatch.setattr(starting, "start", _starts)
+    monkeypatch.setattr(showing, "show", lambda flags, overrides: print("starts:", *flags, *overrides))
+    monkeypatch.setattr(auto, "decide", lambda: auto.ASSUMED)
     monkeypatch.setattr(build, "check", lambda settings, quick: None)  # what is composed is enough
-    monkeypatch.setattr(cli, "_judge", lambda jobs: 0)
-    monkeypatch.setattr(cli, "_compare", lambda studies: 0)
-    cli._typed.clear()
+    monkeypatch.setattr(launch, "_judge", lambda jobs: 0)
+    monkeypatch.setattr(launch, "_compare", lambda studies: 0)
     out = io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
         try:
@@ -59,6 +60,10 @@ def answer(words, folder, monkeypatch) -> Answer:
             code = ended.code or 0
     os.chdir("/")
     return Answer(code, out.getvalue())
+
+
+def _starts(jobs, overrides, *, multirun):  # noqa: ARG001
+    print("starts:", *(["--multirun"] if multirun else []), *overrides)
 
 
 def check(given: Answer, folder, before=()) -> None:

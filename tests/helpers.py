@@ -34,7 +34,7 @@ def settings_of(*overrides: str) -> Settings:
     _register()
     with initialize_config_dir(str(packaged_conf()), version_base="1.3"):
         composed = compose("config", overrides=["study=test", *overrides], return_hydra_config=True)
-        return composing.to_settings(composing._without_hydra(composed), composed.hydra.runtime.choices)
+        return composing.to_settings(composing.without_hydra(composed), composed.hydra.runtime.choices)
 
 
 def activation_choice(name: str, **changed) -> Choice:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -175,6 +176,28 @@ def test_dataset_auto_falls_back_loudly_and_writes_it_everywhere(actbench, tiny,
     assert settings["dataset"]["name"] == "digits"
 
 
+def test_a_configuration_is_shown_without_looking_for_data(actbench, tmp_path):
+    for flags in (["--cfg", "job"], ["--cfg", "hydra", "--resolve"]):
+        done = actbench(
+            *flags, "dataset=auto", env={"ACTBENCH_DATA": str(tmp_path / "empty"), "ACTBENCH_MIRROR": "nope:"}
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+    assert not (tmp_path / "empty").exists()
+
+
+def test_nobody_need_read_what_is_printed(tiny, tmp_path):
+    """`actbench ... | head -1`: the run goes on to its end."""
+    command = (
+        f"{shlex.quote(sys.executable)} -m actbench {shlex.join([*tiny[:1], 'train.epochs=30', *tiny[2:]])} | head -1"
+    )
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"], cwd=tmp_path, capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "nobody reads the output any more; training goes on\n"
+    assert json.loads((the_run(tmp_path) / "summary.json").read_text())["status"] == "completed"
+
+
 @pytest.mark.skipif(not HAS_MNIST, reason="ACTBENCH_DATA does not point at MNIST")
 def test_real_mnist_by_default(actbench, tmp_path):
     done = actbench("train.epochs=1", "num_seeds=2", "model.width=32", "dataset.train_size=5000")
@@ -333,9 +356,8 @@ def test_the_value_for_sweepers_is_the_mean_validation_accuracy(tmp_path, monkey
     from hydra import compose, initialize_config_dir
     from hydra.core.hydra_config import HydraConfig
 
-    from actbench import cli
     from actbench.choices import packaged_conf
-    from actbench.command import composing
+    from actbench.command import composing, train
 
     composing.register()
     monkeypatch.chdir(tmp_path)
@@ -344,7 +366,7 @@ def test_the_value_for_sweepers_is_the_mean_validation_accuracy(tmp_path, monkey
     with initialize_config_dir(str(packaged_conf()), version_base="1.3"):
         composed = compose("config", overrides=overrides, return_hydra_config=True)
     monkeypatch.setattr(HydraConfig.instance(), "cfg", composed)
-    value = cli._job(composing._without_hydra(composed))
+    value = train.job(composing.without_hydra(composed))
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert value == summary["metrics"]["val_accuracy"]["mean"]
 
@@ -732,7 +754,7 @@ def test_no_color_is_respected_and_pipes_get_no_escapes(actbench, tiny):
 )
 def test_jobs_of_other_processes_are_judged_by_what_they_left(tmp_path, statuses, code):
     """A parallel launcher's workers have exit codes of their own; the command's is made from their summaries."""
-    from actbench import cli
+    from actbench.command import launch
     from actbench.command.planning import Job
 
     jobs = []
@@ -742,7 +764,7 @@ def test_jobs_of_other_processes_are_judged_by_what_they_left(tmp_path, statuses
         if status:
             (folder / "summary.json").write_text(json.dumps({"status": status}))
         jobs.append(Job((), None, folder))
-    assert cli._judge(jobs) == code
+    assert launch._judge(jobs) == code
 
 
 @pytest.mark.parametrize("subcommand", ["report", "kernels"])

@@ -19,8 +19,10 @@ import pytest
 
 from actbench.choices import WORDS, choices_of, conf_folders, groups, usual_values
 from actbench.command import arguments
-from actbench.command.completion import COMMANDS, FOLDERS, SHELLS, answer, candidates, split
-from actbench.command.composing import RULES, choice_of
+from actbench.command.completion import COMMANDS, FOLDERS, SHELLS, candidates
+from actbench.command.conf_source import choice_of
+from actbench.command.rules import RULES
+from actbench.command.shells import answer, split
 from actbench.settings import GROUPS
 
 ACTIVATIONS = [choice.name for choice in choices_of("activation")]
@@ -183,7 +185,7 @@ def test_plugins_of_hydra_are_those_that_are_installed():
 
 
 def test_the_users_own_choices_studies_and_mistakes(tmp_path, monkeypatch, capsys):
-    from actbench.command.completion import main
+    from actbench.command.shells import main
 
     monkeypatch.chdir(tmp_path)
     own = tmp_path / "conf" / "activation"

@@ -265,10 +265,6 @@ def test_a_cosine_reaches_its_end_whichever_way_it_is_stepped(monkeypatch, inter
     assert rates[-1] < rates[0] / 3
 
 
-def test_settings_of_a_fallen_back_auto_are_those_of_digits():
-    auto = settings_of("dataset=auto", "dataset.train_size=50")
-    assert auto.with_dataset("digits").id == settings_of("dataset=digits", "dataset.train_size=50").id
-    assert auto.with_dataset("mnist").id == auto.id
 
 
 # ---------------------------------------------------------------- imports

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from dataclasses import asdict, replace
 
 import pytest
@@ -127,7 +128,7 @@ def test_a_run_whose_units_die_says_so(actbench, tmp_path):
     done = actbench(*DYING, "study=dying", "probe.every=5")
     assert done.returncode == 0, done.stderr
     assert "units died" in done.stdout
-    assert "try optimizer.lr=" in done.stdout
+    assert re.search(r"^  try  actbench .* optimizer\.lr=", done.stdout, re.MULTILINE)
     assert "of them probe.every" in done.stdout
     folder = folder_of(tmp_path, "dying")
     summary = json.loads((folder / "summary.json").read_text())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,7 +11,8 @@ from actbench.choices import choices_of, groups, packaged_conf, parameters_of, u
 from actbench.command import help as helped
 from actbench.command import listing
 from actbench.command.columns import rows, wrapped
-from actbench.command.composing import choice_of
+from actbench.command.completion import candidates
+from actbench.command.conf_source import choice_of
 from actbench.errors import UserError
 from actbench.naming import shown
 from actbench.settings import GROUPS
@@ -170,3 +172,67 @@ def test_a_bare_command_says_in_two_lines_what_it_does(actbench, tmp_path):
 def _occupied(tmp_path):
     (tmp_path / "file").write_text("no folder")
     return tmp_path
+
+
+# ---------------------------------------------------------------- what is measured, and what is made of it
+
+
+QUANTITIES = [
+    SimpleNamespace(key="dead", title="dead %", unit="share", definition="f'(z) is exactly 0 for every sample.", source="arXiv:1903.06733"),
+    SimpleNamespace(key="std", title="std", unit="", definition="Of the pre-activations, over samples and units.", source=""),
+]  # fmt: skip
+RULES = [
+    SimpleNamespace(code="dead-units", summary="Units get no gradient any more.", what="A unit is dead so.", why="It learns nothing.",
+                    example="actbench experiment=dying_relu", remedy="A smaller learning rate, or leaky_relu."),
+    SimpleNamespace(code="mean-shift", summary="The mean is not 0.", what="a", why="b", example="", remedy="c"),
+]  # fmt: skip
+
+
+@pytest.fixture
+def _stand_ins(monkeypatch):
+    monkeypatch.setattr("actbench.measures.glossary", lambda: QUANTITIES, raising=False)
+    monkeypatch.setattr("actbench.diagnosis.rules", lambda: RULES, raising=False)
+
+
+@pytest.mark.usefixtures("_stand_ins")
+@pytest.mark.parametrize("columns", [20, 40, 80, 120, 300])
+@pytest.mark.parametrize("topic", ["measures", "findings", "dead-units"])
+def test_the_glossary_is_whole_at_any_width(capsys, monkeypatch, columns, topic):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    text = listed(capsys, topic)
+    for line in text.splitlines():
+        assert len(line) <= min(columns, 120) or len(line.split()) <= 2, line
+    rules = [f"{rule.code} {rule.summary}" for rule in RULES]
+    truth = {
+        "measures": [f"{q.key} {q.definition} {q.source}" for q in QUANTITIES],
+        "findings": rules,
+        "dead-units": [rules[0], *(getattr(RULES[0], name) for name in ("what", "why", "example", "remedy"))],
+    }[topic]
+    for sentence in truth:
+        assert {*re.sub(r"[\[\]]", "", sentence).split()} <= {*re.sub(r"[\[\]]", "", text).split()}
+
+
+@pytest.mark.usefixtures("_stand_ins")
+def test_a_finding_is_found_by_its_code_and_by_a_slip(capsys):
+    assert "It learns nothing." in listed(capsys, "dead-units")
+    with pytest.raises(UserError) as error:
+        listing.show(["dead-unit"])
+    assert "did you mean dead-units?" in str(error.value)
+
+
+@pytest.mark.usefixtures("_stand_ins")
+def test_completion_offers_what_list_explains():
+    assert {"measures", "findings"} <= {candidate.word for candidate in candidates(["list"], "")}
+    assert [candidate.word for candidate in candidates(["list"], "dead")] == ["dead-units"]
+    assert {"dead-units", "mean-shift"} <= {candidate.word for candidate in candidates(["list", "findings"], "")}
+
+
+@pytest.mark.parametrize(
+    ("word", "name"), [("lrelu", "leaky_relu"), ("bn", "batch"), ("LeNet", "cnn"), ("kaiming", "he_normal")]
+)
+def test_list_knows_the_names_that_a_choice_has_elsewhere(capsys, word, name):
+    assert listed(capsys, word) == listed(capsys, name)
+
+
+def test_list_knows_them_behind_their_group(capsys):
+    assert listed(capsys, "activation=lrelu") == listed(capsys, "activation=leaky_relu")

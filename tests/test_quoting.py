@@ -11,7 +11,8 @@ import pytest
 from command_lines import answer, check
 from processes import Command
 
-from actbench.command.quoting import as_typed, command, for_hydra, parsed, split, typed
+from actbench.command.override import read
+from actbench.command.quoting import as_typed, command, for_hydra, split, typed
 
 TEXTS = [
     "plain", "2024", "1e3", "true", "null", "a=b", "q,w=1", "a b", "jürgen", "数据", "a#b", "it's", 'say "so"', "a\\b",
@@ -23,10 +24,10 @@ TEXTS = [
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("key", ["study", "output_dir"])
 def test_a_text_is_what_was_typed(key, text):
-    read = parsed(for_hydra(f"{key}={text}"))
-    assert read is not None
-    assert not read.is_sweep_override()
-    assert read.value() == text
+    parsed = read(for_hydra(f"{key}={text}")).parsed
+    assert parsed is not None
+    assert not parsed.is_sweep_override()
+    assert parsed.value() == text
     assert as_typed(for_hydra(f"{key}={text}")) == f"{key}={text}"
 
 
@@ -34,9 +35,9 @@ def test_a_text_is_what_was_typed(key, text):
 @pytest.mark.parametrize("multirun", [False, True])
 def test_what_is_told_for_a_text_reads_as_that_text(text, multirun):
     told = typed("study", text, multirun=multirun)
-    read = parsed(for_hydra(told, multirun=multirun))
-    assert not read.is_sweep_override()
-    assert read.value() == text
+    parsed = read(for_hydra(told, multirun=multirun)).parsed
+    assert not parsed.is_sweep_override()
+    assert parsed.value() == text
 
 
 @pytest.mark.parametrize("override", ["activation=relu,gelu", "model.channels=[16,32]", "study='a b'", "optimizer.lr=1e-3",
@@ -48,7 +49,7 @@ def test_what_hydra_can_read_stays(override):
 @pytest.mark.parametrize("text", TEXTS)
 def test_other_values_that_hydra_cannot_read_are_texts(text):
     override = for_hydra(f"activation={text}")
-    assert parsed(override) is not None or any(not part.strip() for part in split(text))
+    assert read(override).parsed is not None or any(not part.strip() for part in split(text))
 
 
 @pytest.mark.parametrize("text", TEXTS)

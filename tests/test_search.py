@@ -22,7 +22,8 @@ from actbench.choices import packaged_conf
 from actbench.command import composing
 
 pytest.importorskip("hydra_plugins.hydra_optuna_sweeper.optuna_sweeper")
-from actbench.command import search
+from actbench.command import search, search_check
+from actbench.command.search_space import without_warnings
 
 OPTUNA = "hydra/sweeper=optuna"
 RATE = "optimizer.lr=tag(log,interval(1e-4,1e-1))"
@@ -137,7 +138,7 @@ MISTAKES = {
 @pytest.mark.parametrize("case", MISTAKES)
 def test_what_is_wrong_with_a_search_is_known_beforehand(case):
     typed, where, how = MISTAKES[case]
-    problems = search.check(["dataset=digits", OPTUNA, *typed])
+    problems = search_check.check(["dataset=digits", OPTUNA, *typed])
     assert [problem.where for problem in problems] == [where]
     assert how in problems[0].how
 
@@ -145,16 +146,18 @@ def test_what_is_wrong_with_a_search_is_known_beforehand(case):
 @pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes", "nsgaii", "motpe", "grid"])
 def test_nothing_is_wrong_with_what_is_right(sampler):
     space = ["activation=relu,gelu", "model.depth=range(1,3)"] + ([] if sampler == "grid" else [RATE])
-    assert search.check(["dataset=digits", OPTUNA, f"hydra/sweeper/sampler={sampler}", *space]) == []
-    assert search.check(["dataset=digits", "activation=relu,gleu"]) == []  # no search: the plan tells
+    assert search_check.check(["dataset=digits", OPTUNA, f"hydra/sweeper/sampler={sampler}", *space]) == []
+    assert search_check.check(["dataset=digits", "activation=relu,gleu"]) == []  # no search: the plan tells
 
 
 def test_other_sweepers_are_told_which_way_is_better():
     nevergrad = OmegaConf.create({"optim": {"maximize": False}})
     ax = OmegaConf.create({"ax_config": {"experiment": {"minimize": True}}})
     for sweeper, key in ((nevergrad, "optim.maximize"), (ax, "ax_config.experiment.minimize")):
-        assert [one for one, upward in search._UPWARD.items() if search._is_otherwise(sweeper, one, upward)] == [key]
-        problem = search._downward(key, search._UPWARD[key])
+        assert [
+            one for one, upward in search_check._UPWARD.items() if search_check._is_otherwise(sweeper, one, upward)
+        ] == [key]
+        problem = search_check._downward(key, search_check._UPWARD[key])
         assert problem.how.startswith(f"hydra.sweeper.{key}=")
 
 
@@ -186,7 +189,8 @@ class Trainer:
 
 def searched(tmp_path, monkeypatch, trainer, *typed):
     """The study after a search with a trainer, and its Optuna study."""
-    import optuna
+    with without_warnings():
+        import optuna
 
     def summary(folder):
         diverged = {0: 1} if folder.name == "diverged" else {}
@@ -195,10 +199,11 @@ def searched(tmp_path, monkeypatch, trainer, *typed):
     studies = []
     create = optuna.create_study
     monkeypatch.setattr(optuna, "create_study", lambda **given: studies.append(create(**given)) or studies[0])
-    monkeypatch.setattr(search.stored, "summary", summary)
+    monkeypatch.setattr(search.reader, "summary", summary)
     with initialize_config_dir(str(packaged_conf()), version_base="1.3"):
         typed = [OPTUNA, "hydra.sweeper.n_trials=12", f"output_dir={tmp_path}", "study=s", *typed]
         composed = compose("config", overrides=[*typed, "hydra.mode=MULTIRUN"], return_hydra_config=True)
+    composed.hydra.runtime.choices["hydra/launcher"] = "trainer"  # which runs jobs at once
     sweeper = Plugins.instance()._instantiate(composed.hydra.sweeper)
     sweeper.config, sweeper.launcher = composed, trainer
     space = "optimizer.lr=1e-3,1e-2,1e-1" if "hydra/sweeper/sampler=grid" in typed else RATE

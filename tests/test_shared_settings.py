@@ -7,7 +7,7 @@ from helpers import fake_run, settings_of
 
 from actbench import naming
 from actbench.choices import choices_of, usual_parameters
-from actbench.command.composing import choice_of
+from actbench.command.conf_source import choice_of
 from actbench.report.command import make_report
 from actbench.report.shared_settings import shared_settings
 from actbench.report.tables import tidy

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import signal
 import statistics
 import subprocess
@@ -13,6 +14,7 @@ import sys
 
 import pytest
 import torch
+from command_lines import answer
 from conftest import HAS_MNIST
 from processes import OFFLINE, Command
 from scipy import stats
@@ -22,7 +24,9 @@ from torch import nn
 
 from actbench.choices import choices_of
 from actbench.command.composing import register
+from actbench.command.override import read
 from actbench.command.planning import plan
+from actbench.command.settling import narrow, without_repeats
 from actbench.store import reader
 
 
@@ -147,8 +151,7 @@ def test_a_job_that_fails_stops_no_other_and_is_repeated(actbench, three, tmp_pa
     assert {row["configuration"] for row in rows(study / "report" / "results.csv")} == {"relu", "gelu", "burst"}
 
 
-@pytest.mark.parametrize("dataset", ["digits", "auto"])
-def test_a_run_that_cannot_be_built_is_listed_and_repeated(monkeypatch, tmp_path, dataset):
+def test_a_run_that_cannot_be_built_is_listed_and_repeated(monkeypatch, tmp_path):
     """What goes wrong before the first epoch leaves a folder that says so, and of an earlier attempt nothing is lost."""
     from helpers import settings_of
     from rich.console import Console
@@ -156,9 +159,7 @@ def test_a_run_that_cannot_be_built_is_listed_and_repeated(monkeypatch, tmp_path
     from actbench.run import job as run
     from actbench.store import reader
 
-    settings = settings_of(f"dataset={dataset}", "num_seeds=1", "model.width=8", "train.epochs=1")
-    monkeypatch.setenv("ACTBENCH_DATA", str(tmp_path / "none"))
-    monkeypatch.setenv("ACTBENCH_MIRROR", "http://127.0.0.1:9")  # `auto` falls back to the digits
+    settings = settings_of("dataset=digits", "num_seeds=1", "model.width=8", "train.epochs=1")
 
     def no_memory(_settings):
         raise MemoryError("no room for it")
@@ -268,30 +269,41 @@ def test_a_wrong_preset_gets_one_clear_message(overrides, multirun, complaint):
 
 
 @pytest.mark.parametrize(
-    ("typed", "kept", "replaced"),
+    ("typed", "kept", "repeated"),
     [
-        (["optimizer.lr=0.01", "optimizer.lr=0.001"], ["optimizer.lr=0.001"], {"optimizer.lr=0.01"}),
-        (
-            ["activation=topk", "activation.k=5", "seed=3", "activation=leaky_relu"],
-            ["seed=3", "activation=leaky_relu"],
-            {"activation=topk", "activation.k=5"},
-        ),
+        (["optimizer.lr=0.01", "optimizer.lr=0.001"], ["optimizer.lr=0.001"], {"optimizer.lr"}),
+        (["activation=topk", "activation.k=5", "seed=3", "activation=leaky_relu"], ["seed=3", "activation=leaky_relu"],
+         {"activation"}),
         (["activation.negative_slope=0.1", "activation=leaky_relu"], None, set()),
         (["activation=elu", "activation=leaky_relu", "activation.negative_slope=0.1"],
-         ["activation=leaky_relu", "activation.negative_slope=0.1"], {"activation=elu"}),
-        (["+sweep=deep", "model.depth=2,3"], ["clip=norm,none", "model.depth=2,3"], {"+sweep=deep"}),
-        (["+sweep=deep", "activation=relu,gelu"], None, set()),
-        (["+sweep=nothing", "model.depth=2"], None, set()),
-        (["clip=norm", "clip.max_norm=2", "clip=none"], ["clip=none"], {"clip=norm", "clip.max_norm=2"}),
+         ["activation=leaky_relu", "activation.negative_slope=0.1"], {"activation"}),
+        (["clip=norm", "clip.max_norm=2", "clip=none"], ["clip=none"], {"clip"}),
+        (["seed=1", "seed=2", "seed=3"], ["seed=3"], {"seed"}),
+        (["seed=1", "seed=1"], ["seed=1"], set()),  # the same thing said twice contradicts nothing
     ],
 )  # fmt: skip
-def test_what_is_typed_later_wins(typed, kept, replaced):
-    """So that a remedy can be pasted behind the command, and a preset be narrowed."""
-    from actbench.command.overrides import settle
+def test_a_key_that_is_typed_twice_is_a_mistake_and_the_last_value_is_offered(typed, kept, repeated):
+    words, problems = without_repeats(typed)
+    assert words == (typed if kept is None else kept)
+    assert {problem.where for problem in problems} == repeated
+    for problem in problems:
+        assert all(word in problem.what for word in typed if word.startswith(f"{problem.where}="))
 
-    settled = settle(typed)
-    assert settled.overrides == (typed if kept is None else kept)
-    assert {old for old, _ in settled.replaced} == replaced
+
+@pytest.mark.parametrize(
+    ("typed", "kept", "gave_way"),
+    [
+        (["+sweep=deep", "model.depth=2,3"], ["clip=norm,none", "model.depth=2,3"],
+         [("+sweep=deep", "its rest, clip=norm,none")]),
+        (["+sweep=depths", "model.depth=2"], ["model.depth=2"], [("+sweep=depths", "what is typed")]),
+        (["+sweep=deep", "activation=relu,gelu"], None, []),
+        (["+sweep=nothing", "model.depth=2"], None, []),
+    ],
+)  # fmt: skip
+def test_a_preset_is_narrowed_to_what_is_not_typed_beside_it(typed, kept, gave_way):
+    overrides, narrowed = narrow([*map(read, typed)])
+    assert [override.text for override in overrides] == (typed if kept is None else kept)
+    assert narrowed == gave_way
 
 
 def test_a_parameter_that_all_choices_of_a_swept_group_have(actbench, tmp_path):
@@ -312,19 +324,14 @@ def test_a_parameter_that_no_choice_of_a_swept_group_has_is_told_once(actbench):
     assert done.stderr.count("activation.nope=3: no such key") == 1
 
 
-def test_what_stays_of_a_preset_is_said():
-    from actbench.command.overrides import settle
-
-    assert settle(["+sweep=deep", "model.depth=2,3"]).replaced == [("+sweep=deep", "its rest, clip=norm,none")]
-    assert settle(["+sweep=depths", "model.depth=2"]).replaced == [("+sweep=depths", "what is typed")]
-
-
-def test_a_remedy_pasted_behind_a_command_is_what_runs(actbench, tiny, tmp_path):
-    done = actbench(*tiny, "activation=topk", "activation.k=3", "study=p", "tensorboard=false", "activation=leaky_relu")
-    assert done.returncode == 0, done.stderr
-    assert "activation.k=3: replaced by activation=leaky_relu" in done.stderr
-    (folder,) = (tmp_path / "outputs" / "p").glob("*seeds*")
-    assert folder.name.startswith("leaky_relu-mlp")
+def test_a_key_that_is_typed_twice_gets_the_whole_command(tmp_path, monkeypatch):
+    typed = ["dataset=digits", "activation=topk", "activation.k=3", "study=a b", "activation=leaky_relu"]
+    given = answer(typed, tmp_path, monkeypatch)
+    assert given.code == 2
+    assert "activation: is typed twice: activation=topk and activation=leaky_relu" in given.text
+    whole = given.text.rstrip().splitlines()[-1].strip()
+    assert whole == "actbench dataset=digits 'study=a b' activation=leaky_relu"
+    assert "starts:" in answer(shlex.split(whole)[1:], tmp_path, monkeypatch).text
 
 
 def test_a_preset_is_narrowed_by_what_is_typed_beside_it(actbench, tiny, tmp_path):

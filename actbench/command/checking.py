@@ -19,12 +19,12 @@ def check(jobs: Sequence[Job], problems: Sequence[Problem], whole: str = "") -> 
 
     Args:
         problems: what was found before.
-        whole: the command without them, if it is known: it is told where nothing else is wrong.
+        whole: the command without them, if it is known: it is printed where nothing else is wrong.
 
     Raises:
         UserError: with `problems` and with all that is found here.
     """
-    found, waiting = list(problems), []
+    every, waiting = [*problems], []
     for job in jobs:
         try:
             reader.check_owner(job.folder, job.settings)
@@ -32,7 +32,7 @@ def check(jobs: Sequence[Job], problems: Sequence[Problem], whole: str = "") -> 
             if is_due(job.settings, job.folder):
                 waiting.append(job)
         except UserError as error:
-            found += error.problems
+            every += error.problems
     if waiting:
         from actbench.command import contents
         from actbench.train import build, machine
@@ -43,14 +43,14 @@ def check(jobs: Sequence[Job], problems: Sequence[Problem], whole: str = "") -> 
         machine.prepare(waiting[0].settings.train.threads)
         for settings in {job.settings.folder: job.settings for job in waiting}.values():
             try:
-                build.check(settings, quick=bool(found))
+                build.check(settings, quick=bool(every))
             except UserError as error:
-                found += error.problems
-    if whole and len(found) == len(problems):
-        last = found[-1]
-        found[-1] = replace(last, how=f"{last.how}\n    {whole}" if last.how and whole not in last.how else whole)
-    if found:
-        raise UserError.of(found)
+                every += error.problems
+    if whole and len(every) == len(problems):
+        last = every[-1]
+        every[-1] = replace(last, how=f"{last.how}\n    {whole}" if last.how and whole not in last.how else whole)
+    if every:
+        raise UserError.of(every)
 
 
 def is_due(settings: Settings, folder: Path) -> bool:

@@ -1,4 +1,4 @@
-"""`actbench completion`: the scripts for three shells, and what they ask: what may follow what has been typed.
+"""What may follow what has been typed, for the shells that ask.
 
 Reads the files of `conf/` alone: neither Hydra nor torch nor a YAML parser is imported, so that Tab answers at once.
 """
@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from actbench.choices import WORDS, Listed, choices_of, groups, packaged_conf, parameters_of, usual_choices
+from actbench.choices import Listed, choices_of, groups, parameters_of, plain_parameters, usual_choices
 from actbench.command import arguments
+from actbench.command.rules import RULES
 from actbench.settings import GROUPS
 
 COMMANDS = {
@@ -33,19 +33,6 @@ FLAGS = {
 SHELLS = ("bash", "zsh", "fish")
 FOLDERS = "folders"  # in place of words: what follows is the path of a folder
 
-_MORE_WORDS = {  # of keys that may hold something else as well, or have a rule of their own in `config`
-    "train.device": ("auto", "cpu", "cuda", "mps"),
-    "probe": ("true", "false"),
-    "tensorboard": ("true", "false"),
-    "train.threads": ("null",),
-    "probe.every": ("null",),
-    "activation.num_parameters": ("1", "units"),
-    "activation.k": ("null",),
-    "init.gain": ("auto",),
-    "scheduler.T_max": ("total_steps",),
-    "dataset.train_size": ("null",),
-    "hydra.sweeper.direction": ("maximize",),
-}
 _OF_HYDRA = {  # choice of Hydra's -> the keys that it brings
     "hydra/launcher=joblib": ("hydra.launcher.n_jobs",),
     "hydra/sweeper=optuna": ("hydra.sweeper.n_trials", "hydra.sweeper.n_jobs", "hydra.sweeper.sampler.seed"),
@@ -75,18 +62,18 @@ def candidates(words: Sequence[str], current: str) -> list[Candidate] | str:
     answer = _SUBCOMMANDS[command](words[1:], current) if command else _training(words, current)
     if isinstance(answer, str):
         return answer
-    return [one for one in answer if one.word.startswith(current) and one.word != ""]
+    return [candidate for candidate in answer if candidate.word.startswith(current) and candidate.word != ""]
 
 
 def _training(words: Sequence[str], current: str) -> Iterable[Candidate] | str:
     if words and words[-1] == "--cfg":
         return _plain(("job", "hydra", "all"))
     if current.startswith("-"):
-        return [Candidate(flag, told) for flag, told in FLAGS.items() if flag not in words]
+        return [Candidate(flag, description) for flag, description in FLAGS.items() if flag not in words]
     key, equals, value = current.partition("=")
     if equals:
         return _values(words, key, value)
-    first = [] if words else [Candidate(name, told) for name, told in COMMANDS.items()]
+    first = [] if words else [Candidate(name, description) for name, description in COMMANDS.items()]
     return [*first, *_keys(words, current)]
 
 
@@ -95,14 +82,16 @@ def _keys(words: Sequence[str], current: str) -> list[Candidate]:
     typed = {word.partition("=")[0] for word in words}
     group, dot, _ = current.partition(".")
     if dot and group in GROUPS:
-        keys = [(f"{group}.{name}", told) for name, told in _parameters(words, group)]
+        keys = [(f"{group}.{name}", description) for name, description in _parameters(words, group)]
     else:
         keys = [(group, "") for group in groups() if group != "sweep"] + [("upper_activation", "")]
-        keys += [(key, told) for key, told in _plain_keys() if dot or "." not in key]
+        keys += [(key, description) for key, description in _plain_keys() if dot or "." not in key]
         keys += [("hydra/launcher", ""), ("hydra/sweeper", "")] if _sweeps(words) or current.startswith("h") else []
         keys += [("hydra/sweeper/sampler", "")] if "hydra/sweeper=optuna" in words else []
         keys += [(key, "") for chosen, own in _OF_HYDRA.items() if chosen in words for key in own]
-    found = [Candidate(f"{key}=", told, open=True) for key, told in dict(keys).items() if key not in typed]
+    found = [
+        Candidate(f"{key}=", description, open=True) for key, description in dict(keys).items() if key not in typed
+    ]
     if current and not dot:  # a key has others below it
         below = {key.partition(".")[0] for key, _ in _plain_keys() if "." in key}
         below |= {group for group in GROUPS if group.startswith(current) and _parameters(words, group)}
@@ -126,7 +115,9 @@ def _values(words: Sequence[str], key: str, value: str) -> list[Candidate] | str
     if comma and single and key != "experiment":
         return []
     goes_on = _sweeps(words) and not single  # a comma may follow
-    return [Candidate(before + word, told, open=goes_on) for word, told in known.items() if word not in used]
+    return [
+        Candidate(before + word, description, open=goes_on) for word, description in known.items() if word not in used
+    ]
 
 
 def _held(words: Sequence[str], key: str) -> dict[str, str]:
@@ -144,12 +135,14 @@ def _held(words: Sequence[str], key: str) -> dict[str, str]:
         return dict.fromkeys(_studies(words), "")
     alias = key.replace("upper_activation.", "activation.")
     if group in GROUPS and parameter:
-        defaults = {one.name: one.default for choice in _chosen(words, group) for one in parameters_of(choice)}
+        defaults = {item.name: item.default for choice in _chosen(words, group) for item in parameters_of(choice)}
         if parameter not in defaults:
             return {}
-        if alias not in {**WORDS, **_MORE_WORDS} and defaults[parameter] in ("true", "false"):
+        if alias not in RULES and defaults[parameter] in ("true", "false"):
             return {"true": "", "false": ""}
-    return dict.fromkeys({**WORDS, **_MORE_WORDS}.get(alias, ()), "")
+    if key == "hydra.sweeper.direction":
+        return {"maximize": ""}
+    return dict.fromkeys(RULES[alias].words if alias in RULES else (), "")
 
 
 def _described(choices: Iterable[Listed]) -> dict[str, str]:
@@ -158,11 +151,11 @@ def _described(choices: Iterable[Listed]) -> dict[str, str]:
 
 def _parameters(words: Sequence[str], group: str) -> list[tuple[str, str]]:
     """The parameters that all the chosen choices of a group have, with what is said of them."""
-    of_each = [{one.name: one for one in parameters_of(choice)} for choice in _chosen(words, group)]
+    of_each = [{item.name: item for item in parameters_of(choice)} for choice in _chosen(words, group)]
     shared = set.intersection(*map(set, of_each)) if of_each else set()
     return [
-        (name, " ".join(filter(None, [one.default, one.comment])))
-        for name, one in (of_each[0] if of_each else {}).items()
+        (name, " ".join(filter(None, [item.default, item.comment])))
+        for name, item in (of_each[0] if of_each else {}).items()
         if name in shared
     ]
 
@@ -194,16 +187,8 @@ def _names(words: Sequence[str], group: str) -> list[str]:
 
 
 def _plain_keys() -> list[tuple[str, str]]:
-    """The keys of `config.yaml` that are in no group, with what it says of them."""
-    text = (packaged_conf() / "config.yaml").read_text(encoding="utf-8")
-    found, above = [], ""
-    for line in text[text.index("\nsplit:") : text.index("\nhydra:")].splitlines():
-        match = re.match(r"( *)(\w+):([^#]*)(?:#\s*(.*))?$", line)
-        if match is None:
-            continue
-        above = match[2] if not match[1] else above
-        found.append((f"{above}.{match[2]}" if match[1] else match[2], match[4] or match[3].strip()))
-    return [(key, told) for key, told in found if key != "train"]
+    """The keys that are in no group, with what is said of them."""
+    return [(key.name, key.comment or key.default) for key in plain_parameters() if key.name != "train"]
 
 
 def _sweeps(words: Sequence[str]) -> bool:
@@ -234,14 +219,21 @@ def _plugins(key: str) -> list[str]:
 
 def _of_list(words: Sequence[str], current: str) -> list[Candidate]:
     """Groups and choices; behind a group its own choices first."""
+    from actbench.command import glossary
+
     names = dict.fromkeys((*groups(), "upper_activation"), "a group")
-    if words and words[-1] in names:
-        group = "activation" if words[-1] == "upper_activation" else words[-1]
+    names |= {"measures": "what is measured", "findings": "what is diagnosed"}
+    before = words[-1] if words else ""
+    if before == "findings":
+        names = {**glossary.codes(), **names}
+    elif before in names:
+        group = "activation" if before == "upper_activation" else before
         names = {**_described(choices_of(group)), **names}
     elif current:
+        names = {**glossary.codes(), **names}
         for group in groups():
             names = {**_described(choices_of(group)), **names}
-    return [Candidate(name, told) for name, told in names.items() if name not in words]
+    return [Candidate(name, what) for name, what in names.items() if name not in words]
 
 
 def _of_report(words: Sequence[str], current: str) -> list[Candidate] | str:
@@ -252,7 +244,7 @@ def _of_report(words: Sequence[str], current: str) -> list[Candidate] | str:
 
 def _of_kernels(words: Sequence[str], current: str) -> list[Candidate] | str:
     activations = [choice.name for choice in choices_of("activation")]
-    values: dict[str, Sequence[str] | str] = {"--device": _MORE_WORDS["train.device"], "--output": FOLDERS}
+    values: dict[str, Sequence[str] | str] = {"--device": RULES["train.device"].words, "--output": FOLDERS}
     return _options(arguments.kernels_parser(), words, current, values, activations)
 
 
@@ -291,90 +283,11 @@ def _options(
         known = takes_value[words[-1]]
         return known if isinstance(known, str) else _plain(known)
     if current.startswith("-"):
-        return [Candidate(name, told) for name, told in helps.items() if name not in words and name != "-h"]
+        return [
+            Candidate(name, description) for name, description in helps.items() if name not in words and name != "-h"
+        ]
     return positional if isinstance(positional, str) else _plain(name for name in positional if name not in words)
 
 
 def _plain(words: Iterable[str]) -> list[Candidate]:
     return [Candidate(word) for word in words]
-
-
-# ---------------------------------------------------------------- what a shell asks
-
-
-@dataclass(frozen=True)
-class Typed:
-    """A command line as far as it has been typed."""
-
-    words: tuple[str, ...]
-    current: str  # the word at the cursor
-    start: int  # within `current`: the shell replaces what is behind it
-    quoted: bool  # a quote is open
-
-
-def split(line: str, breaks: str) -> Typed:
-    """The words of an unfinished line, without quotes.
-
-    Args:
-        line: up to the cursor.
-        breaks: characters that begin a new word for bash, though not for us (`=` and `:`).
-    """
-    words: list[str] = []
-    current, start, begun = "", 0, False
-    quote = ""
-    characters = iter(line)
-    for character in characters:
-        if quote:
-            if character == quote:
-                quote = ""
-            else:
-                current += next(characters, "") if character == "\\" and quote == '"' else character
-        elif character in "'\"":
-            quote, begun, start = character, True, len(current)
-        elif character == "\\":
-            current, begun = current + next(characters, ""), True
-        elif character.isspace():
-            words += [current] if begun else []
-            current, start, begun = "", 0, False
-        else:
-            current, begun = current + character, True
-            start = len(current) if character in breaks else start
-    return Typed(tuple(words), current, start, bool(quote))
-
-
-def answer(line: str, rest: str, breaks: str) -> list[str]:
-    """Lines for a shell: FOLDERS, or a candidate, a tab, and what it is; one that is complete ends with a space.
-
-    Args:
-        line: up to the cursor, beginning with the command.
-        rest: behind the cursor.
-        breaks: as for `split`; the candidates begin where the shell begins to replace.
-    """
-    typed = split(line, breaks)
-    behind = rest.split()[1:] if rest[:1].strip() else rest.split()  # the word that the cursor is in is being typed
-    found = candidates((*typed.words[1:], *behind), typed.current)
-    if isinstance(found, str):
-        return [found]
-    found.sort(key=lambda one: one.word)
-    return [
-        f"{one.word[typed.start :]}{'' if one.open or typed.quoted else ' '}\t{' '.join(one.description.split())}"
-        for one in dict.fromkeys(found)
-    ]
-
-
-def main(words: Sequence[str]) -> int:
-    """`actbench completion SHELL`, and what its script calls; returns the exit code.
-
-    Raises:
-        UserError: there is no such shell. What a script asks raises nothing: an error would end in the prompt.
-    """
-    if words[:1] == ["--answer"]:
-        try:
-            print("\n".join(answer(*(*words[1:4], "", "", "")[:3])))
-        except Exception:
-            return 1
-        return 0
-    asked = arguments.completion(words or ["--help"])
-    text = (Path(__file__).parent / f"completion.{asked.shell}").read_text(encoding="utf-8")
-    sys.stdout.write(text)
-    return 0

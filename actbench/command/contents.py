@@ -24,8 +24,8 @@ def with_contents(settings: Settings) -> Settings:
         UserError: the data cannot be loaded, or are not as `Splits` says.
     """
     own = {group: choice for group in GROUPS if _is_known(choice := getattr(settings, group), settings)}
-    found = {group: _content(group, choice, settings) for group, choice in own.items()}
-    return replace(settings, **{group: replace(own[group], content=content) for group, content in found.items()})
+    contents = {group: _content(group, choice, settings) for group, choice in own.items()}
+    return replace(settings, **{group: replace(own[group], content=content) for group, content in contents.items()})
 
 
 def _is_known(choice: Choice, settings: Settings) -> bool:
@@ -49,11 +49,11 @@ def changes(settings: Settings, study: Path) -> list[str]:
     """A sentence for each complete run in `study` that is this one but for what was in the user's files then."""
     if all(getattr(settings, group).content is None for group in GROUPS):
         return []
-    told = []
+    sentences = []
     for folder, earlier in _relatives(settings, study):
         what = "; ".join(_changed(settings, earlier, folder.name))
-        told.append(f"{what}: training again, in {settings.folder}")
-    return told
+        sentences.append(f"{what}: training again, in {settings.folder}")
+    return sentences
 
 
 def _relatives(settings: Settings, study: Path) -> Iterator[tuple[Path, Settings]]:
@@ -63,7 +63,7 @@ def _relatives(settings: Settings, study: Path) -> Iterator[tuple[Path, Settings
         try:
             earlier = reader.settings_of(path.parent)
             complete = reader.completed(path.parent) is not None
-        except UserError:  # told where it is asked for
+        except UserError:  # reported where it is asked for
             continue
         if complete and earlier.id != settings.id and earlier.without_content().id == plain.id:
             yield path.parent, earlier

@@ -21,7 +21,7 @@ from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 
 from actbench.choices import conf_folders
-from actbench.command.overrides import key_of
+from actbench.command.override import key_of
 from actbench.command.suggestions import Mistake, brief, enumerated
 from actbench.command.vocabulary import DOORS
 from actbench.custom.conf_files import is_inside
@@ -191,9 +191,9 @@ def _installed() -> frozenset[str]:
 
 @lru_cache(maxsize=4)
 def _brought_by(classes: tuple[type, ...]) -> frozenset[str]:
-    found = {f"{cls.__module__}.{cls.__qualname__}" for cls in classes}
+    targets = {f"{cls.__module__}.{cls.__qualname__}" for cls in classes}
     nodes = list(_nodes(ConfigStore.instance().repo.get("hydra", {})))
-    return frozenset({*found, *(target for node in nodes for target in _targets(_plain(node)))})
+    return frozenset({*targets, *(target for node in nodes for target in _targets(_plain(node)))})
 
 
 def _nodes(repo: Mapping[str, Any]) -> Iterator[Any]:
@@ -228,14 +228,14 @@ def _flat(content: Any, prefix: str = "hydra") -> dict[str, Any]:
 
 def _sources(choices: Mapping[str, Any]) -> str:
     """The user's files among those that were chosen: one of them says it."""
-    found = []
+    files = []
     for conf in conf_folders()[1:]:
         for group, name in choices.items():
-            for one in name if isinstance(name, (list, tuple)) else [name]:
-                path = conf / ("activation" if group == "upper_activation" else group) / f"{one}.yaml"
+            for chosen in name if isinstance(name, (list, tuple)) else [name]:
+                path = conf / ("activation" if group == "upper_activation" else group) / f"{chosen}.yaml"
                 if path.exists():
-                    found.append(_near(path))
-    return ", ".join(dict.fromkeys(found)) or "the configuration"
+                    files.append(_near(path))
+    return ", ".join(dict.fromkeys(files)) or "the configuration"
 
 
 def is_for_sweeps(override: str) -> bool:

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from actbench.command.overrides import key_of
 from actbench.command.planning import Job
-from actbench.command.quoting import command
+from actbench.command.repeating import whole
 from actbench.errors import Problem, UserError
 from actbench.naming import shown
 from actbench.settings import Settings
@@ -61,11 +60,9 @@ def _beside(settings: Settings, folder: Path, typed: Sequence[str]) -> str:
     return ""
 
 
-def _differing(one: Settings, other: Settings) -> dict[str, tuple[Any, Any]]:
+def _differing(first: Settings, second: Settings) -> dict[str, tuple[Any, Any]]:
     """Key -> both values, of all that makes two folders."""
-    if one.dataset.name == "auto" and other.dataset.name in ("mnist", "digits"):
-        one = one.with_dataset(other.dataset.name)
-    flats = [{**s.flat(), "seed": s.seed, "num_seeds": s.num_seeds} for s in (one, other)]
+    flats = [{**s.flat(), "seed": s.seed, "num_seeds": s.num_seeds} for s in (first, second)]
     keys = dict.fromkeys([*flats[0], *flats[1]])
     return {key: (flats[0].get(key), flats[1].get(key)) for key in keys if flats[0].get(key) != flats[1].get(key)}
 
@@ -105,7 +102,7 @@ def _contradictions(job: Job, typed: Sequence[str]) -> list[Problem]:
     try:
         summary = reader.summary(job.folder)
     except UserError:
-        return []  # which is told where the folder is used
+        return []  # which is reported where the folder is used
     was = {"execution": theirs.train.execution, "device": theirs.train.device.partition(":")[0]}
     if summary is not None and summary.execution:
         was["execution"] = summary.execution.partition(",")[0].partition(":")[0].replace(" ", "_")
@@ -125,8 +122,7 @@ def _contradictions(job: Job, typed: Sequence[str]) -> list[Problem]:
 
 def _command(typed: Sequence[str], changed: dict[str, Any]) -> str:
     """What was typed, with other values for some keys."""
-    words = [word for word in typed if key_of(word) not in changed or "=" not in word]
-    return command([*words, *(f"{key}={shown(value)}" for key, value in changed.items())])
+    return whole(typed, [f"{key}={shown(value)}" for key, value in changed.items()])
 
 
 def _settings_in(folder: Path) -> Settings | None:

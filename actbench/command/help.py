@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 from rich.console import Console
 from rich.text import Text
 
-from actbench.choices import choices_of, groups, packaged_conf, usual_choices, usual_values
+from actbench.choices import choices_of, groups, plain_parameters, usual_choices, usual_values
 from actbench.command.columns import rows, width, wrapped
 
 _COMMANDS = (
@@ -18,6 +16,7 @@ _COMMANDS = (
     ("actbench report PATH ...", "the comparison again, from files (--help shows how)"),
     ("actbench kernels", "what each activation costs on this device (--help shows how)"),
     ("actbench list [GROUP|CHOICE ...]", "what can be chosen, with one line each; of a choice its parameters"),
+    ("actbench list measures|findings", "what is measured and diagnosed, with definitions"),
     ("actbench completion bash|zsh|fish", "the shell completes all of this (--help shows how)"),
     ("tensorboard --logdir outputs", "look inside"),
 )
@@ -54,21 +53,13 @@ def show() -> int:
 
 def _keys(room: int) -> list[str]:
     """What `config.yaml` has between the list of groups and what concerns Hydra alone, as one types it."""
-    text = (packaged_conf() / "config.yaml").read_text(encoding="utf-8")
-    above = ""
     pairs = []
-    for line in text[text.index("\nsplit:") : text.index("\nhydra:")].splitlines():
-        match = re.match(r"( *)([\w]+):([^#]*)(?:#\s*(.*))?$", line)
-        if not match:
-            continue
-        indent, key, value, comment = match[1], match[2], match[3].strip(), match[4] or ""
-        if not value:
-            above = f"{key}."
-            if comment:
-                pairs.append((f"{key}=true", comment))
-            continue
-        value = "(a time stamp)" if value.startswith("$") else value
-        pairs.append((f"{above if indent else ''}{key}={value}", comment))
+    for key in plain_parameters():
+        default = "(a time stamp)" if key.default.startswith("$") else key.default
+        if default:
+            pairs.append((f"{key.name}={default}", key.comment))
+        elif key.comment:  # of keys below it, and a switch itself
+            pairs.append((f"{key.name}=true", key.comment))
     return rows(pairs, room)
 
 

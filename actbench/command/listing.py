@@ -21,25 +21,29 @@ from actbench.choices import (
     parameters_of,
     usual_choices,
 )
+from actbench.command import glossary
 from actbench.command.columns import rows, width, wrapped
+from actbench.command.suggestions import choice_meant
 from actbench.errors import Problem, UserError
 
 _HELP = """\
-usage: actbench list [GROUP | CHOICE ...]
+usage: actbench list [GROUP | CHOICE | measures | findings | FINDING ...]
 
-All groups, the choices of a GROUP (activation), or a CHOICE with its parameters (relu, activation=relu)."""
+All groups, the choices of a GROUP (activation), or a CHOICE with its parameters (relu, activation=relu).
+`measures` are all measured quantities with their definitions, `findings` what a run is examined for, and a FINDING
+(dead-units) is explained: what, why, an example, and what helps."""
 _PRESETS = ("experiment", "sweep")  # their files set other groups' keys
 _UPPER = "upper_activation"
 
 
 def show(arguments: Sequence[str]) -> int:
-    """Prints all groups, or the groups and choices that are named; returns the exit code.
+    """Prints all groups, or what is named; returns the exit code.
 
-    A choice is named by itself (`relu`: in each group that has one of that name), behind its group, or as one types it
-    (`activation=relu`).
+    A choice is named by itself (`relu`: in each group that has a choice of that name), behind its group, as one types
+    it (`activation=relu`), or by what else it is called (`lrelu`).
 
     Raises:
-        UserError: there is no such group or choice; with all of those that there are not.
+        UserError: there is no such group, choice or finding; with all of those that there are not.
     """
     console = Console(highlight=False, soft_wrap=True)
     if {"--help", "-h"} & {*arguments}:
@@ -48,38 +52,51 @@ def show(arguments: Sequence[str]) -> int:
     asked = _asked(arguments)
     for group in groups() if not arguments else ():
         _show_group(group, console)
-    for one in asked:
-        if isinstance(one, str):
-            _show_group(one, console)
+    for topic in asked:
+        if isinstance(topic, Listed):
+            _show_choice(topic, console)
+        elif topic in glossary.TOPICS or topic in glossary.codes():
+            glossary.show(topic, console)
         else:
-            _show_choice(one, console)
+            _show_group(topic, console)
     if not arguments:
         how = "actbench GROUP=CHOICE ...; actbench list CHOICE shows its parameters, GROUP.PARAMETER=VALUE"
         console.print("\n" + "\n".join(wrapped(how, width())))
+        how = "actbench list measures: what is measured, with definitions; actbench list findings: what is diagnosed"
+        console.print("\n".join(wrapped(how, width())))
     return 0
 
 
 def _asked(arguments: Sequence[str]) -> list[str | Listed]:
-    """The groups and choices that some words name."""
-    known = [*groups(), _UPPER]
+    """The groups, choices and topics that some words name."""
+    known = [*groups(), _UPPER, *glossary.TOPICS]
     asked: list[list[str | Listed]] = []  # by each word
     problems = []
     before = ""
     for word in (part for argument in arguments for part in argument.split("=")):
-        found: list[str | Listed] = [word] if word in known else []
-        if before and any(choice.name == word for choice in _choices(before)):
+        meant: list[str | Listed] = [word] if word in known else []
+        name = (choice_meant(before, word, alike=False) or word) if before in (*groups(), _UPPER) else ""
+        if name and any(choice.name == name for choice in _choices(before)):
             if before in asked[-1]:
                 asked.pop()  # the group was named for the sake of its choice
-            found = [*(choice for choice in _choices(before) if choice.name == word), *found]
+            meant = [*(choice for choice in _choices(before) if choice.name == name), *meant]
         else:
             before = word if word in known else ""
-            found += [choice for group in groups() for choice in choices_of(group) if choice.name == word]
-        if not found:
+            meant += _anywhere(word)
+        if not meant:
             problems.append(Problem("there is no such group or choice", word, _near(word, known)))
-        asked.append(found)
+        asked.append(meant)
     if problems:
         raise UserError.of(problems)
-    return [one for found in asked for one in found]
+    return [topic for meant in asked for topic in meant]
+
+
+def _anywhere(word: str) -> list[str | Listed]:
+    """The choices of that name in all groups, or the finding; else those that are also called so."""
+    named: list[str | Listed] = [choice for group in groups() for choice in choices_of(group) if choice.name == word]
+    named += [word] if word in glossary.codes() else []
+    also = {group: choice_meant(group, word, alike=False) for group in groups()} if not named else {}
+    return named or [choice for group in also for choice in choices_of(group) if choice.name == also[group]]
 
 
 def _choices(group: str) -> list[Listed]:
@@ -87,7 +104,7 @@ def _choices(group: str) -> list[Listed]:
 
 
 def _near(word: str, known: Sequence[str]) -> str:
-    names = [choice.name for group in groups() for choice in choices_of(group)]
+    names = [*glossary.codes(), *(choice.name for group in groups() for choice in choices_of(group))]
     near = difflib.get_close_matches(word.lower(), dict.fromkeys([*known, *names]), n=3, cutoff=0.65)
     if near:
         return f"did you mean {' or '.join([', '.join(near[:-1]), near[-1]] if near[1:] else near)}?"
@@ -115,7 +132,7 @@ def _show_choice(choice: Listed, console: Console) -> None:
     for line in wrapped(choice.description, room, indent="  "):
         console.print(Text(line))
     if choice.group not in _PRESETS:
-        pairs = [(f"{choice.group}.{one.name}", _told(choice.group, one)) for one in parameters_of(choice)]
+        pairs = [(f"{choice.group}.{item.name}", _described(choice.group, item)) for item in parameters_of(choice)]
         head = "parameters, with their defaults" if pairs else "no parameters"
         console.print("\n".join(wrapped(head, room, indent="  ")))
         for line in rows(pairs, room, indent=4):
@@ -124,7 +141,7 @@ def _show_choice(choice: Listed, console: Console) -> None:
         console.print(Text(line))
 
 
-def _told(group: str, parameter: Parameter) -> str:
+def _described(group: str, parameter: Parameter) -> str:
     """`0.01` and the comment, or the words that it may be."""
     words = WORDS.get(f"{group}.{parameter.name}", ())
     follows = re.fullmatch(r"\$\{(.+)\}", parameter.default)
@@ -149,9 +166,12 @@ def _how_to_type(choice: Listed) -> Iterator[tuple[str, str]]:
         return
     if builds(choice):
         yield "builds", builds(choice)
-    parameters = [one for one in parameters_of(choice) if not one.default.startswith("$")]
-    parameters.sort(key=lambda one: re.match(r"-?[\d.]+$", one.default) is None)  # a number shows best how it is done
-    yield "type", " ".join(["actbench", typed, *(f"{choice.group}.{one.name}={one.default}" for one in parameters[:1])])
+    parameters = [item for item in parameters_of(choice) if not item.default.startswith("$")]
+    parameters.sort(key=lambda item: re.match(r"-?[\d.]+$", item.default) is None)  # a number shows best how it is done
+    yield (
+        "type",
+        " ".join(["actbench", typed, *(f"{choice.group}.{item.name}={item.default}" for item in parameters[:1])]),
+    )
     if choice.group == "activation":
         yield "or", f"actbench {_UPPER}={choice.name}: for the upper half of the network alone"
     if choice.own:
@@ -163,8 +183,8 @@ def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, str]:
     flat: dict[str, str] = {}
     for key, value in content.items():
         if key == "defaults" and not prefix:
-            chosen = [one for one in value or () if isinstance(one, dict)]
-            flat |= {str(name).split("/")[-1]: str(picked) for one in chosen for name, picked in one.items()}
+            chosen = [entry for entry in value or () if isinstance(entry, dict)]
+            flat |= {str(name).split("/")[-1]: str(picked) for entry in chosen for name, picked in entry.items()}
         elif isinstance(value, dict):
             flat |= _flat(value, f"{prefix}{key}.")
         else:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from actbench.command import planning
-from actbench.command.overrides import for_sweep, key_of, settle
+from actbench.command.line import CommandLine
+from actbench.command.override import key_of, read
 from actbench.command.planning import Job
-from actbench.command.quoting import command, for_hydra, parsed, split
+from actbench.command.quoting import command, for_hydra, split
+from actbench.command.settling import for_sweep, narrow, without_repeats
 from actbench.command.suggestions import Mistake
-from actbench.command.typed import Line
 from actbench.errors import Problem
 
 _ROUNDS = 5  # what is behind a mistake is seen once that is mended; five levels of that are not typed by anyone
@@ -18,63 +19,75 @@ _ROUNDS = 5  # what is behind a mistake is seen once that is mended; five levels
 
 @dataclass(frozen=True)
 class Understood:
-    """What a line comes to: its jobs, the overrides as Hydra reads them, what gave way to what, and what is wrong.
+    """What a line comes to: its jobs, the overrides as Hydra reads them, narrowed presets, and what is wrong.
 
     `whole` is the command without any of these mistakes, where there is one that is sure.
     """
 
     jobs: list[Job]
     overrides: list[str]
-    replaced: list[tuple[str, str]]
+    narrowed: list[tuple[str, str]]
     problems: list[Problem]
     whole: str
 
 
-def understand(line: Line) -> Understood:
+def understand(line: CommandLine) -> Understood:
     """Plans what was typed. With mistakes, what can be mended is, so that what is wrong behind it is told as well."""
-    found = list(line.problems)
-    first = round_ = _Round.of(line.overrides, line.multirun)
-    typed, multirun = list(line.overrides), line.multirun
+    problems = list(line.problems)
+    typed, multirun = _single(line.overrides, problems), line.multirun
+    first = round_ = _Round.of(typed, multirun)
     for _ in range(_ROUNDS):
-        told = {(problem.what, problem.where) for problem in found}
-        found += [problem for problem in round_.problems if (problem.what, problem.where) not in told]
+        _add(problems, round_.problems)
         mistakes = [p for p in round_.problems if isinstance(p, Mistake) and p.mends]
         if not mistakes:
             break
-        again = _mended(typed, mistakes)
+        again = _single(_mended(typed, mistakes), problems)
         sweep = multirun or any(mistake.sweep for mistake in mistakes)
         if (again, sweep) == (typed, multirun):
             break
         typed, multirun = again, sweep
         round_ = _Round.of(typed, multirun)
-    if "--package" in line.shows and not found:
+    if "--package" in line.shows and not problems:
         package, part = (line.shows[line.shows.index(flag) + 1] for flag in ("--package", "--cfg"))
         elsewhere = part != "all" and (part == "hydra") != (package.partition(".")[0] == "hydra")
         if elsewhere or not planning.has_key(first.overrides, package):
             line.mended = False
-            found.append(Problem("there is no such key", f"--package {package}", "a group, say: --package optimizer"))
+            how = "a group, say: --package optimizer"
+            problems.append(Problem("there is no such key", f"--package {package}", how))
     whole = ""
-    if found and line.mended and not round_.problems and not (line.shows and multirun):
+    if problems and line.mended and not round_.problems and not (line.shows and multirun):
         whole = command([*(["-m"] if multirun else []), *line.shows, *typed])
-    jobs = round_.jobs if found else first.jobs
-    return Understood(jobs, first.overrides, first.replaced, found, whole)
+    jobs = round_.jobs if problems else first.jobs
+    return Understood(jobs, first.overrides, first.narrowed, problems, whole)
+
+
+def _single(words: Sequence[str], problems: list[Problem]) -> list[str]:
+    """The words, each key once; that one is there several times is added to the problems."""
+    kept, repeated = without_repeats(words)
+    _add(problems, repeated)
+    return kept
+
+
+def _add(problems: list[Problem], more: Sequence[Problem]) -> None:
+    known = {(problem.what, problem.where) for problem in problems}
+    problems += [problem for problem in more if (problem.what, problem.where) not in known]
 
 
 @dataclass(frozen=True)
 class _Round:
     jobs: list[Job]
     overrides: list[str]
-    replaced: list[tuple[str, str]]
+    narrowed: list[tuple[str, str]]
     problems: list[Problem]
 
     @classmethod
     def of(cls, typed: Sequence[str], multirun: bool) -> _Round:
-        settled = settle([for_hydra(override, multirun=multirun) for override in typed])
-        overrides = settled.overrides
+        overrides, narrowed = narrow([read(for_hydra(word, multirun=multirun)) for word in typed])
         if multirun:
-            overrides = for_sweep(overrides, planning.sweeps_in(overrides))
-        jobs, problems = planning.plan(overrides, multirun=multirun)
-        return cls(jobs, overrides, settled.replaced, problems)
+            overrides = for_sweep(overrides)
+        texts = [override.text for override in overrides]
+        jobs, problems = planning.plan(texts, multirun=multirun)
+        return cls(jobs, texts, narrowed, problems)
 
 
 def _mended(typed: Sequence[str], mistakes: Sequence[Mistake]) -> list[str]:
@@ -104,6 +117,8 @@ def _same(written: str, value: str) -> bool:
     """Whether a value is the one that a message speaks of, which may be written otherwise: 1e3 and 1000."""
     if written.strip() == value:
         return True
-    read = parsed(f"x={written}") if written else None
-    other = parsed(f"x={value}") if value else None
-    return read is not None and other is not None and not read.is_sweep_override() and read.value() == other.value()
+    first = read(f"x={written}").parsed if written else None
+    second = read(f"x={value}").parsed if value else None
+    if first is None or second is None or first.is_sweep_override():
+        return False
+    return bool(first.value() == second.value())

@@ -13,11 +13,9 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Quote, QuotedString
-from hydra.errors import HydraException
+from hydra.core.override_parser.types import Quote, QuotedString
 
-from actbench.command.overrides import key_of
+from actbench.command.override import key_of, read
 
 TEXT = ("study", "output_dir")  # whose values are text, whatever they look like: study=2024, study=1e3, study=a,b
 _OWN_SYNTAX = re.compile(r"""(['"]).*\1|.*\$\{.*|(choice|range|interval|glob|sort|shuffle|tag|str)\(.*\)""", re.DOTALL)
@@ -28,14 +26,6 @@ _ADVICE = {
     "glob": "glob(*elu), of choices",
     "choice": "choice(a,b)",
 }
-
-
-def parsed(override: str) -> Override | None:
-    """What Hydra reads in an override; None where it cannot read it."""
-    try:
-        return OverridesParser.create().parse_override(override)
-    except (HydraException, ValueError, TypeError, RecursionError):
-        return None
 
 
 @lru_cache(maxsize=4096)
@@ -53,23 +43,22 @@ def for_hydra(override: str, *, multirun: bool = False) -> str:
         return override
     if key_of(override) in TEXT:
         return f"{head}={_text(key_of(override), value, multirun)}"
-    if parsed(override) is not None or parsed(f"{head}=x") is None:
+    if read(override).parsed is not None or read(f"{head}=x").parsed is None:
         return override
     values = split(value)
-    return f"{head}={','.join(v if parsed(f'{head}={v}') else quoted(v) for v in values)}"
+    return f"{head}={','.join(v if read(f'{head}={v}').parsed else quoted(v) for v in values)}"
 
 
 def _text(key: str, value: str, multirun: bool) -> str:
     if key == "output_dir" and value.startswith("~"):
         value = os.path.expanduser(value)  # which a shell does not do behind every `=`
-    read = parsed(f"{key}={value}")
-    if read is not None and _OWN_SYNTAX.fullmatch(value):
+    parsed = read(f"{key}={value}").parsed
+    if parsed is not None and _OWN_SYNTAX.fullmatch(value):
         return value
     if multirun and len(split(value)) > 1:
-        return ",".join(v if parsed(f"{key}={v}") else quoted(v) for v in split(value))
-    if read is not None and not read.is_sweep_override() and isinstance(read.value(), str) and read.value() == value:
-        return value
-    return quoted(value)
+        return ",".join(v if read(f"{key}={v}").parsed else quoted(v) for v in split(value))
+    is_text = parsed is not None and not parsed.is_sweep_override() and isinstance(parsed.value(), str)
+    return value if parsed is not None and is_text and parsed.value() == value else quoted(value)
 
 
 def quoted(text: str) -> str:
@@ -80,8 +69,8 @@ def quoted(text: str) -> str:
 def typed(key: str, text: Any, *, multirun: bool = False) -> str:
     """The override that one types for a text."""
     plain = f"{key}={text}"
-    read = parsed(for_hydra(plain, multirun=multirun))
-    same = read is not None and not read.is_sweep_override() and read.value() == text
+    parsed = read(for_hydra(plain, multirun=multirun)).parsed
+    same = parsed is not None and not parsed.is_sweep_override() and parsed.value() == text
     return plain if same else f"{key}={quoted(str(text))}"
 
 
@@ -91,8 +80,8 @@ def as_typed(override: str) -> str:
     >>> as_typed('study="a=b"'), as_typed('study="a b,c"')
     ('study=a=b', 'study=a b,c')
     """
-    read = parsed(override)
-    value = read.value() if read is not None else None
+    parsed = read(override).parsed
+    value = parsed.value() if parsed is not None else None
     plain = f"{override.partition('=')[0]}={value}"
     return plain if isinstance(value, str) and for_hydra(plain) == override else override
 
@@ -127,7 +116,7 @@ def split(value: str) -> list[str]:
 def wrong_function(value: str) -> tuple[str, str] | None:
     """What is wrong with a value that looks like a function of Hydra's grammar, and what would be right."""
     called = _FUNCTION.fullmatch(value.strip())
-    if called is None or parsed(f"x={value}") is not None:
+    if called is None or read(f"x={value}").parsed is not None:
         return None
     name = called[1]
     if name in _ADVICE:

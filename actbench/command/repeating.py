@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from yaml import YAMLError
 
 from actbench.command import quoting
-from actbench.command.overrides import key_of
+from actbench.command.override import key_of
 from actbench.files.reading import read_yaml
+from actbench.settings import GROUPS
+
+
+def whole(typed: Sequence[str], overrides: Sequence[str]) -> str:
+    """The command that was typed with some overrides in the place of what it says for their keys, quoted for a shell.
+
+    With a choice that is replaced go the parameters that were typed for it:
+
+    >>> whole(["activation=topk", "activation.k=3", "study=a b"], ["activation=prelu"])
+    "actbench 'study=a b' activation=prelu"
+    """
+    new = {key_of(override) for override in overrides}
+    chosen = new & {*GROUPS, "experiment"}
+    kept = [
+        word
+        for word in typed
+        if "=" not in word or (key_of(word) not in new and key_of(word).partition(".")[0] not in chosen)
+    ]
+    return quoting.command([*kept, *overrides])
 
 
 def swept(hydra_config: Any) -> list[str]:
@@ -39,7 +59,13 @@ def how_to_go_on(typed: Sequence[str], study: str, hydra_config: Any = None) -> 
 def _of_sweep(hydra_config: Any) -> dict[str, list[str]] | None:
     """A sweep's own overrides, from the file that Hydra leaves for it; None where there is none."""
     try:
-        found = read_yaml(Path(hydra_config.sweep.dir) / "multirun.yaml")["hydra"]["overrides"]
-        return {kind: [str(word) for word in found[kind]] for kind in ("hydra", "task")}
-    except (OSError, ValueError, KeyError, TypeError, YAMLError):
+        path = Path(hydra_config.sweep.dir).absolute() / "multirun.yaml"
+        return _read(path, path.stat().st_mtime_ns)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, YAMLError):
         return None
+
+
+@lru_cache(maxsize=8)  # all jobs of a sweep ask for it
+def _read(path: Path, _modified: int) -> dict[str, list[str]]:
+    overrides = read_yaml(path)["hydra"]["overrides"]
+    return {kind: [str(word) for word in overrides[kind]] for kind in ("hydra", "task")}

@@ -1,7 +1,7 @@
 """`hydra/sweeper=optuna`: a search for the setting with the highest validation accuracy, by Optuna's samplers.
 
-Hydra's own Optuna sweeper minimises unless told otherwise, and one trial without a result ends it. This one takes its
-place: it maximises, tells the sampler of a trial that diverged as pruned and of one that failed as failed, and goes on.
+Hydra's own Optuna sweeper minimises unless it is set to maximise, and one trial without a result ends it. This one
+takes its place: it maximises, reports a trial that diverged as pruned and one that failed as failed, and goes on.
 """
 
 from __future__ import annotations
@@ -10,40 +10,30 @@ import contextlib
 import functools
 import math
 import sys
-import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigLoadError, ConfigStore
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep, Transformer
 from hydra.core.plugins import Plugins
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from actbench.choices import packaged_conf
-from actbench.command import doors, planning
-from actbench.command.overrides import key_of
-from actbench.errors import Problem, UserError, in_a_line
+from actbench.command import planning
+from actbench.command.search_space import space_of, swept, without_warnings
+from actbench.errors import in_a_line
 from actbench.files.atomic import write_text
 from actbench.store import reader
 
 _PLUGIN = "hydra_plugins.actbench"  # Hydra takes sweepers from modules of such a name alone
-_TARGET = f"{_PLUGIN}.Search"
-_HIGHEST = "a run returns its mean validation accuracy, of which more is better"
-_UPWARD = {  # how other sweepers are told which way is better: key below hydra.sweeper -> what it has to be
-    "optim.maximize": True,  # Nevergrad
-    "ax_config.experiment.minimize": False,  # Ax
-}
+TARGET = f"{_PLUGIN}.Search"
 
 
 def register() -> None:
@@ -53,174 +43,11 @@ def register() -> None:
         theirs = ConfigStore.instance().load("hydra/sweeper/optuna.yaml").node
     except ConfigLoadError:
         return
-    ours = {"_target_": _TARGET, "_recursive_": False, "direction": "maximize", "max_failure_rate": 1.0}
+    ours = {"_target_": TARGET, "_recursive_": False, "direction": "maximize", "max_failure_rate": 1.0}
     node = OmegaConf.merge(OmegaConf.create(OmegaConf.to_container(theirs)), ours)
     ConfigStore.instance().store(group="hydra/sweeper", name="optuna", node=node, provider="actbench")
     sys.modules[_PLUGIN] = sys.modules[__name__]
     Plugins.instance().register(Search)
-
-
-# ---------------------------------------------------------------- before the first trial
-
-
-def check(overrides: Sequence[str]) -> list[Problem]:
-    """What is wrong with a search that a command line asks for; nothing where it is none.
-
-    Every value that may be chosen is tried by itself: what has only a range, at both its ends.
-    """
-    try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-        fixed = [one.input_line or "" for one in parsed if not one.is_sweep_override()]
-        hydras = [word for word in fixed if doors.is_hydras(word)]  # what else is wrong must not hide what is here
-        with initialize_config_dir(str(packaged_conf()), version_base="1.3", job_name="actbench"):
-            sweeper = compose("config", overrides=hydras, return_hydra_config=True).hydra.sweeper
-    except (HydraException, OmegaConfBaseException, OverrideParseException, ValueError, AssertionError):
-        return []  # `planning.plan` explains it
-    if "BasicSweeper" in sweeper["_target_"]:
-        return []
-    problems = [_downward(key, upward) for key, upward in _UPWARD.items() if _is_otherwise(sweeper, key, upward)]
-    if sweeper["_target_"] == _TARGET:
-        try:
-            space, grid = _space([*_params(sweeper), *overrides])
-            problems += _of_sampler(sweeper, space, grid)
-        except UserError as error:
-            problems += error.problems
-    swept = _swept([*_params(sweeper), *overrides])
-    fractions = {one.get_key_element(): one for one in swept if _draws_fractions(one)}
-    for combination in _combinations([*map(_tried, swept)]):
-        _, found = planning.plan([*fixed, *combination], multirun=True)
-        for one in found:
-            drawn = fractions.get(key_of(one.where))
-            told = _of_fractions(drawn) if drawn is not None and "whole number" in one.what else one
-            problems += [told] if told not in problems else []
-    return problems
-
-
-def _draws_fractions(override: Override) -> bool:
-    value = override.value()
-    return isinstance(value, IntervalSweep) and isinstance(value.start, float)
-
-
-def _of_fractions(override: Override) -> Problem:
-    key, typed = override.get_key_element(), override.get_value_string()
-    return Problem("draws fractions, and this is a whole number", f"{key}={typed}", f"'{key}=int({typed})'")
-
-
-def _is_otherwise(sweeper: DictConfig, key: str, upward: bool) -> bool:
-    return OmegaConf.select(sweeper, key, default=upward) is not upward
-
-
-def _downward(key: str, upward: bool) -> Problem:
-    typed = f"hydra.sweeper.{key}"
-    return Problem(f"would look for the lowest: {_HIGHEST}", typed, f"{typed}={str(upward).lower()}")
-
-
-def _of_sampler(sweeper: DictConfig, space: dict[str, Any], grid: dict[str, list[Any]]) -> list[Problem]:
-    problems = []
-    direction = getattr(sweeper.direction, "name", sweeper.direction)
-    if direction != "maximize":
-        shown = direction if isinstance(direction, str) else str(direction).replace("'", "").replace(" ", "")
-        problems.append(Problem(_HIGHEST, f"hydra.sweeper.direction={shown}", "leave it out: it is maximize"))
-    for key in ("n_trials", "n_jobs"):
-        if not isinstance(sweeper[key], int) or sweeper[key] < 1:
-            problems.append(Problem("must be a whole number of 1 or more", f"hydra.sweeper.{key}={sweeper[key]}"))
-    rate = sweeper.max_failure_rate
-    if not isinstance(rate, (int, float)) or not 0 <= rate <= 1:
-        problems.append(Problem("must be a number from 0 to 1", f"hydra.sweeper.max_failure_rate={rate}"))
-    if sweeper.get("search_space"):
-        problems.append(Problem("is out of use", "hydra.sweeper.search_space", "hydra.sweeper.params"))
-    if not space:
-        problems.append(
-            Problem(
-                "there is nothing to choose from", "hydra/sweeper=optuna", "activation=relu,gelu, say, or interval(1,9)"
-            )
-        )
-    if sweeper.get("storage"):
-        problems += _of_storage(sweeper.storage)
-    try:
-        with _without_warnings():
-            sampler = instantiate(sweeper.sampler)
-    except Exception as error:  # whatever a sampler's constructor says
-        problems.append(Problem(in_a_line(error), "hydra.sweeper.sampler", "actbench --cfg hydra shows what it has"))
-        return problems
-    if isinstance(sampler, functools.partial):  # of the grid, which is given its values later
-        problems += [
-            Problem("a grid needs single values, and this is a range", key, f"{key}=VALUE,VALUE, or another sampler")
-            for key in space
-            if key not in grid
-        ]
-    return problems
-
-
-def _of_storage(storage: Any) -> list[Problem]:
-    try:
-        with _without_warnings():
-            import optuna
-
-            optuna.storages.get_storage(storage)
-    except Exception as error:  # of SQLAlchemy and Alembic, in many kinds
-        how = "Optuna 2 needs sqlalchemy<2 and alembic<1.14 for it; without a storage it keeps the trials in memory"
-        return [Problem(f"cannot be opened ({in_a_line(error)})", f"hydra.sweeper.storage={storage}", how)]
-    return []
-
-
-def _params(sweeper: DictConfig) -> list[str]:
-    return [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
-
-
-def _swept(overrides: Sequence[str]) -> list[Override]:
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
-    return [one for one in parsed if one.is_sweep_override()]
-
-
-def _tried(override: Override) -> list[str]:
-    """The values of an override, each as it would be typed alone; of a range its ends."""
-    key, value = override.get_key_element(), override.value()
-    if isinstance(value, IntervalSweep):
-        return [f"{key}={value.start}", f"{key}={value.end}"]
-    values = [*override.sweep_iterator(transformer=Transformer.encode)]
-    if isinstance(value, RangeSweep):
-        values = [values[0], values[-1]] if values else []
-    return [f"{key}={one}" for one in values]
-
-
-def _combinations(tried: Sequence[Sequence[str]]) -> Iterator[list[str]]:
-    """As few as it takes to have each value once."""
-    for place in range(max(map(len, tried), default=0)):
-        yield [values[place % len(values)] for values in tried if values]
-
-
-def _space(overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, list[Any]]]:
-    """Key -> Optuna's distribution, and key -> its values where it has single ones.
-
-    Raises:
-        UserError: there is no such distribution.
-    """
-    with _without_warnings():
-        from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_from_override
-
-    space: dict[str, Any] = {}
-    grid: dict[str, list[Any]] = {}
-    for override in _swept(overrides):
-        key, value = override.get_key_element(), override.value()
-        try:
-            with _without_warnings():
-                space[key] = create_optuna_distribution_from_override(override)
-        except Exception as error:
-            raise UserError(
-                in_a_line(error), where=override.input_line or key, how="a,b or interval(low,high)"
-            ) from error
-        if isinstance(value, (ChoiceSweep, RangeSweep)):
-            grid[key] = [*override.sweep_iterator(transformer=Transformer.encode)]
-    return space, grid
-
-
-@contextlib.contextmanager
-def _without_warnings() -> Iterator[None]:
-    """Optuna's remarks on what is experimental or will be gone in its next version concern its plugin, not the user."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 # ---------------------------------------------------------------- the search
@@ -268,14 +95,15 @@ class Search(Sweeper):
     def sweep(self, arguments: list[str]) -> None:
         """Trains what the sampler asks for, and ends with what was found, also where it is interrupted."""
         overrides = [*(f"{key}={value}" for key, value in self._params.items()), *arguments]
-        swept = {one.input_line for one in _swept(overrides)}
-        fixed = [override for override in overrides if override not in swept]  # of every trial
-        space, grid = _space(overrides)
+        chosen = {override.input_line for override in swept(overrides)}
+        fixed = [override for override in overrides if override not in chosen]  # of every trial
+        space, grid = space_of(overrides)
         study = self._study(grid)
         folder = Path(self.config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / "multirun.yaml")  # as Hydra's own sweeper: it says what was typed
-        at_once = 1 if "BasicLauncher" in type(self.launcher).__name__ else self._n_jobs
+        alone = self.config.hydra.runtime.choices["hydra/launcher"] == planning.BASIC
+        at_once = 1 if alone else self._n_jobs
         try:
             while len(self._trials) < self._n_trials:
                 batch = self._batch(study, space, fixed, min(at_once, self._n_trials - len(self._trials)))
@@ -288,7 +116,7 @@ class Search(Sweeper):
             self._tell(fixed)
 
     def _study(self, grid: dict[str, list[Any]]) -> Any:
-        with _without_warnings():
+        with without_warnings():
             import optuna
 
             optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -302,9 +130,9 @@ class Search(Sweeper):
 
     def _batch(self, study: Any, space: dict[str, Any], fixed: Sequence[str], size: int) -> list[Trial]:
         """Some trials at once, from what the sampler asks for to what it is told."""
-        with _without_warnings():
+        with without_warnings():
             asked = [study.ask(fixed_distributions=space) for _ in range(size)]
-        overrides = [(*(f"{key}={value}" for key, value in one.params.items()), *fixed) for one in asked]
+        overrides = [(*(f"{key}={value}" for key, value in trial.params.items()), *fixed) for trial in asked]
         try:
             returns = self.launcher.launch(overrides, initial_job_idx=len(self._trials))
             done = [Trial(typed, *_outcome(returned)) for typed, returned in zip(overrides, returns, strict=True)]
@@ -312,11 +140,11 @@ class Search(Sweeper):
             print(f"not begun: {' '.join(overrides[0])}: {in_a_line(error)}")
             done = [Trial(typed, "failed") for typed in overrides]
         except BaseException:
-            for one in asked:
-                _answer(study, one, Trial((), "failed"))
+            for trial in asked:
+                _answer(study, trial, Trial((), "failed"))
             raise
-        for one, trial in zip(asked, done, strict=True):
-            _answer(study, one, trial)
+        for asking, trial in zip(asked, done, strict=True):
+            _answer(study, asking, trial)
         self._trials += done
         ended.extend(trial.ended for trial in done)
         return done
@@ -328,19 +156,19 @@ class Search(Sweeper):
         counts = {kind: ended[kind] for kind in ("completed", "diverged", "failed")}
         said = ", ".join(f"{number} {kind}" for kind, number in counts.items() if number or kind == "completed")
         print(f"\nsearch: {len(self._trials)} of {self._n_trials} trials: {said}")
-        found: dict[str, Any] = {"name": "optuna", "trials": counts}
+        results: dict[str, Any] = {"name": "optuna", "trials": counts}
         if best is None:
             print("no setting has a result: none was trained to its end")
         else:
             chosen = [override for override in best.overrides if override not in fixed]
             print(f"best by validation accuracy, {best.value:.2f} %: {' '.join(chosen)}")
-            found["best_params"] = {
-                key: yaml.safe_load(value) for key, _, value in (one.partition("=") for one in chosen)
+            results["best_params"] = {
+                key: yaml.safe_load(value) for key, _, value in (override.partition("=") for override in chosen)
             }
-            found["best_value"] = best.value
+            results["best_value"] = best.value
         folder = Path(self.config.hydra.sweep.dir)
-        with contextlib.suppress(OSError):  # a full disk is told of by the runs
-            write_text(folder / "optimization_results.yaml", yaml.safe_dump(found, sort_keys=False))
+        with contextlib.suppress(OSError):  # a full disk is reported by the runs
+            write_text(folder / "optimization_results.yaml", yaml.safe_dump(results, sort_keys=False))
 
 
 def _value(trial: Trial) -> float:
@@ -352,7 +180,7 @@ def _outcome(returned: Any) -> tuple[str, float | None]:
     try:
         value = float(returned.return_value)
         summary = reader.summary(Path(returned.hydra_cfg.hydra.runtime.output_dir))
-    except Exception:  # of the job, which has told it
+    except Exception:  # of the job, which has reported it
         return "failed", None
     if summary is not None and (summary.diverged or summary.status == "diverged"):
         return "diverged", None
@@ -365,7 +193,7 @@ def _answer(study: Any, asked: Any, trial: Trial) -> None:
 
     state = {"completed": TrialState.COMPLETE, "diverged": TrialState.PRUNED, "failed": TrialState.FAIL}[trial.ended]
     try:
-        with _without_warnings():
+        with without_warnings():
             study.tell(asked, None if trial.value is None else [trial.value], state)
     except RuntimeError as error:
         if "Study.stop" not in str(error):  # with which the grid says that it is through

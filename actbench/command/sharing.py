@@ -6,10 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
 
-from hydra.core.override_parser.types import Override
-
-from actbench.command.overrides import key_of
-from actbench.command.quoting import as_typed, command, parsed, split, typed
+from actbench.command.override import TypedOverride, key_of, read
+from actbench.command.quoting import as_typed, command, split, typed
 from actbench.command.suggestions import Mistake, brief, enumerated
 from actbench.errors import Problem
 
@@ -35,32 +33,37 @@ NOT_COMPARED: dict[str, str] = {
 }
 
 
-def needless(key: str, values: Sequence[str], override: str, overrides: Sequence[str]) -> Iterator[Problem]:
-    """What is wrong with the values of a swept key, whatever else is swept."""
+def needless(override: TypedOverride, values: Sequence[str], overrides: Sequence[str]) -> Iterator[Problem]:
+    """What is wrong with the values of a swept key, whatever else is swept.
+
+    Args:
+        values: those that it stands for.
+        overrides: all that was typed.
+    """
+    key, where = override.key, brief(override.text)
     if key in NOT_COMPARED:
-        where = brief(override)
         if key in ("quantise", "trust"):
             word = "quantise=int8" if key == "quantise" else f"trust=[{','.join(values)}]"
             yield Mistake(f"cannot be swept: it {NOT_COMPARED[key]}", where, word, key=key, words=(word,))
         elif key in ("study", "output_dir"):
-            text = as_typed(override).partition("=")[2]
-            one = command(["-m", *_others(overrides, key), typed(key, text, multirun=True)])
-            how = f"one command for each; or, if this is one name:\n    {one}"
+            text = as_typed(override.text).partition("=")[2]
+            whole = command(["-m", *_others(overrides, key), typed(key, text, multirun=True)])
+            how = f"one command for each; or, if this is one name:\n    {whole}"
             yield Problem(f"cannot be swept: it {NOT_COMPARED[key]}", where, how)
         else:
             what = f"cannot be swept: it {NOT_COMPARED[key]}, so that all would be one run"
-            yield Problem(what, where, _one_by_one(key, _as_written(values, override), overrides))
+            yield Problem(what, where, _one_by_one(key, _as_written(values, override.value), overrides))
         return
     twice = [value for value in dict.fromkeys(values) if values.count(value) > 1]
     if twice:
         once = f"{key}={','.join(dict.fromkeys(values))}"
         what = f"has {enumerated(twice)} more than once"
-        yield Mistake(what, brief(override), f"did you mean {once}?", key=key, words=(once,))
+        yield Mistake(what, where, f"did you mean {once}?", key=key, words=(once,))
 
 
-def _as_written(values: Sequence[str], override: str) -> Sequence[str]:
+def _as_written(values: Sequence[str], text: str) -> Sequence[str]:
     """The values as they were typed, which Hydra writes otherwise: `True`."""
-    written = [value.strip() for value in split(override.partition("=")[2])]
+    written = [value.strip() for value in split(text)]
     return written if len(written) == len(values) else values
 
 
@@ -71,7 +74,7 @@ def _others(overrides: Sequence[str], *keys: str) -> list[str]:
 def _one_by_one(key: str, values: Sequence[str], overrides: Sequence[str]) -> str:
     """A command for each value, with a study of its own."""
     rest = _others(overrides, key, "study")
-    swept = any((read := parsed(o)) is not None and read.is_sweep_override() for o in rest)
+    swept = any(read(override).is_sweep for override in rest)
     many = ["-m"] if swept or any(key_of(o) == "sweep" for o in rest) else []
     name = key.rpartition(".")[2]
     lines = [
@@ -117,10 +120,9 @@ def _said(key: str, values: Sequence[str]) -> Problem:
     )
 
 
-def empty(override: Override) -> Problem:
+def empty(override: TypedOverride) -> Problem:
     """What to say of a swept key without any value."""
-    line = str(override.input_line)
-    key, value = key_of(line), override.get_value_string()
+    key, value = override.key, override.value
     how = "values are written out: a,b,c"
     if value.startswith("glob") and "." in key:
         how = f"glob(...) is for choices, activation=glob(*elu); values are written out: {key}=a,b"
@@ -128,4 +130,4 @@ def empty(override: Override) -> Problem:
         how = f"actbench list {key} shows what there is"
     elif value.startswith("range"):
         how = "range(START,STOP) ends before STOP: range(1,5) is 1,2,3,4"
-    return Problem("comes to no value, so that nothing would run", brief(line), how)
+    return Problem("comes to no value, so that nothing would run", brief(override.text), how)

@@ -14,7 +14,7 @@ from yaml import YAMLError
 
 from actbench.choices import choices_of, packaged_conf
 from actbench.command import vocabulary
-from actbench.command.overrides import key_of
+from actbench.command.override import key_of
 from actbench.command.vocabulary import called, plain
 from actbench.errors import Problem
 from actbench.files.reading import read_yaml
@@ -58,8 +58,8 @@ def parameters(group: str, name: str) -> tuple[str, ...]:
         content = read_yaml(path) if path else None
     except (OSError, ValueError, YAMLError):
         return ()
-    found = content if isinstance(content, dict) else {}
-    return tuple(str(key) for key in found if key not in ("_target_", "_partial_"))
+    values = content if isinstance(content, dict) else {}
+    return tuple(str(key) for key in values if key not in ("_target_", "_partial_"))
 
 
 def owners(group: str, parameter: str) -> list[str]:
@@ -102,12 +102,12 @@ def key_named(word: str) -> str:
     short = plain(word)
     same = [key for key in known if plain(key) == short]
     last = [key for key in known if plain(_last(key)) == short]
-    found = same[:1] or [called(vocabulary.KEYS, word)]
-    if not found[0]:
-        found = last
-        found += [f"{g}.{p}" for p, groups in _parameters_by_name().items() for g in groups if plain(p) == short]
-        found += [f"{g}.{p}" for p, groups in _parameters_by_name().items() for g in groups if f"{g}.{p}" == word]
-    return found[0] if len(set(found)) == 1 else ""
+    meant = same[:1] or [called(vocabulary.KEYS, word)]
+    if not meant[0]:
+        meant = last
+        meant += [f"{g}.{p}" for p, groups in _parameters_by_name().items() for g in groups if plain(p) == short]
+        meant += [f"{g}.{p}" for p, groups in _parameters_by_name().items() for g in groups if f"{g}.{p}" == word]
+    return meant[0] if len(set(meant)) == 1 else ""
 
 
 def value_meant(key: str, value: str, default: Any = None) -> str:

@@ -60,8 +60,18 @@ def auto(*, train_size: int | None = None) -> Splits:
 
     A damaged file is no reason to fall back: that is an error, as for `mnist`.
     """
+    note = why_not_mnist()
+    return digits(train_size=train_size, note=note) if note else mnist(train_size=train_size)
+
+
+def why_not_mnist() -> str:
+    """Why MNIST cannot be used, as a note for whoever reads a result; empty where it is on disk, or is now.
+
+    Raises:
+        UserError: a file is damaged and cannot be fetched again, or the data folder cannot be used.
+    """
     try:
-        return mnist(train_size=train_size)
+        load(_MNIST)
     except Unavailable as error:
-        reason = error.problems[0].what
-        return digits(train_size=train_size, note=f"NOT MNIST: {reason}; these are scikit-learn's 1,797 digits instead")
+        return f"NOT MNIST: {error.problems[0].what}; these are scikit-learn's 1,797 digits instead"
+    return ""

@@ -22,29 +22,31 @@ from rich.table import Table
 from rich.text import Text
 from torch import nn
 
-from actbench.choices import choices_of
-from actbench.command import composing
 from actbench.errors import UserError, from_disk
 from actbench.files.atomic import write_bytes, write_text
 from actbench.kernels import resnet
 from actbench.kernels.measure import REFERENCE, Cost, measure, ratio
+from actbench.settings import Choice
 from actbench.train import build, machine
 
 
-def main(asked: argparse.Namespace) -> int:
-    """`actbench kernels` with the arguments of `arguments.kernels`; returns the exit code.
+def main(asked: argparse.Namespace, activations: Sequence[Choice]) -> int:
+    """`actbench kernels`; returns the exit code.
+
+    Args:
+        asked: the arguments of `arguments.kernels`.
+        activations: what is measured, the reference among them.
 
     Raises:
-        UserError: there is no such activation, size or device.
+        UserError: there is no such size or device, or an activation cannot be built.
     """
     machine.prepare(asked.threads)
     device = _device(asked.device)
-    names = _names(asked.activations)
     shapes = [_shape(size) for size in asked.sizes.split(",")]
     console = Console(highlight=False)
     console.print(f"{machine.describe(device)}, torch {torch.__version__}")
-    factories = {name: _factory(name) for name in names}
-    in_place = {name: made for name in names if (made := _in_place(name)) is not None}
+    factories = {choice.name: build.activation_factory(choice, ()) for choice in activations}
+    in_place = {choice.name: made for choice in activations if (made := _in_place(choice)) is not None}
     costs = []
     for shape in shapes:
         costs += measure(
@@ -66,11 +68,6 @@ _NOTE = (
 )
 
 
-def _names(asked: Sequence[str]) -> list[str]:
-    known = [choice.name for choice in choices_of("activation")]
-    return list(dict.fromkeys([REFERENCE, *(asked or known)]))
-
-
 def _device(name: str) -> torch.device:
     if re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", name) is None:
         raise UserError("there is no such device", where=f"--device {name}", how="auto, cpu, cuda, cuda:N or mps")
@@ -87,13 +84,8 @@ def _shape(text: str) -> tuple[int, ...]:
     return tuple(map(int, parts))
 
 
-def _factory(name: str) -> Callable[[int], nn.Module]:
-    return build.activation_factory(composing.choice_of("activation", name), ())
-
-
-def _in_place(name: str) -> Callable[[int], nn.Module] | None:
+def _in_place(choice: Choice) -> Callable[[int], nn.Module] | None:
     """The same module with `inplace=True`, where torch has that."""
-    choice = composing.choice_of("activation", name)
     kind = type(build.activation_factory(choice, ())(1))
     if "inplace" not in inspect.signature(kind).parameters:
         return None

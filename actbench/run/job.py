@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -59,7 +59,7 @@ class Stop(Control):
 @isolated()
 def run(
     settings: Settings, folder: Path, *, console: Console, live: bool, name: str, brief: bool = False,
-    stop: Stop | None = None,
+    stop: Stop | None = None, whole: Callable[[str], str] = str,
 ) -> RunSummary:  # fmt: skip
     """Trains the seeds of one configuration and leaves its results in `folder`.
 
@@ -72,19 +72,19 @@ def run(
         name: what people call the run.
         brief: one of many: every line begins with the name, and a line at the end takes the place of the tables.
         stop: what may interrupt the run.
+        whole: the command that tries some overrides, for what the diagnosis offers.
 
     Raises:
         UserError: the settings cannot be built, or the folder cannot be used.
     """
     machine.prepare(settings.train.threads)
     stop = stop or Stop()
-    terminal = TerminalSink(console, live=live, name=name, brief=brief)
+    terminal = TerminalSink(console, live=live, name=name, brief=brief, whole=whole)
     try:
         training = build(settings)
     except Exception as error:
         leave_failure(settings, folder, error)
         raise
-    settings = settings.with_dataset(training.splits.name) if settings.dataset.name == "auto" else settings
     reader.check_owner(folder, settings)
     folder.mkdir(parents=True, exist_ok=True)
     hold = Hold(folder)

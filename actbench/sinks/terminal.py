@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.padding import Padding
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -51,10 +51,13 @@ class TerminalSink:
         live: a progress bar that moves; otherwise one plain line per epoch.
         name: what people call the run.
         brief: one of many runs, perhaps beside others: every line names it, and it ends with a line, not with tables.
+        whole: the command that tries some overrides.
     """
 
-    def __init__(self, console: Console, *, live: bool, name: str = "", brief: bool = False) -> None:
-        self.console, self.live, self.name, self.brief = console, live, name, brief
+    def __init__(
+        self, console: Console, *, live: bool, name: str = "", brief: bool = False, whole: Callable[[str], str] = str
+    ) -> None:
+        self.console, self.live, self.name, self.brief, self.whole = console, live, name, brief, whole
         self._progress: _Polling | None = None
         self._epochs, self._execution = 0, ""
 
@@ -128,10 +131,25 @@ class TerminalSink:
             for remark in undefined(rows):
                 self._say(escape(remark), style="dim")
         if summary.findings is not None:
-            self.console.print(diagnosis_text(summary.findings, probed="dead_ratio" in summary.metrics))
+            probed = "dead_ratio" in summary.metrics
+            self._diagnosis(summary.findings, probed=probed)
         self._say(escape(f"files        {folder}"))
         if (folder / "tensorboard").exists():
             self._say(escape(f"look inside  tensorboard --logdir {_quoted(folder)}"))
+
+    def _diagnosis(self, findings: Sequence[Finding], *, probed: bool) -> None:
+        """What went wrong inside, why, and the commands that try something else; or that nothing did."""
+        if not findings:
+            where = "" if probed else " in loss and accuracy; without probes nobody looked inside"
+            self._say(f"diagnosis    nothing alarming{where}", style="dim")
+            return
+        self._say("diagnosis", style="bold")
+        for finding in findings:
+            symptom = Text.assemble((finding.symptom, "bold yellow"), f": {finding.evidence}\n", (finding.cause, "dim"))
+            self.console.print(Padding(symptom, (0, 0, 0, 2)))
+            for remedy in finding.remedies:  # on one line each, however long: they are pasted
+                self._say(escape(f"  try  {self.whole(remedy)}"), style="green")
+            self._say("")
 
     def _say(self, text: str, style: str = "") -> None:
         self.console.print(text, style=style or None, highlight=False, soft_wrap=True)
@@ -207,21 +225,6 @@ def summary_table(summary: RunSummary) -> Table:
             share = f"{100 * looks / summary.seconds['total']:.0f} % of the time"
             table.add_row("of them probe.every", f"{looks / summary.epochs_done:.2f}", share)
     return table
-
-
-def diagnosis_text(findings: Sequence[Finding], *, probed: bool = True) -> RenderableType:
-    """What went wrong inside, why, and what to try; or that nothing did."""
-    if not findings:
-        where = "" if probed else " in loss and accuracy; without probes nobody looked inside"
-        return Text(f"diagnosis    nothing alarming{where}", style="dim")
-    told: list[RenderableType] = [Text("diagnosis", style="bold")]
-    for finding in findings:
-        remedies = "".join(f"\n  try {remedy}" for remedy in finding.remedies)
-        text = Text.assemble(
-            (finding.title, "bold yellow"), f"\n{finding.evidence}\n", (finding.cause, "dim"), (remedies, "green")
-        )
-        told.append(Padding(text, (0, 0, 1, 2)))
-    return Group(*told)
 
 
 def layer_table(layers: Iterable[LayerRecord]) -> Table:

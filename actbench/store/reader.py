@@ -292,17 +292,12 @@ def check_owner(folder: Path, settings: Settings) -> None:
             )
         return
     owner = settings_of(folder)
-    if owner.dataset.name == "auto" and settings.dataset.name in ("mnist", "digits"):  # it failed before it knew
-        owner = owner.with_dataset(settings.dataset.name)
     theirs = (owner.id, owner.dataset.name, owner.seed, owner.num_seeds)
-    asked = settings
-    if settings.dataset.name == "auto" and theirs[1] in ("mnist", "digits"):  # what `auto` turned out to be
-        asked = settings.with_dataset(theirs[1])
-    ours = (asked.id, asked.dataset.name, asked.seed, asked.num_seeds)
+    ours = (settings.id, settings.dataset.name, settings.seed, settings.num_seeds)
     if theirs != ours:
         raise UserError(
             f"holds another run: {_described(owner.activation.name, *theirs)}; "
-            f"this one is {_described(asked.activation.name, *ours)}",
+            f"this one is {_described(settings.activation.name, *ours)}",
             where=str(folder),
             how="another study=NAME or output_dir",
         )

@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -309,7 +310,8 @@ def _check_batches(settings: Settings, n: int) -> None:
 
 def load_splits(settings: Settings) -> Splits:
     """The dataset of the settings; a process loads it once, and again where a job has written to it."""
-    return loading.load_splits(settings.dataset, settings.trust)
+    splits = loading.load_splits(settings.dataset, settings.trust)
+    return replace(splits, note=settings.dataset_note) if settings.dataset_note else splits
 
 
 # ---------------------------------------------------------------- networks

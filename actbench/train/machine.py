@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 from datetime import datetime, timezone
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,7 @@ def _cwd() -> str | None:
         return None
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)

@@ -1,0 +1,53 @@
+"""How a command ends that cannot do what was asked: what is printed, and the exit code."""
+
+from __future__ import annotations
+
+import os
+
+from actbench.errors import Failure, Problem, UserError, from_disk, in_a_line
+
+USAGE = 2  # exit code of the user's mistakes
+FAILED = 1  # exit code of a run that failed or diverged
+UNEXPECTED = "failed unexpectedly"
+
+
+def code_of(error: UserError) -> int:
+    """The exit code of an error."""
+    return FAILED if isinstance(error, Failure) else USAGE
+
+
+def of_the_disk(error: OSError, where: str = "", *, then: str = "") -> UserError:
+    """What to say of an error of the disk; the arguments are those of `errors.from_disk`."""
+    return _current_folder() or from_disk(error, where, then=then)
+
+
+def _current_folder() -> UserError | None:
+    """What is wrong with the current folder."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return Failure("is gone: it was moved or removed", where="the current folder", how="cd to one that is there")
+    return None
+
+
+def of_a_fault(error: Exception) -> UserError:
+    """What to say of an exception that nothing else has explained: a bug of ours."""
+    how = "a fault of actbench: ACTBENCH_TRACEBACK=1 before the command shows where"
+    return Failure(f"{UNEXPECTED}: {in_a_line(error)}", how=how)
+
+
+_printed: set[str] = set()  # what to do, as it was printed before in this process
+
+
+def complain(error: UserError) -> int:
+    """Prints every problem of an error; returns the exit code."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True)
+    for problem in error.problems:
+        if isinstance(error, Failure) and problem.how in _printed:  # a full disk stops more than one thing
+            problem = Problem(problem.what, problem.where)
+        _printed.add(problem.how)
+        console.print(Text.assemble(("error: ", "bold red"), str(problem)), soft_wrap=True)
+    return code_of(error)

@@ -1,0 +1,194 @@
+"""Where Hydra finds the files of `conf/`: ours, and those of a `conf` folder where the command is typed.
+
+Each file is parsed once in a process, as a sweep composes the same few files for every job. One of the user's own is
+judged before anything of it comes into a configuration. The choices of `activation` are also those of
+`upper_activation`.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+from collections.abc import Sequence
+from dataclasses import fields
+from functools import lru_cache
+from pathlib import Path
+
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.object_type import ObjectType
+from hydra.core.plugins import Plugins
+from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSource
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from yaml import YAMLError
+
+from actbench.choices import conf_folders
+from actbench.command.suggestions import names_of, unknown_choice
+from actbench.custom import conf_files
+from actbench.errors import Problem, UserError
+from actbench.files.reading import read_text
+from actbench.settings import GROUPS, Choice, Settings
+
+_UPPER = "upper_activation"
+_NONE = "# nothing\n_target_: null\n"  # upper_activation=none
+
+
+class ConfFolder(ConfigSource):
+    """Our own folder: what is in it may say anything."""
+
+    @staticmethod
+    def scheme() -> str:
+        return "actbench"
+
+    def available(self) -> bool:
+        return Path(self.path).is_dir()
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        name = config_path.strip("/").removesuffix(".yaml")
+        if not self.is_config(config_path):
+            raise ConfigLoadError(f"Config not found : {config_path}")
+        text, config = self._content(name)
+        where = f"{self.scheme()}://{self.path}"
+        return ConfigResult(
+            provider=self.provider,
+            path=where,
+            config=copy.deepcopy(config),  # Hydra takes the list of defaults out of it
+            header=self._get_header_dict(text[:512]),
+        )
+
+    def is_group(self, config_path: str) -> bool:
+        return self._path(config_path).is_dir()
+
+    def is_config(self, config_path: str) -> bool:
+        name = config_path.strip("/").removesuffix(".yaml")
+        return name == f"{_UPPER}/none" or self._file(name).is_file()
+
+    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
+        """The names of what is directly in a folder, without `.yaml`."""
+        names: set[str] = {"none"} if config_path.strip("/") == _UPPER else set()
+        for path in self._path(config_path).iterdir():
+            if path.is_dir() and results_filter in (None, ObjectType.GROUP):
+                names.add(path.name)
+            if path.suffix == ".yaml" and path.is_file() and results_filter in (None, ObjectType.CONFIG):
+                names.add(path.stem)
+        return sorted(names)
+
+    def _content(self, name: str) -> tuple[str, DictConfig | ListConfig]:
+        return parsed(_NONE, "") if name == f"{_UPPER}/none" else _read(self._file(name))
+
+    def _file(self, name: str) -> Path:
+        path = self._path(name)
+        return path.with_name(f"{path.name}.yaml")
+
+    def _path(self, config_path: str) -> Path:
+        """Where a group or a choice lies."""
+        group, slash, name = config_path.strip("/").partition("/")
+        return Path(self.path, f"{'activation' if group == _UPPER else group}{slash}{name}")
+
+
+class UserFolder(ConfFolder):
+    """A `conf` folder where the command is typed: none of its files comes into a configuration unjudged."""
+
+    @staticmethod
+    def scheme() -> str:
+        return "actbench-user"
+
+    def is_group(self, config_path: str) -> bool:
+        return config_path not in _KEYS and not _leads_out(config_path) and super().is_group(config_path)
+
+    def is_config(self, config_path: str) -> bool:
+        return not _leads_out(config_path) and self._file(config_path.strip("/").removesuffix(".yaml")).is_file()
+
+    def _content(self, name: str) -> tuple[str, DictConfig | ListConfig]:
+        return _read(self._file(name), name)
+
+
+_KEYS = {field.name for field in fields(Settings)} - {*GROUPS} | {"output_dir"}  # a folder of such a name is no group
+
+
+def _leads_out(config_path: str) -> bool:
+    return ".." in Path(config_path).parts
+
+
+def _read(path: Path, own: str = "") -> tuple[str, DictConfig | ListConfig]:
+    """A file as text and as YAML; `own` is the name within its folder of one of the user's, which is judged."""
+    stat = path.stat()
+    return _remembered(path, own, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=512)
+def _remembered(path: Path, own: str, _modified: int, _size: int) -> tuple[str, DictConfig | ListConfig]:
+    return parsed(conf_files.load(path, own) if own else read_text(path), str(path))
+
+
+def parsed(text: str, where: str) -> tuple[str, DictConfig | ListConfig]:
+    """A text with what is in it as YAML.
+
+    Raises:
+        UserError: it is none.
+    """
+    try:
+        return text, OmegaConf.load(io.StringIO(text))
+    except (YAMLError, OSError, ValueError, RecursionError) as error:
+        raise UserError(f"is not YAML: {' '.join(str(error).split())}", where=where) from error
+
+
+def values_of(group: str, name: str) -> dict[str, object] | None:
+    """The content of a choice's YAML file, ours before the user's; None where there is no such file."""
+    folder = "activation" if group == _UPPER else group
+    for number, conf in enumerate(conf_folders()):
+        path = conf / folder / f"{name}.yaml"
+        if path.exists():
+            config = _read(path, f"{folder}/{name}" if number else "")[1]
+            content = OmegaConf.to_container(config, resolve=False)
+            return {str(key): value for key, value in content.items()} if isinstance(content, dict) else None
+    return {} if name == "none" and group in GROUPS else None
+
+
+def choice_of(group: str, name: str) -> Choice:
+    """A choice as its YAML file has it.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    content = values_of(group, name)
+    if content is None:
+        raise UserError(f"there is no such {group}", where=name, how=unknown_choice(group, name, name).how)
+    target = content.get("_target_")
+    params = {key: value for key, value in content.items() if key not in ("_target_", "_partial_")}
+    return Choice(name, None if target is None else str(target), params)
+
+
+def activations(names: Sequence[str]) -> list[Choice]:
+    """ReLU and the named activations, each once; all that there are where none is named.
+
+    Raises:
+        UserError: with every name that is none.
+    """
+    problems: list[Problem] = []
+    choices = []
+    for name in dict.fromkeys(["relu", *(names or names_of("activation"))]):
+        try:
+            choices.append(choice_of("activation", name))
+        except UserError as error:
+            problems += error.problems
+    if problems:
+        raise UserError.of(problems)
+    return choices
+
+
+class _SearchPath(SearchPathPlugin):
+    """Our folder comes first, so that a file of the user's never takes the place of one of ours."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        ours, *own = conf_folders()
+        search_path.prepend("actbench", f"{ConfFolder.scheme()}://{ours}")
+        for folder in own:
+            search_path.append("actbench-user", f"{UserFolder.scheme()}://{folder}")
+
+
+def register() -> None:
+    """Tells Hydra of the folders."""
+    if _SearchPath not in Plugins.instance().discover(SearchPathPlugin):
+        for plugin in (_SearchPath, ConfFolder, UserFolder):
+            Plugins.instance().register(plugin)

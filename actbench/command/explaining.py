@@ -1,0 +1,161 @@
+"""What is wrong with an override, in words: by itself, or with a configuration that has no place for it."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from actbench.choices import choices_of
+from actbench.command import auto, doors
+from actbench.command.composing import without_hydra
+from actbench.command.override import TypedOverride, key_of, read
+from actbench.command.quoting import as_typed, split, wrong_function
+from actbench.command.suggestions import (
+    Mistake,
+    brief,
+    group_of_choices,
+    names_of,
+    nearest_key,
+    unknown_choice,
+    unknown_key,
+)
+from actbench.errors import Problem, in_words
+from actbench.settings import GROUPS
+
+COMPOSING = (
+    HydraException,
+    OmegaConfBaseException,
+    ValueError,
+    RecursionError,
+)  # what a wrong override makes Hydra raise
+SWEEP = "-m makes one of them"
+CHOSEN = (*GROUPS, "experiment", "sweep")  # keys whose values are files
+
+
+def explain(
+    override: TypedOverride, error: Exception, config: DictConfig, typed: Sequence[str], chosen: dict[str, list[str]]
+) -> Problem:
+    """Why a configuration cannot be composed with an override.
+
+    Args:
+        config: the configuration without it.
+        typed: all overrides of the command.
+        chosen: group -> its choices in the runs that are asked for.
+    """
+    key, value, text = override.key, override.value, override.text
+    shown = as_typed(text)
+    if key in CHOSEN:
+        return _explain_choice(override, error, typed)
+    known = flat_keys(without_hydra(config))
+    if key in known and override.sign.startswith("+"):
+        return Mistake("is changed without a +", shown, f"{key}={value}", key=key, words=(f"{key}={value}",))
+    if doors.is_hydras(text):
+        return _unknown_parameter(text, config.hydra)
+    if key in known:
+        return Problem(in_words(error), shown)
+    return unknown_key(shown, known, chosen, list(map(as_typed, typed)))
+
+
+def _explain_choice(override: TypedOverride, error: Exception, typed: Sequence[str]) -> Problem:
+    key = override.key
+    shown = as_typed(override.text)
+    value = shown.partition("=")[2]
+    names = names_of(key)
+    if value not in names and not (key in ("experiment", "sweep") and value.startswith("[")):
+        return unknown_choice(key, value, shown)
+    if not value or value.startswith("["):
+        return Problem(f"there is no such {key}", shown, f"actbench list {key}")
+    presets = [text for text in typed if key_of(text) == key]
+    if key == "sweep" and override.sign == "+" and len(presets) > 1:
+        both = f"+sweep=[{','.join(text.partition('=')[2] for text in presets)}]"
+        return Problem("is one of two presets", shown, f"both in one: {both}")
+    if key == "sweep":
+        return Mistake("is chosen with a +", shown, key=key, words=(f"+sweep={value}",), sweep=True)
+    if not override.sign:  # the file is what is wrong
+        path = next(choice.path for choice in choices_of(group_of_choices(key)) if choice.name == value)
+        return Problem(f"{path} cannot be composed: {in_words(error)}", shown, "a file sets what there is")
+    return Mistake("is chosen without a +", shown, f"{key}={value}", key=key, words=(f"{key}={value}",))
+
+
+def by_itself(override: TypedOverride, typed: Sequence[str], keys: Callable[[], list[str]]) -> list[Problem]:
+    """What is wrong with an override, whatever the others are; `keys` gives all that a configuration has."""
+    key, value, text = override.key, override.value, override.text
+    shown = brief(as_typed(text))
+    if key == "hydra.launcher.n_jobs" and value == "0":
+        return [Problem("must be a whole number other than 0", shown, "-1 is one for each core")]
+    if doors.is_hydras(text):
+        door = doors.typed(text)
+        if door is None and override.is_sweep:
+            door = Problem("cannot be swept", shown, "one value for the whole sweep")
+        return [door] if door else []
+    if "_target_" in text:
+        return [
+            Problem("cannot be changed here", shown, "a YAML file of your own in ./conf/GROUP names what it builds")
+        ]
+    if text.startswith("~"):
+        how = f"{key}=none" if "none" in names_of(key) else "leave it out; a key is changed by KEY=VALUE"
+        return [Problem("nothing can be taken away", shown, how)]
+    if key in GROUPS and value.startswith("[") and "[" in value[1:]:
+        return [Problem("is not one choice", shown, f"actbench list {key} shows what there is")]
+    if key in GROUPS and value.startswith("[") and (names := value.strip("[]")):
+        how = f"several are a sweep: {key}={names}"
+        return [Mistake("is not one choice", shown, how, key=key, words=(f"{key}={names}",), sweep="," in names)]
+    if key in GROUPS and not value:
+        return [Problem("has no value", shown, f"actbench list {key} shows what there is")]
+    if "@" in key or ":" in key:
+        return [Problem("a choice has its own place", shown, f"{re.split('[@:]', key)[0]}={value}")]
+    if not key or read(f"{key}=x").parsed is None:
+        near = nearest_key(key, keys())[0] if key else ""
+        how = f"did you mean {near}={value}?" if near else "KEY=VALUE; actbench --help shows all keys"
+        return [Mistake("no such key" if key else "has no key", shown, how, key=key, rename=near)]
+    if override.parsed is None:
+        filled = [v.strip() for v in split(value) if v.strip()]
+        whole = f"{key}={','.join(filled)}"
+        if text.endswith(","):
+            return [Mistake("ends with a comma", shown, "no space behind a comma: a,b", key=key, words=(whole,))]
+        return [Mistake("has an empty value", shown, f"did you mean {whole}?", key=key, words=(whole,))]
+    if wrong := wrong_function(shown.partition("=")[2]):
+        return [Problem(wrong[0], shown, wrong[1])]
+    if key.startswith("probe.") and "probe=false" in typed:
+        return [Problem("is nothing without probes", shown, "leave out probe=false")]
+    if key == auto.NOTE:
+        return [Problem("no such key", shown, "actbench list dataset")]
+    return []
+
+
+def needs_sweep(override: TypedOverride) -> Problem:
+    """What to say of several values without `-m`."""
+    if override.key == "trust":
+        how = f"trust=[{override.value}]"
+        return Mistake("several packages are a list", override.text, how, key="trust", words=(how,))
+    return Mistake("several values need a sweep", override.text, SWEEP, key=override.key, sweep=True)
+
+
+def _unknown_parameter(override: str, hydra: DictConfig) -> Problem:
+    """Of the launcher or the sweeper that is chosen."""
+    kind = key_of(override).replace("/", ".").split(".")[1]
+    closed = ("params", "custom_search_space", "search_space")
+    names = [str(name) for name in hydra[kind] if not str(name).startswith("_") and name not in closed]
+    has = f"it has {', '.join(names)}" if names else f"it has none: hydra/{kind}=NAME chooses another one"
+    last = key_of(override).rpartition(".")[2]
+    if near := difflib.get_close_matches(last, [name for name in names if name != last], n=1):
+        has = f"did you mean hydra.{kind}.{near[0]}? {has}"
+    return Problem(f"the {kind} has no such parameter, or it cannot have this value", brief(override), has)
+
+
+def flat_keys(config: DictConfig) -> list[str]:
+    """All keys of a configuration, with those below them: `train`, `train.epochs`."""
+    return [key for key in _keys_in(OmegaConf.to_container(config)) if not key.endswith(("_target_", "_partial_"))]
+
+
+def _keys_in(content: Any, prefix: str = "") -> list[str]:
+    keys = []
+    for key, value in content.items():
+        keys += [f"{prefix}{key}", *(_keys_in(value, f"{prefix}{key}.") if isinstance(value, dict) else ())]
+    return keys

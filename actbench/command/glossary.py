@@ -1,0 +1,68 @@
+"""`actbench list measures`, `list findings` and `list CODE`: what is measured, and what is made of it, in words."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from actbench.command.columns import rows, width, wrapped
+
+TOPICS = ("measures", "findings")
+
+
+def show(topic: str, console: Console) -> None:
+    """Prints one of TOPICS, or the finding that has this code."""
+    if topic == "measures":
+        _show_measures(console)
+    elif topic == "findings":
+        _show_findings(console)
+    else:
+        _show_finding(next(rule for rule in _rules() if rule.code == topic), console)
+
+
+def codes() -> dict[str, str]:
+    """The code of each finding -> what it is in a line."""
+    return {rule.code: rule.summary for rule in _rules()}
+
+
+def _quantities() -> list[Any]:
+    """Of each quantity its key, title, unit, definition and source."""
+    return list(getattr(import_module("actbench.measures"), "glossary", list)())
+
+
+def _rules() -> list[Any]:
+    """Of each finding its code, summary, what, why, example and remedy."""
+    return list(getattr(import_module("actbench.diagnosis"), "rules", list)())
+
+
+def _show_measures(console: Console) -> None:
+    room = width()
+    console.print(Text("measures", style="bold"))
+    for quantity in _quantities():
+        unit = f" ({quantity.unit})" if quantity.unit else ""
+        source = f" [{quantity.source}]" if quantity.source else ""
+        title = f"{quantity.title}: " if quantity.title and quantity.title != quantity.key else ""
+        _print(rows([(f"{quantity.key}{unit}", f"{title}{quantity.definition}{source}")], room, left=28), console)
+
+
+def _show_findings(console: Console) -> None:
+    room = width()
+    console.print(Text("findings", style="bold"))
+    _print(rows(codes().items(), room), console)
+    _print(["", *wrapped("actbench list FINDING explains one of them", room)], console)
+
+
+def _show_finding(rule: Any, console: Console) -> None:
+    room = width()
+    console.print(Text(rule.code, style="bold"))
+    _print(wrapped(rule.summary, room, indent="  "), console)
+    parts = [("what", rule.what), ("why", rule.why), ("example", rule.example), ("remedy", rule.remedy)]
+    _print(rows([(name, text) for name, text in parts if text], room, left=8), console)
+
+
+def _print(lines: list[str], console: Console) -> None:
+    for line in lines:
+        console.print(Text(line))

@@ -1,0 +1,110 @@
+"""The command that trains: every run is checked before the first one starts, and a sweep ends in a comparison."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from actbench.command import (
+    auto,
+    checking,
+    composing,
+    earlier,
+    mending,
+    repeating,
+    search,
+    search_check,
+    sharing,
+    showing,
+    starting,
+    train,
+    typed,
+)
+from actbench.command.complaints import FAILED, complain, of_the_disk
+from actbench.command.planning import BASIC, Job
+from actbench.errors import UserError, from_disk
+from actbench.store import reader
+
+
+def launch(words: Sequence[str]) -> int:
+    """Trains what is typed, or shows what Hydra's flags ask for; returns the exit code.
+
+    Raises:
+        UserError: with everything that is wrong with the command.
+    """
+    line = typed.read(words)
+    composing.register()
+    if line.multirun:
+        search.register()
+    understood = mending.understand(line)
+    for preset, rest in understood.narrowed:
+        print(f"{preset}: replaced by {rest}", file=sys.stderr)
+    if line.shows:
+        checking.check([], understood.problems, understood.whole)
+        showing.show(line.shows, understood.overrides)
+        return 0
+    jobs, problems = understood.jobs, list(understood.problems)
+    if not problems:
+        jobs = auto.resolve(jobs)
+        problems += sharing.shared([(job.overrides, job.folder) for job in jobs])
+    problems += earlier.contradictions(jobs, words)
+    if line.multirun and not (jobs and jobs[0].config.hydra.runtime.choices["hydra/sweeper"] == BASIC):
+        problems += search_check.check(understood.overrides)
+    checking.check(jobs, problems, understood.whole)
+    for remark in earlier.remarks(jobs, words):
+        print(remark, file=sys.stderr)
+    return _train(jobs, understood.overrides, words, multirun=line.multirun)
+
+
+def _train(jobs: Sequence[Job], overrides: Sequence[str], words: Sequence[str], *, multirun: bool) -> int:
+    train.exit_codes.clear()
+    train.typed[:] = words
+    compared = 0
+    try:
+        starting.start(jobs, overrides, multirun=multirun)
+    except OSError as error:  # of what Hydra writes itself
+        then = repeating.how_to_go_on(words, jobs[0].settings.study)
+        train.exit_codes.append(complain(of_the_disk(error, str(jobs[0].folder.parent), then=then)))
+    finally:  # whatever happened to some of the runs
+        if multirun:
+            compared = _compare(dict.fromkeys(job.folder.parent for job in jobs))
+            _name_what_never_began(jobs)
+    if not train.exit_codes:
+        train.exit_codes.extend(0 if how == "completed" else FAILED for how in search.ended)
+    return max(*train.exit_codes, compared) if train.exit_codes else max(_judge(jobs), compared)
+
+
+def _judge(jobs: Sequence[Job]) -> int:
+    """The exit code of jobs that ran in other processes, by what they left."""
+    folders = [job.folder for job in jobs]
+    if not any(folder.exists() for folder in folders):  # a sweeper that makes its jobs as it goes
+        folders = [path.parent for job in jobs for path in job.folder.parent.glob("*/settings.yaml")]
+    ended = {reader.status(folder) for folder in folders}
+    return 0 if ended == {"completed"} else FAILED
+
+
+def _compare(studies: Iterable[Path]) -> int:
+    """The comparison that a sweep ends with; returns the exit code."""
+    from actbench.report import command
+
+    code = 0
+    for study in studies:
+        if not study.exists():  # nothing was written, and why has been said
+            code = FAILED
+            continue
+        try:
+            command.after_sweep(train.relative(study.absolute()))
+        except (UserError, OSError) as error:
+            complain(error if isinstance(error, UserError) else from_disk(error, str(study)))
+            code = FAILED
+    return code
+
+
+def _name_what_never_began(jobs: Sequence[Job]) -> None:
+    """Jobs that a launcher did not come to, or that died before they wrote anything."""
+    if len(train.exit_codes) == len(jobs):  # all began here: what is missing has vanished since, which was said
+        return
+    missing = [job.settings.folder for job in jobs if not job.folder.exists()]
+    if missing and len(missing) < len(jobs):  # a sweeper that makes its jobs as it goes leaves none of the planned
+        print(f"not begun: {', '.join(missing)}", file=sys.stderr)

@@ -1,0 +1,133 @@
+"""One job, as Hydra calls it: in the process of the command, or in a worker that a launcher has started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from rich import console as rich
+
+from actbench import naming
+from actbench.command import composing, doors, earlier, repeating
+from actbench.command.complaints import FAILED, complain, of_the_disk
+from actbench.command.planning import BASIC
+from actbench.errors import Failure, UserError, in_a_line
+from actbench.files.atomic import write_text
+from actbench.records import RunSummary
+from actbench.settings import Settings
+from actbench.store import reader
+
+
+class Console(rich.Console):
+    """A console that nobody need read: `actbench ... | head` trains to the end, as results go into files."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print("nobody reads the output any more; training goes on", file=sys.stderr)
+
+
+exit_codes: list[int] = []  # of each job of this process
+typed: list[str] = []  # the words of the command line; none in a launcher's worker
+
+
+def job(composed: DictConfig) -> float:
+    """One run; returns the mean validation accuracy (%), by which Hydra's sweepers can choose. NaN if it failed.
+
+    A run that fails does not stop the others of a sweep.
+    """
+    hydra_config = HydraConfig.get()
+    folder = relative(Path(hydra_config.runtime.output_dir))
+    settings = composing.remembered(folder.name)
+    try:
+        if settings is None:  # a worker, to which only the overrides came
+            doors.check(composed, hydra_config.overrides.task)
+            settings = composing.to_settings(composed, hydra_config.runtime.choices)
+        return _run(settings, hydra_config, folder)
+    except UserError as error:
+        exit_codes.append(complain(error))
+    except OSError as error:
+        then = repeating.how_to_go_on(typed, str(composed.study), hydra_config)
+        exit_codes.append(complain(of_the_disk(error, str(folder), then=then)))
+    except Exception as error:
+        complain(_unexpected(error, folder, settings))
+        exit_codes.append(FAILED)
+    return float("nan")
+
+
+def _run(settings: Settings, hydra_config: Any, folder: Path) -> float:
+    many = "MULTIRUN" in str(hydra_config.mode)
+    name = naming.typed(settings, repeating.swept(hydra_config) if many else hydra_config.overrides.task)
+    console = Console()
+    reader.check_owner(folder, settings)
+    finished = reader.completed(folder)
+    if finished is not None and not reader.lacks_int8(settings, finished):
+        for lacking in earlier.not_looked_at(settings, reader.settings_of(folder)):
+            print(f"{folder} was trained without {lacking}: another study=NAME trains it again")
+        return _ended(_show_again(finished, folder, name, many, console), folder)
+    from actbench import run  # imports torch
+
+    stop = run.Stop()
+    live = console.is_terminal and hydra_config.runtime.choices["hydra/launcher"] == BASIC  # one job at a time
+    summary = run.run(settings, folder, console=console, live=live, name=name, brief=many, stop=stop, whole=_whole)
+    if summary.status == "interrupted":
+        print(f"interrupted {summary.reason}; what was done is in {folder}", file=sys.stderr)
+        print(repeating.how_to_go_on(typed, settings.study, hydra_config), file=sys.stderr)
+        sys.exit(128 + stop.signal)
+    return _ended(summary, folder)
+
+
+def _whole(remedy: str) -> str:
+    """The command that was typed with a remedy, which may be several overrides."""
+    return repeating.whole(typed, remedy.split())
+
+
+def _ended(summary: RunSummary, folder: Path) -> float:
+    if summary.status == "diverged":
+        complain(Failure("every seed diverged", where=str(folder)))
+    exit_codes.append(FAILED if summary.status == "diverged" else 0)
+    mean = summary.metrics["val_accuracy"].mean
+    return float("nan") if mean is None else mean
+
+
+def _show_again(summary: RunSummary, folder: Path, name: str, many: bool, console: Console) -> RunSummary:
+    """The stored result of a complete run."""
+    from actbench.sinks.terminal import TerminalSink
+
+    reader.tidy(folder)
+    terminal = TerminalSink(console, live=False, name=name, brief=many, whole=_whole)
+    terminal.end(summary, reader.last_layers(folder), folder, stored=True)
+    return summary
+
+
+def _unexpected(error: Exception, folder: Path, settings: Settings | None) -> UserError:
+    """A line for the terminal, with the place in the user's code; the traceback goes into the run's folder."""
+    import traceback
+
+    from actbench.custom import sources
+
+    what = f"the run failed: {in_a_line(error)}"
+    if settings is not None:
+        with contextlib.suppress(UserError):
+            where = sources.blamed(error, settings)
+            what = f"the run failed{f' in {where}' if where else ''}: {sources.told(error, settings.trust)}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / reader.TRACEBACK, "".join(traceback.format_exception(error)))
+    except OSError:
+        traceback.print_exception(error)
+        return UserError(what, where=str(folder))
+    return UserError(what, where=str(folder), how=f"{folder / reader.TRACEBACK} has the details")
+
+
+def relative(folder: Path) -> Path:
+    """The folder as a person would type it: from where they are, if it is below."""
+    try:
+        return folder.relative_to(Path.cwd())
+    except (ValueError, FileNotFoundError):  # it is elsewhere, or where they are is gone
+        return folder
