@@ -8,6 +8,7 @@ from dataclasses import asdict, fields, replace
 from functools import cache
 from pathlib import Path
 
+import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
@@ -53,17 +54,19 @@ def in_double(splits: Splits) -> Splits:
     return replace(splits, **{name: getattr(splits, name).double() for name in ("train_x", "val_x", "test_x")})
 
 
-def build_training(monkeypatch, splits: Splits, *overrides: str):
-    """Parts of a configuration on given splits; in float64 where the splits are."""
-    monkeypatch.setattr(build, "load_splits", lambda settings: splits)
-    double = splits.train_x.dtype == torch.float64
-    if double:
-        plain = build.build_network
-        monkeypatch.setattr(build, "build_network", lambda *a: plain(*a).double())
-    try:
-        return build.build(settings_of(*overrides))
-    finally:
-        monkeypatch.undo()
+def build_training(_monkeypatch, splits: Splits, *overrides: str):
+    """What a configuration trains with, on given splits; in float64 where the splits are."""
+    return training_of(settings_of(*overrides), splits)
+
+
+def training_of(settings: Settings, splits: Splits):
+    """What a run with these settings trains with, on given splits; in float64 where the splits are."""
+    plain = build.build_network
+    with pytest.MonkeyPatch.context() as patch:  # one of its own: what the caller has patched stays
+        patch.setattr(build, "load_splits", lambda _: splits)
+        if splits.train_x.dtype == torch.float64:
+            patch.setattr(build, "build_network", lambda *a: plain(*a).double())
+        return build.build(settings)
 
 
 def fake_run(
