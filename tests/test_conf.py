@@ -265,8 +265,6 @@ def test_a_cosine_reaches_its_end_whichever_way_it_is_stepped(monkeypatch, inter
     assert rates[-1] < rates[0] / 3
 
 
-
-
 # ---------------------------------------------------------------- imports
 
 

@@ -256,10 +256,10 @@ def test_the_engine_that_is_chosen():
     assert isinstance(choose_engine("compiled", CPU, [adam], [], False), Compiled)
     assert choose_engine("eager", CUDA, [adam], [], False).name == "eager"
     assert "NAdam is not fused" in choose_engine("auto", CUDA, [nadam], [], False).name
-    assert "global random numbers" in choose_engine("auto", CUDA, [adam], [], True).name
+    assert "global random number generator" in choose_engine("auto", CUDA, [adam], [], True).name
     with pytest.raises(UserError) as refused:
         choose_engine("graph", CPU, [adam], [], False)
-    assert str(refused.value).startswith("train.engine=graph: cannot be had: CUDA graphs need a CUDA device")
+    assert str(refused.value).startswith("train.engine=graph: is not possible: CUDA graphs need a CUDA device")
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # of torch's, about what torch does

@@ -30,7 +30,7 @@ def test_threads_are_set_and_go_back_to_torchs_choice():
     prepare(3)
     assert torch.get_num_threads() == 3
     prepare(None)
-    assert torch.get_num_threads() == machine._THREADS
+    assert torch.get_num_threads() == machine._DEFAULT_THREADS
     prepare(1)
 
 

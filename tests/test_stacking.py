@@ -3,34 +3,56 @@
 from __future__ import annotations
 
 import copy
+import importlib
+from dataclasses import fields, replace
+from functools import cache
 from itertools import product
 
 import pytest
 import torch
-from helpers import build_training, in_double, random_splits
+from helpers import build_training, in_double, random_splits, settings_of, training_of
 from torch import nn
 
 from actbench.errors import UserError
 from actbench.stacking import (
-    Alone,
     NotStackable,
-    Stack,
+    SingleReplica,
+    StackedReplicas,
     activation_sites,
-    assemble,
     layer_of,
+    layers,
+    make_replicas,
     stack_layer,
 )
 from actbench.train import Control, fit
+from actbench.train.networks import build_network
 from actbench.train.seeding import generators
 
-STEPS_20 = ["train.batch_size=10", "train.epochs=2", "train.eval_batch_size=40"]  # 100 samples: 2 × 10 steps
+STEPS_20 = ("train.batch_size=10", "train.epochs=2", "train.eval_batch_size=40")  # 100 samples: 2 × 10 steps
 
 
-def train_states(monkeypatch, splits, *overrides):
-    """The plain state_dicts after 20 steps, and the records of all epochs."""
-    training = build_training(monkeypatch, splits, *STEPS_20, *overrides)
-    epochs = list(fit(training, control=Control()))
-    return training.network.state_dicts(), epochs
+@cache
+def combined(*bundles):
+    """The settings of all bundles of overrides. Each bundle is composed once, however many cases share it."""
+    changes = {}
+    for bundle in bundles:
+        own = _changes(bundle)
+        assert not own.keys() & changes.keys(), f"in two bundles: {own.keys() & changes.keys()}"
+        changes |= own
+    return replace(settings_of(), **changes)
+
+
+@cache
+def _changes(bundle):
+    composed, usual = settings_of(*bundle), settings_of()
+    both = ((field.name, getattr(composed, field.name), getattr(usual, field.name)) for field in fields(composed))
+    return {name: value for name, value, default in both if value != default}
+
+
+def train(settings, splits):
+    """The training of these settings after its last step, and the records of all epochs."""
+    training = training_of(settings, splits)
+    return training, list(fit(training, control=Control()))
 
 
 def assert_same_states(ours, theirs, atol):
@@ -40,61 +62,75 @@ def assert_same_states(ours, theirs, atol):
 
 
 MODELS = {
-    "mlp": ["model=mlp", "model.width=12", "model.depth=3"],
-    "cnn": ["model=cnn", "model.channels=[3,4]", "model.dense=6"],
-    "hybrid": ["model=hybrid", "model.width=10", "model.blocks=2"],
-    "residual mlp": ["model=mlp", "model.width=12", "model.depth=4", "model.residual=true"],
-    "gated mlp": ["model=mlp", "model.width=9", "model.depth=3", "model.residual=true", "model.gated=true"],
-    "vit": ["model=vit", "model.patch_size=4", "model.width=6", "model.depth=2", "model.heads=2"],
-    "gated vit": [
-        "model=vit",
-        "model.patch_size=2",
-        "model.width=4",
-        "model.depth=2",
-        "model.heads=1",
-        "model.gated=true",
-    ],
-}
+    "mlp": ("model=mlp", "model.width=12", "model.depth=3"),
+    "cnn": ("model=cnn", "model.channels=[3,4]", "model.dense=6"),
+    "deep cnn": ("model=deep_cnn", "model.channels=[3,4]", "model.kernel_size=3", "model.width=6", "model.depth=2"),
+    "hybrid": ("model=hybrid", "model.width=10", "model.blocks=2"),
+    "residual mlp": ("model=mlp", "model.width=12", "model.depth=4", "model.residual=true"),
+    "gated mlp": ("model=mlp", "model.width=9", "model.depth=3", "model.residual=true", "model.gated=true"),
+    "vit": ("model=vit", "model.patch_size=4", "model.width=6", "model.depth=2", "model.heads=2"),
+    "gated vit": (
+        "model=vit", "model.patch_size=2", "model.width=4", "model.depth=2", "model.heads=1", "model.gated=true",
+    ),
+}  # fmt: skip
 NORMS = ["none", "batch", "layer"]
 OPTIMIZERS = ["sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "adagrad", "nadam", "radam"]
-CLIPS = ["none", "norm", "value"]
+CLIPS = {
+    "none": ("clip=none",), "norm": ("clip=norm", "clip.max_norm=0.3"), "value": ("clip=value", "clip.clip_value=0.01"),
+}  # fmt: skip
 PARAMETRIC = {
-    "prelu": ["activation=prelu"],
-    "prelu per unit": ["activation=prelu", "activation.num_parameters=units"],
-    "swish": ["activation=swish"],
-    "swish per unit": ["activation=swish", "activation.num_parameters=units"],
-    "pact": ["activation=pact", "activation.init=0.5"],
-    "pact per unit": ["activation=pact", "activation.init=0.5", "activation.num_parameters=units"],
-    "acon": ["activation=acon"],
-    "acon per unit": ["activation=acon", "activation.num_parameters=units"],
-    "bipolar_relu": ["activation=bipolar_relu"],
-    "topk": ["activation=topk", "activation.fraction=0.4"],
-    "topk of a number": ["activation=topk", "activation.k=2"],
-    "relu": ["activation=relu"],
+    "prelu": ("activation=prelu",),
+    "prelu per unit": (
+        "activation=prelu",
+        "activation.num_parameters=units",
+    ),
+    "swish": ("activation=swish",),
+    "swish per unit": (
+        "activation=swish",
+        "activation.num_parameters=units",
+    ),
+    "pact": (
+        "activation=pact",
+        "activation.init=0.5",
+    ),
+    "pact per unit": (
+        "activation=pact",
+        "activation.init=0.5",
+        "activation.num_parameters=units",
+    ),
+    "acon": ("activation=acon",),
+    "acon per unit": (
+        "activation=acon",
+        "activation.num_parameters=units",
+    ),
+    "bipolar_relu": ("activation=bipolar_relu",),
+    "topk": (
+        "activation=topk",
+        "activation.fraction=0.4",
+    ),
+    "topk of a number": (
+        "activation=topk",
+        "activation.k=2",
+    ),
+    "relu": ("activation=relu",),
 }
 
 
-def check_parity(monkeypatch, *overrides):
+def check_parity(*bundles, execution="auto"):
+    """Composed once: the seeds alone have the settings of the stack but for their numbers."""
     splits = in_double(random_splits())
-    together, _ = train_states(monkeypatch, splits, "seed=3", "num_seeds=3", *overrides)
-    for k in range(3):
-        (alone,), _ = train_states(monkeypatch, splits, f"seed={3 + k}", "num_seeds=1", *overrides)
-        assert_same_states(together[k], alone, atol=1e-9)
+    settings = combined(*bundles, (*STEPS_20, f"train.execution={execution}", "probe=false"))
+    together, _ = train(replace(settings, seed=3, num_seeds=3), splits)
+    assert together.network.stacked
+    for k, state in enumerate(together.network.state_dicts()):
+        alone, _ = train(replace(settings, seed=3 + k, num_seeds=1), splits)
+        assert_same_states(state, alone.network.state_dicts()[0], atol=1e-9)
 
 
 @pytest.mark.parametrize("clip", CLIPS)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_seed_in_a_stack_trains_as_alone_for_every_optimizer_and_clip(monkeypatch, optimizer, clip):
-    tight = {"none": [], "norm": ["clip.max_norm=0.3"], "value": ["clip.clip_value=0.01"]}[clip]
-    check_parity(
-        monkeypatch,
-        *MODELS["mlp"],
-        "norm=batch",
-        f"optimizer={optimizer}",
-        f"clip={clip}",
-        *tight,
-        *PARAMETRIC["prelu"],
-    )
+def test_seed_in_a_stack_trains_as_alone_for_every_optimizer_and_clip(optimizer, clip):
+    check_parity(MODELS["mlp"], ("norm=batch",), (f"optimizer={optimizer}",), CLIPS[clip], PARAMETRIC["prelu"])
 
 
 @pytest.mark.parametrize(
@@ -102,38 +138,38 @@ def test_seed_in_a_stack_trains_as_alone_for_every_optimizer_and_clip(monkeypatc
     [
         *product(["mlp", "cnn", "hybrid"], NORMS, ["prelu", "swish", "relu"]),
         *product(["mlp", "cnn"], ["none"], [name for name in PARAMETRIC if name not in ("prelu", "swish", "relu")]),
-        *product(["residual mlp", "gated mlp", "vit", "gated vit"], NORMS, ["relu"]),
+        *product(["deep cnn", "residual mlp", "gated mlp", "vit", "gated vit"], NORMS, ["relu"]),
         *product(["gated mlp", "vit", "gated vit"], ["none"], ["prelu per unit", "pact", "acon per unit", "topk"]),
         *product(["mlp", "cnn", "hybrid"], ["batch", "layer"], ["prelu per unit"]),
     ],
 )
-def test_seed_in_a_stack_trains_as_alone_for_every_model_norm_and_learned_activation(
-    monkeypatch, model, norm, activation
-):
+def test_seed_in_a_stack_trains_as_alone_for_every_model_norm_and_learned_activation(model, norm, activation):
     check_parity(
-        monkeypatch, *MODELS[model], f"norm={norm}", "optimizer=adam", "clip=norm", "clip.max_norm=0.3",
-        "dropout=0.2", "augment=shift_rotate", "train.execution=stacked", *PARAMETRIC[activation],
+        MODELS[model], (f"norm={norm}",), ("optimizer=adam",), CLIPS["norm"], ("dropout=0.2",),
+        ("augment=shift_rotate",), PARAMETRIC[activation], execution="stacked",
     )  # fmt: skip
 
 
 @pytest.mark.parametrize("scheduler", ["constant", "step", "exponential", "cosine", "warmup_cosine", "onecycle"])
-def test_seed_in_a_stack_trains_as_alone_under_every_scheduler(monkeypatch, scheduler):
-    check_parity(monkeypatch, *MODELS["mlp"], f"scheduler={scheduler}", "optimizer=nadam")
+def test_seed_in_a_stack_trains_as_alone_under_every_scheduler(scheduler):
+    check_parity(MODELS["mlp"], (f"scheduler={scheduler}",), ("optimizer=nadam",))
 
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("norm", NORMS)
-def test_stacked_training_is_that_of_ordinary_modules_in_an_ordinary_loop(monkeypatch, model, norm):
+def test_stacked_training_is_that_of_ordinary_modules_in_an_ordinary_loop(model, norm):
     """An oracle that shares no code with the loop: plain modules, plain torch, the same batches."""
     splits = in_double(random_splits())
-    overrides = [
-        *MODELS[model], f"norm={norm}", "clip=norm", "clip.max_norm=0.5", "activation=swish", "optimizer=adam",
-        "train.execution=stacked",
-    ]  # fmt: skip
-    stacked, _ = train_states(monkeypatch, splits, "num_seeds=2", *overrides)
-    training = build_training(monkeypatch, splits, *STEPS_20, "num_seeds=2", *overrides)
+    settings = combined(
+        MODELS[model], (f"norm={norm}",), ("clip=norm", "clip.max_norm=0.5"), ("activation=swish",),
+        ("optimizer=adam",), ("num_seeds=2",), (*STEPS_20, "train.execution=stacked", "probe=false"),
+    )  # fmt: skip
+    training = training_of(settings, splits)
+    before = training.network.state_dicts()
+    list(fit(training, control=Control()))
     for k, order in enumerate(generators([0, 1], "order")):
-        network = plain_network(splits, training, k, *overrides)
+        network = build_network(settings, splits.inputs, splits.classes, k).double()
+        assert_same_states(before[k], network.state_dict(), atol=0)  # the same initial bits
         optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
         network.train()
         for _ in range(2):
@@ -143,45 +179,34 @@ def test_stacked_training_is_that_of_ordinary_modules_in_an_ordinary_loop(monkey
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(network.parameters(), 0.5)
                 optimizer.step()
-        assert_same_states(stacked[k], network.state_dict(), atol=1e-9)
+        assert_same_states(training.network.state_dicts()[k], network.state_dict(), atol=1e-9)
 
 
-def plain_network(splits, training, k, *overrides):
-    """An ordinary module with the initial weights of seed number k."""
-    from helpers import settings_of
-
-    from actbench.train.build import build_network
-
-    network = build_network(settings_of(*overrides), splits.inputs, splits.classes, k).double()
-    assert_same_states(training.network.state_dicts()[k], network.state_dict(), atol=0)  # the same initial bits
-    return network
-
-
-def test_stack_begins_with_the_bits_of_seeds_built_alone(monkeypatch):
-    splits = random_splits()
-    together = build_training(monkeypatch, splits, "seed=2", "num_seeds=3", *MODELS["cnn"]).network.state_dicts()
+def test_stack_begins_with_the_bits_of_seeds_built_alone():
+    splits, settings = random_splits(), combined(MODELS["cnn"])
+    together = training_of(replace(settings, seed=2, num_seeds=3), splits).network.state_dicts()
     for k in range(3):
-        (alone,) = build_training(
-            monkeypatch, splits, f"seed={2 + k}", "num_seeds=1", *MODELS["cnn"]
-        ).network.state_dicts()
+        (alone,) = training_of(replace(settings, seed=2 + k, num_seeds=1), splits).network.state_dicts()
         assert_same_states(together[k], alone, atol=0)
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_seed_that_diverges_leaves_the_others_bit_equal(monkeypatch, model):
+def test_a_seed_that_diverges_leaves_the_others_bit_equal(model):
     splits = random_splits()
-    overrides = ["num_seeds=3", *MODELS[model], "norm=batch", "clip=norm", "activation=prelu", "dropout=0.1",
-                 "train.execution=stacked"]  # fmt: skip
+    settings = combined(
+        MODELS[model], ("norm=batch",), ("clip=norm",), ("activation=prelu",), ("dropout=0.1",), ("num_seeds=3",),
+        (*STEPS_20, "train.execution=stacked"),
+    )  # fmt: skip
 
-    def train(poisoned):
-        training = build_training(monkeypatch, splits, *STEPS_20, *overrides)
+    def trained(poisoned):
+        training = training_of(settings, splits)
         if poisoned:
             with torch.no_grad():
                 next(training.network.parameters())[1].fill_(float("nan"))
         return training.network, list(fit(training, control=Control()))
 
-    healthy, healthy_epochs = train(poisoned=False)
-    poisoned, epochs = train(poisoned=True)
+    healthy, healthy_epochs = trained(poisoned=False)
+    poisoned, epochs = trained(poisoned=True)
     for k in (0, 2):
         assert_same_states(poisoned.state_dicts()[k], healthy.state_dicts()[k], atol=0)
     assert [epoch.diverged for epoch in epochs if epoch.number] == [(1,), ()]
@@ -193,23 +218,45 @@ def test_a_seed_that_diverges_leaves_the_others_bit_equal(monkeypatch, model):
 # ---------------------------------------------------------------- taking apart, and what cannot be stacked
 
 
+@pytest.mark.parametrize("execution", ["stacked", "seed_by_seed"])
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("norm", NORMS)
-def test_state_dicts_load_into_ordinary_modules_that_compute_the_same(monkeypatch, model, norm):
-    from helpers import settings_of
-
-    from actbench.train.build import build_network
-
+def test_a_plain_network_is_the_ordinary_module_of_a_seed_and_shares_nothing(model, norm, execution):
     splits = random_splits()
-    overrides = [*MODELS[model], f"norm={norm}", "activation=prelu", "activation.num_parameters=units"]
-    training = build_training(monkeypatch, splits, *STEPS_20, "num_seeds=2", *overrides)
-    list(fit(training, control=Control()))
+    settings = combined(
+        MODELS[model], (f"norm={norm}",), ("activation=prelu", "activation.num_parameters=units"), ("dropout=0.2",),
+        ("num_seeds=2",), (*STEPS_20, f"train.execution={execution}", "probe=false"),
+    )  # fmt: skip
+    training, _ = train(settings, splits)
     training.network.eval()
     logits = training.network(splits.val_x.expand(2, *splits.val_x.shape))
-    for k, state in enumerate(training.network.state_dicts()):
-        network = build_network(settings_of(*overrides), splits.inputs, splits.classes, 99)
-        network.load_state_dict(state)
-        torch.testing.assert_close(network.eval()(splits.val_x), logits[k], rtol=1e-4, atol=1e-5)
+    states = training.network.state_dicts()
+    for k, state in enumerate(states):
+        network = training.network.plain_network(k)
+        assert_same_states(network.state_dict(), state, atol=0)
+        assert not any(module.training for module in network.modules())
+        torch.testing.assert_close(network(splits.val_x), logits[k], rtol=1e-4, atol=1e-5)
+        built = build_network(settings, splits.inputs, splits.classes, 99)  # which a checkpoint can be loaded into
+        assert [type(module) for module in network.modules()] == [type(module) for module in built.modules()]
+        built.load_state_dict(state)
+        torch.testing.assert_close(built.eval()(splits.val_x), logits[k], rtol=1e-4, atol=1e-5)
+        with torch.no_grad():
+            for tensor in (*network.parameters(), *network.buffers()):
+                tensor.fill_(7)
+    for state, after in zip(states, training.network.state_dicts(), strict=True):
+        assert_same_states(after, state, atol=0)
+    assert_same_states(training.network.plain_network(1).state_dict(), states[1], atol=0)
+    for number in (-1, 2):
+        with pytest.raises(IndexError):
+            training.network.plain_network(number)
+
+
+def test_a_plain_network_of_a_module_that_draws_or_keeps_a_graph_is_built_from_its_state():
+    replicas = replicas_of(Keeps)
+    replicas.train()(torch.randn(3, 4, 6))
+    replicas.network_of_one = replicas.plain_network(2)
+    assert "global random number" in replicas.execution
+    assert_same_states(replicas.network_of_one.state_dict(), replicas.state_dicts()[2], atol=0)
 
 
 class OwnLayer(nn.Module):
@@ -240,6 +287,14 @@ class Noisy(nn.Module):
         return z.relu() + (torch.randn_like(z) if self.training else 0)
 
 
+class Keeps(Noisy):
+    """Keeps a tensor of the last pass, which cannot be copied."""
+
+    def forward(self, z):
+        self.last = super().forward(z)
+        return self.last
+
+
 class Elementwise(nn.Module):
     def forward(self, z):
         return z * (z > 0)
@@ -256,12 +311,12 @@ def small(activation):
     return network
 
 
-def ensemble_of(activation, seeds=(0, 1, 2), optimizer=torch.optim.Adam, execution="auto"):
+def replicas_of(activation, seeds=(0, 1, 2), optimizer=torch.optim.Adam, execution="auto"):
     networks = []
     for seed in seeds:
         torch.manual_seed(seed)
         networks.append(small(activation()))
-    return assemble(
+    return make_replicas(
         networks, generators(seeds, "dropout"), optimizer=optimizer, sample=torch.randn(4, 6),
         device=torch.device("cpu"), execution=execution,
     )  # fmt: skip
@@ -273,47 +328,47 @@ def ensemble_of(activation, seeds=(0, 1, 2), optimizer=torch.optim.Adam, executi
         (nn.ReLU, True, ""),
         (Elementwise, True, ""),
         (OwnLayer, False, "OwnLayer has no stacked form"),
-        (CountsDimensions, False, "would not compute"),
-        (AcrossTheBatch, False, "would not compute"),
-        (Noisy, False, "global random numbers"),
-        (nn.RReLU, False, "global random numbers"),
+        (CountsDimensions, False, "does not compute"),
+        (AcrossTheBatch, False, "does not compute"),
+        (Noisy, False, "global random number generator"),
+        (nn.RReLU, False, "global random number generator"),
     ],
 )
 def test_what_cannot_be_stacked_runs_seed_by_seed_and_says_why(activation, stacked, reason):
-    replicas = ensemble_of(activation)
-    assert [type(member) for member in replicas.members] == ([Stack] if stacked else [Alone] * 3)
+    replicas = replicas_of(activation)
+    assert [type(group) for group in replicas.groups] == ([StackedReplicas] if stacked else [SingleReplica] * 3)
     assert reason in replicas.execution
 
 
 def test_an_optimizer_that_is_not_elementwise_runs_seed_by_seed():
-    replicas = ensemble_of(nn.ReLU, optimizer=torch.optim.LBFGS)
-    assert [type(member) for member in replicas.members] == [Alone] * 3
+    replicas = replicas_of(nn.ReLU, optimizer=torch.optim.LBFGS)
+    assert [type(group) for group in replicas.groups] == [SingleReplica] * 3
     assert "LBFGS" in replicas.execution
 
 
 @pytest.mark.parametrize("activation", [OwnLayer, Noisy])
 def test_seed_by_seed_gives_each_seed_what_it_gives_alone_with_its_own_random_numbers(activation):
     x, state = torch.randn(3, 4, 6), torch.get_rng_state()
-    together = ensemble_of(activation).train()
+    together = replicas_of(activation).train()
     first, second = together(x), together(x)
     assert not torch.equal(first, second)  # dropout goes on
     for s in range(3):
-        alone = ensemble_of(activation, seeds=(s,)).train()
+        alone = replicas_of(activation, seeds=(s,)).train()
         assert torch.equal(alone(x[s : s + 1])[0], first[s])
         assert torch.equal(alone(x[s : s + 1])[0], second[s])
     torch.set_rng_state(state)
 
 
 def test_seed_by_seed_leaves_the_global_random_numbers_alone():
-    replicas = ensemble_of(Noisy).train()
+    replicas = replicas_of(Noisy).train()
     before = torch.get_rng_state()
     replicas(torch.zeros(3, 4, 6))
     assert torch.equal(before, torch.get_rng_state())
 
 
 def test_seed_by_seed_and_stacked_draw_the_same_dropout():
-    stacked = ensemble_of(nn.ReLU).train()
-    apart = ensemble_of(nn.ReLU, optimizer=torch.optim.LBFGS).train()
+    stacked = replicas_of(nn.ReLU).train()
+    apart = replicas_of(nn.ReLU, optimizer=torch.optim.LBFGS).train()
     x = torch.randn(3, 4, 6)
     torch.testing.assert_close(stacked(x), apart(x))
     torch.testing.assert_close(stacked(x), apart(x))
@@ -322,17 +377,17 @@ def test_seed_by_seed_and_stacked_draw_the_same_dropout():
 @pytest.mark.parametrize(
     ("model", "memory_format"), [*((model, "contiguous") for model in MODELS), ("cnn", "channels_last")]
 )
-def test_training_seed_by_seed_is_that_of_the_stack(monkeypatch, model, memory_format):
-    """The same loop by the other road: parameters agree in float64, whatever the order in memory."""
+def test_training_seed_by_seed_is_that_of_the_stack(model, memory_format):
+    """The same loop by another way: parameters agree in float64, whatever the order in memory."""
     splits = in_double(random_splits())
-    overrides = [
-        "num_seeds=2", *MODELS[model], "norm=batch", "dropout=0.2", "clip=norm", "clip.max_norm=0.3", "activation=swish",
-        "augment=shift_rotate", f"train.memory_format={memory_format}",
-    ]  # fmt: skip
-    stacked, stacked_epochs = train_states(monkeypatch, splits, *overrides, "train.execution=stacked")
-    apart, epochs = train_states(monkeypatch, splits, *overrides, "train.execution=seed_by_seed")
-    for k in range(2):
-        assert_same_states(apart[k], stacked[k], atol=1e-9)
+    settings = combined(
+        MODELS[model], ("norm=batch",), ("dropout=0.2",), CLIPS["norm"], ("activation=swish",),
+        ("augment=shift_rotate",), ("num_seeds=2",), (*STEPS_20, f"train.memory_format={memory_format}"),
+    )  # fmt: skip
+    ways = [replace(settings, train=replace(settings.train, execution=way)) for way in ("stacked", "seed_by_seed")]
+    (stacked, stacked_epochs), (apart, epochs) = (train(way, splits) for way in ways)
+    for ours, theirs in zip(apart.network.state_dicts(), stacked.network.state_dicts(), strict=True):
+        assert_same_states(ours, theirs, atol=1e-9)
     for ours, theirs in zip(epochs, stacked_epochs, strict=True):
         for a, b in zip(ours.layers, theirs.layers, strict=True):
             assert (a.seed, a.layer, a.units) == (b.seed, b.layer, b.units)
@@ -340,19 +395,49 @@ def test_training_seed_by_seed_is_that_of_the_stack(monkeypatch, model, memory_f
                 assert getattr(a, name) == pytest.approx(getattr(b, name), abs=1e-6)
 
 
-def test_every_stacked_layer_has_no_hidden_mixing_of_seeds(monkeypatch):
+def test_every_stacked_layer_has_no_hidden_mixing_of_seeds():
     """The gradient of one seed's loss reaches that seed's parameters alone."""
     splits = random_splits()
-    training = build_training(
-        monkeypatch, splits, "num_seeds=3", *MODELS["cnn"], "norm=batch", "activation=swish", "train.execution=stacked"
+    settings = combined(
+        MODELS["cnn"], ("norm=batch",), ("activation=swish",), ("num_seeds=3",), ("train.execution=stacked",)
     )
-    (stack,) = training.network.members
+    training = training_of(settings, splits)
+    (group,) = training.network.groups
     logits = training.network(splits.train_x[:10].expand(3, -1, -1, -1, -1))
     logits[1].sum().backward()
-    for name, gradient in stack.gradients().items():
+    for name, gradient in group.gradients().items():
         assert gradient[0].abs().sum() == 0, name
         assert gradient[2].abs().sum() == 0, name
-    assert sum(float(gradient[1].abs().sum()) for gradient in stack.gradients().values()) > 0
+    assert sum(float(gradient[1].abs().sum()) for gradient in group.gradients().values()) > 0
+
+
+def test_a_layer_can_be_stacked_once_a_module_for_it_is_added(monkeypatch, tmp_path):
+    """One file in `stacking/layers`, and nothing else: it is found by itself."""
+    replicas = [nn.Bilinear(2, 3, 4) for _ in range(2)]
+    with pytest.raises(NotStackable, match="Bilinear"):
+        stack_layer(replicas[0], replicas, [])
+    (tmp_path / "bilinear.py").write_text(
+        "import torch\n"
+        "from torch import nn\n"
+        "from actbench.stacking.protocol import StackedLayer, stack_layer, stack_parameters\n"
+        "class StackedBilinear(StackedLayer):\n"
+        "    def __init__(self, replicas):\n"
+        "        super().__init__()\n"
+        "        stack_parameters(self, replicas)\n"
+        "    def forward(self, x):\n"
+        "        a, b = x.split([2, 3], dim=2)\n"
+        "        y = torch.einsum('sbi,soij,sbj->sbo', a, self.weight, b)\n"
+        "        return y + self.bias.unsqueeze(1)\n"
+        "@stack_layer.register(nn.Bilinear)\n"
+        "def _(layer, replicas, generators):\n"
+        "    return StackedBilinear(replicas)\n"
+    )
+    monkeypatch.setattr(layers, "__path__", [*layers.__path__, str(tmp_path)])
+    importlib.invalidate_caches()
+    layers.import_all()
+    x = torch.randn(2, 5, 5)
+    expected = torch.stack([layer(*part.split([2, 3], dim=1)) for layer, part in zip(replicas, x, strict=True)])
+    torch.testing.assert_close(stack_layer(replicas[0], replicas, [])(x), expected)
 
 
 def test_a_module_with_parameters_of_its_own_is_not_taken_for_a_shell():
@@ -370,12 +455,14 @@ def test_a_sequence_with_a_forward_of_its_own_keeps_it_in_a_stack():
         def forward(self, x):
             return super().forward(super().forward(x))
 
-    peers = [Twice(nn.Linear(3, 3), nn.Tanh()) for _ in range(2)]
+    replicas = [Twice(nn.Linear(3, 3), nn.Tanh()) for _ in range(2)]
     x = torch.randn(2, 4, 3)
-    stacked = stack_layer(peers[0], peers, [])
-    torch.testing.assert_close(stacked(x), torch.stack([peer(part) for peer, part in zip(peers, x, strict=True)]))
-    assert isinstance(peers[0][0], nn.Linear)  # the seeds' own modules are as they were
-    assert peers[0][0].weight.shape == (3, 3)
+    stacked = stack_layer(replicas[0], replicas, [])
+    torch.testing.assert_close(
+        stacked(x), torch.stack([replica(part) for replica, part in zip(replicas, x, strict=True)])
+    )
+    assert isinstance(replicas[0][0], nn.Linear)  # the seeds' own modules are as they were
+    assert replicas[0][0].weight.shape == (3, 3)
 
 
 @pytest.mark.parametrize("activation", ["topk", "bipolar_relu"])
@@ -385,10 +472,10 @@ def test_units_that_are_not_alike_are_told_apart_in_a_stack(activation, shape):
     from actbench.activations import BipolarReLU, TopK
     from actbench.activations.coupling import selects
 
-    peers = [TopK(fraction=0.25) if activation == "topk" else BipolarReLU() for _ in range(3)]
+    replicas = [TopK(fraction=0.25) if activation == "topk" else BipolarReLU() for _ in range(3)]
     z = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    stacked = stack_layer(peers[0], peers, [])
-    assert torch.equal(stacked(z), torch.stack([peer(part) for peer, part in zip(peers, z, strict=True)]))
+    stacked = stack_layer(replicas[0], replicas, [])
+    assert torch.equal(stacked(z), torch.stack([replica(part) for replica, part in zip(replicas, z, strict=True)]))
     assert selects(stacked, seeds=3) == (activation == "topk")
 
 
@@ -413,13 +500,13 @@ def test_one_layer_norm_without_affine_and_one_with_stack_alike():
         lambda: nn.LayerNorm(5, elementwise_affine=False),
         lambda: nn.LayerNorm(5, bias=False),
     ):
-        peers = [make() for _ in range(2)]
-        for k, peer in enumerate(peers):
-            for parameter in peer.parameters():
+        replicas = [make() for _ in range(2)]
+        for k, replica in enumerate(replicas):
+            for parameter in replica.parameters():
                 nn.init.normal_(parameter, generator=torch.Generator().manual_seed(k))
         x = torch.randn(2, 3, 5)
-        ours = stack_layer(peers[0], peers, [])(x)
-        torch.testing.assert_close(ours, torch.stack([copy.deepcopy(p)(x[k]) for k, p in enumerate(peers)]))
+        ours = stack_layer(replicas[0], replicas, [])(x)
+        torch.testing.assert_close(ours, torch.stack([copy.deepcopy(p)(x[k]) for k, p in enumerate(replicas)]))
 
 
 class OwnDropout(nn.Dropout):
@@ -428,13 +515,13 @@ class OwnDropout(nn.Dropout):
 
 
 def test_a_dropout_of_ones_own_draws_from_the_seeds_random_numbers():
-    replicas = ensemble_of(OwnDropout).train()
-    assert "global random numbers" in replicas.execution
+    replicas = replicas_of(OwnDropout).train()
+    assert "global random number generator" in replicas.execution
     before, x = torch.get_rng_state(), torch.randn(3, 4, 6)
     torch.set_rng_state(before)
     first = replicas(x)
     assert torch.equal(before, torch.get_rng_state())
-    assert torch.equal(first, ensemble_of(OwnDropout).train()(x))
+    assert torch.equal(first, replicas_of(OwnDropout).train()(x))
 
 
 def test_one_dropout_at_two_places_is_seeded_at_both():
@@ -449,7 +536,7 @@ def test_one_dropout_at_two_places_is_seeded_at_both():
     x = torch.randn(2, 5, 1, 4, 4)
     outcomes = []
     for execution in ("seed_by_seed", "seed_by_seed", "stacked"):
-        replicas = assemble(
+        replicas = make_replicas(
             networks(), generators([0, 1], "dropout"), optimizer=torch.optim.Adam, sample=x[0],
             device=torch.device("cpu"), execution=execution,
         )  # fmt: skip
@@ -461,36 +548,32 @@ def test_one_dropout_at_two_places_is_seeded_at_both():
 
 @pytest.mark.parametrize(("width", "stacked"), [(1023, True), (1024, False)])
 def test_a_cpu_takes_large_layers_one_after_the_other(width, stacked):
-    """Whatever the number of seeds: alone and in a stack the same road is taken."""
+    """Whatever the number of seeds: alone and in a stack they run the same way."""
     for seeds in (1, 2):
         networks = [nn.Sequential(nn.Linear(4, 1024), nn.ReLU(), nn.Linear(1024, width)) for _ in range(seeds)]
-        replicas = assemble(
+        replicas = make_replicas(
             networks, generators(range(seeds), "dropout"), optimizer=torch.optim.Adam, sample=torch.randn(3, 4),
             device=torch.device("cpu"),
         )  # fmt: skip
         assert replicas.stacked == stacked
-    assert stacked or "1,048,576 weights" in replicas.execution
+    assert stacked or "1,048,576 or more weights" in replicas.execution
 
 
 @pytest.mark.parametrize(("patch_size", "stacked"), [(14, True), (7, False)])
 def test_a_cpu_takes_many_tokens_one_seed_after_the_other(patch_size, stacked):
-    from helpers import settings_of
-
-    from actbench.train.build import build_network
-
     settings = settings_of("model=vit", f"model.patch_size={patch_size}", "model.depth=1")  # 4 or 16 tokens of 64
-    replicas = assemble(
+    replicas = make_replicas(
         [build_network(settings, (1, 28, 28), 10, seed) for seed in (0, 1)], generators([0, 1], "dropout"),
         optimizer=torch.optim.Adam, sample=torch.randn(3, 1, 28, 28), device=torch.device("cpu"),
     )  # fmt: skip
     assert replicas.stacked == stacked
-    assert stacked or "1,024 values" in replicas.execution
+    assert stacked or "1,024 or more values" in replicas.execution
 
 
 def test_layers_that_share_a_parameter_are_not_taken_apart():
     shared = nn.Linear(4, 4)
     networks = [nn.Sequential(shared, nn.ReLU(), shared)]
-    replicas = assemble(
+    replicas = make_replicas(
         networks, generators([0], "dropout"), optimizer=torch.optim.Adam, sample=torch.randn(3, 4),
         device=torch.device("cpu"),
     )  # fmt: skip
@@ -523,13 +606,13 @@ def test_a_view_of_its_input_keeps_a_network_in_the_usual_order_of_memory():
 
     def build(memory_format):
         network = nn.Sequential(nn.Conv2d(1, 2, 3), Views(), nn.Flatten(), nn.Linear(8, 3))
-        return assemble(
+        return make_replicas(
             [network], generators([0], "dropout"), optimizer=torch.optim.Adam, sample=torch.randn(4, 1, 4, 4),
             device=torch.device("cpu"), memory_format=memory_format,
         )  # fmt: skip
 
     assert "channels_last" not in build("auto").execution
-    with pytest.raises(UserError, match="counts on the order in memory"):
+    with pytest.raises(UserError, match="depends on the memory layout"):
         build("channels_last")
 
 
@@ -550,12 +633,12 @@ class Beside(nn.Module):
 @pytest.mark.parametrize("activation", [TrainMax, Beside])
 def test_what_mixes_samples_is_not_stacked_in_whichever_mode_it_does(activation):
     networks = [small(activation()) for _ in range(3)]
-    noise = [torch.Generator().manual_seed(k) for k in range(3)]
-    replicas = assemble(
-        networks, noise, optimizer=torch.optim.SGD, sample=torch.randn(4, 6), device=torch.device("cpu")
+    dropout = [torch.Generator().manual_seed(k) for k in range(3)]
+    replicas = make_replicas(
+        networks, dropout, optimizer=torch.optim.SGD, sample=torch.randn(4, 6), device=torch.device("cpu")
     )
-    assert [type(member) for member in replicas.members] == [Alone] * 3
-    assert "would not compute what one network computes" in replicas.execution
+    assert [type(group) for group in replicas.groups] == [SingleReplica] * 3
+    assert "does not compute what one network computes" in replicas.execution
 
 
 def test_the_trial_of_a_stack_leaves_it_as_it_was():
@@ -564,13 +647,13 @@ def test_the_trial_of_a_stack_leaves_it_as_it_was():
         nn.Sequential(nn.Flatten(), nn.Linear(16, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Dropout(0.5), nn.Linear(6, 4))
         for _ in range(2)
     ]
-    noise = [torch.Generator().manual_seed(k) for k in range(2)]
-    before = [generator.get_state() for generator in noise]
-    replicas = assemble(
-        networks, noise, optimizer=torch.optim.SGD, sample=torch.randn(4, 1, 4, 4), device=torch.device("cpu")
+    dropout = [torch.Generator().manual_seed(k) for k in range(2)]
+    before = [generator.get_state() for generator in dropout]
+    replicas = make_replicas(
+        networks, dropout, optimizer=torch.optim.SGD, sample=torch.randn(4, 1, 4, 4), device=torch.device("cpu")
     )
     assert replicas.stacked
-    assert all(torch.equal(old, new.get_state()) for old, new in zip(before, noise, strict=True))
+    assert all(torch.equal(old, new.get_state()) for old, new in zip(before, dropout, strict=True))
     for network, state in zip(networks, replicas.state_dicts(), strict=True):
         assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
     assert [module.p for module in replicas.modules() if hasattr(module, "p")] == [0.5]
@@ -580,9 +663,9 @@ def test_an_optimizer_of_ones_own_is_not_taken_for_what_it_inherits_from():
     class Lars(torch.optim.SGD):
         """Its step depends on the norm of a whole parameter, which in a stack is that of all seeds."""
 
-    noise = [torch.Generator().manual_seed(k) for k in range(2)]
-    replicas = assemble(
-        [small(nn.ReLU()) for _ in range(2)], noise, optimizer=Lars, sample=torch.randn(4, 6),
+    dropout = [torch.Generator().manual_seed(k) for k in range(2)]
+    replicas = make_replicas(
+        [small(nn.ReLU()) for _ in range(2)], dropout, optimizer=Lars, sample=torch.randn(4, 6),
         device=torch.device("cpu"),
     )  # fmt: skip
     assert replicas.execution == "seed by seed: Lars is not known to be elementwise"

@@ -14,8 +14,8 @@ from test_train import OFTEN, assert_equal_bits, bits, no_times
 from torch import nn
 
 from actbench.errors import UserError
-from actbench.stacking import replicas
-from actbench.train import Control, Workers, build, evaluate, fit, spinning
+from actbench.stacking import choosing
+from actbench.train import Control, Workers, build, evaluate, fit, networks, spinning
 
 STACKED = ["num_seeds=5", "model.width=8", "model.depth=2", "train.batch_size=16", "train.epochs=3", "dropout=0.2",
            "norm=batch", "activation=swish", "clip=norm", "scheduler=onecycle", "optimizer.lr=0.01"]  # fmt: skip
@@ -32,7 +32,7 @@ def on_cores():
         torch.set_num_threads(cores)
         try:
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(replicas, "WORTH_A_THREAD", 0)
+                patch.setattr(choosing, "WORTH_A_THREAD", 0)
                 return build_training(patch, splits or random_splits(), *overrides)
         finally:
             torch.set_num_threads(before)
@@ -49,7 +49,7 @@ def test_seeds_that_share_the_cores_train_as_alone(on_cores):
     splits = in_double(random_splits())
     apart = on_cores(4, *STACKED, splits=splits)
     together = on_cores(1, *STACKED, splits=splits)
-    assert [share.seeds for share in apart.network.shares] == [2, 1, 1, 1]
+    assert [shard.seeds for shard in apart.network.shards] == [2, 1, 1, 1]
     assert apart.network.execution == "stacked, 4 workers"
     assert together.network.execution == "stacked"
     ours, theirs = trained(apart), trained(together)
@@ -65,9 +65,9 @@ def test_seeds_that_share_the_cores_train_as_alone(on_cores):
 
 
 def test_networks_that_train_one_by_one_do_not_know_who_trains_beside_them(on_cores):
-    """Bit for bit: what a share computes depends neither on the others nor on the number of workers."""
+    """Bit for bit: what a shard computes depends neither on the others nor on the number of workers."""
     alone, beside = on_cores(1, *CONVOLUTIONS), on_cores(3, *CONVOLUTIONS)
-    assert len(beside.network.shares) == 3
+    assert len(beside.network.shards) == 3
     assert trained(alone) == trained(beside)
     assert_equal_bits(bits(alone), bits(beside))
 
@@ -108,7 +108,7 @@ def test_a_machine_with_other_cores_goes_on(on_cores, overrides, before, after):
 def test_a_seed_that_diverges_leaves_the_other_shares_bit_equal(on_cores):
     sound, ill = on_cores(2, *CONVOLUTIONS), on_cores(2, *CONVOLUTIONS)
     with torch.no_grad():
-        next(iter(ill.network.members[0].parameters())).fill_(float("nan"))
+        next(iter(ill.network.groups[0].parameters())).fill_(float("nan"))
     trained(sound)
     epochs = list(fit(ill, control=Control()))
     assert epochs[1].diverged == (0,)
@@ -142,8 +142,8 @@ def test_one_that_fails_ends_the_others_and_is_told(on_cores):
     def count(*_):
         steps.append(1)
 
-    training.network.members[1].register_forward_pre_hook(fail)
-    training.network.members[2].register_forward_pre_hook(count)
+    training.network.groups[1].register_forward_pre_hook(fail)
+    training.network.groups[2].register_forward_pre_hook(count)
     with pytest.raises(UserError, match="out of memory"):
         list(fit(training, control=Control()))
     assert threading.active_count() < 20
@@ -178,10 +178,10 @@ class Counting(nn.Module):
 
 
 def test_modules_of_the_users_own_are_never_called_side_by_side(on_cores, monkeypatch):
-    monkeypatch.setattr(build, "activation_factory", lambda *_: lambda units: Counting())
+    monkeypatch.setattr(networks, "activation_factory", lambda *_: lambda units: Counting())
     for overrides in (STACKED, CONVOLUTIONS):
         training = on_cores(3, *overrides)
-        assert len(training.network.shares) == 1
+        assert len(training.network.shards) == 1
         assert training.workers.number == 1
 
 
@@ -192,7 +192,7 @@ def test_a_stack_is_split_where_its_kernels_have_enough_to_do(monkeypatch):
         large = build_training(monkeypatch, random_splits(), "num_seeds=4", "model.width=512", "model.depth=2")
     finally:
         torch.set_num_threads(1)
-    assert [len(training.network.shares) for training in (small, large)] == [1, 2]
+    assert [len(training.network.shards) for training in (small, large)] == [1, 2]
     assert (small.workers.number, large.workers.number, large.workers.threads) == (1, 2, 1)
 
 
@@ -203,8 +203,8 @@ def test_kernels_of_several_threads_are_watched_and_compute_the_same(monkeypatch
     """Whether threads spin changes no bit; the watch ends with the block, whatever happened within."""
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
-    monkeypatch.setattr(spinning, "_WAITING", -1.0)  # as if others wanted the cores all the time
-    monkeypatch.setattr(spinning, "_EVERY", 0.001)
+    monkeypatch.setattr(spinning, "_MAX_WAITING", -1.0)  # as if others wanted the cores all the time
+    monkeypatch.setattr(spinning, "_INTERVAL", 0.001)
     made, make = [], spinning._make_more_threads_than_cores
 
     def count():
@@ -257,9 +257,9 @@ def test_code_of_the_users_own_in_any_group_is_for_one_thread(group):
     """An augmentation that draws from torch's global numbers, a clip that counts: two threads would change the result."""
     settings = settings_of(*STACKED)
     own = replace(settings, **{group: replace(getattr(settings, group), target="mine.thing")})
-    assert build.cores_of(own, torch.device("cpu"), 4) == 1
-    assert build.cores_of(settings, torch.device("cpu"), 4) == 4
-    assert build.cores_of(settings, torch.device("cuda"), 4) == 1
+    assert build.usable_cores(own, torch.device("cpu"), 4) == 1
+    assert build.usable_cores(settings, torch.device("cpu"), 4) == 4
+    assert build.usable_cores(settings, torch.device("cuda"), 4) == 1
 
 
 def test_a_failure_is_seen_by_those_who_began_before_it():

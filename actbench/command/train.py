@@ -109,13 +109,13 @@ def _unexpected(error: Exception, folder: Path, settings: Settings | None) -> Us
     """A line for the terminal, with the place in the user's code; the traceback goes into the run's folder."""
     import traceback
 
-    from actbench.custom import sources
+    from actbench.custom import tracebacks
 
     what = f"the run failed: {in_a_line(error)}"
     if settings is not None:
         with contextlib.suppress(UserError):
-            where = sources.blamed(error, settings)
-            what = f"the run failed{f' in {where}' if where else ''}: {sources.told(error, settings.trust)}"
+            where = tracebacks.blamed(error, settings)
+            what = f"the run failed{f' in {where}' if where else ''}: {tracebacks.explain(error, settings.trust)}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / reader.TRACEBACK, "".join(traceback.format_exception(error)))

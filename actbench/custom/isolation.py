@@ -1,10 +1,10 @@
-"""One job leaves nothing behind: what belongs to the whole process is afterwards what it was before.
+"""Restores the state of the process after each job, so that a job computes the same after any other.
 
-Activations, models, losses of data, optimizers may be anyone's. They can seed global generators, change flags of torch,
-warnings, environment variables, the working folder, or handlers of signals, on purpose or not, and a later job of the
-same process would compute something else than it does alone.
+A user's own activations, models, datasets and optimizers can seed global generators or change torch's flags, warnings,
+environment variables, the working folder and signal handlers, on purpose or not. A later job of the same process would
+then compute something else than it does in a process of its own.
 
-What cannot be undone here: other modules' own variables, and functions that were put in the place of others.
+Variables of other modules, and functions that were replaced by others, cannot be restored here.
 """
 
 from __future__ import annotations
@@ -25,17 +25,20 @@ import torch
 from torch.nn.modules import module as torch_module
 from torch.optim import Optimizer
 
-_SEED = 20_240_502  # that all global generators start a job from
+_SEED = 20_240_502  # of all global generators at the start of a job
+
+Restore = Callable[[], None]  # puts back what was saved
 
 
 @contextmanager
 def isolated() -> Iterator[None]:
-    """Within the block the process is the code's to change; afterwards its state is what it was, errors or not.
+    """Within the block, code may change the state of the process, which is restored afterwards, also after an error.
 
-    Global generators (Python's, NumPy's, torch's) start from one seed in it, so that code which draws from them gives
-    the same alone and behind any other. Blocks may lie in each other. It costs less than a millisecond.
+    The global generators of Python, NumPy and torch start from a fixed seed, so that code which uses them computes the
+    same after any other. Blocks can be nested. Saving and restoring take less than a millisecond.
     """
-    undo = [take() for take in (_generators, _flags, _tables, _environment, _interpreter, _signals)]
+    restores = [save() for save in (_save_generators, _save_flags, _save_hooks, _save_plot_style)]
+    restores += [save() for save in (_save_environment, _save_interpreter, _save_signals)]
     random.seed(_SEED)
     np.random.seed(_SEED)
     torch.manual_seed(_SEED)  # a GPU's too, once it is used
@@ -43,11 +46,11 @@ def isolated() -> Iterator[None]:
         with warnings.catch_warnings():
             yield
     finally:
-        for restore in reversed(undo):
+        for restore in reversed(restores):
             restore()
 
 
-def _generators() -> Callable[[], None]:
+def _save_generators() -> Restore:
     python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
     gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
 
@@ -69,7 +72,7 @@ def _flushes_denormals() -> bool:
 
 
 def _set_default_device(device: torch.device) -> None:
-    torch.set_default_device(None if device.type == "cpu" else device)  # the CPU is that of nobody having asked
+    torch.set_default_device(None if device.type == "cpu" else device)  # without a default device it is the CPU
 
 
 def _deterministic() -> tuple[bool, bool]:
@@ -89,12 +92,15 @@ def _set_autocast(device: str, value: tuple[Any, ...]) -> None:
     torch.set_autocast_dtype(device, value[1])
 
 
-def _attribute(owner: Any, name: str) -> tuple[Callable[[], Any], Callable[[Any], Any]]:
+Flag = tuple[Callable[[], Any], Callable[[Any], Any]]  # how it is read, and how it is set
+
+
+def _attribute(owner: Any, name: str) -> Flag:
     return lambda: getattr(owner, name), lambda value: setattr(owner, name, value)
 
 
 _cuda, _cudnn = torch.backends.cuda, torch.backends.cudnn
-_FLAGS: tuple[tuple[Callable[[], Any], Callable[[Any], Any]], ...] = (  # how each is asked, and how it is set
+_FLAGS_OF_LIBRARIES: tuple[Flag, ...] = (
     (torch.get_default_device, _set_default_device),  # first: the others make tensors
     (torch.get_default_dtype, torch.set_default_dtype),
     (torch.is_grad_enabled, torch.set_grad_enabled),
@@ -122,34 +128,42 @@ _FLAGS: tuple[tuple[Callable[[], Any], Callable[[Any], Any]], ...] = (  # how ea
 )
 
 
-def _flags() -> Callable[[], None]:
-    before = [ask() for ask, _ in _FLAGS]
+def _save_flags() -> Restore:
+    before = [read() for read, _ in _FLAGS_OF_LIBRARIES]
 
     def restore() -> None:
-        for (ask, put), value in zip(_FLAGS, before, strict=True):
-            if ask() != value:
-                put(value)
+        for (read, write), value in zip(_FLAGS_OF_LIBRARIES, before, strict=True):
+            if read() != value:
+                write(value)
 
     return restore
 
 
-def _tables() -> Callable[[], None]:
-    """Hooks that torch calls for every module and every optimizer, and how Matplotlib draws."""
+def _save_hooks() -> Restore:
+    """The hooks that torch calls for every module and every optimizer."""
     tables = [vars(torch_module)[name] for name in vars(torch_module) if name.startswith("_global_")]
     of_optimizers = vars(sys.modules[Optimizer.__module__])
     tables += [of_optimizers[name] for name in of_optimizers if name.startswith("_global_optimizer")]
     before = [(table, dict(table)) for table in tables if isinstance(table, dict)]
-    matplotlib = sys.modules.get("matplotlib")
-    style: Any = vars(matplotlib).get("rcParams") if matplotlib is not None else None
-    styles = dict(dict.items(style)) if style is not None else {}  # as they lie there: asking imports a backend
 
     def restore() -> None:
         for table, content in before:
             if table != content:
                 table.clear()
                 table.update(content)
-        if style is not None and dict(dict.items(style)) != styles:
-            dict.update(style, styles)
+
+    return restore
+
+
+def _save_plot_style() -> Restore:
+    """Matplotlib's parameters, if it has been imported. Read as a plain dict, since its own access loads a backend."""
+    matplotlib = sys.modules.get("matplotlib")
+    parameters: Any = vars(matplotlib).get("rcParams") if matplotlib is not None else None
+    before = dict(dict.items(parameters)) if parameters is not None else {}
+
+    def restore() -> None:
+        if parameters is not None and dict(dict.items(parameters)) != before:
+            dict.update(parameters, before)
 
     return restore
 
@@ -157,7 +171,8 @@ def _tables() -> Callable[[], None]:
 # ---------------------------------------------------------------- the process
 
 
-def _environment() -> Callable[[], None]:
+def _save_environment() -> Restore:
+    """The environment variables and the working folder."""
     variables, folder = dict(os.environ), _folder()
 
     def restore() -> None:
@@ -166,23 +181,25 @@ def _environment() -> Callable[[], None]:
                 del os.environ[name]
             os.environ.update(variables)
         if folder is not None and _folder() != folder:
-            with suppress(OSError):  # it is not there any more
+            with suppress(OSError):  # it no longer exists
                 os.chdir(folder)
 
     return restore
 
 
 def _folder() -> str | None:
+    """The working folder; None if it no longer exists."""
     try:
         return os.getcwd()
     except OSError:
         return None
 
 
-def _interpreter() -> Callable[[], None]:
-    """What Python keeps for all modules. Folders that an import added to `sys.path` stay, behind those before them.
+def _save_interpreter() -> Restore:
+    """What Python has for all modules: paths, streams, hooks, the recursion limit and the level of the root logger.
 
-    A module is imported once, and may import from there later.
+    Folders that an import has added to `sys.path` stay there, behind the others, since a module is imported only once
+    and may import from them later.
     """
     names = ("stdout", "stderr", "excepthook", "displayhook")
     path, streams = list(sys.path), {name: getattr(sys, name) for name in names}
@@ -200,8 +217,9 @@ def _interpreter() -> Callable[[], None]:
     return restore
 
 
-def _signals() -> Callable[[], None]:
-    if threading.current_thread() is not threading.main_thread():  # who may not set them
+def _save_signals() -> Restore:
+    """The signal handlers, which only the main thread can set."""
+    if threading.current_thread() is not threading.main_thread():
         return lambda: None
     before = {number: signal.getsignal(number) for number in signal.valid_signals()}
 

@@ -1,4 +1,4 @@
-"""Plain nn.Module builders: one module each, a fresh activation at every site."""
+"""Functions that build networks, as ordinary modules with a fresh activation at every site."""
 
 from actbench.models.cnn import cnn
 from actbench.models.deep_cnn import deep_cnn

@@ -26,13 +26,13 @@ def cnn(
         inputs: shape of one sample, (C, H, W).
         classes: number of logits.
         channels: channels of each convolution stage; each stage halves height and width.
-        kernel_size: odd; padding keeps height and width.
+        kernel_size: an odd number; padding keeps height and width.
         dense: units of the dense layer.
 
     Shapes: x (B, C, H, W) -> logits (B, classes).
 
     Raises:
-        UserError: an even kernel, or more stages than the image can be halved.
+        UserError: `kernel_size` is even, or the image cannot be halved that often.
     """
     if kernel_size % 2 == 0:
         raise UserError("is even", where=f"model.kernel_size={kernel_size}", how="an odd one: 3, 5, ...")

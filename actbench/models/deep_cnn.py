@@ -1,4 +1,4 @@
-"""A few convolutions under a deep fully connected network."""
+"""A few convolutions followed by a deep fully connected network."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def deep_cnn(
 ) -> nn.Sequential:
     """conv1 -> ... -> 2×2 max pooling -> dropout -> flatten -> hidden1 -> ... -> hidden{depth} -> output.
 
-    The network of Mish's depth test (Misra 2019, arXiv:1908.08681, § 3.1), where `channels` are 20 and 50, and which
-    counts convolutions and the output layer too: its "15 layers" are `depth` 12.
+    The network of Mish's depth test (Misra 2019, arXiv:1908.08681, § 3.1), with 20 and 50 channels. The paper counts
+    the convolutions and the output layer too: its "15 layers" are `depth` 12.
 
     Args:
-        components: activation of all layers but the output; norm of the hidden layers; dropout behind each hidden
-            layer and behind the pooling.
+        components: activation of all layers but the output; norm of the hidden layers; dropout after each hidden layer
+            and after the pooling.
         inputs: shape of one sample, (C, H, W).
         classes: number of logits.
-        channels: channels of each convolution. There is no padding: each takes `kernel_size` - 1 pixels away.
+        channels: channels of each convolution. Without padding, each makes the image `kernel_size` - 1 pixels smaller.
         kernel_size: of all convolutions.
         width: units of each hidden layer.
         depth: number of hidden layers, 1 or more.

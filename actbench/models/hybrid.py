@@ -1,4 +1,4 @@
-"""The article's hybrid: two activations within each block."""
+"""A multilayer perceptron with two activations in each block."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def hybrid(
 ) -> nn.Sequential:
     """flatten -> block1 -> ... -> output; a block is Linear-`activation`-Linear-`upper_activation`.
 
-    The lower half of each block uses `activation` (ReLU by default), the upper half `upper_activation` (GELU by
-    default); `split` has no part in it.
+    The lower half of each block uses `activation`, the upper half `upper_activation` (or `activation`, where there is
+    no other); `split` is not used.
 
     Args:
         components: activations, norm and dropout of the blocks.

@@ -1,4 +1,7 @@
-"""What every model is made of: a layer, its norm, its activation, its dropout; and which activation goes where."""
+"""What every model is made of: layers with norm, activation and dropout, and which activation goes where.
+
+Shape letters: B batch, F features, C channels, H and W height and width.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,14 @@ NormFactory = Callable[..., nn.Module]  # (units, spatial=) -> a fresh norm
 
 @dataclass(frozen=True, kw_only=True)
 class Components:
-    """What the configuration chose for the layers of a model, whatever the model is.
+    """What the configuration chose for the layers of a model, whichever model it is.
 
     Args:
-        activation: units -> a fresh module.
-        upper_activation: the same for the upper sites; None where all sites are alike.
-        split: the share of the sites, from below, that keep `activation`.
-        norm: (units, spatial=True for convolutions) -> a fresh module, or None.
-        dropout: probability behind each activation; 0 for none.
+        activation: units -> a fresh module, for the lower activation sites, or for all.
+        upper_activation: the same for the upper sites; None where all sites have the same.
+        split: fraction of the sites, counted from the input, that get `activation`.
+        norm: (units, spatial=True for convolutions) -> a fresh module; None for no normalisation.
+        dropout: probability of dropout after each activation; 0 for none.
     """
 
     activation: ActivationFactory
@@ -32,9 +35,10 @@ class Components:
     dropout: float = 0.0
 
     def at(self, site: int, sites: int) -> ActivationFactory:
-        """The activation of site number `site` (from 0) of `sites`: lower where its middle lies within `split`.
+        """The factory for activation site number `site` (from 0) out of `sites`, counted from the input.
 
-        With split=0.5, three sites give lower, lower, upper.
+        It is `activation` if the middle of the site, (site + 0.5) / sites, is at most `split`. With split=0.5, of three
+        sites the first two get `activation` and the third gets `upper_activation`.
 
         Raises:
             UserError: one of the two activations would have no site at all.
@@ -59,9 +63,15 @@ def layer(
     components: Components,
     pool: nn.Module | None = None,
 ) -> nn.Sequential:
-    """linear or conv -> norm -> activation -> pool -> dropout, under these names; what is not chosen is not there.
+    """linear or conv -> norm -> activation -> pool -> dropout, by these names; what is not chosen is left out.
 
-    In front of batch normalisation, which subtracts it again, `core` loses its bias.
+    Args:
+        core: the linear map. In front of batch normalisation, which would subtract it again, it loses its bias.
+        activation: units -> a fresh module.
+        components: norm and dropout.
+        pool: a pooling layer behind the activation.
+
+    Shapes: x (B, in) -> (B, F) for a linear layer, x (B, C, H, W) -> (B, C', H', W') for a convolution.
     """
     spatial = isinstance(core, nn.Conv2d)
     units = core.out_channels if isinstance(core, nn.Conv2d) else core.out_features
@@ -81,9 +91,10 @@ def layer(
 
 
 class Gated(nn.Sequential):
-    """gate(x)·value(x), and then whatever follows."""
+    """gate(x)·value(x), followed by the further children. The first two children are the gate and the value."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """x (B, in) -> (B, F)."""
         gate, value, *behind = self
         x = gate(x) * value(x)
         for module in behind:
@@ -92,10 +103,17 @@ class Gated(nn.Sequential):
 
 
 def gated_layer(linear: nn.Linear, *, activation: ActivationFactory, components: Components) -> Gated:
-    """f(W·x + b)·(V·x + c) and dropout: a `layer` as the `gate`, times a second linear layer of its size, the `value`.
+    """f(W·x + b)·(V·x + c), then dropout: a `layer` called `gate`, times a linear layer of its size called `value`.
 
     The activation decides which gated unit it is: sigmoid gives GLU, silu SwiGLU, gelu GEGLU, relu ReGLU, identity the
     bilinear one. V doubles the layer's weights. Shazeer 2020, arXiv:2002.05202, eq. 4-6.
+
+    Args:
+        linear: W and b.
+        activation: units -> a fresh module, f.
+        components: norm (of the gate) and dropout (of the product).
+
+    Shapes: x (B, in) -> (B, F).
     """
     gate = layer(linear, activation=activation, components=replace(components, dropout=0.0))
     parts = Gated()
@@ -107,11 +125,13 @@ def gated_layer(linear: nn.Linear, *, activation: ActivationFactory, components:
 
 
 class Residual(nn.Sequential):
-    """Layers one after the other, some of which add to what they are given: x + scale·layer(x).
+    """A sequence of layers, some of which have a residual connection: x + scale·layer(x).
+
+    He et al. 2015, arXiv:1512.03385, with a scale.
 
     Args:
-        skipped: the names of these.
-        scale: of what they add.
+        skipped: the names of the layers with a residual connection.
+        scale: the factor of their outputs.
     """
 
     def __init__(self, *, skipped: Sequence[str], scale: float) -> None:
@@ -119,16 +139,29 @@ class Residual(nn.Sequential):
         self.skipped, self.scale = frozenset(skipped), scale
 
     def forward(self, x: Tensor) -> Tensor:
+        """x (B, ...) -> (B, ...); layers with a residual connection keep the shape."""
         for name, module in self.named_children():
             x = x + self.scale * module(x) if name in self.skipped else module(x)
         return x
 
     def extra_repr(self) -> str:
+        """What `print` shows of the module: its scale."""
         return f"scale={self.scale:g}"
 
 
 def batch_norm(units: int, *, spatial: bool, momentum: float = 0.1, eps: float = 1e-5) -> nn.Module:
-    """Batch normalisation over a unit's batch (and positions). Ioffe & Szegedy 2015, arXiv:1502.03167."""
+    """Batch normalisation of each unit over the batch (and the positions of a convolution).
+
+    Ioffe & Szegedy 2015, arXiv:1502.03167.
+
+    Args:
+        units: features or channels.
+        spatial: whether they are the channels of a convolution.
+        momentum: of the running statistics, the weight of the newest batch.
+        eps: added to the variance.
+
+    Shapes: x (B, F) or, if spatial, (B, C, H, W) -> the same shape.
+    """
     kind = nn.BatchNorm2d if spatial else nn.BatchNorm1d
     return kind(units, eps=eps, momentum=momentum)
 
@@ -137,5 +170,12 @@ def layer_norm(units: int, *, spatial: bool, eps: float = 1e-5) -> nn.Module:
     """Layer normalisation over the units of a sample, for convolutions over all channels and positions (one group).
 
     Ba et al. 2016, arXiv:1607.06450; Wu & He 2018, arXiv:1803.08494, for the equivalence with one group.
+
+    Args:
+        units: features or channels.
+        spatial: whether they are the channels of a convolution.
+        eps: added to the variance.
+
+    Shapes: x (B, ..., F) or, if spatial, (B, C, H, W) -> the same shape.
     """
     return nn.GroupNorm(1, units, eps=eps) if spatial else nn.LayerNorm(units, eps=eps)

@@ -22,8 +22,9 @@ def mlp(
     """flatten -> hidden1 -> ... -> hidden{depth} -> output.
 
     With `residual`, hidden2, hidden3, ... compute x + layer(x)/(depth - 1). The scales of all layers add up to 1:
-    signals keep their size at any depth where that sum is bounded (Hanin & Rolnick 2018, arXiv:1803.01719).
-    1/sqrt(depth - 1) would do for tanh, whose outputs have mean zero, but lets the mean of ReLU's outputs pile up.
+    signals keep their size at any depth if that sum is bounded (Hanin & Rolnick 2018, arXiv:1803.01719).
+    1/sqrt(depth - 1) would be enough for tanh, whose outputs have mean zero, but the mean of ReLU's outputs would grow
+    with depth.
 
     Args:
         components: activation, norm and dropout of the hidden layers.
@@ -31,7 +32,7 @@ def mlp(
         classes: number of logits.
         width: units of each hidden layer.
         depth: number of hidden layers, 1 or more.
-        residual: whether hidden layers but the first are skipped by a residual connection.
+        residual: whether all hidden layers but the first have a residual connection.
         gated: whether hidden layers are f(W·x)·(V·x) instead of f(W·x), see `gated_layer`.
 
     Shapes: x (B, C, H, W) -> logits (B, classes).

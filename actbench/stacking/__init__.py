@@ -1,23 +1,37 @@
-"""S networks of one shape -> one network with a leading seed dimension, and back."""
+"""Networks of one architecture for S seeds: stacked into one with a leading seed dimension, and taken apart again."""
 
-from actbench.stacking.activations import StackedLearned, StackedPReLU
-from actbench.stacking.layers import NotStackable, StackedLayer, adopt, stack_children, stack_layer
-from actbench.stacking.replicas import Alone, Member, Replicas, Share, Stack, activation_sites, assemble, layer_of
+from actbench.stacking.choosing import make_replicas
+from actbench.stacking.layers.activations import StackedLearned, StackedPReLU
+from actbench.stacking.protocol import (
+    Generators,
+    NotStackable,
+    PerSample,
+    StackedLayer,
+    stack_children,
+    stack_layer,
+    stack_parameters,
+    stack_tensors,
+)
+from actbench.stacking.replicas import ReplicaGroup, Replicas, Shard, SingleReplica, StackedReplicas
+from actbench.stacking.sites import activation_sites, layer_of
 
 __all__ = [
-    "Alone",
-    "Member",
+    "Generators",
     "NotStackable",
+    "PerSample",
+    "ReplicaGroup",
     "Replicas",
-    "Share",
-    "Stack",
+    "Shard",
+    "SingleReplica",
     "StackedLayer",
     "StackedLearned",
     "StackedPReLU",
+    "StackedReplicas",
     "activation_sites",
-    "adopt",
-    "assemble",
     "layer_of",
+    "make_replicas",
     "stack_children",
     "stack_layer",
+    "stack_parameters",
+    "stack_tensors",
 ]

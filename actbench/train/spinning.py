@@ -1,11 +1,10 @@
-"""How long the threads of a kernel wait for each other by spinning: not at all while other processes want the cores.
+"""Stops the threads of a kernel from spinning at barriers while other processes need the cores.
 
-libgomp's threads spin at the barrier of every kernel, which is the fastest thing to do alone. Where another process has
-the core, they spin for one of theirs that the machine has put aside, and a kernel takes as long as the other's turn.
-Its variables are read once, when it is loaded, and none of their values is good both alone and beside others. But it
-gives up spinning by itself as soon as it manages more threads than there are cores. So, when the own threads begin to
-wait for a core, more threads than that are made, which sleep, and are gone at the end of the block. Nothing that is
-computed changes.
+libgomp's threads spin at the barrier of every kernel, which is fastest on an idle machine. Beside another process, they
+spin until the system resumes a thread that it has suspended, and a kernel takes as long as the other process's time
+slice. libgomp reads its variables once, when it is loaded, and none of their values is good in both cases. But it stops
+spinning by itself as soon as it manages more threads than there are cores. So when the threads of this process begin to
+wait for a core, more threads than that are created. They sleep, and they end with the block. No result changes.
 
 Source: libgomp's config/linux/wait.h (`gomp_managed_threads`, `gomp_throttled_spin_count_var`).
 """
@@ -20,19 +19,19 @@ from pathlib import Path
 
 import torch
 
-_EVERY = 0.1  # seconds between two looks
-_WAITING = 0.2  # share of the time that the own threads together wait for a core, from which on they do not spin
+_INTERVAL = 0.1  # seconds between two readings
+_MAX_WAITING = 0.2  # of the time: threads stop spinning if together they wait longer than this for a core
 _TASKS = Path("/proc/self/task")
-_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")  # by which a user may have decided
-_GRAIN = 1 << 15  # elements that one thread of a parallel operation of torch gets at least
+_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")  # with which the user may have decided
+_GRAIN = 1 << 15  # the smallest number of elements that torch gives to one thread of a parallel operation
 
 
 @contextmanager
 def spinning_while_alone() -> Iterator[None]:
-    """Within the block the threads of kernels spin at barriers only for as long as they need not wait for a core.
+    """Within the block, the threads of kernels spin at barriers only as long as they need not wait for a core.
 
-    Where the user's environment decides, and on systems that do not say how long threads wait (others than Linux),
-    everything stays as it is.
+    Nothing changes if the user's environment variables decide, or on systems other than Linux, which do not report how
+    long threads wait.
     """
     if chosen_by_user() or _waited() is None:
         yield
@@ -48,23 +47,23 @@ def spinning_while_alone() -> Iterator[None]:
 
 
 def chosen_by_user() -> dict[str, str]:
-    """The variables of the environment that decide how long threads spin."""
+    """The environment variables with which the user has decided how long threads spin, and their values."""
     return {name: os.environ[name] for name in _VARIABLES if name in os.environ}
 
 
 def _watch(ended: threading.Event) -> None:
     before = _waited()
-    while before is not None and not ended.wait(_EVERY):
+    while before is not None and not ended.wait(_INTERVAL):
         now = _waited()
-        if now is not None and now - before > _WAITING * _EVERY:
+        if now is not None and now - before > _MAX_WAITING * _INTERVAL:
             _make_more_threads_than_cores()
-            ended.wait()  # they live as long as the thread that made them
+            ended.wait()  # they live as long as the thread that created them
             return
         before = now
 
 
 def _waited() -> float | None:
-    """Seconds for which the threads of this process together were ready to run and had no core."""
+    """Seconds that the threads of this process together have been ready to run without a core; None if unknown."""
     try:
         tasks = [*_TASKS.iterdir()]
     except OSError:
@@ -73,7 +72,7 @@ def _waited() -> float | None:
     for task in tasks:
         try:
             waited += int((task / "schedstat").read_text().split()[1])  # nanoseconds
-        except (FileNotFoundError, ProcessLookupError):  # a thread that has ended; or a kernel that does not count
+        except (FileNotFoundError, ProcessLookupError):  # the thread has ended, or the system does not count
             continue
         except (OSError, ValueError, IndexError):
             return None
@@ -81,8 +80,8 @@ def _waited() -> float | None:
 
 
 def _make_more_threads_than_cores() -> None:
-    """One operation of this thread on all cores: from then on it has a team of its own beside the others."""
-    usual, cores = torch.get_num_threads(), len(os.sched_getaffinity(0))
+    """Runs one operation of this thread on all cores, which gives it a team of threads besides the existing ones."""
+    before, cores = torch.get_num_threads(), len(os.sched_getaffinity(0))
     torch.set_num_threads(cores)  # of this thread
     torch.zeros(cores * _GRAIN).add_(1.0)
-    torch.set_num_threads(usual)
+    torch.set_num_threads(before)

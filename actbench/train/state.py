@@ -1,4 +1,4 @@
-"""What a run trains with, and the state that training changes."""
+"""What a run trains with, and the part of it that training changes."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from actbench.datasets import Splits
 from actbench.measures import Lives
+from actbench.models import Components
 from actbench.stacking import Replicas
 from actbench.train.engines import Engine
 from actbench.train.workers import Workers
@@ -24,18 +25,19 @@ from actbench.train.workers import Workers
 
 @dataclass(kw_only=True)
 class Training:
-    """Everything a run trains with: built, on the device, and nothing left to configure."""
+    """Everything that a run trains with, made by `build.build`: on its device, with nothing left to configure."""
 
     seeds: list[int]
     network: Replicas
-    workers: Workers  # as many as the network has shares
-    optimizers: list[Optimizer]  # one for each member of the network
-    schedulers: list[LRScheduler]  # one for each optimizer, or none
-    schedule_by_step: bool
+    components: Components  # that the networks were built with
+    workers: Workers  # as many as the network has shards
+    optimizers: list[Optimizer]  # one for each group of the network
+    schedulers: list[LRScheduler]  # one for each optimizer, or none at all
+    schedule_by_step: bool  # whether they are stepped after every training step instead of every epoch
     clip: Callable[[Sequence[Tensor]], None] | None
     augment: Callable[..., Tensor] | None
     splits: Splits
-    order: list[torch.Generator]  # on the CPU: the order of samples is the same on every device
+    order: list[torch.Generator]  # of the samples; on the CPU, so that it is the same for every device
     dropout: list[torch.Generator]
     augmentation: list[torch.Generator]
     epochs: int
@@ -43,13 +45,13 @@ class Training:
     eval_batch_size: int
     bf16: bool
     probe: bool
-    probe_every: int | None  # steps between further looks
+    probe_every: int | None  # steps between further measurements
     device: torch.device
     engine: Engine
 
     @property
     def execution(self) -> str:
-        """How the seeds are run, for the log and the summary."""
+        """How the seeds run and why, for the log and the summary."""
         way, colon, why = self.network.execution.partition(": ")
         return f"{way}, {self.engine.name}{colon}{why}"
 
@@ -59,38 +61,46 @@ class Training:
 
     @cached_property
     def lives(self) -> Lives:
-        """What became of every unit, from epoch to epoch."""
+        """The history of every unit, from epoch to epoch."""
         return Lives(self.seeds, self.steps_per_epoch)
 
     @cached_property
     def finer_lives(self) -> Lives:
-        """The same from look to look, with `probe_every`."""
+        """The same from measurement to measurement, with `probe_every`."""
         return Lives(self.seeds, self.steps_per_epoch)
 
     def autocast(self) -> AbstractContextManager[Any]:
+        """The context that forward passes run in."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16) if self.bf16 else nullcontext()
 
     def state(self) -> dict[str, Any]:
-        """Everything that training changes; `load_state` goes on from it bit for bit.
+        """Everything that training changes. After `load_state`, training continues bit for bit.
 
-        Of a stack it is the same however many workers share it, so that another machine can go on.
+        The state of stacked replicas does not depend on the number of groups that they are split into, so that a
+        machine with another number of cores can continue.
         """
-        members, optimizers = self.network.members, self.optimizers
+        stacked = self.network.stacked
         return {
-            "network": _joined([member.state_dict() for member in members], self.network.stacked),
-            "optimizers": _joined([optimizer.state_dict() for optimizer in optimizers], self.network.stacked),
+            "network": _merge([group.state_dict() for group in self.network.groups], stacked),
+            "optimizers": _merge([optimizer.state_dict() for optimizer in self.optimizers], stacked),
             "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
             "generators": [generator.get_state() for generator in self._generators()],
             "lives": [self.lives.state(), self.finer_lives.state()],
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        stacked, seeds = self.network.stacked, [member.seeds for member in self.network.members]
-        for member, content in zip(self.network.members, _parted(state["network"], seeds, stacked), strict=True):
-            member.load_state_dict(content)
-        for optimizer, content in zip(self.optimizers, _parted(state["optimizers"], seeds, stacked), strict=True):
+        """Restores what `state` returned, in this process or an earlier one.
+
+        Raises:
+            RuntimeError, ValueError, KeyError, TypeError: it is the state of other settings, or of another version.
+        """
+        groups, stacked = self.network.groups, self.network.stacked
+        sizes = [group.seeds for group in groups]
+        for group, content in zip(groups, _split(state["network"], sizes, stacked), strict=True):
+            group.load_state_dict(content)
+        for optimizer, content in zip(self.optimizers, _split(state["optimizers"], sizes, stacked), strict=True):
             optimizer.load_state_dict(content)
-            _lay_like_parameters(optimizer)
+            _match_memory_format(optimizer)
         for scheduler, content in zip(self.schedulers, cycle(state["schedulers"]), strict=False):
             scheduler.load_state_dict(content)
         for generator, content in zip(self._generators(), state["generators"], strict=True):
@@ -102,40 +112,41 @@ class Training:
         return [*self.order, *self.dropout, *self.augmentation]
 
 
-def _joined(states: Sequence[Any], stacked: bool) -> list[Any]:
-    """The states of several stacks as that of one: tensors have the seeds in front, all else is the same in each."""
-    return [_join(states)] if stacked and len(states) > 1 else list(states)
+def _merge(states: Sequence[Any], stacked: bool) -> list[Any]:
+    """The states of several stacked groups as that of one; the states of single replicas as they are."""
+    return [_concatenate(states)] if stacked and len(states) > 1 else list(states)
 
 
-def _join(states: Sequence[Any]) -> Any:
+def _concatenate(states: Sequence[Any]) -> Any:
+    """Tensors have the seeds in front and are concatenated; everything else is the same in each state."""
     first = states[0]
     if isinstance(first, Tensor):
         return torch.cat([*states]) if first.ndim else first
     if isinstance(first, dict):
-        return {key: _join([state[key] for state in states]) for key in first}
+        return {key: _concatenate([state[key] for state in states]) for key in first}
     return first
 
 
-def _parted(states: Sequence[Any], seeds: Sequence[int], stacked: bool) -> list[Any]:
-    """The state of a stack for several that have so many `seeds`: what `_joined` put together."""
-    if not stacked or len(states) == len(seeds):
+def _split(states: Sequence[Any], sizes: Sequence[int], stacked: bool) -> list[Any]:
+    """What `_merge` returned, as the states of groups of these sizes."""
+    if not stacked or len(states) == len(sizes):
         return list(states)
-    edges = [0, *accumulate(seeds)]
-    return [_part(states[0], slice(*edge)) for edge in pairwise(edges)]
+    edges = [0, *accumulate(sizes)]
+    return [_slice(states[0], slice(*edge)) for edge in pairwise(edges)]
 
 
-def _part(state: Any, seeds: slice) -> Any:
+def _slice(state: Any, seeds: slice) -> Any:
     if isinstance(state, Tensor):
         return state[seeds].clone() if state.ndim else state.clone()
     if isinstance(state, dict):
-        return {key: _part(value, seeds) for key, value in state.items()}
+        return {key: _slice(value, seeds) for key, value in state.items()}
     return state
 
 
-def _lay_like_parameters(optimizer: Optimizer) -> None:
-    """Gives the optimizer's state the parameters' order in memory, which fused kernels take for granted.
+def _match_memory_format(optimizer: Optimizer) -> None:
+    """Gives the optimizer's state the memory format of the parameters, which fused kernels assume.
 
-    It was saved in that of an earlier process, which may have run in another memory format.
+    It may have been saved by a process that used another one.
     """
     for parameter, state in optimizer.state.items():
         for name, value in state.items():

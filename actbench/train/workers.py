@@ -1,9 +1,9 @@
-"""Shares of the seeds trained side by side: one thread a share, which meets the others when all are done.
+"""Shards of the seeds train side by side, one thread for each, and wait for each other only at the end of an epoch.
 
-Kernels of a small batch gain little from several threads, and beside another process they lose everything: libgomp's
-threads spin at the barrier of each kernel, waiting for one that the machine has put aside. Shares of the seeds have no
-barrier but the end of an epoch. Torch lets go of Python's interpreter while a kernel runs, so that threads suffice;
-they share the data, and nothing has to be sent. BENCHMARKS.md has the figures.
+The kernels of a small batch gain little from several threads, and they become slow beside another process: libgomp's
+threads spin at the barrier after each kernel, waiting for a thread that the system has suspended. Shards have no such
+barriers. Torch releases Python's interpreter lock while a kernel runs, so threads are enough, and they share the data.
+BENCHMARKS.md has the figures.
 """
 
 from __future__ import annotations
@@ -22,19 +22,22 @@ Result = TypeVar("Result")
 
 
 class Workers:
-    """Calls a function of several items, side by side.
+    """Calls a function for several items, side by side.
 
     Args:
-        number: how many at a time; 1 is in turn, in the thread of the caller.
-        threads: that the kernels of each may use.
+        number: of items at a time; with 1 they take turns in the caller's thread.
+        threads: that the kernels of each item may use.
+
+    Attributes:
+        interrupted: whether an item has failed or the caller was interrupted, so that the others should end early.
     """
 
     def __init__(self, number: int = 1, threads: int = 1) -> None:
         self.number, self.threads = number, threads
-        self.interrupted = False  # one has failed, or the caller was interrupted: whoever can ends early
+        self.interrupted = False
 
     def describe(self) -> dict[str, Any]:
-        """For `environment.json`: how many there are, the threads of each one's kernels, and how these wait."""
+        """For `environment.json`: the number of workers, the threads of each one's kernels, and how these wait."""
         spins = chosen_by_user() or ("while alone" if self.threads > 1 else "never")
         return {"workers": self.number, "threads_of_a_worker": self.threads, "threads_spin": spins}
 
@@ -43,10 +46,10 @@ class Workers:
         return ThreadPoolExecutor(self.number, "actbench", initializer=_prepare, initargs=(self.threads,))
 
     def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-        """`function` of each item, in their order; returns when all have ended, whatever has happened.
+        """The result of `function` for each item, in their order. Returns or raises only when all calls have ended.
 
         Raises:
-            Exception: what the first of the items raised.
+            Exception: what the call for the first failed item raised.
         """
         self.interrupted = False
         if self.threads == 1:
@@ -68,6 +71,6 @@ class Workers:
 
 
 def _prepare(threads: int) -> None:
-    """What `machine.prepare` sets for a process belongs to a thread."""
+    """Sets in a new thread what `machine.prepare` sets in the main thread."""
     torch.set_flush_denormal(True)
     torch.set_num_threads(threads)

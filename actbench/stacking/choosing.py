@@ -1,0 +1,241 @@
+"""Which way the networks of the seeds run, stacked or one after the other, and why.
+
+The choice is a rule that was measured (see BENCHMARKS.md), never a trial run: the same settings go the same way every
+time, and give the same bits.
+
+Shape letters: S seeds, B batch.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from actbench.errors import UserError
+from actbench.stacking.layers.dropout import StackedDropout
+from actbench.stacking.protocol import Generators, NotStackable, StackedLayer
+from actbench.stacking.replicas import ReplicaGroup, Replicas, SingleReplica, StackedReplicas
+
+# Optimizers that treat every element of a parameter alike: they train stacked parameters as they do separate ones.
+ELEMENTWISE_OPTIMIZERS = (
+    torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.Adamax, torch.optim.Adadelta,
+    torch.optim.Adagrad, torch.optim.NAdam, torch.optim.RAdam, torch.optim.RMSprop, torch.optim.Rprop, torch.optim.ASGD,
+)  # fmt: skip
+
+# Measured on CPUs: from these sizes on, stacking is no faster than one seed after the other ...
+LARGE_LAYER = 1 << 20  # weights of the largest layer
+MANY_TOKEN_VALUES = 1 << 10  # values that the tokens of a sample have together
+# ... and from this one on, a stack is faster when it is split over several threads.
+WORTH_A_THREAD = 1 << 18  # multiplications of a layer for a batch and one seed
+
+
+def make_replicas(
+    networks: Sequence[nn.Module],
+    generators: Generators,
+    *,
+    optimizer: type,
+    sample: Tensor,
+    device: torch.device,
+    execution: str = "auto",
+    memory_format: str = "auto",
+    batch: int = 1,
+    cores: int = 1,
+) -> Replicas:
+    """The networks stacked where that computes the same and is faster, otherwise one after the other.
+
+    Args:
+        networks: one for each seed, of one architecture, on the CPU. They belong to the replicas from now on.
+        generators: one for each seed, on `device`, for dropout.
+        optimizer: the class of the optimizer. One that is not known to be elementwise needs separate parameters.
+        sample: a small input (B, ...), on which networks are tried out.
+        device: where the replicas will run. They are not moved there.
+        execution: `auto`, or `stacked` or `seed_by_seed`, which insist.
+        memory_format: of convolutions, `auto`, `contiguous` or `channels_last`.
+        batch: samples of a training step.
+        cores: the largest number of shards that may train side by side.
+
+    Raises:
+        NotStackable: `execution` is `stacked`, and that is not possible.
+        UserError: `memory_format` is `channels_last`, and that is not possible.
+    """
+    uses_global_rng = _uses_global_rng(networks[0], sample)
+    takes_channels_last = memory_format != "contiguous" and _takes_channels_last(networks[0], sample)
+    if memory_format == "channels_last" and not takes_channels_last:
+        raise UserError(
+            "the network has no convolutions, or a layer that depends on the memory layout",
+            where="train.memory_format=channels_last",
+            how="train.memory_format=auto",
+        )
+    most = min(cores, len(networks)) if not uses_global_rng and _is_known(networks[0]) else 1  # shards side by side
+    try:
+        if execution == "seed_by_seed":
+            raise NotStackable("as requested")
+        if execution == "auto" and (reason := _why_not_faster(networks[0], device)):
+            raise NotStackable(reason)
+        if uses_global_rng:
+            raise NotStackable("the network draws from torch's global random number generator")
+        split = most if _mean_weights_of_layers(networks[0]) * batch >= WORTH_A_THREAD else 1
+        groups = _stacked(networks, generators, split, optimizer, sample)
+        way, why, shards = "stacked", "", [1] * len(groups)
+    except NotStackable as reason:
+        if execution == "stacked":
+            raise
+        groups = _single(networks, generators, uses_global_rng)
+        way, why, shards = "seed by seed", f": {reason}", [len(networks[part]) for part in _split(len(networks), most)]
+    faster = way == "seed by seed" and device.type == "cpu" and not uses_global_rng
+    if takes_channels_last and (faster or memory_format == "channels_last"):
+        for group in groups:
+            _to_channels_last(group)
+        way += ", channels_last"
+    if len(shards) > 1:
+        way += f", {len(shards)} workers"
+    return Replicas(groups, way + why, shards)
+
+
+def _stacked(
+    networks: Sequence[nn.Module], generators: Generators, number: int, optimizer: type, sample: Tensor
+) -> Sequence[ReplicaGroup]:
+    """The networks in `number` stacks.
+
+    Raises:
+        NotStackable: they would not train as they do one by one.
+    """
+    if optimizer not in ELEMENTWISE_OPTIMIZERS:  # a subclass of one of them need not be elementwise
+        raise NotStackable(f"{optimizer.__name__} is not known to be elementwise")
+    owners = [id(parameter) for _, parameter in networks[0].named_parameters(remove_duplicate=False)]
+    if len(set(owners)) < len(owners):
+        raise NotStackable("two of its layers share a parameter")
+    groups = []
+    for part in _split(len(networks), number):
+        groups.append(StackedReplicas(networks[part], generators[part]))
+        if not _computes_the_same(groups[-1], networks[part], generators[part], sample):
+            raise NotStackable("its stacked form does not compute what one network computes")
+    return groups
+
+
+def _single(networks: Sequence[nn.Module], generators: Generators, uses_global_rng: bool) -> Sequence[ReplicaGroup]:
+    pairs = zip(networks, generators, strict=True)
+    return [SingleReplica(network, generator, uses_global_rng=uses_global_rng) for network, generator in pairs]
+
+
+def _split(seeds: int, number: int) -> list[slice]:
+    """The seeds in `number` neighbouring parts of sizes as equal as possible.
+
+    >>> _split(5, 2)
+    [slice(0, 3, None), slice(3, 5, None)]
+    """
+    edges = [-(-seeds * k // number) for k in range(number + 1)]
+    return [slice(*edge) for edge in pairwise(edges)]
+
+
+# ---------------------------------------------------------------- is stacking possible, and is it faster?
+
+
+def _why_not_faster(network: nn.Module, device: torch.device) -> str | None:
+    """Why stacking is no faster than one seed after the other; None where it is faster."""
+    if device.type != "cpu":
+        return None
+    if _has_convolutions(network):
+        return "on a CPU, convolutions are no faster stacked"
+    if max((parameter.numel() for parameter in network.parameters()), default=0) >= LARGE_LAYER:
+        return f"on a CPU, layers of {LARGE_LAYER:,} or more weights are no faster stacked"
+    if max((getattr(module, "values_per_sample", 0) for module in network.modules()), default=0) >= MANY_TOKEN_VALUES:
+        return f"on a CPU, tokens of {MANY_TOKEN_VALUES:,} or more values per sample are no faster stacked"
+    return None
+
+
+def _mean_weights_of_layers(network: nn.Module) -> float:
+    """The mean number of weights of the layers that have a matrix: multiplications of a layer for one sample."""
+    sizes = [parameter.numel() for parameter in network.parameters() if parameter.ndim > 1]
+    return sum(sizes) / len(sizes) if sizes else 0.0
+
+
+def _is_known(network: nn.Module) -> bool:
+    """Whether every module is torch's or ours. A user's own may hold what two threads must not use at once."""
+    return all(
+        type(module).__module__.split(".")[0] in ("torch", "torchvision", "actbench") for module in network.modules()
+    )
+
+
+def _has_convolutions(network: nn.Module) -> bool:
+    return any(isinstance(module, nn.Conv2d) for module in network.modules())
+
+
+@torch.no_grad()
+def _uses_global_rng(network: nn.Module, sample: Tensor) -> bool:
+    """Whether training draws from torch's global generator, for anything but ordinary dropout."""
+    trial = copy.deepcopy(network).train()
+    for module in trial.modules():
+        if type(module) is nn.Dropout:  # which is replaced by one with a generator of its own
+            module.eval()
+    with torch.random.fork_rng(devices=[]):
+        before = torch.get_rng_state()
+        trial(sample)
+        return not torch.equal(before, torch.get_rng_state())
+
+
+@torch.no_grad()
+def _computes_the_same(
+    stacked: StackedReplicas, networks: Sequence[nn.Module], generators: Generators, sample: Tensor
+) -> bool:
+    """Whether a stack computes for each seed what its own network does, in training and in evaluation.
+
+    Each seed is given other images, so that a layer that mixes the seeds is noticed.
+    """
+    x = torch.stack([sample * (1.0 + 0.5 * seed) for seed in range(len(networks))])
+    uncopied = {id(shared): shared for shared in (*generators, *stacked.template)}
+    for training in (False, True):
+        trial = _without_dropout(copy.deepcopy(stacked, dict(uncopied)).train(training))
+        plain = [_without_dropout(copy.deepcopy(network).train(training)) for network in networks]
+        expected = torch.stack([network(of_seed) for network, of_seed in zip(plain, x, strict=True)])
+        try:
+            computed = trial(x)
+        except (RuntimeError, ValueError, IndexError):  # a module that expects a certain number of dimensions
+            return False
+        if not _close(computed, expected):
+            return False
+    return True
+
+
+def _without_dropout(network: nn.Module) -> nn.Module:
+    for module in network.modules():
+        if isinstance(module, (nn.Dropout, StackedDropout)):
+            module.p = 0.0
+    return network
+
+
+def _close(computed: Tensor, expected: Tensor) -> bool:
+    if computed.shape != expected.shape:
+        return False
+    size = float(torch.nan_to_num(expected, 0.0, 0.0, 0.0).abs().max())
+    return torch.allclose(computed, expected, rtol=1e-3, atol=1e-3 * size, equal_nan=True)
+
+
+# ---------------------------------------------------------------- memory format
+
+
+@torch.no_grad()
+def _takes_channels_last(network: nn.Module, sample: Tensor) -> bool:
+    """Whether there are convolutions, and all layers compute the same with the channels innermost in memory."""
+    if not _has_convolutions(network):
+        return False
+    trial = copy.deepcopy(network).eval()
+    expected = trial(sample)
+    try:
+        computed = trial.to(memory_format=torch.channels_last)(sample.contiguous(memory_format=torch.channels_last))
+    except RuntimeError:  # a module that depends on the memory layout
+        return False
+    return _close(computed, expected)
+
+
+def _to_channels_last(group: ReplicaGroup) -> None:
+    if isinstance(group, SingleReplica):
+        group.memory_format = torch.channels_last
+        group.network.to(memory_format=torch.channels_last)
+    for module in group.modules():
+        if isinstance(module, StackedLayer):
+            module.memory_format = torch.channels_last

@@ -1,0 +1,50 @@
+"""Dropout, whose masks come from a generator of each seed. Shape letters: S seeds, B batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from actbench.stacking.protocol import Generators, StackedLayer, stack_layer
+
+
+class StackedDropout(StackedLayer):
+    """`nn.Dropout` for S seeds: in training, elements are zeroed with probability p and the others divided by 1 - p.
+
+    Args:
+        p: the probability.
+        generators: one for each seed, on the device of x; the masks of a seed come from its own.
+    """
+
+    def __init__(self, p: float, generators: Generators) -> None:
+        super().__init__()
+        self.p, self.generators = p, generators
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (S, B, ...) -> the same shape."""
+        if not self.training or self.p == 0.0:
+            return x
+        keep = torch.empty_like(x, memory_format=torch.contiguous_format)
+        for mask, generator in zip(keep, self.generators, strict=True):
+            mask.bernoulli_(1.0 - self.p, generator=generator)
+        return x * keep.div_(1.0 - self.p)
+
+
+class SeedDropout(StackedDropout):
+    """Dropout in the ordinary network of one seed, with the masks that the seed would have in a stack.
+
+    Args:
+        p: the probability.
+        generators: a sequence of one, the generator of the seed.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, ...) -> the same shape."""
+        return super().forward(x.unsqueeze(0)).squeeze(0)
+
+
+@stack_layer.register
+def _(layer: nn.Dropout, _replicas: Sequence[nn.Dropout], generators: Generators) -> nn.Module:
+    return StackedDropout(layer.p, generators)

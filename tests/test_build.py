@@ -1,0 +1,91 @@
+"""What is built once is handed on; and what one seed's code changes does not reach another seed."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+
+import pytest
+import torch
+from helpers import build_training, random_splits, settings_of
+from torch import nn
+
+from actbench.models import Components
+from actbench.train import Control, build, checks, fit, networks
+from actbench.train.construct import with_fresh_parameters
+
+TINY = ("dataset=digits", "num_seeds=3", "model.width=8", "train.epochs=1", "activation=prelu", "norm=batch")
+
+
+@pytest.fixture
+def built(monkeypatch):
+    """The seeds of all networks that are built from now on, in their order."""
+    seeds, initialise = [], networks.initialise
+
+    def count(network, *, generator, **arguments):
+        seeds.append(generator.initial_seed())
+        return initialise(network, generator=generator, **arguments)
+
+    monkeypatch.setattr(networks, "initialise", count)
+    return seeds
+
+
+def test_a_run_builds_one_network_to_check_and_one_for_each_seed(built):
+    """What is measured after training (INT8, learned curves) uses plain networks and `components` instead."""
+    settings = settings_of(*TINY)
+    checks.check(settings)
+    assert len(built) == 1
+    training = build.build(settings)
+    assert len(built) == 1 + 3
+    assert len(set(built[1:])) == 3
+    list(fit(training, control=Control()))
+    plain = [training.network.plain_network(k) for k in range(3)]
+    assert len(built) == 1 + 3
+    assert len({id(parameter) for network in plain for parameter in network.parameters()}) == 3 * len(
+        list(plain[0].parameters())
+    )
+
+
+def test_the_components_are_those_of_the_networks():
+    training = build.build(settings_of(*TINY, "dropout=0.2"))
+    components = training.components
+    assert isinstance(components, Components)
+    assert (type(components.activation(8)), components.upper_activation, components.dropout) == (nn.PReLU, None, 0.2)
+    assert components.activation(8) is not components.activation(8)
+    assert isinstance(components.norm(8, spatial=False), nn.BatchNorm1d)
+
+
+def test_what_a_constructor_does_to_its_parameters_is_not_seen_by_the_next_call():
+    def layer(units, *, widths, scale=1):
+        widths.append(units)
+        return widths, scale
+
+    make = with_fresh_parameters(partial(layer, widths=[1]))
+    assert make(2) == ([1, 2], 1)
+    assert make(3, scale=5) == ([1, 3], 5)
+
+
+def test_building_on_given_splits_leaves_the_patches_of_a_test_alone(monkeypatch):
+    monkeypatch.setenv("ACTBENCH_PATCHED", "yes")
+    before = build.load_splits, build.build_network
+    build_training(monkeypatch, random_splits(), "model.width=4", "num_seeds=1")
+    assert os.environ["ACTBENCH_PATCHED"] == "yes"
+    assert (build.load_splits, build.build_network) == before
+
+
+def test_a_run_may_go_on_with_another_number_of_groups():
+    """The state of a stack is the same however it is split, in the names, shapes and bits that a resume file has."""
+    whole, halves = [], []
+    for threads, states in ((1, whole), (2, halves)):
+        torch.set_num_threads(threads)
+        training = build_training(None, random_splits(), "num_seeds=4", "model.width=512", "model.depth=2", "seed=1")
+        assert len(training.network.groups) == threads
+        states.append(training.state())
+        states.append(training.network.state_dicts())
+    torch.set_num_threads(1)
+    (ours, our_networks), (theirs, their_networks) = whole, halves
+    assert [*ours["network"][0]] == [*theirs["network"][0]]
+    for a, b in zip(ours["network"][0].values(), theirs["network"][0].values(), strict=True):
+        assert torch.equal(a, b)
+    for a, b in zip(our_networks, their_networks, strict=True):
+        assert all(torch.equal(a[name], b[name]) for name in a)
