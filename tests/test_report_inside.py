@@ -12,15 +12,12 @@ from helpers import fake_run, settings_of
 from scipy import stats
 
 from actbench.errors import UserError
-from actbench.records import (
-    DefinitionRecord,
-    Finding,
-    LayerRecord,
-    LookRecord,
-    QuantisedRecord,
-    ShapeRecord,
-    UnitEvent,
-)
+from actbench.measures.definitions import DefinitionRecord
+from actbench.measures.int8 import QuantisedRecord
+from actbench.measures.layers import LayerRecord
+from actbench.measures.lives import LookRecord, UnitEvent
+from actbench.measures.shapes import ShapeRecord
+from actbench.records import Finding
 from actbench.report import runs
 from actbench.report.command import answer_of
 from actbench.report.configurations import blocks

@@ -6,7 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
-from actbench.records import DefinitionRecord, Estimate, LayerRecord, network_ratio
+from actbench.measures.definitions import DefinitionRecord
+from actbench.measures.layers import LayerRecord
+from actbench.measures.units import network_ratio
+from actbench.records import Estimate
 from actbench.report.configurations import Configuration
 from actbench.report.readings import by_seed
 from actbench.report.text_table import Sheet, mean

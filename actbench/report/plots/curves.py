@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from actbench.records import EpochRecord, Estimate
+from actbench.measures.scores import EpochRecord
+from actbench.records import Estimate
 from actbench.report.configurations import Configuration
 from actbench.report.plots.style import BLUE, COLOURS, DASHES, cut, legend_columns, panel_grid
 from actbench.store import reader

@@ -9,7 +9,7 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from actbench.records import LayerRecord
+from actbench.measures.layers import LayerRecord
 from actbench.report.configurations import Configuration
 from actbench.report.plots.style import COLOURS, DASHES, cut, legend_columns, panel_grid
 from actbench.store import reader

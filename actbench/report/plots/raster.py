@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from actbench.records import LayerRecord, LookRecord, UnitEvent
+from actbench.measures.layers import LayerRecord
+from actbench.measures.lives import LookRecord, UnitEvent
 from actbench.report.configurations import Configuration
 from actbench.report.plots.style import cut, in_lines
 from actbench.report.readings import by_seed

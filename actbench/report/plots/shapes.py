@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from actbench.records import Estimate, ShapeRecord
+from actbench.measures.shapes import ShapeRecord
+from actbench.records import Estimate
 from actbench.report.configurations import Configuration
 from actbench.report.plots.style import COLOURS, DASHES, in_lines
 from actbench.report.readings import by_seed
