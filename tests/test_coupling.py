@@ -158,7 +158,7 @@ def test_an_elementwise_activation_is_judged_the_same_if_nobody_knows_it(monkeyp
     told = []
     for known in (True, False):
         if not known:
-            monkeypatch.setattr("actbench.measures.units.is_known", lambda *_: False)
+            monkeypatch.setattr("actbench.measures.computing.sites.is_known", lambda *_: False)
         with torch.no_grad(), watch_units(replicas) as watch:
             for x in splits.val_x.split(15):
                 replicas(x.expand(2, *x.shape))

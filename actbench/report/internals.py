@@ -10,6 +10,7 @@ from actbench.report.configurations import Block
 from actbench.report.depths import depths_sheet
 from actbench.report.findings import Found
 from actbench.report.life import definitions, definitions_sheet, life, life_sheet
+from actbench.report.own_measures import own_sheets
 from actbench.report.quantised import quantised_sheet
 from actbench.report.readings import most_dead, of_which, readable
 from actbench.report.text_table import Sheet
@@ -38,5 +39,6 @@ def look(block: Block, problems: list[Problem]) -> Inside:
         life_sheet(readable(shown, life, problems), few),
         definitions_sheet(readable(shown, definitions, problems), few),
         quantised_sheet(usable, problems),
+        *own_sheets(usable, problems),
     )
     return Inside(tuple(findings.findings(block.configurations)), tuple(table for table in tables if table))
