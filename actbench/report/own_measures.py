@@ -28,7 +28,7 @@ def _last_rows(one: Configuration) -> Rows:
     found: dict[str, tuple[type, dict[int, Sequence[Any]]]] = {}
     for run in one.runs:  # oldest first
         for name, kind in own_tables.read(run.folder).items():
-            rows = reader.records(run.folder / f"{name}.csv", kind)
+            rows: list[Any] = reader.records(run.folder / f"{name}.csv", kind)
             end = max((row.epoch for row in rows), default=0)
             last = [row for row in rows if row.epoch == end and row.seed not in one.diverged]
             of_seeds = {seed: [row for row in last if row.seed == seed] for seed in {row.seed for row in last}}
@@ -59,8 +59,10 @@ def _by_layer(of_seeds: Mapping[int, Sequence[Any]], layered: bool) -> list[tupl
     """Layer -> the rows of each seed; and `all` where there are several, or where rows have no layer."""
     if not layered:
         return [(ALL, list(of_seeds.values()))]
-    names = list(dict.fromkeys(row.layer for rows in of_seeds.values() for row in rows))
-    layers = [(name, [[row for row in rows if row.layer == name] for rows in of_seeds.values()]) for name in names]
+    names: list[str] = list(dict.fromkeys(row.layer for rows in of_seeds.values() for row in rows))
+    layers: list[tuple[str, list[Sequence[Any]]]] = [
+        (name, [[row for row in rows if row.layer == name] for rows in of_seeds.values()]) for name in names
+    ]
     return [*layers, (ALL, list(of_seeds.values()))] if len(names) > 1 else layers
 
 
