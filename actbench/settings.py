@@ -54,7 +54,7 @@ GROUPS = (
 CONTENT = "content"  # in `Settings.flat`, behind its group: the version of what is the user's own
 
 # What cannot change what is compared (beyond rounding) has no part in the identity of a run.
-_NOT_IDENTITY = ("seed", "num_seeds", "probe", "probe_every", "quantise", "tensorboard", "study", "trust")
+_NOT_IDENTITY = ("seed", "num_seeds", "probe", "probe_every", "quantise", "tensorboard", "study", "trust", "measures")
 _NOT_IDENTITY_TRAIN = ("device", "threads", "eval_batch_size", "execution", "memory_format", "engine")
 
 
@@ -83,6 +83,7 @@ class Settings:
     trust: tuple[str, ...]
     probe_every: int | None = None  # runs that were trained before there was a choice do not say
     quantise: str = "none"
+    measures: tuple[Choice, ...] = ()  # measurements of the user's own, which their `conf/measure` enrols
 
     @property
     def seeds(self) -> list[int]:
@@ -140,14 +141,17 @@ class Settings:
         for group in GROUPS:
             if content[group]["content"] is None:
                 del content[group]["content"]
-        return content
+        own = content.pop("measures")
+        return {**content, "measures": list(own)} if own else content
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Settings:
         """The settings that `to_dict` wrote; a KeyError or TypeError where it did not."""
         values = {key: value for key, value in content.items() if key != "id"}
         values |= {group: Choice(**content[group]) for group in GROUPS}
-        return cls(**{**values, "train": Train(**content["train"]), "trust": tuple(content["trust"])})
+        own = tuple(Choice(**choice) for choice in content.get("measures", ()))
+        train, trust = Train(**content["train"]), tuple(content["trust"])
+        return cls(**{**values, "train": train, "trust": trust, "measures": own})
 
     def flat(self) -> dict[str, Any]:
         """What has a part in the identity, by the keys that one types: `activation`, `optimizer.lr`, `train.epochs`."""

@@ -27,7 +27,7 @@ from yaml import YAMLError
 from actbench.choices import WORDS, choices_of, conf_folders, packaged_conf
 from actbench.command.contents import with_contents
 from actbench.command.suggestions import nearest, unknown_choice, wrong_value
-from actbench.custom import conf_files
+from actbench.custom import conf_files, measures
 from actbench.errors import Problem, UserError, in_words
 from actbench.naming import shown
 from actbench.settings import GROUPS, Choice, Settings, Train
@@ -217,12 +217,13 @@ def to_settings(config: DictConfig, names: Mapping[str, Any]) -> Settings:
     values: dict[str, Any] = {**choices, **plain}
     values |= {"split": float(flat["split"]), "dropout": float(flat["dropout"])}
     values |= {"trust": tuple([trust] if isinstance(trust, str) else trust)}
+    values |= {"measures": measures.enrolled(values["trust"])}
     return with_contents(Settings(**values, train=Train(**{key: flat[f"train.{key}"] for key in _TRAIN_KEYS})))
 
 
 _TRAIN_KEYS = [f.name for f in fields(Train)]
 _PLAIN_KEYS = [  # as they are typed: the field `probe_every` is the key `probe.every`
-    *(f.name.replace("_every", ".every") for f in fields(Settings) if f.name not in (*GROUPS, "train")),
+    *(f.name.replace("_every", ".every") for f in fields(Settings) if f.name not in (*GROUPS, "train", "measures")),
     "output_dir",
 ]
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from actbench.records import Epoch, LayerRecord, Origin
+from actbench.measures.layers import LayerRecord
+from actbench.records import Epoch, Origin
 from actbench.settings import Settings
 
 

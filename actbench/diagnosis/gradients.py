@@ -9,7 +9,8 @@ from statistics import median
 from actbench.diagnosis import remedies
 from actbench.diagnosis.case import Case
 from actbench.diagnosis.evidence import figure
-from actbench.records import Epoch, Finding, LayerRecord
+from actbench.measures.layers import LayerRecord
+from actbench.records import Epoch, Finding
 
 # The gradient's norm in the first layer over that in the last one. Ten layers on MNIST: 2 to 10 with He's init; 1/60
 # (softplus) and 1/100 (ReLU with torch's own init) learn, if late; 1/1600 (sigmoid) is three epochs behind, and 1/10^7

@@ -9,7 +9,8 @@ from typing import Any
 from actbench.diagnosis import gradients, remedies
 from actbench.diagnosis.case import Case
 from actbench.diagnosis.evidence import counted, mean, percent
-from actbench.records import Finding, network_ratio
+from actbench.measures.units import network_ratio
+from actbench.records import Finding
 
 EARLY = 3  # epochs
 

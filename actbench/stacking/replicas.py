@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import islice, pairwise
 
@@ -140,6 +140,8 @@ class Replicas(nn.Module):
         execution: how the seeds are run and why, for the log and the summary.
         shares: how many of the members each share has, in their order; by default one share has all.
     """
+
+    plain_network: Callable[[int], nn.Module]  # the ordinary module of seed number 0, 1, ..., on the CPU
 
     def __init__(self, members: Sequence[Member], execution: str, shares: Sequence[int] | None = None) -> None:
         super().__init__()

@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from actbench.errors import Failure
-from actbench.store import reader
+from actbench.store.owner import LOCK
 
 
 class Hold:
@@ -26,7 +26,7 @@ class Hold:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / reader.LOCK
+        self._path = folder / LOCK
         self._take()
 
     def _take(self) -> None:
@@ -41,10 +41,10 @@ class Hold:
     def _now(self) -> tuple[int, int] | None:
         """What tells the file that is there now from any other; None where there is none."""
         try:
-            found = self._path.stat()
+            file = self._path.stat()
         except FileNotFoundError:
             return None
-        return found.st_dev, found.st_ino
+        return file.st_dev, file.st_ino
 
     def check(self) -> None:
         """Takes the lock again where its file was removed.

@@ -21,12 +21,14 @@ from actbench.custom.targets import resolve
 from actbench.datasets import TRAINING_SAMPLES, Splits
 from actbench.errors import Problem, UserError, in_a_line
 from actbench.inits import initialise
+from actbench.measures import own
 from actbench.models import Components
 from actbench.settings import GROUPS, Choice, Settings
 from actbench.stacking import Alone, NotStackable, Replicas, assemble
 from actbench.train import Training, Workers
 from actbench.train.engines import choose_engine
 from actbench.train.machine import allow_tf32, choose_device, memory_of_machine
+from actbench.train.outcome import StepOutcome
 from actbench.train.seeding import generator, generators, global_seed
 from actbench.train.updates import spare_dynamo, update_of
 
@@ -51,6 +53,7 @@ def build(settings: Settings) -> Training:
     threads = torch.get_num_threads()
     cores, sample = cores_of(settings, device, threads), splits.train_x[:4]
     replicas = _replicas(settings, networks, dropout, _class(optimizer), sample, device, cores).to(device)
+    replicas.plain_network = partial(_plain_network, settings, splits.inputs, splits.classes, replicas)
     number = len(replicas.shares)
     workers = Workers(number, max(1, threads // number) if device.type == "cpu" else 1)
     optimizers = [_optimizer(settings, optimizer, list(member.parameters()), device) for member in replicas.members]
@@ -77,7 +80,17 @@ def build(settings: Settings) -> Training:
         probe_every=settings.probe_every,
         device=device,
         engine=choose_engine(settings.train.engine, device, optimizers, [*dropout, *augmentation], _draws(replicas)),
+        measurements=own.load(settings.measures, settings.trust) if settings.probe else (),
     )
+
+
+def _plain_network(
+    settings: Settings, inputs: tuple[int, ...], classes: int, replicas: Replicas, number: int
+) -> nn.Module:
+    """The ordinary module of seed number `number` with its current weights, on the CPU."""
+    network = build_network(settings, inputs, classes, settings.seeds[number])
+    network.load_state_dict(replicas.state_dicts()[number])
+    return network
 
 
 def cores_of(settings: Settings, device: torch.device, threads: int) -> int:
@@ -147,6 +160,7 @@ def check(settings: Settings, *, quick: bool = False) -> None:
     device = attempt(lambda: _device(settings))
     attempt(lambda: _optional("clip", settings.clip, settings.trust))
     attempt(lambda: _optional("augment", settings.augment, settings.trust))
+    attempt(lambda: own.load(settings.measures, settings.trust))
     splits = None if quick else attempt(lambda: load_splits(settings))
     inputs, classes = ((1, 28, 28), 10) if splits is None else (splits.inputs, splits.classes)
     sound = attempt(lambda: _examine_activations(settings))
@@ -180,7 +194,7 @@ def _try_network(
     engine = choose_engine(settings.train.engine, device, [optimizer], [], _draws(replicas))
     if settings.train.engine == "compiled":  # is there a compiler?
         forward = engine.forward(nn.ReLU())
-        engine.step(lambda rows, _: (forward(rows),))(torch.zeros(2, device=device), False)
+        engine.step(lambda rows, _: StepOutcome(forward(rows), rows))(torch.zeros(2, device=device), False)
 
 
 def _try_forward_and_backward(settings: Settings, network: nn.Module, inputs: tuple[int, ...]) -> None:

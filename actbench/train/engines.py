@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from actbench.errors import UserError, in_a_line
+from actbench.train.outcome import StepOutcome
 from actbench.train.updates import is_fused
 
 Forward = Callable[[Tensor], Tensor]
-Outcome = tuple[Tensor, ...]
-Step = Callable[[Tensor, bool], Outcome]  # (rows (S, B), look) -> what the step has to tell
+Step = Callable[[Tensor, bool], StepOutcome]  # (rows (S, B), look) -> what the step tells
 
 WARM_UP = 3  # steps of each kind that run as they stand before one is recorded
 GRAPHS_SINCE = (2, 13)  # of torch
@@ -66,7 +66,7 @@ class Compiled(Engine):
         return torch.compile(module, dynamic=False)
 
     def step(self, function: Step) -> Step:
-        def call(rows: Tensor, look: bool) -> Outcome:
+        def call(rows: Tensor, look: bool) -> StepOutcome:
             try:
                 return function(rows, look)
             except torch._dynamo.exc.TorchDynamoException as error:
@@ -81,10 +81,12 @@ class Compiled(Engine):
 class Recorder(Protocol):
     """What a `Graph` records with."""
 
-    def warm(self, function: Callable[[], Outcome]) -> Outcome:
+    def warm(self, function: Callable[[], StepOutcome]) -> StepOutcome:
         """Executes `function` as it stands, in surroundings like those in which it will be recorded."""
 
-    def record(self, function: Callable[[], Outcome], generators: Sequence[torch.Generator]) -> Callable[[], Outcome]:
+    def record(
+        self, function: Callable[[], StepOutcome], generators: Sequence[torch.Generator]
+    ) -> Callable[[], StepOutcome]:
         """Records `function` without executing it; the result executes it, and always returns the same tensors.
 
         Raises:
@@ -109,7 +111,7 @@ class CudaRecorder:
     def pool(self) -> Any:
         return torch.cuda.graph_pool_handle()
 
-    def warm(self, function: Callable[[], Outcome]) -> Outcome:
+    def warm(self, function: Callable[[], StepOutcome]) -> StepOutcome:
         usual = torch.cuda.current_stream(self.device)
         self.side.wait_stream(usual)
         with torch.cuda.stream(self.side):
@@ -117,14 +119,16 @@ class CudaRecorder:
         usual.wait_stream(self.side)
         return outcome
 
-    def record(self, function: Callable[[], Outcome], generators: Sequence[torch.Generator]) -> Callable[[], Outcome]:
+    def record(
+        self, function: Callable[[], StepOutcome], generators: Sequence[torch.Generator]
+    ) -> Callable[[], StepOutcome]:
         graph = torch.cuda.CUDAGraph()
         for generator in generators:
             graph.register_generator_state(generator)
         with torch.cuda.device(self.device), torch.cuda.graph(graph, pool=self.pool, stream=self.side):
             outcome = function()
 
-        def replay() -> Outcome:
+        def replay() -> StepOutcome:
             graph.replay()
             return outcome
 
@@ -164,7 +168,7 @@ class Graph(Engine):
         launches: dict[Any, Launch] = {}
         seen: Counter[Any] = Counter()
 
-        def call(rows: Tensor, look: bool) -> Outcome:
+        def call(rows: Tensor, look: bool) -> StepOutcome:
             key = (tuple(rows.shape), look)
             if self.obstacle:
                 return function(rows, look)
@@ -242,10 +246,10 @@ class Launch:
         """Whether all that was recorded as a constant still has the value it had."""
         return self.held == self._constants()
 
-    def __call__(self, rows: Tensor) -> Outcome:
+    def __call__(self, rows: Tensor) -> StepOutcome:
         self.rows.copy_(rows)
         self.rates.renew()
-        return tuple(part.clone() for part in self.replay())  # the next launch writes to the same places
+        return self.replay().map(torch.clone)  # the next launch writes to the same places
 
 
 def _cause(error: Exception) -> Exception:

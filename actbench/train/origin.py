@@ -23,8 +23,9 @@ from torch import Tensor, nn
 from actbench.records import Origin
 from actbench.stacking import Member
 from actbench.train.evaluation import evaluate
-from actbench.train.loop import Control, Learner, _advance, _order
+from actbench.train.loop import sample_order
 from actbench.train.state import Training
+from actbench.train.step import Control, GroupTrainer, advance
 from actbench.train.updates import update_of
 
 
@@ -48,12 +49,12 @@ def origins(training: Training, epoch: int, seeds: Sequence[int], control: Contr
 def _origins(training: Training, epoch: int, watches: Sequence[_Watch], control: Control | None) -> tuple[Origin, ...]:
     training.network.train()
     portions = [watch.member.seeds for watch in watches]
-    for step, rows in enumerate(_order(training).split(training.batch_size, dim=1)):  # rows (S, B)
+    for step, rows in enumerate(sample_order(training).split(training.batch_size, dim=1)):  # rows (S, B)
         for watch, part in zip(watches, rows.split(portions), strict=True):
             watch.step = step + 1
             watch.take(part)
         if training.schedule_by_step:
-            _advance(training.schedulers)
+            advance(training.schedulers)
         if all(watch.done for watch in watches) or (control is not None and control.stop):
             break
     else:  # training was finite to the end
@@ -76,7 +77,7 @@ class _Watch:
     member: Member
     seeds: list[int]  # of the member
     wanted: set[int]
-    learner: Learner
+    trainer: GroupTrainer
     step: int = 0
     found: dict[int, tuple[int, str, str, float]] = field(default_factory=dict)
     before_update: list[Tensor] = field(default_factory=list)  # the parameters
@@ -89,7 +90,7 @@ class _Watch:
         if self.done:  # for the other members alone
             return
         with _listening([self], ""):
-            losses, *_ = self.learner.step(rows, False)
+            losses = self.trainer.step(rows, False).losses
             self.note("loss", "", [losses if self.member.stacked else losses[0]])
             self.note("update", "", [p.detach() for p in self.member.parameters()], self.before_update)
 
@@ -119,7 +120,7 @@ def _watches(training: Training, seeds: Sequence[int]) -> list[_Watch]:
         own = list(islice(names, member.seeds))
         generators = list(islice(augmentation, member.seeds))
         holder: list[_Watch] = []
-        learner = Learner(
+        trainer = GroupTrainer(
             training=replace(training, clip=partial(_clip, holder) if training.clip is not None else None),
             member=member,
             forward=partial(_forward, holder),
@@ -129,7 +130,7 @@ def _watches(training: Training, seeds: Sequence[int]) -> list[_Watch]:
             augmentation=generators,
             parameters=list(member.parameters()),
         )
-        holder.append(_Watch(training, member, own, {*seeds} & {*own}, learner))
+        holder.append(_Watch(training, member, own, {*seeds} & {*own}, trainer))
         watches += holder
     return watches
 

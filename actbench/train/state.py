@@ -16,7 +16,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from actbench.datasets import Splits
-from actbench.measures import Lives
+from actbench.measures.computing.history import UnitHistory
+from actbench.measures.own import OwnMeasurement
 from actbench.stacking import Replicas
 from actbench.train.engines import Engine
 from actbench.train.workers import Workers
@@ -46,6 +47,7 @@ class Training:
     probe_every: int | None  # steps between further looks
     device: torch.device
     engine: Engine
+    measurements: tuple[OwnMeasurement, ...] = ()  # of the user's own
 
     @property
     def execution(self) -> str:
@@ -58,14 +60,14 @@ class Training:
         return math.ceil(len(self.splits.train_y) / self.batch_size)
 
     @cached_property
-    def lives(self) -> Lives:
+    def lives(self) -> UnitHistory:
         """What became of every unit, from epoch to epoch."""
-        return Lives(self.seeds, self.steps_per_epoch)
+        return UnitHistory(self.seeds, self.steps_per_epoch)
 
     @cached_property
-    def finer_lives(self) -> Lives:
+    def finer_lives(self) -> UnitHistory:
         """The same from look to look, with `probe_every`."""
-        return Lives(self.seeds, self.steps_per_epoch)
+        return UnitHistory(self.seeds, self.steps_per_epoch)
 
     def autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.device.type, dtype=torch.bfloat16) if self.bf16 else nullcontext()
