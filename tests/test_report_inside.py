@@ -21,6 +21,7 @@ from actbench.records import Finding
 from actbench.report import runs
 from actbench.report.command import make_report
 from actbench.report.configurations import blocks
+from actbench.report.findings import ConfigurationFinding, findings_table
 from actbench.report.plots import draw_plots
 from actbench.report.plots.depth import over_depth
 from actbench.report.plots.raster import PANELS, Raster, in_order_of_death, raster, rasters, seeds_of, select_panels
@@ -104,6 +105,18 @@ def test_runs_of_one_configuration_tell_a_symptom_once_and_whose_it_is(tmp_path)
     assert len(table.rows) == 1
     assert cells["relu"]["evidence"] == "seeds 0–2: 74 % of 512; seed 3: 70 % of 512"
     assert cells["relu"]["what to try"] == "optimizer.lr=0.001; activation=leaky_relu; init=he_normal"
+
+
+@pytest.mark.parametrize("brief", [True, False])
+@pytest.mark.parametrize("number", [1, 20])
+def test_the_code_of_a_finding_stands_before_its_symptom(brief, number):
+    finding = ConfigurationFinding("relu", "dead-units", "units died", "74 %", "steps too large", ("norm=batch",))
+    table = findings_table([finding] * number, brief=brief)
+    assert table.rows[0][1].startswith("dead-units: units died")
+    assert "actbench list CODE" in table.note
+    earlier = findings_table([replace(finding, code="")] * number, brief=brief)  # of a version without codes
+    assert earlier.rows[0][1].startswith("units died")
+    assert "CODE" not in earlier.note
 
 
 def test_a_run_that_was_trained_again_finds_nothing_any_more(tmp_path):

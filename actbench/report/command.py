@@ -43,7 +43,9 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.published:
         ours = [one for comparison in report.comparisons for one in comparison.block.configurations]
         report.published = published(ours)
-    _show_and_write(report, None if arguments.table else arguments.output or _default_folder(arguments.paths))
+    mistyped = any(problem.where.startswith(("--baseline", "--per")) for problem in report.problems)
+    nothing_written = arguments.table or mistyped  # it would not be what was asked for
+    _show_and_write(report, None if nothing_written else arguments.output or _default_folder(arguments.paths))
     return 0
 
 

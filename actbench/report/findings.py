@@ -33,8 +33,8 @@ class ConfigurationFinding:
 
     @property
     def name(self) -> str:
-        """`units died (dead-units)`."""
-        return f"{self.symptom} ({self.code})" if self.code else self.symptom
+        """`dead-units: units died`; the symptom alone where there is no code."""
+        return f"{self.code}: {self.symptom}" if self.code else self.symptom
 
 
 def findings(configurations: Sequence[Configuration]) -> list[ConfigurationFinding]:
@@ -80,7 +80,7 @@ def findings_table(found: Sequence[ConfigurationFinding], *, brief: bool = False
     """
     note = _TO_TRY
     if any(finding.code for finding in found):
-        note += "; `actbench list CODE` explains the code in brackets"
+        note += "; `actbench list CODE` explains a finding, as in `actbench list dead-units`"
     if brief and len(found) <= _FEW:
         header: tuple[str, ...] = ("configuration", "what, why, and what to try")
         rows = [(finding.configuration, _paragraph(finding)) for finding in found]
