@@ -26,6 +26,7 @@ class Quantity:
         key: the column's name.
         definition: what it is, in a sentence.
         title: what a table of results says for it.
+        short: the same in few letters, for tables with many columns; as the title where it is empty.
         unit: of its values; empty where it has none.
         source: a publication that defines it.
         better: which values are to be preferred: `higher`, `lower`, or empty.
@@ -49,6 +50,7 @@ class Quantity:
     key: str = ""
     definition: str
     title: str = ""
+    short: str = ""
     unit: str = ""
     source: str = ""
     better: Better = ""
@@ -74,12 +76,27 @@ class Quantity:
     @property
     def heading(self) -> str:
         """The title with the unit behind it: `test accuracy %`."""
-        unit = "%" if self.percent else "" if self.unit in ("nats", "units") else self.unit
-        return f"{self.title} {unit}".strip()
+        return _with_unit(self.title, "%" if self.percent else self.unit)
+
+    @property
+    def column(self) -> str:
+        """The heading of a column among many: `val. acc. %`."""
+        return _with_unit(self.short or self.title, "%" if self.percent else self.unit)
 
     def shown(self, value: float) -> str:
         """A value as a table has it; a dash where it is not known."""
         return "–" if math.isnan(value) else f"{self.scale * value:.{self.digits}f}"
+
+
+def _with_unit(name: str, unit: str) -> str:
+    """The units of losses and of numbers of units go without saying.
+
+    >>> _with_unit("SNR", "dB"), _with_unit("dead for", "epochs"), _with_unit("test loss", "nats")
+    ('SNR dB', 'dead for (epochs)', 'test loss')
+    """
+    if unit in ("", "nats", "units"):
+        return name
+    return f"{name} {unit}" if len(unit) <= 2 else f"{name} ({unit})"
 
 
 def measured(definition: str, *, default: Any = MISSING, **about: Any) -> Any:
