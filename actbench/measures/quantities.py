@@ -248,10 +248,10 @@ def over_layers(rows: Sequence[Any], quantity: Quantity) -> float:
 
 def by_seed(rows: Iterable[Any]) -> dict[int, list[Any]]:
     """The rows of each seed."""
-    found: dict[int, list[Any]] = {}
+    grouped: dict[int, list[Any]] = {}
     for row in rows:
-        found.setdefault(row.seed, []).append(row)
-    return found
+        grouped.setdefault(row.seed, []).append(row)
+    return grouped
 
 
 def metrics_of(row: type, rows: Iterable[Any], seeds: Sequence[int]) -> dict[str, list[float]]:
