@@ -60,10 +60,10 @@ class Epoch:
 
     @cached_property
     def _tables(self) -> dict[type, tuple[Any, ...]]:
-        found: dict[type, list[Any]] = {}
+        tables: dict[type, list[Any]] = {}
         for row in self.rows:
-            found.setdefault(type(row), []).append(row)
-        return {kind: tuple(rows) for kind, rows in found.items()}
+            tables.setdefault(type(row), []).append(row)
+        return {kind: tuple(rows) for kind, rows in tables.items()}
 
     def tables(self) -> Mapping[type, tuple[Any, ...]]:
         """The rows of each table that has some, by the class of its rows."""
@@ -171,7 +171,7 @@ class RunSummary:
     execution: str  # how: `stacked, eager`, `seed by seed, channels_last, eager: ` and why
     device: str
     reason: str = ""  # one line, for what failed or was interrupted
-    findings: tuple[Finding, ...] | None = None  # what went wrong inside; None where nobody asked
+    findings: tuple[Finding, ...] | None = None  # what went wrong inside; None where it was not asked for
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -210,7 +210,7 @@ def test_every_cell_of_the_differences_by_hand(tmp_path):
     assert told["gelu"]["95 % interval"] == "−0.05 to +0.45"
     results = cells(comparison_tables(comparison)[0])["gelu"]
     assert (results["samples / s"], results["params"], results["seconds / epoch"]) == ("1k", "1.23k", "0.20")
-    assert (results["val. acc. %"], results["dead %"], results["n"]) == ("97.67", "10.0", "3")
+    assert (results["val. acc. %"], results["dead units %"], results["n"]) == ("97.67", "10.0", "3")
 
 
 # ---------------------------------------------------------------- conclusions

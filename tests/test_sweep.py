@@ -23,6 +23,7 @@ from torch import nn
 from actbench.choices import choices_of
 from actbench.command.composing import register
 from actbench.command.planning import plan
+from actbench.files.reading import read_yaml
 from actbench.store import reader
 
 
@@ -390,7 +391,7 @@ def test_a_search_goes_for_validation_accuracy_and_is_compared(actbench, three, 
             validation.setdefault(row["configuration"], []).append(float(row["value"]))
     best = max(statistics.mean(values) for values in validation.values())
     assert len(validation) == 4
-    found = reader.read_yaml(tmp_path / "outputs" / "s" / "optimization_results.yaml")
+    found = read_yaml(tmp_path / "outputs" / "s" / "optimization_results.yaml")
     assert found["best_value"] == pytest.approx(best)
     assert f"best by validation accuracy, {best:.2f} %: " in done.stdout
 

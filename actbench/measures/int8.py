@@ -40,7 +40,8 @@ class Int8Scores(OfSeed):
     )  # fmt: skip
     int8_symmetric_snr: float = measured(
         "Signal-to-noise ratio of the logits in simulated INT8, symmetric scheme, over the test set.",
-        title="INT8 symmetric, SNR", unit="dB", source=_SNR, better="higher", digits=1, tag="int8_snr/symmetric",
+        title="INT8 symmetric, SNR", short="symmetric, SNR",
+        unit="dB", source=_SNR, better="higher", digits=1, tag="int8_snr/symmetric",
         summary="int8_symmetric_snr", place=8,
     )  # fmt: skip
     int8_affine_accuracy: float = measured(
@@ -50,7 +51,8 @@ class Int8Scores(OfSeed):
     )  # fmt: skip
     int8_affine_snr: float = measured(
         "Signal-to-noise ratio of the logits in simulated INT8, affine scheme, over the test set.",
-        title="INT8 affine, SNR", unit="dB", source=_SNR, better="higher", digits=1, tag="int8_snr/affine",
+        title="INT8 affine, SNR", short="affine, SNR",
+        unit="dB", source=_SNR, better="higher", digits=1, tag="int8_snr/affine",
         summary="int8_affine_snr", place=9,
     )  # fmt: skip
 

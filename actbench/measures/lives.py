@@ -18,7 +18,7 @@ EVENTS = ("dead", "birth", "death", "revival")  # what may happen to a unit; the
 
 @dataclass(frozen=True)
 class Lives(Row):
-    """What happened to the units of a layer since the last look, as numbers of units, and who is dead now.
+    """What happened to the units of a layer since the last look, and which share of them is dead now.
 
     The dead are `dead_at_init` + `died`. A unit that dies and comes back between two looks does not count.
     """
@@ -72,7 +72,7 @@ class LookRecord(Lives, DeadUnits, AtStep):
 
 @dataclass(frozen=True)
 class UnitEvent(AtStep):
-    """One unit that was found in another state than at the look before; a row of `units.csv`.
+    """One unit whose state has changed since the look before; a row of `units.csv`.
 
     Units that have been alive all along have no row. With `probe.every` its looks are among those compared.
     """

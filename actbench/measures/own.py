@@ -139,10 +139,10 @@ class OwnMeasurement:
 
         try:
             with isolated():  # it may draw random numbers, or change what belongs to the process
-                found = list(self.measurement.measure(moment))
+                given = list(self.measurement.measure(moment))
         except Exception as error:
             raise self._complaint(told(error, self.trust)) from error
-        rows = [self._checked(row, moment) for row in found]
+        rows = [self._checked(row, moment) for row in given]
         about = [quantity.key for quantity in quantities_of(self.row) if quantity.identifies]
         names = [tuple(getattr(row, key) for key in about) for row in rows]
         if len({*names}) < len(names):

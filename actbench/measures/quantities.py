@@ -26,7 +26,7 @@ class Quantity:
         key: the column's name.
         definition: what it is, in a sentence.
         title: what a table of results says for it.
-        short: the same where many columns stand side by side; empty where the title is short enough.
+        short: the same in few letters, for tables with many columns; as the title where it is empty.
         unit: of its values; empty where it has none.
         source: a publication that defines it.
         better: which values are to be preferred: `higher`, `lower`, or empty.
@@ -76,20 +76,27 @@ class Quantity:
     @property
     def heading(self) -> str:
         """The title with the unit behind it: `test accuracy %`."""
-        return self._with_unit(self.title)
+        return _with_unit(self.title, "%" if self.percent else self.unit)
 
     @property
-    def short_heading(self) -> str:
+    def column(self) -> str:
         """The heading of a column among many: `val. acc. %`."""
-        return self._with_unit(self.short or self.title)
-
-    def _with_unit(self, title: str) -> str:
-        unit = "%" if self.percent else "" if self.unit in ("nats", "units") else self.unit
-        return f"{title} {unit}".strip()
+        return _with_unit(self.short or self.title, "%" if self.percent else self.unit)
 
     def shown(self, value: float) -> str:
         """A value as a table has it; a dash where it is not known."""
         return "–" if math.isnan(value) else f"{self.scale * value:.{self.digits}f}"
+
+
+def _with_unit(name: str, unit: str) -> str:
+    """The units of losses and of numbers of units go without saying.
+
+    >>> _with_unit("SNR", "dB"), _with_unit("dead for", "epochs"), _with_unit("test loss", "nats")
+    ('SNR dB', 'dead for (epochs)', 'test loss')
+    """
+    if unit in ("", "nats", "units"):
+        return name
+    return f"{name} {unit}" if len(unit) <= 2 else f"{name} ({unit})"
 
 
 def measured(definition: str, *, default: Any = MISSING, **about: Any) -> Any:
@@ -241,10 +248,10 @@ def over_layers(rows: Sequence[Any], quantity: Quantity) -> float:
 
 def by_seed(rows: Iterable[Any]) -> dict[int, list[Any]]:
     """The rows of each seed."""
-    found: dict[int, list[Any]] = {}
+    grouped: dict[int, list[Any]] = {}
     for row in rows:
-        found.setdefault(row.seed, []).append(row)
-    return found
+        grouped.setdefault(row.seed, []).append(row)
+    return grouped
 
 
 def metrics_of(row: type, rows: Iterable[Any], seeds: Sequence[int]) -> dict[str, list[float]]:

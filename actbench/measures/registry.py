@@ -50,6 +50,24 @@ def declared() -> list[Quantity]:
     return [quantity for kind in row_types() for quantity in quantities_of(kind)]
 
 
+def named(name: str) -> Quantity:
+    """The quantity that has this name in `summary.json`; else the first whose column is called so.
+
+    >>> named("dead_ratio").column, named("died").digits
+    ('dead units %', 1)
+
+    Raises:
+        KeyError: there is none.
+    """
+    for quantity in declared():
+        if quantity.summary == name:
+            return quantity
+    for quantity in declared():
+        if quantity.key == name:
+            return quantity
+    raise KeyError(name)
+
+
 # ---------------------------------------------------------------- the glossary
 
 

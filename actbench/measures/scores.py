@@ -35,8 +35,8 @@ class EpochRecord(OfEpoch):
     )  # fmt: skip
     val_accuracy: float = measured(
         "Share of the validation split that is classified correctly, in evaluation mode.",
-        title="validation accuracy", short="val. acc.", unit="%", better="higher", tag="accuracy/val",
-        summary="val_accuracy", place=2,
+        title="validation accuracy", short="val. acc.",
+        unit="%", better="higher", tag="accuracy/val", summary="val_accuracy", place=2,
     )  # fmt: skip
     grad_norm: float = measured(
         "Euclidean norm of the whole gradient before clipping, mean over up to 8 steps of the epoch.",

@@ -43,10 +43,10 @@ def learned_shapes(network: Replicas) -> dict[tuple[str, str], Tensor]:
     """(layer, parameter) -> its values now, (S, 1) or (S, units), on the CPU. Empty where nothing is learned."""
     import torch
 
-    found: dict[tuple[str, str], list[Tensor]] = {}
+    values_of: dict[tuple[str, str], list[Tensor]] = {}
     for member in network.members:
         for layer, module in member.sites().items():
             for name, parameter in module.named_parameters():
                 values = parameter.detach().reshape(member.seeds, -1).cpu()
-                found.setdefault((layer, name.rpartition(".")[2]), []).append(values)
-    return {key: torch.cat(values) for key, values in found.items()}
+                values_of.setdefault((layer, name.rpartition(".")[2]), []).append(values)
+    return {key: torch.cat(values) for key, values in values_of.items()}

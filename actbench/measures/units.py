@@ -42,7 +42,8 @@ class DeadUnits(UnitCount):
 
     dead: float = measured(
         "Share of units with f'(z) = 0 for every validation sample: no gradient can reach them.",
-        title="dead", source="Lu et al. 2019, arXiv:1903.06733", better="lower", digits=1, percent=True,
+        title="dead", short="dead units",
+        source="Lu et al. 2019, arXiv:1903.06733", better="lower", digits=1, percent=True,
         over_layers="units", tag="dead_ratio/{layer}", summary="dead_ratio", place=1,
     )  # fmt: skip
 

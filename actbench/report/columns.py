@@ -29,7 +29,7 @@ def quantity(key: str) -> Quantity:
 
 def heading(key: str) -> str:
     """The heading of a quantity's column."""
-    return quantity(key).short_heading
+    return quantity(key).column
 
 
 def mean_cell(key: str, estimate: Estimate) -> str:

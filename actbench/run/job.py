@@ -103,7 +103,7 @@ def run(
         with contextlib.suppress(OSError, Failure):  # what failed may be the disk, or that the folder is another's now
             hold.check()
             if reader.status(folder) not in ("completed", "diverged"):  # else what failed came after the run
-                if not (folder / "settings.yaml").exists():  # without it the folder would be nobody's
+                if not (folder / "settings.yaml").exists():  # without it the folder would belong to no run
                     RunFolder(folder).write_settings(settings)
                 RunFolder(folder).write_summary(failed(settings, training, progress, error))
         raise
@@ -164,8 +164,8 @@ def _with_origins(settings: Settings, training: Training, epoch: Epoch, folder: 
         if earlier is None:
             return epoch
         again.load_state(earlier[0])
-    found = origins(again, epoch.number, epoch.diverged, stop)
-    return replace(epoch, origins=tuple(tuple(origin) for origin in found))
+    first = origins(again, epoch.number, epoch.diverged, stop)
+    return replace(epoch, origins=tuple(tuple(origin) for origin in first))
 
 
 class Sinks:

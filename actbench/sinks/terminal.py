@@ -178,8 +178,8 @@ def _in_a_line(summary: RunSummary, stored: bool) -> str:
 
 def _results() -> list[Quantity]:
     """The lines of `summary_table`: what a seed has, and not each of its layers."""
-    found = [q for kind in registry.row_types() if kind is not LayerRecord for q in placed(kind) if q.summary]
-    return sorted(found, key=lambda quantity: quantity.place)
+    results = [q for kind in registry.row_types() if kind is not LayerRecord for q in placed(kind) if q.summary]
+    return sorted(results, key=lambda quantity: quantity.place)
 
 
 def summary_table(summary: RunSummary, own: Sequence[Quantity] = ()) -> Table:
@@ -214,14 +214,14 @@ def diagnosis_text(findings: Sequence[Finding], *, probed: bool = True) -> Rende
     if not findings:
         where = "" if probed else " in loss and accuracy; without probes nobody looked inside"
         return Text(f"diagnosis    nothing alarming{where}", style="dim")
-    told: list[RenderableType] = [Text("diagnosis", style="bold")]
+    parts: list[RenderableType] = [Text("diagnosis", style="bold")]
     for finding in findings:
         remedies = "".join(f"\n  try {remedy}" for remedy in finding.remedies)
         text = Text.assemble(
             (finding.symptom, "bold yellow"), f": {finding.evidence}\n", (finding.cause, "dim"), (remedies, "green")
         )
-        told.append(Padding(text, (0, 0, 1, 2)))
-    return Group(*told)
+        parts.append(Padding(text, (0, 0, 1, 2)))
+    return Group(*parts)
 
 
 def layer_table(layers: Iterable[LayerRecord]) -> Table:

@@ -15,8 +15,7 @@ from actbench.store.owner import LOCK
 class Hold:
     """The right to write into a run's folder, until `release`.
 
-    It is a lock on a file there. Who removes that file lets another process in, so that `check` belongs before whatever
-    is written.
+    It is a lock on a file there. Removing that file lets another process in: call `check` before writing anything.
 
     Args:
         folder: it exists.
@@ -56,7 +55,7 @@ class Hold:
         if self._file is not None and self._now() == self._file:
             return
         os.stat(self._path.parent)  # FileLock would make it again
-        self._lock.release()  # of a file that nobody else finds
+        self._lock.release()  # of a file that no other process can find
         self._take()
 
     def release(self, *, complete: bool) -> None:

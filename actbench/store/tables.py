@@ -87,13 +87,13 @@ def records(path: Path, kind: type[Record]) -> list[Record]:
     checks = [check for quantity in quantities_of(kind) for check in [_check(quantity, columns[quantity.key])]]
     try:
         check_stays(path)
-        found = [kind(**{name: columns[name](value) for name, value in row.items()}) for row in rows(path, TABLE)]
-        if not all(check(record) for record in found for check in checks):
+        read = [kind(**{name: columns[name](value) for name, value in row.items()}) for row in rows(path, TABLE)]
+        if not all(check(record) for record in read for check in checks):
             raise ValueError("a number, a name or a word that cannot be")
-        layers = len({getattr(record, "layer", "") for record in found})
+        layers = len({getattr(record, "layer", "") for record in read})
         if layers > LAYERS:
             raise NotReadable(f"it names {layers:,} layers; {LAYERS:,} are the most that are read")
-        return found
+        return read
     except (KeyError, TypeError, ValueError, OSError, csv.Error) as error:
         why = f" ({reason(error)})" if isinstance(error, NotReadable) else ""
         raise UserError(f"cannot be read{why}", where=str(path), how=AWAY) from error

@@ -84,7 +84,7 @@ def _of_own(training: Training, epoch: int, alive: Sequence[int]) -> list[Any]:
 
 
 def look_between(training: Training, step: int, alive: Sequence[int]) -> tuple[Any, ...]:
-    """The rows of a look at who is dead after `step` steps, in the midst of an epoch."""
+    """The rows of a look at which units are dead after `step` steps, within an epoch."""
     with watch_units(training.network, thorough=False) as watch:
         scores = evaluate(training, training.splits.val_x, training.splits.val_y)
     training.network.train()

@@ -126,7 +126,7 @@ def _finish(
 
 
 def _gradients(shards: Sequence[ShardTrainer]) -> GradientLook:
-    """The mean over an epoch's looks at the gradients, of all seeds, on the CPU; NaN where nobody looked."""
+    """The mean over an epoch's looks at the gradients, of all seeds, on the CPU; NaN without such looks."""
     if not shards[0].gradients:
         unknown = torch.full((shards[-1].seeds.stop,), math.nan)
         return GradientLook(unknown, unknown[None, :0], unknown)

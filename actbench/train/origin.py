@@ -1,4 +1,4 @@
-"""Where the first number that is not finite came from, in a seed that diverged: its epoch once more, with a watch.
+"""Where the first number that is not finite came from, in a seed that diverged: its epoch once more, watched.
 
 Nothing of it runs in ordinary training. The epoch is repeated from the state before it, by another `Training` made of
 the same settings, which gives the same bits; what is first infinite or NaN has a place in the order of a step:
@@ -30,10 +30,10 @@ from actbench.train.updates import update_of
 
 
 def origins(training: Training, epoch: int, seeds: Sequence[int], control: Control | None = None) -> tuple[Origin, ...]:
-    """For each of `seeds` what was first not finite in `epoch`; none for a seed in which nothing is found.
+    """For each of `seeds` what was first not finite in `epoch`; a seed in which everything is finite has none.
 
     Args:
-        training: in the state before the epoch; they are spent afterwards.
+        training: in the state before the epoch; it is used up afterwards.
         epoch: in which the seeds' loss stopped being finite.
         seeds: those that did.
         control: may stop it.
@@ -60,18 +60,18 @@ def _origins(training: Training, epoch: int, watches: Sequence[_Watch], control:
     else:  # training was finite to the end
         for watch in watches:
             watch.note("images", "", [training.splits.val_x.expand(watch.member.seeds, *training.splits.val_x.shape)])
-        with _listening(watches, "validation"):
+        with _watched(watches, "validation"):
             evaluate(training, training.splits.val_x, training.splits.val_y)
     return tuple(
         Origin(seed, epoch, step, kind, where, size)
         for watch in watches
-        for seed, (step, kind, where, size) in sorted(watch.found.items())
+        for seed, (step, kind, where, size) in sorted(watch.first.items())
     )
 
 
 @dataclass
 class _Watch:
-    """One member, and what was found so far: seed -> step, kind, where, and the largest size of what went in."""
+    """One group, and what was first not finite so far: seed -> step, kind, where, largest size of what went in."""
 
     training: Training
     member: Member
@@ -79,29 +79,29 @@ class _Watch:
     wanted: set[int]
     trainer: GroupTrainer
     step: int = 0
-    found: dict[int, tuple[int, str, str, float]] = field(default_factory=dict)
+    first: dict[int, tuple[int, str, str, float]] = field(default_factory=dict)
     before_update: list[Tensor] = field(default_factory=list)  # the parameters
 
     @property
     def done(self) -> bool:
-        return self.wanted <= self.found.keys()
+        return self.wanted <= self.first.keys()
 
     def take(self, rows: Tensor) -> None:
         if self.done:  # for the other members alone
             return
-        with _listening([self], ""):
+        with _watched([self], ""):
             losses = self.trainer.step(rows, False).losses
             self.note("loss", "", [losses if self.member.stacked else losses[0]])
             self.note("update", "", [p.detach() for p in self.member.parameters()], self.before_update)
 
     def note(self, kind: str, where: str, values: Sequence[Tensor], inputs: Sequence[Tensor] = ()) -> None:
-        """Takes down the seeds of which `values` are not finite, and had nothing that was not before."""
+        """Records the seeds whose `values` are not finite, unless something of theirs was not finite before."""
         if all(bool(torch.isfinite(value).all()) for value in values):
             return
         for s, seed in enumerate(self.seeds):
-            own = [self._own(value, s) for value in values] if seed in self.wanted - self.found.keys() else []
+            own = [self._own(value, s) for value in values] if seed in self.wanted - self.first.keys() else []
             if not all(bool(torch.isfinite(value).all()) for value in own):
-                self.found[seed] = (self.step, kind, where, _largest([self._own(value, s) for value in inputs]))
+                self.first[seed] = (self.step, kind, where, _largest([self._own(value, s) for value in inputs]))
 
     def _own(self, value: Tensor, s: int) -> Tensor:
         return value[s] if self.member.stacked else value
@@ -176,8 +176,8 @@ def _note_gradients(watch: _Watch) -> None:
 
 
 @contextmanager
-def _listening(watches: Sequence[_Watch], phase: str) -> Iterator[None]:
-    """Within the block the modules of each member are listened to: those without children, and activation sites."""
+def _watched(watches: Sequence[_Watch], phase: str) -> Iterator[None]:
+    """Within the block the modules of each group are watched: those without children, and activation sites."""
     handles: list[Any] = []
     for watch in watches:
         sites = {id(module) for module in watch.member.sites().values()}

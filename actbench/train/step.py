@@ -29,7 +29,7 @@ GRADIENT_LOOKS = 8  # steps of an epoch at which the gradient's norm is taken
 
 @dataclass
 class Control:
-    """What the world outside the loop may see and say: how far it is, and whether it shall stop after this step."""
+    """How far the loop is, and whether it has been asked to stop after the running step."""
 
     steps: int = 0
     stop: bool = False

@@ -22,7 +22,7 @@ class _Layer:
 
     dead: Tensor  # at the last look
     lived: Tensor  # was alive at some look
-    since: Tensor  # the step of the look that found it dead, for those dead now
+    since: Tensor  # the step at which a unit that is dead now was first seen dead
     changed: dict[str, Tensor]  # event -> the units that it happened to at the last look
     unknown: Tensor  # the units of which the last look could not tell
 
@@ -44,12 +44,12 @@ class _Layer:
 class UnitHistory:
     """Follows every unit from look to look.
 
-    What came before the first look is known if that was before training. After a gap of more than an epoch, in which
-    nobody looked, all begins anew, and `dead_at_init`, `died` and `dead_for` are NaN from then on.
+    What came before the first look is known if that was before training. After a gap of more than an epoch without a
+    look, everything begins anew, and `dead_at_init`, `died` and `dead_for` are NaN from then on.
 
     Args:
         seeds: the run's seeds.
-        steps_per_epoch: steps are told in epochs, too.
+        steps_per_epoch: to convert steps to epochs.
     """
 
     def __init__(self, seeds: Sequence[int], steps_per_epoch: int) -> None:

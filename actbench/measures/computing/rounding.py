@@ -98,12 +98,12 @@ def quantise(network: nn.Module, splits: Splits, batch_size: int = 250) -> Quant
     noises = {scheme: _Noise(scheme, ranges) for scheme in SCHEMES}
     for x, y in zip(splits.test_x.split(batch_size), splits.test_y.split(batch_size), strict=True):
         x, y = x.to(device), y.to(device)
-        expected = _hear(plain, x)
+        expected = _outputs(plain, x)
         reference.add(expected[OUTPUT][0], y)
         for scheme, other in rounded.items():
-            found = _hear(other, x)
-            scores[scheme].add(found[OUTPUT][0], y)
-            noises[scheme].add(expected, found)
+            rounded_outputs = _outputs(other, x)
+            scores[scheme].add(rounded_outputs[OUTPUT][0], y)
+            noises[scheme].add(expected, rounded_outputs)
     int8 = {scheme: Int8(*scores[scheme].means(), noises[scheme].layers()) for scheme in SCHEMES}
     return Quantised(*reference.means(), int8)
 
@@ -173,13 +173,13 @@ def _layers(network: nn.Module) -> dict[str, nn.Linear | nn.Conv2d]:
     return {name: module for name, module in network.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))}
 
 
-# ---------------------------------------------------------------- listening and calibrating
+# ---------------------------------------------------------------- observing and calibrating
 
 Outputs = dict[str, list[Tensor]]  # activation site -> its output at each call within one pass; and the logits
 Ranges = dict[tuple[str, str], tuple[float, float]]  # (layer, "in") or (activation site, "out") -> least, greatest
 
 
-def _hear(network: nn.Module, x: Tensor) -> Outputs:
+def _outputs(network: nn.Module, x: Tensor) -> Outputs:
     sites = {layer: _source(network, layer, site) for layer, site in activation_sites(network).items()}
     outputs: Outputs = {layer: [] for layer in sites}
     handles = [site.register_forward_hook(partial(_keep, outputs[layer])) for layer, site in sites.items()]
@@ -207,18 +207,18 @@ def _calibration_samples(train_x: Tensor) -> Tensor:
 
 def _calibrate(network: nn.Module, batches: Sequence[Tensor]) -> Ranges:
     """The ranges of all layers' inputs and all sites' outputs in floating point. A layer that never runs has none."""
-    seen: defaultdict[tuple[str, str], list[Tensor]] = defaultdict(list)
+    observed: defaultdict[tuple[str, str], list[Tensor]] = defaultdict(list)
 
-    def look(name: str, _layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        seen[name, "in"].append(torch.stack(inputs[0].aminmax()))  # NaN where there is one
+    def observe(name: str, _layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        observed[name, "in"].append(torch.stack(inputs[0].aminmax()))  # NaN where there is one
 
-    handles = [layer.register_forward_pre_hook(partial(look, name)) for name, layer in _layers(network).items()]
+    handles = [layer.register_forward_pre_hook(partial(observe, name)) for name, layer in _layers(network).items()]
     for x in batches:
-        for layer, outputs in _hear(network, x).items():
-            seen[layer, "out"] += [torch.stack(h.aminmax()) for h in outputs]
+        for layer, outputs in _outputs(network, x).items():
+            observed[layer, "out"] += [torch.stack(h.aminmax()) for h in outputs]
     for handle in handles:
         handle.remove()
-    pairs = {key: torch.stack(values) for key, values in seen.items()}  # (calls, 2)
+    pairs = {key: torch.stack(values) for key, values in observed.items()}  # (calls, 2)
     return {key: (float(values[:, 0].amin()), float(values[:, 1].amax())) for key, values in pairs.items()}
 
 
@@ -252,9 +252,9 @@ class _Noise:
         self.grids[OUTPUT] = Grid(math.nan, 0, 0, 0)  # nothing rounds the logits
         self.sums: dict[str, Tensor] = {}  # layer -> signal, noise, noise of its own
 
-    def add(self, expected: Outputs, found: Outputs) -> None:
+    def add(self, expected: Outputs, rounded: Outputs) -> None:
         for layer, outputs in expected.items():
-            for h, other in zip(outputs, found[layer], strict=True):
+            for h, other in zip(outputs, rounded[layer], strict=True):
                 self._add(layer, h, h - other, h - self.grids[layer].round(h))
 
     def _add(self, layer: str, *parts: Tensor) -> None:
