@@ -1,149 +1,24 @@
-"""The only shapes that leave the training loop: one seed in one epoch, one of its layers, and the sum of a run.
+"""What leaves the training loop: an epoch with its rows, and the summary of a run.
 
-A field with a default is one that earlier versions did not write.
+A field with a default is one that earlier versions did not write. The rows are declared in `actbench.measures`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from scipy.special import stdtrit
 
+if TYPE_CHECKING:
+    from actbench.measures.layers import LayerRecord
+    from actbench.measures.scores import EpochRecord
+
+Row = TypeVar("Row")
 Status = Literal["completed", "diverged", "interrupted", "failed"]
-
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """One seed in one epoch; a row of `history.csv`.
-
-    Losses are means over samples in nats, accuracies percentages, `lr` the learning rate at the end of the epoch,
-    `grad_norm` the Euclidean norm of the whole gradient (before clipping; mean over a few steps of the epoch),
-    `seconds` the wall time of the epoch for all seeds together, validation included, `clipped` the share of those few
-    steps in which clipping changed the gradient (NaN without clipping).
-    """
-
-    seed: int
-    epoch: int
-    lr: float
-    train_loss: float
-    train_accuracy: float
-    val_loss: float
-    val_accuracy: float
-    grad_norm: float
-    seconds: float
-    clipped: float = math.nan
-
-
-@dataclass(frozen=True)
-class LayerRecord:
-    """The units of one layer of one seed after one epoch (0: before training); a row of `layers.csv`.
-
-    `dead`, `dormant` and `saturated` are shares of the layer's `units`, `active` the share of (unit, sample) pairs with
-    z > 0 (of an activation that selects among units, as `topk`: that it lets through), `mean` and `std` those of the
-    outputs, `grad_norm` the norm of the gradient of the layer's parameters.
-
-    NaN is what is not known: everything where outputs overflowed, and `saturated` where the activation is not
-    elementwise and its outputs depend on other samples, or are too many (see `probes.units`).
-
-    What happened since the epoch before, as numbers of units: `deaths` (alive before, dead now), `revivals` (dead
-    before, alive now, and alive once before that) and `births` (dead from the start, alive for the first time). The
-    dead are `dead_at_init` + `died`: those never alive so far, and those that died in training, as shares of `units`.
-    `dead_for` is the mean time that those now dead have been so, in epochs (NaN where none is). These three are NaN
-    where nobody looked before training. A unit that dies and comes back between two epochs does not count here.
-    """
-
-    seed: int
-    epoch: int
-    layer: str
-    units: int
-    dead: float
-    dormant: float
-    saturated: float
-    active: float
-    mean: float
-    std: float
-    grad_norm: float
-    births: int = 0
-    deaths: int = 0
-    revivals: int = 0
-    dead_at_init: float = math.nan
-    died: float = math.nan
-    dead_for: float = math.nan
-
-
-@dataclass(frozen=True)
-class LookRecord:
-    """The life and death of a layer's units at one of the looks that `probe.every` asks for; a row of `looks.csv`.
-
-    `step` counts optimizer steps from the start of training, `epoch` the same in epochs; the rest is as in
-    `LayerRecord`, but from look to look: births, deaths and revivals are those since the look before.
-    """
-
-    seed: int
-    step: int
-    epoch: float
-    layer: str
-    units: int
-    dead: float
-    births: int
-    deaths: int
-    revivals: int
-    dead_at_init: float
-    died: float
-    dead_for: float
-
-
-EVENTS = ("dead", "birth", "death", "revival")  # what may befall a unit; the first where it is looked at first
-
-
-@dataclass(frozen=True)
-class UnitEvent:
-    """One unit that was found in another state than at the look before; a row of `units.csv`.
-
-    `event` is `dead` (found so at the first look), `birth`, `death` or `revival`, as in `LayerRecord`; units that were
-    alive all along have no row. With `probe.every` its looks are among those compared. `step` counts optimizer steps,
-    `unit` from 0.
-    """
-
-    seed: int
-    step: int
-    epoch: float
-    layer: str
-    unit: int
-    event: str
-
-
-@dataclass(frozen=True)
-class DefinitionRecord:
-    """The share of a layer's units that would be called dead by one of several definitions; a row of `definitions.csv`.
-
-    `definition` is `exact` (f'(z) = 0 for every sample), `dormant<=T` (mean |h| at most T of the layer's mean of mean
-    |h|; `dormant<=0` is "outputs 0 for every sample") or `fires<1%` (z > 0 for less than one in a hundred samples).
-    """
-
-    seed: int
-    epoch: int
-    layer: str
-    units: int
-    definition: str
-    share: float
-
-
-@dataclass(frozen=True)
-class ShapeRecord:
-    """A learned parameter of an activation, over the units of one layer that have one each; a row of `shapes.csv`."""
-
-    seed: int
-    epoch: int
-    layer: str
-    parameter: str
-    mean: float
-    std: float
-    min: float
-    max: float
 
 
 class Origin(NamedTuple):
@@ -166,21 +41,16 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """What one epoch gave: a record for each seed that had not diverged before, and for each of their layers.
+    """What one epoch gave: rows of all tables, of the seeds that had not diverged before.
 
-    Epoch 0 is the look at the untrained network and has layers only. `diverged` names the seeds whose loss stopped
-    being finite in this epoch, and `origins` says where that came from, as plain tuples of an `Origin`'s fields.
-    `look_seconds` is what the looks of `probe.every` took, beside `train_seconds`, and
-    `busy` the share of the time that a GPU was at work (NaN where that is not known).
+    Epoch 0 is the look at the untrained network and has no scores. `diverged` names the seeds whose loss stopped being
+    finite in this epoch, and `origins` says where that came from, as plain tuples of an `Origin`'s fields.
+    `look_seconds` is what the looks of `probe.every` took, beside `train_seconds`, and `busy` the share of the time
+    that a GPU was at work (NaN where that is not known).
     """
 
     number: int
-    records: tuple[EpochRecord, ...] = ()
-    layers: tuple[LayerRecord, ...] = ()
-    looks: tuple[LookRecord, ...] = ()
-    events: tuple[UnitEvent, ...] = ()
-    definitions: tuple[DefinitionRecord, ...] = ()
-    shapes: tuple[ShapeRecord, ...] = ()
+    rows: tuple[Any, ...] = ()
     diverged: tuple[int, ...] = ()
     train_seconds: float = 0.0
     eval_seconds: float = 0.0
@@ -188,18 +58,37 @@ class Epoch:
     busy: float = math.nan
     origins: tuple[tuple[Any, ...], ...] = ()
 
+    @cached_property
+    def _tables(self) -> dict[type, tuple[Any, ...]]:
+        tables: dict[type, list[Any]] = {}
+        for row in self.rows:
+            tables.setdefault(type(row), []).append(row)
+        return {kind: tuple(rows) for kind, rows in tables.items()}
+
+    def tables(self) -> Mapping[type, tuple[Any, ...]]:
+        """The rows of each table that has some, by the class of its rows."""
+        return self._tables
+
+    def of(self, kind: type[Row]) -> tuple[Row, ...]:
+        """The rows of one table, by the class of its rows: `epoch.of(LayerRecord)`."""
+        return self._tables.get(kind, ())
+
+    def _table(self, name: str) -> tuple[Any, ...]:
+        return next((rows for kind, rows in self._tables.items() if getattr(kind, "table", "") == name), ())
+
+    @property
+    def records(self) -> tuple[EpochRecord, ...]:
+        """The rows of `history.csv`: losses and accuracies of each seed."""
+        return self._table("history")
+
+    @property
+    def layers(self) -> tuple[LayerRecord, ...]:
+        """The rows of `layers.csv`."""
+        return self._table("layers")
+
     def of_seed(self, seed: int) -> tuple[LayerRecord, ...]:
         """The layers of one seed."""
         return tuple(layer for layer in self.layers if layer.seed == seed)
-
-
-RATIOS = ("dead", "dormant", "saturated", "active")
-
-
-def network_ratio(layers: Sequence[LayerRecord], ratio: str) -> float:
-    """The ratio over all units of a network, from the records of its layers (one seed, one epoch)."""
-    units = sum(layer.units for layer in layers)
-    return sum(getattr(layer, ratio) * layer.units for layer in layers) / units if units else math.nan
 
 
 @dataclass(frozen=True)
@@ -286,22 +175,6 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class QuantisedRecord:
-    """One layer of one trained seed in simulated INT8; a row of `quantised.csv`.
-
-    Signal-to-noise ratios in dB of the layer's outputs over the test set: `snr` against those of the network in
-    floating point, with the errors of all layers below; `own_snr` of rounding this layer's outputs alone. `layer` is
-    `output` for the logits, which are not rounded.
-    """
-
-    seed: int
-    scheme: str
-    layer: str
-    snr: float
-    own_snr: float
-
-
-@dataclass(frozen=True)
 class RunSummary:
     """A run's results; `summary.json`.
 
@@ -326,7 +199,7 @@ class RunSummary:
     execution: str  # how: `stacked, eager`, `seed by seed, channels_last, eager: ` and why
     device: str
     reason: str = ""  # one line, for what failed or was interrupted
-    findings: tuple[Finding, ...] | None = None  # what went wrong inside; None where nobody asked
+    findings: tuple[Finding, ...] | None = None  # what went wrong inside; None where it was not asked for
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -345,7 +218,7 @@ class RunSummary:
             for name, metric in content["metrics"].items()
         }
         diverged = {int(seed): epoch for seed, epoch in content["diverged"].items()}
-        told = content.get("findings")
-        findings = None if told is None else tuple(Finding(**{**f, "remedies": tuple(f["remedies"])}) for f in told)
+        stored = content.get("findings")
+        findings = None if stored is None else tuple(Finding(**{**f, "remedies": tuple(f["remedies"])}) for f in stored)
         seeds = tuple(content["seeds"])
         return cls(**{**content, "seeds": seeds, "metrics": metrics, "diverged": diverged, "findings": findings})

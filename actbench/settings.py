@@ -70,7 +70,7 @@ CONTENT = "content"  # in `Settings.flat`, behind its group: the version of what
 
 # What cannot change what is compared (beyond rounding) has no part in the identity of a run.
 _NOT_IDENTITY = (
-    "seed", "num_seeds", "probe", "probe_every", "quantise", "tensorboard", "study", "trust", "dataset_note",
+    "seed", "num_seeds", "probe", "probe_every", "quantise", "tensorboard", "study", "trust", "dataset_note", "measures",
 )  # fmt: skip
 _NOT_IDENTITY_TRAIN = ("device", "threads", "eval_batch_size", "execution", "memory_format", "engine")
 
@@ -112,6 +112,7 @@ class Settings:
     probe_every: int | None = None  # runs that were trained before there was a choice do not say
     quantise: str = "none"
     dataset_note: str = ""  # what the reader of a result must know about the data: that they are not what was asked for
+    measures: tuple[Choice, ...] = ()  # measurements of the user's own, which their `conf/measure` enrols
 
     @property
     def seeds(self) -> list[int]:
@@ -166,18 +167,19 @@ class Settings:
                 del content[group]["content"]
         if not self.dataset_note:
             del content["dataset_note"]
-        return content
+        own = content.pop("measures")
+        return {**content, "measures": list(own)} if own else content
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Settings:
         """The settings that `to_dict` wrote; a KeyError or TypeError where it did not."""
         values = {key: value for key, value in content.items() if key != "id"}
         values |= {group: Choice(**content[group]) for group in GROUPS}
-        if (
-            values["dataset"].name == "auto"
-        ):  # of version 0.1.0: a run that failed before it knew, which counted as MNIST
+        if values["dataset"].name == "auto":  # of version 0.1.0: it failed before it knew its data, and counted as MNIST
             values["dataset"] = Choice("mnist", "actbench.datasets.mnist", values["dataset"].params)
-        return cls(**{**values, "train": Train(**content["train"]), "trust": tuple(content["trust"])})
+        own = tuple(Choice(**choice) for choice in content.get("measures", ()))
+        train, trust = Train(**content["train"]), tuple(content["trust"])
+        return cls(**{**values, "train": train, "trust": trust, "measures": own})
 
     def flat(self) -> dict[str, Any]:
         """What has a part in the identity, by the keys that one types: `activation`, `optimizer.lr`, `train.epochs`."""

@@ -16,10 +16,11 @@ from hydra import compose, initialize_config_dir
 from actbench.choices import packaged_conf
 from actbench.command import composing
 from actbench.datasets import Splits
-from actbench.records import RATIOS, Epoch, EpochRecord, Estimate, LayerRecord, RunSummary
+from actbench.measures.layers import LayerRecord
+from actbench.measures.scores import EpochRecord
+from actbench.records import Epoch, Estimate, RunSummary
 from actbench.settings import Choice, Settings
 from actbench.store.folder import RunFolder
-from actbench.store.reader import TABLES
 from actbench.train import build
 
 
@@ -108,14 +109,15 @@ def fake_run(
             LayerRecord(seed, epoch, layer, 16, dead * share, 0.1, 0.1, 0.5, 0.0, 1.0, 1.0)
             for seed in settings.seeds for layer in ("hidden1", "hidden2")
         ]  # fmt: skip
-        done.append(Epoch(number=epoch, records=tuple(records) if epoch else (), layers=tuple(layers)))
+        done.append(Epoch(number=epoch, rows=(*(records if epoch else ()), *layers)))
     metrics = {"test_accuracy": values, "test_loss": [2 - v / 100 for v in values]} if status == "completed" else {}
     metrics |= {
         "val_accuracy": validation
         if status == "completed"
         else [done[-1].records[k].val_accuracy for k in range(len(values))]
     }
-    metrics |= {f"{ratio}_ratio": [dead for _ in values] for ratio in RATIOS}
+    ratios = ("dead_ratio", "dormant_ratio", "saturated_ratio", "active_ratio")
+    metrics |= {ratio: [dead for _ in values] for ratio in ratios}
     metrics |= {
         name: [0.5 + 0.01 * seed for seed in settings.seeds] for name in ("val_loss", "train_loss", "grad_norm")
     }
@@ -144,7 +146,7 @@ def fake_run(
     files.write_epochs(done)
     files.write_summary(summary)
     for kind, rows in (tables or {}).items():
-        _write_table(folder / TABLES[kind], kind, rows)
+        _write_table(folder / f"{kind.table}.csv", kind, rows)
     return folder
 
 

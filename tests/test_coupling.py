@@ -14,8 +14,8 @@ from torch import nn
 from actbench.activations.coupling import Coupling, column_norms, coupling_of
 from actbench.choices import packaged_conf
 from actbench.inits import auto_gain
-from actbench.measures import watch_units
-from actbench.measures.units import SATURATED, STATISTICS, _Site
+from actbench.measures.computing.sites import SiteSums, watch_units
+from actbench.measures.units import SATURATED, STATISTICS
 from actbench.stacking import Alone, Replicas, Stack
 from actbench.train.build import build_network
 from actbench.train.seeding import generators
@@ -103,13 +103,13 @@ def test_dead_and_saturated_are_those_of_the_jacobian(name):
     z = pre_activations(spatial)
     columns = jacobian_columns(f, z)
     peaks = columns.amax(1).flatten(2).amax(2) if spatial else columns.amax(1)  # (S, F)
-    site = _Site(f, foreign=True)
+    site = SiteSums(f, foreign=True)
     if coupling.samples:
         site.observe(z)
     else:
         for part in z.split(4, dim=1):
             site.observe(part)
-    found = dict(zip(STATISTICS, site.judge()[:, 0].tolist(), strict=True))
+    found = dict(zip(STATISTICS, site.statistics()[:, 0].tolist(), strict=True))
     assert found["dead"] == pytest.approx(float((peaks == 0).float().mean()))
     assert torch.equal(site.dead, peaks == 0)
     if coupling.samples:
@@ -135,9 +135,9 @@ def test_the_examples_have_what_they_are_to_show():
 
 
 def test_too_many_outputs_have_no_saturated_and_no_price():
-    site = _Site(COUPLED["normalised map"][0], foreign=True)
+    site = SiteSums(COUPLED["normalised map"][0], foreign=True)
     site.observe(torch.randn(1, 3, 8, 12, 12, generator=torch.Generator().manual_seed(0)))
-    dead, dormant, saturated, active, *_ = site.judge()[:, 0].tolist()
+    dead, dormant, saturated, active, *_ = site.statistics()[:, 0].tolist()
     assert math.isnan(saturated)
     assert (dead, dormant) == (0.0, 0.0) and 0.4 < active < 0.6
 
@@ -158,11 +158,11 @@ def test_an_elementwise_activation_is_judged_the_same_if_nobody_knows_it(monkeyp
     measured = []
     for known in (True, False):
         if not known:
-            monkeypatch.setattr("actbench.measures.units.is_known", lambda *_: False)
+            monkeypatch.setattr("actbench.measures.computing.sites.is_known", lambda *_: False)
         with torch.no_grad(), watch_units(replicas) as watch:
             for x in splits.val_x.split(15):
                 replicas(x.expand(2, *x.shape))
-        measured.append((watch.judge(), watch.define(), watch.peaks()))
+        measured.append((watch.statistics(), watch.dead_by_definition(), watch.peaks()))
         assert not any(site.coupling for sites in watch._sites.values() for site in sites)
     assert torch.equal(measured[0][0], measured[1][0]) and torch.equal(measured[0][1], measured[1][1])
     assert all(torch.equal(peak, measured[1][2][layer]) for layer, peak in measured[0][2].items())
@@ -186,20 +186,20 @@ def test_the_gain_is_that_of_a_layer_and_not_of_one_unit():
 def test_a_unit_without_numbers_leaves_its_layer_without_shares():
     """Of one seed: those beside it have theirs."""
     z = torch.randn(3, 40, 5, generator=torch.Generator().manual_seed(1))
-    sound = _Site(torch.relu)
+    sound = SiteSums(torch.relu)
     sound.observe(z)
     for bad in (math.nan, math.inf):
         spoilt = z.clone()
         spoilt[1, 7, 3] = bad
-        site = _Site(torch.relu)
+        site = SiteSums(torch.relu)
         site.observe(spoilt[:, :20])
         site.observe(spoilt[:, 20:])
-        assert bool(site.judge()[:, 1].isnan().all()) and bool(site.define()[:, 1].isnan().all())
+        assert bool(site.statistics()[:, 1].isnan().all()) and bool(site.dead_by_definition()[:, 1].isnan().all())
         for others in (0, 2):
-            assert torch.equal(site.judge()[:, others], sound.judge()[:, others])
-            assert torch.equal(site.define()[:, others], sound.define()[:, others])
+            assert torch.equal(site.statistics()[:, others], sound.statistics()[:, others])
+            assert torch.equal(site.dead_by_definition()[:, others], sound.dead_by_definition()[:, others])
         assert site.peaks()[1].isnan().tolist() == [False, False, False, True, False]
-        quick = _Site(torch.relu, thorough=False)
+        quick = SiteSums(torch.relu, thorough=False)
         quick.observe(spoilt)
         assert torch.equal(quick.peaks().isnan(), site.peaks().isnan())
 
@@ -207,16 +207,18 @@ def test_a_unit_without_numbers_leaves_its_layer_without_shares():
 def test_z_of_minus_infinity_is_a_number_to_relu():
     z = torch.ones(1, 4, 2)
     z[0, :, 1] = -math.inf
-    site = _Site(torch.relu)
+    site = SiteSums(torch.relu)
     site.observe(z)
-    assert site.judge()[:4, 0].tolist() == [0.5, 0.5, 0.5, 0.5]
+    assert site.statistics()[:4, 0].tolist() == [0.5, 0.5, 0.5, 0.5]
 
 
 def test_what_is_not_known_is_a_dash_in_the_terminal_and_nowhere_in_tensorboard():
     from rich.console import Console
 
-    from actbench.records import RATIOS, LayerRecord, network_ratio
-    from actbench.sinks.tensorboard import _scalars
+    from actbench.measures.layers import LayerRecord
+    from actbench.measures.units import network_ratio
+    from actbench.records import Epoch
+    from actbench.sinks.tags import Tags
     from actbench.sinks.terminal import layer_table, undefined
 
     known = LayerRecord(0, 1, "hidden1", 8, 0.25, 0.5, 0.125, 0.5, 0.1, 1.0, 1.0)
@@ -233,10 +235,11 @@ def test_what_is_not_known_is_a_dash_in_the_terminal_and_nowhere_in_tensorboard(
     with console.capture() as caught:
         console.print(layer_table([lost]))
     assert caught.get().split()[-4:] == ["–"] * 4
-    tags = [tag for tag, value in _scalars(None, [known, partly]) if not math.isnan(value)]
+    scalars = list(Tags().of(Epoch(number=1, rows=(known, partly))))
+    tags = [tag for _, tag, _, _ in scalars]
     assert "saturated_ratio/hidden1" in tags and "saturated_ratio/all" not in tags
-    assert len(tags) == len(list(_scalars(None, [known, partly]))) == len(RATIOS) - 1 + 7 + 6
-    assert list(_scalars(None, [lost])) == []
+    assert len({*tags}) == len(tags) == 3 + 7 + 6 and not any(math.isnan(value) for *_, value in scalars)
+    assert list(Tags().of(Epoch(number=1, rows=(lost,)))) == []
 
 
 def test_a_run_with_an_activation_of_ones_own_tells_what_it_can(actbench, tmp_path, tiny):
@@ -272,6 +275,7 @@ def test_a_run_with_an_activation_of_ones_own_tells_what_it_can(actbench, tmp_pa
 
 
 def test_a_layer_that_overflows_beside_sound_seeds_has_no_numbers(monkeypatch):
+    from actbench.measures.definitions import DefinitionRecord
     from actbench.train import Control, fit
 
     training = build_training(monkeypatch, random_splits(), "num_seeds=2", "model.width=8", "train.epochs=1")
@@ -281,5 +285,5 @@ def test_a_layer_that_overflows_beside_sound_seeds_has_no_numbers(monkeypatch):
         lost, sound = epoch.of_seed(1), epoch.of_seed(0)
         assert all(math.isnan(getattr(row, name)) for row in lost for name in (*STATISTICS, "died", "dead_at_init"))
         assert not any(math.isnan(getattr(row, name)) for row in sound for name in (*STATISTICS, "died"))
-        shares = {definition.share for definition in epoch.definitions if definition.seed == 1}
+        shares = {definition.share for definition in epoch.of(DefinitionRecord) if definition.seed == 1}
         assert all(math.isnan(share) for share in shares)

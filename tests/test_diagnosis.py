@@ -16,11 +16,13 @@ from torch import nn
 from actbench.activations.traits import measure
 from actbench.diagnosis import RunHistory, clipped_steps, diagnose, remedies, seeds_disagree
 from actbench.naming import shown
-from actbench.records import Epoch, EpochRecord, LayerRecord, Traits
+from actbench.measures.layers import LayerRecord
+from actbench.measures.scores import EpochRecord
+from actbench.records import Epoch, Traits
 from actbench.run.summary import traits_of
 from actbench.settings import Choice, Settings
 from actbench.train import Control, fit
-from actbench.train.loop import GRADIENT_LOOKS
+from actbench.train.step import GRADIENT_LOOKS
 
 # `experiment=article_mlp`, mean over five seeds
 TRAIN_LOSS = [0.2125, 0.0852, 0.0575, 0.0415, 0.0328, 0.0267, 0.0220, 0.0192, 0.0163, 0.0160]
@@ -65,7 +67,7 @@ class Run:
 
     def history(self) -> RunHistory:
         names = ("train_loss", "train_accuracy", "val_accuracy")
-        epochs = [Epoch(number=0, layers=self._layers(0))]
+        epochs = [Epoch(number=0, rows=self._layers(0))]
         for e in range(1, self.epochs + 1):
             alive = [s for s in range(self.seeds) if self.diverged.get(s, e) >= e]
             records = []
@@ -81,7 +83,7 @@ class Run:
                 )  # fmt: skip
             diverged = tuple(s for s, at in self.diverged.items() if at == e)
             layers = tuple(r for r in self._layers(e) if r.seed in alive)
-            epochs.append(Epoch(number=e, records=tuple(records), layers=layers, diverged=diverged, busy=self.busy))
+            epochs.append(Epoch(number=e, rows=(*records, *layers), diverged=diverged, busy=self.busy))
         overrides = [o for o in self.overrides if o]
         settings = settings_of(f"num_seeds={self.seeds}", *overrides)
         samples = 180 if settings.dataset.name == "digits" else 5000

@@ -25,7 +25,8 @@ from actbench.command import arguments
 from actbench.custom import conf_files
 from actbench.errors import UserError, printable
 from actbench.files import reading
-from actbench.records import EpochRecord, LayerRecord
+from actbench.measures.layers import LayerRecord
+from actbench.measures.scores import EpochRecord
 from actbench.report import command
 from actbench.report.command import make_report, write
 from actbench.report.runs import find

@@ -10,8 +10,11 @@ from helpers import build_training, random_splits
 from torch import nn
 
 from actbench.activations.coupling import as_one_seed, selects
-from actbench.measures import DEFINITIONS, Lives, learned_shapes, watch_units
-from actbench.measures.units import _Site
+from actbench.measures.computing.history import UnitHistory
+from actbench.measures.computing.sites import SiteSums, watch_units
+from actbench.measures.definitions import DEFINITIONS, DefinitionRecord
+from actbench.measures.lives import LookRecord, UnitEvent
+from actbench.measures.shapes import ShapeRecord, learned_shapes
 from actbench.train import Control, fit
 
 STEPS = 4  # per epoch
@@ -19,11 +22,11 @@ STEPS = 4  # per epoch
 
 def told(masks, every=1, seeds=(3, 8)):
     """(records, events) of each look at `masks` (T, S, F), taken after 0, `every`, 2·`every`, ... steps."""
-    lives = Lives(seeds, STEPS)
+    lives = UnitHistory(seeds, STEPS)
     looks = []
     for number, dead in enumerate(masks):
-        events = lives.look({"hidden1": slopes_of(dead)}, number * every)
-        looks.append((lives.records(seeds), events))
+        events = lives.update({"hidden1": slopes_of(dead)}, number * every)
+        looks.append((lives.rows(), events))
     return looks
 
 
@@ -75,15 +78,15 @@ def test_every_unit_is_accounted_for():
 
 def test_of_a_seed_that_diverges_nobody_knows():
     """Its slopes are no numbers: its units are neither alive nor dead again."""
-    lives = Lives([0, 1], STEPS)
-    lives.look({"a": torch.tensor([[0.0, 0.5], [0.0, 0.5]])}, 0)
-    events = lives.look({"a": torch.tensor([[math.nan, math.nan], [0.3, 0.0]])}, 1)
+    lives = UnitHistory([0, 1], STEPS)
+    lives.update({"a": torch.tensor([[0.0, 0.5], [0.0, 0.5]])}, 0)
+    events = lives.update({"a": torch.tensor([[math.nan, math.nan], [0.3, 0.0]])}, 1)
     assert [(event.seed, event.unit, event.event) for event in events] == [(1, 0, "birth"), (1, 1, "death")]
-    lost, sound = lives.records([0, 1])
+    lost, sound = lives.rows()
     assert (lost.births, lost.deaths, lost.revivals, sound.dead) == (0, 0, 0, 0.5)
     assert all(math.isnan(getattr(lost, name)) for name in ("dead", "dead_at_init", "died", "dead_for"))
-    events = lives.look({"a": torch.tensor([[0.0, 0.5], [0.3, 0.0]])}, 2)  # nothing changed since it was last known
-    assert events == [] and [record.dead for record in lives.records([0, 1])] == [0.5, 0.5]
+    events = lives.update({"a": torch.tensor([[0.0, 0.5], [0.3, 0.0]])}, 2)  # nothing changed since it was last known
+    assert events == [] and [record.dead for record in lives.rows()] == [0.5, 0.5]
 
 
 def test_a_run_that_diverges_has_no_births_of_nan(monkeypatch):
@@ -100,8 +103,8 @@ def test_a_run_that_diverges_has_no_births_of_nan(monkeypatch):
     first, last = fit(training, control=Control())
     assert last.diverged == (0, 1)
     assert sum(layer.dead for layer in first.layers) > 0
-    assert {event.event for event in last.events} <= {"death"}
-    assert all(record.births == record.revivals == 0 for record in (*last.layers, *last.looks))
+    assert {event.event for event in last.of(UnitEvent)} <= {"death"}
+    assert all(record.births == record.revivals == 0 for record in (*last.layers, *last.of(LookRecord)))
 
 
 @pytest.mark.parametrize("execution", ["stacked", "seed_by_seed"])
@@ -123,20 +126,20 @@ def test_before_training_batch_norm_normalises_as_it_will_in_training(monkeypatc
 
 def test_what_came_before_the_first_look_is_not_known():
     """Probes that were switched on when a run went on: who was dead before training cannot be told any more."""
-    lives = Lives([0], STEPS)
-    lives.look({"a": torch.tensor([[0.0, 0.5]])}, 3 * STEPS)
-    lives.look({"a": torch.tensor([[0.0, 0.0]])}, 4 * STEPS)
-    (record,) = lives.records([0])
+    lives = UnitHistory([0], STEPS)
+    lives.update({"a": torch.tensor([[0.0, 0.5]])}, 3 * STEPS)
+    lives.update({"a": torch.tensor([[0.0, 0.0]])}, 4 * STEPS)
+    (record,) = lives.rows()
     assert (record.dead, record.deaths) == (1.0, 1)
     assert all(math.isnan(value) for value in (record.dead_at_init, record.died, record.dead_for))
 
 
 def test_after_a_gap_all_begins_anew():
-    lives = Lives([0], STEPS)
-    lives.look({"a": torch.tensor([[0.5, 0.5]])}, 0)
-    assert [e.event for e in lives.look({"a": torch.tensor([[0.0, 0.5]])}, STEPS)] == ["death"]
-    assert [e.event for e in lives.look({"a": torch.tensor([[0.0, 0.0]])}, 3 * STEPS)] == ["dead", "dead"]
-    assert math.isnan(lives.records([0])[0].died)
+    lives = UnitHistory([0], STEPS)
+    lives.update({"a": torch.tensor([[0.5, 0.5]])}, 0)
+    assert [e.event for e in lives.update({"a": torch.tensor([[0.0, 0.5]])}, STEPS)] == ["death"]
+    assert [e.event for e in lives.update({"a": torch.tensor([[0.0, 0.0]])}, 3 * STEPS)] == ["dead", "dead"]
+    assert math.isnan(lives.rows()[0].died)
 
 
 def test_where_nothing_is_dead_there_is_no_time_for_which_it_has_been():
@@ -148,14 +151,14 @@ def test_where_nothing_is_dead_there_is_no_time_for_which_it_has_been():
 def test_a_state_goes_on_where_it_was():
     masks = torch.rand(12, 2, 20, generator=torch.Generator().manual_seed(1)) < 0.5
     whole = told(masks, every=3)
-    first, second = Lives([3, 8], STEPS), Lives([3, 8], STEPS)
+    first, second = UnitHistory([3, 8], STEPS), UnitHistory([3, 8], STEPS)
     for t in range(5):
-        first.look({"hidden1": slopes_of(masks[t])}, 3 * t)
+        first.update({"hidden1": slopes_of(masks[t])}, 3 * t)
     second.load_state(first.state())
     for t in range(5, 12):
-        events = second.look({"hidden1": slopes_of(masks[t])}, 3 * t)
+        events = second.update({"hidden1": slopes_of(masks[t])}, 3 * t)
         assert events == whole[t][1]
-        for ours, theirs in zip(second.records([3, 8]), whole[t][0], strict=True):
+        for ours, theirs in zip(second.rows(), whole[t][0], strict=True):
             assert (ours.died, ours.deaths, ours.revivals) == (theirs.died, theirs.deaths, theirs.revivals)
             assert ours.dead_for == pytest.approx(theirs.dead_for)
 
@@ -172,14 +175,14 @@ def test_deaths_of_a_run_are_those_that_the_watch_sees(monkeypatch):
     per_epoch = -(-100 // 16)
     state: dict[tuple[int, str, int], bool] = {}
     for epoch in epochs:
-        for event in epoch.events:
+        for event in epoch.of(UnitEvent):
             assert epoch.number - 1 < event.epoch <= epoch.number
             state[event.seed, event.layer, event.unit] = event.event in ("dead", "death")
-        steps = sorted({look.step for look in epoch.looks})
+        steps = sorted({look.step for look in epoch.of(LookRecord)})
         end = epoch.number * per_epoch
         assert steps == ([s for s in range(end - per_epoch + 1, end + 1) if s % 2 == 0 or s == end] if end else [0])
-        for look in epoch.looks:
-            own = [e for e in epoch.events if (e.seed, e.layer, e.step) == (look.seed, look.layer, look.step)]
+        for look in epoch.of(LookRecord):
+            own = [e for e in epoch.of(UnitEvent) if (e.seed, e.layer, e.step) == (look.seed, look.layer, look.step)]
             counted = [sum(e.event == kind for e in own) for kind in ("birth", "death", "revival")]
             assert [look.births, look.deaths, look.revivals] == counted
         for layer in epoch.layers:
@@ -205,7 +208,7 @@ def test_layers_do_not_depend_on_finer_looks(monkeypatch):
         if not every:
             for epoch in epochs:
                 for layer in epoch.layers:
-                    own = [e for e in epoch.events if (e.seed, e.layer) == (layer.seed, layer.layer)]
+                    own = [e for e in epoch.of(UnitEvent) if (e.seed, e.layer) == (layer.seed, layer.layer)]
                     counted = [sum(e.event == kind for e in own) for kind in ("birth", "death", "revival")]
                     assert [layer.births, layer.deaths, layer.revivals] == counted
     assert told[0] == told[1]
@@ -214,7 +217,7 @@ def test_layers_do_not_depend_on_finer_looks(monkeypatch):
 def test_a_leaky_network_has_no_events(monkeypatch):
     training = build_training(monkeypatch, random_splits(), *DYING, "activation=leaky_relu", "probe.every=1")
     for epoch in fit(training, control=Control()):
-        assert not epoch.events
+        assert not epoch.of(UnitEvent)
         assert all(layer.dead == layer.deaths == 0 for layer in epoch.layers)
 
 
@@ -222,7 +225,9 @@ def test_seed_by_seed_lives_as_a_stack_does(monkeypatch):
     stories = []
     for way in ("stacked", "seed_by_seed"):
         training = build_training(monkeypatch, random_splits(), *DYING, f"train.execution={way}", "train.epochs=2")
-        stories.append([(event, epoch.number) for epoch in fit(training, control=Control()) for event in epoch.events])
+        stories.append(
+            [(event, epoch.number) for epoch in fit(training, control=Control()) for event in epoch.of(UnitEvent)]
+        )
     assert sorted(map(str, stories[0])) == sorted(map(str, stories[1]))
     assert stories[0]
 
@@ -233,10 +238,10 @@ def test_seed_by_seed_lives_as_a_stack_does(monkeypatch):
 def test_every_definition_against_plain_counting():
     generator = torch.Generator().manual_seed(2)
     z = torch.randn(2, 300, 40, generator=generator) + torch.linspace(-5, 1, 40)
-    site = _Site(torch.relu)
+    site = SiteSums(torch.relu)
     for part in z.split(70, dim=1):
         site.observe(part)
-    found = dict(zip(DEFINITIONS, site.define(), strict=True))
+    found = dict(zip(DEFINITIONS, site.dead_by_definition(), strict=True))
     h = z.relu().double()
     size = h.mean(1)  # (S, F)
     expected = {"exact": (z <= 0).all(1), "fires<1%": (z > 0).double().mean(1) < 0.01}
@@ -253,8 +258,8 @@ def test_every_definition_against_plain_counting():
 def test_a_run_tells_the_definitions_of_every_layer(monkeypatch):
     training = build_training(monkeypatch, random_splits(), *DYING)
     *_, last = fit(training, control=Control())
-    assert len(last.definitions) == 2 * 3 * len(DEFINITIONS)
-    exact = {(d.seed, d.layer): d.share for d in last.definitions if d.definition == "exact"}
+    assert len(last.of(DefinitionRecord)) == 2 * 3 * len(DEFINITIONS)
+    exact = {(d.seed, d.layer): d.share for d in last.of(DefinitionRecord) if d.definition == "exact"}
     assert exact == {(layer.seed, layer.layer): layer.dead for layer in last.layers}
 
 
@@ -282,7 +287,7 @@ def test_learned_parameters_are_followed(monkeypatch, number):
 
 def test_nothing_is_learned_by_relu(monkeypatch):
     training = build_training(monkeypatch, random_splits(), "num_seeds=1", "model.width=6", "train.epochs=1")
-    assert all(not epoch.shapes for epoch in fit(training, control=Control()))
+    assert all(not epoch.of(ShapeRecord) for epoch in fit(training, control=Control()))
 
 
 @pytest.mark.parametrize(
@@ -336,10 +341,10 @@ def test_the_active_of_a_selecting_activation_are_those_it_let_through():
     assert selects(as_one_seed(nn.Sequential(module))) and not selects(as_one_seed(nn.ReLU()))
     z = torch.randn(1, 200, 10, generator=torch.Generator().manual_seed(3)) + 3  # nearly all positive
     z[:, :, 0] -= 30  # never among them
-    site = _Site(lambda part: module(part[0])[None], selects=True)
+    site = SiteSums(lambda part: module(part[0])[None], selects=True)
     for part in z.split(60, dim=1):
         site.observe(part)
-    statistics = dict(zip(("dead", "dormant", "saturated", "active"), site.judge(), strict=False))
+    statistics = dict(zip(("dead", "dormant", "saturated", "active"), site.statistics(), strict=False))
     assert float(statistics["active"]) == pytest.approx(0.5)
     assert float(statistics["dead"]) == pytest.approx(0.1)
     assert float(statistics["saturated"]) == pytest.approx(0.1)

@@ -9,9 +9,12 @@ import torch
 from helpers import build_training, random_splits
 from torch import nn
 
-from actbench.measures import gradient_norms, preactivation_histograms, untrained_gradient_norms, watch_units
-from actbench.measures.units import STATISTICS, _Site, slopes, steepest_slope
-from actbench.records import LayerRecord, network_ratio
+from actbench.measures.computing.histograms import preactivation_histograms
+from actbench.measures.computing.sites import SiteSums, watch_units
+from actbench.measures.computing.slopes import slopes, steepest_slope
+from actbench.measures.gradients import gradient_norms, untrained_gradient_norms
+from actbench.measures.layers import LayerRecord
+from actbench.measures.units import STATISTICS, network_ratio
 from actbench.stacking import Alone, Replicas, Stack
 from actbench.train.seeding import generators
 
@@ -45,7 +48,7 @@ def judged(network, *batches):
             network(x.expand(network.seeds, *x.shape))
     return {
         layer: dict(zip(STATISTICS, values, strict=True))
-        for layer, values in zip(watch.layers, watch.judge(), strict=True)
+        for layer, values in zip(watch.layers, watch.statistics(), strict=True)
     }
 
 
@@ -207,7 +210,7 @@ def test_gradient_norms_are_those_of_each_seed_alone(monkeypatch):
     splits = random_splits()
     training = build_training(monkeypatch, splits, "num_seeds=2", "model.width=8", "model.depth=2", "activation=prelu")
     x, y = splits.train_x[:20], splits.train_y[:20]
-    norms = untrained_gradient_norms(training.network, x, y)  # (3, 2)
+    norms = torch.cat([part.view(-1, 2) for part in untrained_gradient_norms(training.network, x, y)])  # (3, 2)
     from helpers import settings_of
 
     from actbench.train.build import build_network
@@ -222,7 +225,7 @@ def test_gradient_norms_are_those_of_each_seed_alone(monkeypatch):
             assert float(norms[row, seed]) == pytest.approx(float(torch.cat(gradients).norm()), rel=1e-5)
     logits = training.network(x.expand(2, *x.shape))
     nn.functional.cross_entropy(logits[0], y).backward()
-    again = gradient_norms(training.network.members[0])
+    again = torch.cat([part.view(-1, 2) for part in gradient_norms(training.network.members[0])])
     torch.testing.assert_close(again[:, 0], norms[:, 0])
     assert torch.equal(again[:, 1], torch.zeros(3))
 
@@ -255,10 +258,10 @@ def test_moments_and_shares_are_those_of_float64(layout):
         z = z[0].contiguous(memory_format=torch.channels_last).unsqueeze(0)
     elif layout == "seeds inside":
         z = z.transpose(0, 1).contiguous().transpose(0, 1)
-    site = _Site(torch.relu, 0)
+    site = SiteSums(torch.relu, 0)
     for part in z.split(7, dim=1):
         site.observe(part)
-    dead, _, _, active, mean, std = site.judge()
+    dead, _, _, active, mean, std = site.statistics()
     h = z.double().relu().flatten(1)
     torch.testing.assert_close(mean, h.mean(1), rtol=1e-6, atol=0)
     torch.testing.assert_close(std, h.std(1, correction=0), rtol=1e-4, atol=0)
@@ -267,6 +270,6 @@ def test_moments_and_shares_are_those_of_float64(layout):
 
 
 def test_a_large_constant_has_no_spread():
-    site = _Site(lambda z: z, 0)
+    site = SiteSums(lambda z: z, 0)
     site.observe(torch.full((1, 400, 3), 1000.0))
-    assert float(site.judge()[5]) == pytest.approx(0, abs=1e-3)
+    assert float(site.statistics()[5]) == pytest.approx(0, abs=1e-3)

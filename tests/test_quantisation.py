@@ -14,8 +14,8 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from actbench.activations import SquaredReLU
-from actbench.measures.int8 import OUTPUT, SCHEMES, Grid, quantise, round_weight
-from actbench.records import QuantisedRecord
+from actbench.measures.computing.rounding import Grid, quantise, round_weight
+from actbench.measures.int8 import OUTPUT, SCHEMES, Fp32Score, QuantisedRecord, score
 from actbench.stacking import Alone
 from actbench.train.build import build_network
 
@@ -360,10 +360,15 @@ def test_the_output_of_a_gated_layer_is_what_the_gate_lets_through():
 
 def test_records_are_the_rows_of_the_table():
     result = quantise(perceptron(), SPLITS)
-    rows = result.records(seed=7)
+    *rows, scores = score({7: perceptron}, SPLITS, precision="fp32", batch_size=250)
     assert all(isinstance(row, QuantisedRecord) and row.seed == 7 for row in rows)
     assert [(row.scheme, row.layer) for row in rows] == [(s, l) for s in SCHEMES for l in ("hidden1", OUTPUT)]
     assert rows[2].own_snr == noise_of(result, "affine", "hidden1").own_snr
+    for scheme in SCHEMES:
+        assert getattr(scores, f"int8_{scheme}_accuracy") == result.int8[scheme].accuracy
+        assert getattr(scores, f"int8_{scheme}_snr") == noise_of(result, scheme, OUTPUT).snr
+    *_, exact = score({7: perceptron}, SPLITS, precision="bf16", batch_size=250)
+    assert exact == Fp32Score(7, result.accuracy)
 
 
 @pytest.mark.parametrize("constant", [0.0, 5.0, -5.0])

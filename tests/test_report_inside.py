@@ -12,15 +12,12 @@ from helpers import fake_run, settings_of
 from scipy import stats
 
 from actbench.errors import UserError
-from actbench.records import (
-    DefinitionRecord,
-    Finding,
-    LayerRecord,
-    LookRecord,
-    QuantisedRecord,
-    ShapeRecord,
-    UnitEvent,
-)
+from actbench.measures.definitions import DefinitionRecord
+from actbench.measures.int8 import QuantisedRecord
+from actbench.measures.layers import LayerRecord
+from actbench.measures.lives import LookRecord, UnitEvent
+from actbench.measures.shapes import ShapeRecord
+from actbench.records import Finding
 from actbench.report import runs
 from actbench.report.command import make_report
 from actbench.report.configurations import blocks
@@ -401,7 +398,7 @@ def test_int8_is_ranked_by_its_noise(tmp_path):
     assert cells["relu"]["lost, symmetric"] == f"0.50 ± {half:.2f}"
     assert cells["relu"]["lost, affine"] == f"0.20 ± {half:.2f}"
     assert cells["gelu"]["lost, affine"] == "0.90 ± 0.00"
-    assert cells["relu"]["SNR dB, affine"] == "31.0"
+    assert cells["relu"]["affine, SNR dB"] == "31.0"
     assert cells["relu"]["worst layer, symmetric"] == "hidden2 (30.0)"
     assert all(len(row) == len(table.header) for row in table.rows)
 

@@ -27,6 +27,7 @@ from actbench.command.composing import register
 from actbench.command.override import read
 from actbench.command.planning import plan
 from actbench.command.settling import narrow, without_repeats
+from actbench.files.reading import read_yaml
 from actbench.store import reader
 
 
@@ -398,7 +399,7 @@ def test_a_search_goes_for_validation_accuracy_and_is_compared(actbench, three, 
             validation.setdefault(row["configuration"], []).append(float(row["value"]))
     best = max(statistics.mean(values) for values in validation.values())
     assert len(validation) == 4
-    found = reader.read_yaml(tmp_path / "outputs" / "s" / "optimization_results.yaml")
+    found = read_yaml(tmp_path / "outputs" / "s" / "optimization_results.yaml")
     assert found["best_value"] == pytest.approx(best)
     assert f"best by validation accuracy, {best:.2f} %: " in done.stdout
 

@@ -173,7 +173,7 @@ def test_learned_parameters_are_scalars(run):
 def test_an_activation_that_selects_is_drawn_over_a_layer_of_outputs(choice):
     """More are kept than the picture has points: it gets more points."""
     from actbench.activations import TopK
-    from actbench.run.inside import _curve
+    from actbench.sinks.activations import _curve
 
     name, value = choice.split("=")
     z, f, slope = _curve(TopK(**{name: float(value) if name == "fraction" else int(value)}))

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from actbench.command.planning import Job
+from actbench.custom import measures
 from actbench.errors import Problem, UserError
 from actbench.settings import Settings
 from actbench.store import reader
@@ -37,6 +38,8 @@ def check(jobs: Sequence[Job], problems: Sequence[Problem], whole: str = "") -> 
         from actbench.command import contents
         from actbench.train import build, machine
 
+        for sentence in measures.unused(waiting[0].settings.trust):
+            print(sentence, file=sys.stderr)
         for job in waiting:
             for sentence in contents.changes(job.settings, job.folder.parent):
                 print(sentence, file=sys.stderr)

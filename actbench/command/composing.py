@@ -17,6 +17,7 @@ from actbench.command import auto, conf_source
 from actbench.command.contents import with_contents
 from actbench.command.rules import RULES, Rule, is_int, rule_of
 from actbench.command.suggestions import nearest, wrong_value
+from actbench.custom import measures
 from actbench.errors import Problem, UserError, in_words
 from actbench.naming import shown
 from actbench.settings import GROUPS, Choice, Settings, Train
@@ -26,7 +27,7 @@ _PLAIN_KEYS = [  # as they are typed: the field `probe_every` is the key `probe.
     *(
         field.name.replace("_every", ".every")
         for field in fields(Settings)
-        if field.name not in (*GROUPS, "train", "dataset_note")
+        if field.name not in (*GROUPS, "train", "dataset_note", "measures")
     ),
     "output_dir",
 ]
@@ -62,6 +63,7 @@ def to_settings(config: DictConfig, names: Mapping[str, Any], *, dataset: auto.D
     values: dict[str, Any] = {**choices, **plain, "dataset_note": note}
     values |= {"split": float(flat["split"]), "dropout": float(flat["dropout"])}
     values |= {"trust": tuple([trust] if isinstance(trust, str) else trust)}
+    values |= {"measures": measures.enrolled(values["trust"])}
     return with_contents(Settings(**values, train=Train(**{key: flat[f"train.{key}"] for key in _TRAIN_KEYS})))
 
 

@@ -77,6 +77,7 @@ KINDS: dict[str, Kind] = {
     "clip": Kind("a way of clipping, a function (gradients)"),
     "augment": Kind("an augmentation, a function (x, *, generators, background)"),
     "dataset": Kind("a dataset, a function that returns actbench.datasets.Splits"),
+    "measure": Kind("a measurement, a class with row, when and measure(moment)", only_class=True),
 }
 
 

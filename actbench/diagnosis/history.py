@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from actbench.records import Epoch, LayerRecord, Origin, Traits
+from actbench.measures.layers import LayerRecord
+from actbench.records import Epoch, Origin, Traits
 from actbench.settings import Settings
 
 

@@ -8,7 +8,8 @@ from actbench.diagnosis import remedies
 from actbench.diagnosis.evidence import counted, figure, finite, in_parentheses, layers_from, mean, seeds_span
 from actbench.diagnosis.history import RunHistory
 from actbench.diagnosis.rule import Rule
-from actbench.records import Finding, LayerRecord
+from actbench.measures.layers import LayerRecord
+from actbench.records import Finding
 
 # |mean| / standard deviation of a layer's outputs. Of z ~ N(0, 1) ReLU makes 0.68, softplus 1.5 and sigmoid 2.4, and
 # those learn: ten layers of softplus reach 92 % in three epochs of 10,000 samples, five of sigmoid 93 %. What stays at

@@ -10,7 +10,8 @@ from actbench.diagnosis import exploding_gradients, no_gradients, remedies, vani
 from actbench.diagnosis.evidence import counted, mean, percent
 from actbench.diagnosis.history import RunHistory
 from actbench.diagnosis.rule import Rule
-from actbench.records import Finding, network_ratio
+from actbench.measures.units import network_ratio
+from actbench.records import Finding
 
 EARLY = 3  # epochs
 

@@ -1,24 +1,23 @@
-"""What is measured inside a network. Looking changes nothing: no random number is drawn, no gradient left behind."""
+"""What is measured, one module a measurement: its definition, its rows and how it is computed.
 
-from actbench.measures.batch_norm import as_if_trained_on
-from actbench.measures.gradients import gradient_norms, untrained_gradient_norms
-from actbench.measures.histograms import Histogram, histogram, preactivation_histograms
-from actbench.measures.lives import Lives
-from actbench.measures.shapes import learned_shapes, shape_records
-from actbench.measures.units import DEFINITIONS, STATISTICS, UnitWatch, watch_units
+A module declares each quantity in the field of the row that holds it (`measured`). Tables, metrics of `summary.json`,
+TensorBoard's tags, columns and the glossary are derived from these declarations. Looking changes nothing: no random
+number is drawn that training would draw, no gradient is left behind. Importing the package needs no torch.
+
+A measurement of your own is a class that a YAML file in `conf/measure` names; see `actbench.measures.own`.
+"""
+
+from actbench.measures.own import Measurement, Moment
+from actbench.measures.quantities import Quantity, identified, measured, quantities_of
+from actbench.measures.registry import glossary, glossary_markdown
 
 __all__ = [
-    "DEFINITIONS",
-    "STATISTICS",
-    "Histogram",
-    "Lives",
-    "UnitWatch",
-    "as_if_trained_on",
-    "gradient_norms",
-    "histogram",
-    "learned_shapes",
-    "preactivation_histograms",
-    "shape_records",
-    "untrained_gradient_norms",
-    "watch_units",
+    "Measurement",
+    "Moment",
+    "Quantity",
+    "glossary",
+    "glossary_markdown",
+    "identified",
+    "measured",
+    "quantities_of",
 ]

@@ -2,38 +2,61 @@
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from actbench.clipping import seed_norms
-from actbench.stacking import Member, Replicas, layer_of
+from actbench.measures.quantities import Row, measured
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from actbench.stacking import Member, Replicas
 
 
-def gradient_norms(member: Member) -> Tensor:
-    """Euclidean norms of the gradients that the last backward pass left: (1 + L, s), the whole network first.
+@dataclass(frozen=True)
+class LayerGradient(Row):
+    """The column of `layers.csv` for the gradient of a layer."""
+
+    grad_norm: float = measured(
+        "Euclidean norm of the gradient of the layer's parameters before clipping, mean over up to 8 steps of the "
+        "epoch; before training, that of the first validation samples.",
+        title="gradient norm", tag="grad_norm/{layer}",
+    )  # fmt: skip
+
+
+def gradient_norms(member: Member) -> tuple[Tensor, Tensor]:
+    """Euclidean norms of the gradients that the last backward pass left: of everything (s,), and of each layer (L, s).
 
     A layer's gradient is that of all parameters within it, its norm's and its activation's too.
     """
+    import torch
+
+    from actbench.clipping import seed_norms
+    from actbench.stacking import layer_of
+
     gradients, layers = member.gradients(), list(member.sites())
-    whole = seed_norms(list(gradients.values()))
+    total = seed_norms(list(gradients.values()))  # (s,)
     of_layers: dict[str, list[Tensor]] = {layer: [] for layer in layers}
     for name, gradient in gradients.items():
         layer = layer_of(name, layers)
         if layer is not None:
             of_layers[layer].append(gradient)
-    return torch.stack([whole, *(seed_norms(g) if g else torch.zeros_like(whole) for g in of_layers.values())])
+    norms = [seed_norms(g) if g else torch.zeros_like(total) for g in of_layers.values()]
+    return total, torch.stack(norms) if norms else total.new_zeros(0, len(total))
 
 
-def untrained_gradient_norms(network: Replicas, x: Tensor, y: Tensor) -> Tensor:
-    """The same (1 + L, S) for the mean loss over x (B, ...) and y (B,) in evaluation mode.
+def untrained_gradient_norms(network: Replicas, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """The same, (S,) and (L, S), for the mean loss over x (B, ...) and y (B,) in evaluation mode.
 
     `network` has no gradients before, and none afterwards.
     """
+    import torch
+    import torch.nn.functional as F
+
     network.eval()
     logits = network(x.expand(network.seeds, *x.shape))  # (S, B, C)
     loss = F.cross_entropy(logits.flatten(0, 1), y.repeat(network.seeds), reduction="sum") / len(y)
     loss.backward()
-    norms = torch.cat([gradient_norms(member) for member in network.members], dim=1)
+    total, layers = zip(*(gradient_norms(member) for member in network.members), strict=True)
     network.zero_grad(set_to_none=True)
-    return norms
+    return torch.cat(total), torch.cat(layers, dim=1)

@@ -1,128 +1,96 @@
-"""The life and death of units: who was dead from the start, who died in training, who came back, and when.
-
-Shape letters: S seeds, F units of a layer.
-"""
+"""The life and death of units: which were dead from the start, which died in training or came back, and when."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
-from torch import Tensor
+from actbench.measures.quantities import AtStep, Row, identified, measured
+from actbench.measures.units import DeadUnits
 
-from actbench.records import EVENTS, LookRecord, UnitEvent
+if TYPE_CHECKING:
+    from actbench.measures.look import Look
 
-
-@dataclass
-class _Layer:
-    """What is known of one layer's units: (S, F) each."""
-
-    dead: Tensor  # at the last look
-    lived: Tensor  # was alive at some look
-    since: Tensor  # the step of the look that found it dead, for those dead now
-    changed: dict[str, Tensor]  # event -> whom it befell at the last look
-    unknown: Tensor  # of whom the last look could not tell
-
-    @classmethod
-    def first(cls, peak: Tensor, step: int) -> _Layer:
-        dead = peak == 0
-        none = {event: torch.zeros_like(dead) for event in EVENTS[1:]}
-        return cls(dead, ~dead, torch.full(dead.shape, step), none, peak.isnan())
-
-    def look(self, peak: Tensor, step: int) -> None:
-        self.unknown = peak.isnan()  # of a seed that diverges nobody knows
-        dead = torch.where(self.unknown, self.dead, peak == 0)
-        died, came = dead & ~self.dead, self.dead & ~dead
-        self.changed = {"birth": came & ~self.lived, "death": died, "revival": came & self.lived}
-        self.dead, self.lived = dead, self.lived | ~dead
-        self.since = torch.where(died, step, self.since)
+EVENTS = ("dead", "birth", "death", "revival")  # what may happen to a unit; the first one where it is first looked at
 
 
-class Lives:
-    """Follows every unit from look to look.
+@dataclass(frozen=True)
+class Lives(Row):
+    """What happened to the units of a layer since the last look, and which share of them is dead now.
 
-    What came before the first look is known if that was before training. After a gap of more than an epoch, in which
-    nobody looked, all begins anew, and `dead_at_init`, `died` and `dead_for` are NaN from then on.
-
-    Args:
-        seeds: the run's seeds.
-        steps_per_epoch: steps are told in epochs, too.
+    The dead are `dead_at_init` + `died`. A unit that dies and comes back between two looks does not count.
     """
 
-    def __init__(self, seeds: Sequence[int], steps_per_epoch: int) -> None:
-        self.seeds, self.steps_per_epoch = list(seeds), steps_per_epoch
-        self._layers: dict[str, _Layer] = {}
-        self._step = 0  # of the last look
-        self._from_the_start = True
+    births: int = measured(
+        "Units that were dead from the start and are alive for the first time since the last look.",
+        default=0, unit="units", digits=1, over_layers="sum", tag="births/{layer}", rare=True,
+    )  # fmt: skip
+    deaths: int = measured(
+        "Units that were alive at the last look and are dead now.",
+        default=0, unit="units", digits=1, over_layers="sum", tag="deaths/{layer}", rare=True,
+    )  # fmt: skip
+    revivals: int = measured(
+        "Units that were dead at the last look, are alive now, and had been alive once before.",
+        default=0, unit="units", digits=1, over_layers="sum", tag="revivals/{layer}", rare=True,
+    )  # fmt: skip
+    dead_at_init: float = measured(
+        "Share of units that have never been alive so far; NaN where nobody looked before training.",
+        default=math.nan, title="never alive", better="lower", digits=1, percent=True,
+        over_layers="units", tag="dead_at_init_ratio/{layer}", rare=True,
+    )  # fmt: skip
+    died: float = measured(
+        "Share of units that are dead and were alive once; NaN where nobody looked before training.",
+        default=math.nan, better="lower", digits=1, percent=True,
+        over_layers="units", tag="died_ratio/{layer}", rare=True,
+    )  # fmt: skip
+    dead_for: float = measured(
+        "Mean time for which the units that are dead now have been so; NaN where none is, or nobody looked before "
+        "training.",
+        default=math.nan, title="dead for", unit="epochs", digits=1, tag="dead_for/{layer}", rare=True,
+    )  # fmt: skip
 
-    def look(self, peaks: Mapping[str, Tensor], step: int) -> list[UnitEvent]:
-        """Takes in the units' largest |f'(z)| after `step` steps, layer -> (S, F); returns what changed.
 
-        At the first look those who are dead already are told.
-        """
-        if not self._layers or step - self._step > self.steps_per_epoch:
-            self._layers, self._from_the_start = {}, step == 0
-        self._step = step
-        events: list[UnitEvent] = []
-        for name, peak in peaks.items():
-            if name in self._layers:
-                self._layers[name].look(peak, step)
-                changed = self._layers[name].changed
-            else:
-                self._layers[name] = _Layer.first(peak, step)
-                changed = {"dead": self._layers[name].dead}
-            events += self._events(name, changed)
-        return events
+@dataclass(frozen=True)
+class LookRecord(Lives, DeadUnits, AtStep):
+    """The life and death of a layer's units at one of the looks that `probe.every` asks for; a row of `looks.csv`.
 
-    def _events(self, layer: str, changed: Mapping[str, Tensor]) -> Iterator[UnitEvent]:
-        for event, units in changed.items():
-            for s, unit in units.nonzero().tolist():
-                yield UnitEvent(self.seeds[s], self._step, self.epoch, layer, unit, event)
+    Births, deaths and revivals are those since the look before.
+    """
 
-    @property
-    def epoch(self) -> float:
-        """The time of the last look in epochs."""
-        return self._step / self.steps_per_epoch
+    table: ClassVar[str] = "looks"
+    taken: ClassVar[str] = "every probe.every steps"
+    order: ClassVar[int] = 30
 
-    def records(self, seeds: Iterable[int]) -> list[LookRecord]:
-        """How things stand after the last look, and what changed there since the look before."""
-        wanted = {*seeds}
-        return [
-            self._record(name, layer, s) for name, layer in self._layers.items() for s in range(len(self.seeds))
-            if self.seeds[s] in wanted
-        ]  # fmt: skip
+    otherwise: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "dead": {"tag": "dead_ratio_by_step/{layer}", "summary": "", "over_layers": "", "place": 0},
+        "died": {"tag": "died_ratio_by_step/{layer}", "over_layers": "", "rare": False},
+        **{key: {"tag": ""} for key in ("births", "deaths", "revivals", "dead_at_init", "dead_for")},
+    }
 
-    def _record(self, name: str, layer: _Layer, s: int) -> LookRecord:
-        dead, units = layer.dead[s], layer.dead.shape[1]
-        died = int((dead & layer.lived[s]).sum())
-        ages = (self._step - layer.since[s][dead]).double() / self.steps_per_epoch
-        seen = not bool(layer.unknown[s].any())
-        known = seen and self._from_the_start
-        return LookRecord(
-            seed=self.seeds[s],
-            step=self._step,
-            epoch=self.epoch,
-            layer=name,
-            units=units,
-            dead=int(dead.sum()) / units if seen else math.nan,
-            births=int(layer.changed["birth"][s].sum()),
-            deaths=int(layer.changed["death"][s].sum()),
-            revivals=int(layer.changed["revival"][s].sum()),
-            dead_at_init=(int(dead.sum()) - died) / units if known else math.nan,
-            died=died / units if known else math.nan,
-            dead_for=float(ages.mean()) if known and len(ages) else math.nan,
-        )
 
-    def state(self) -> dict[str, Any]:
-        """What `load_state` goes on from."""
-        layers = {name: (layer.dead, layer.lived, layer.since) for name, layer in self._layers.items()}
-        return {"layers": layers, "step": self._step, "from_the_start": self._from_the_start}
+@dataclass(frozen=True)
+class UnitEvent(AtStep):
+    """One unit whose state has changed since the look before; a row of `units.csv`.
 
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        self._step, self._from_the_start = state["step"], state["from_the_start"]
-        for name, (dead, lived, since) in state["layers"].items():
-            none = {event: torch.zeros_like(dead) for event in EVENTS[1:]}
-            self._layers[name] = _Layer(dead, lived, since, none, torch.zeros_like(dead))
+    Units that have been alive all along have no row. With `probe.every` its looks are among those compared.
+    """
+
+    table: ClassVar[str] = "units"
+    taken: ClassVar[str] = "at every look"
+    order: ClassVar[int] = 40
+
+    unit: int = identified("Number of the unit within its layer, from 0.", at_least=0)
+    event: str = identified("`dead` (found so at the first look), `birth`, `death` or `revival`.", among=EVENTS)
+
+
+def after_epoch(look: Look) -> Iterator[LookRecord | UnitEvent]:
+    """What became of the units since the last look; of a layer as a whole only where `probe.every` asks for it."""
+    yield from look.finer
+    yield from look.events
+
+
+def columns_of(life: LookRecord) -> dict[str, Any]:
+    """What has happened to the units of a layer, by the names of the columns."""
+    return {column.name: getattr(life, column.name) for column in fields(Lives)}

@@ -1,36 +1,52 @@
-"""The parameters that activations learn, followed over training."""
+"""The parameters that activations learn, followed over training: `shapes.csv`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
+from actbench.measures.quantities import OfLayer, identified, measured
 
-from actbench.records import ShapeRecord
-from actbench.stacking import Replicas
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from actbench.measures.look import Look
+    from actbench.stacking import Replicas
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class ShapeRecord(OfLayer):
+    """A learned parameter of an activation, over the units of one layer that have one each; a row of `shapes.csv`."""
+
+    table: ClassVar[str] = "shapes"
+    taken: ClassVar[str] = "before training and after every epoch"
+    order: ClassVar[int] = 60
+
+    parameter: str = identified("Name of the parameter that the activation learns.")
+    mean: float = measured("Mean over the layer's units.", title="learned value", tag="learned_{parameter}/{layer}")
+    std: float = measured("Standard deviation over the layer's units.", title="learned value, std")
+    min: float = measured("Least value among the layer's units.", title="learned value, least")
+    max: float = measured("Greatest value among the layer's units.", title="learned value, greatest")
+
+
+def after_epoch(look: Look) -> Iterator[ShapeRecord]:
+    """The rows of all seeds; none where nothing is learned."""
+    for (layer, name), values in learned_shapes(look.network).items():
+        exact = values.double()
+        columns = (exact.mean(1), exact.std(1, correction=0), exact.amin(1), exact.amax(1))
+        for seed, *statistics in zip(look.seeds, *(column.tolist() for column in columns), strict=True):
+            yield ShapeRecord(seed, look.epoch, layer, name, *statistics)
+
+
 def learned_shapes(network: Replicas) -> dict[tuple[str, str], Tensor]:
     """(layer, parameter) -> its values now, (S, 1) or (S, units), on the CPU. Empty where nothing is learned."""
-    found: dict[tuple[str, str], list[Tensor]] = {}
+    import torch
+
+    values_of: dict[tuple[str, str], list[Tensor]] = {}
     for member in network.members:
         for layer, module in member.sites().items():
             for name, parameter in module.named_parameters():
                 values = parameter.detach().reshape(member.seeds, -1).cpu()
-                found.setdefault((layer, name.rpartition(".")[2]), []).append(values)
-    return {key: torch.cat(values) for key, values in found.items()}
-
-
-def shape_records(network: Replicas, *, epoch: int, seeds: list[int], alive: Iterable[int]) -> list[ShapeRecord]:
-    """What the activations of the seeds `alive` have learned so far."""
-    wanted = {*alive}
-    records = []
-    for (layer, name), values in learned_shapes(network).items():
-        exact = values.double()
-        columns = (exact.mean(1), exact.std(1, correction=0), exact.amin(1), exact.amax(1))
-        for seed, *statistics in zip(seeds, *(column.tolist() for column in columns), strict=True):
-            if seed in wanted:
-                records.append(ShapeRecord(seed, epoch, layer, name, *statistics))
-    return records
+                values_of.setdefault((layer, name.rpartition(".")[2]), []).append(values)
+    return {key: torch.cat(values) for key, values in values_of.items()}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from actbench.records import DefinitionRecord, Estimate
+from actbench.measures.definitions import DefinitionRecord
+from actbench.records import Estimate
 from actbench.report.configurations import Configuration
 from actbench.report.formatting import mean
 from actbench.report.seed_records import records_by_seed

@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 
 from actbench.errors import Problem
-from actbench.records import Estimate, QuantisedRecord
+from actbench.measures.int8 import QuantisedRecord
+from actbench.records import Estimate
 from actbench.report.columns import heading, mean_cell
 from actbench.report.configurations import METRIC, Configuration
 from actbench.report.formatting import minus

@@ -13,7 +13,8 @@ from typing import Any
 
 from actbench.errors import Problem, UserError
 from actbench.files.reading import leaves, read_text
-from actbench.records import EpochRecord, RunSummary
+from actbench.measures.scores import EpochRecord
+from actbench.records import RunSummary
 from actbench.settings import Settings
 from actbench.store import reader
 

@@ -6,7 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
-from actbench.records import Estimate, LayerRecord, network_ratio
+from actbench.measures.layers import LayerRecord
+from actbench.measures.units import network_ratio
+from actbench.records import Estimate
 from actbench.report.columns import heading, interval_cell, mean_cell
 from actbench.report.configurations import Configuration
 from actbench.report.seed_records import records_by_seed

@@ -12,12 +12,11 @@ from types import FrameType
 from typing import Any
 
 from rich.console import Console
-from torch import Tensor
 
 from actbench.custom.isolation import isolated
 from actbench.errors import Failure, UserError, in_a_line
 from actbench.records import Epoch, RunSummary
-from actbench.run.inside import draw, hyperparameters, with_int8
+from actbench.run.int8 import score_stored, score_trained
 from actbench.run.summary import Progress, failed, leave_failure, parameters_of_one, summarise
 from actbench.settings import Settings
 from actbench.sinks.terminal import Headline, TerminalSink
@@ -94,17 +93,17 @@ def run(
         finished = reader.completed(folder)  # by another process, while this one was building
         if finished is not None:
             if reader.lacks_int8(settings, finished):
-                finished = _score_stored(settings, training, finished, RunFolder(folder))
+                finished = score_stored(settings, training, finished, RunFolder(folder))
                 terminal.remark("scored in INT8, from its checkpoints")
             terminal.end(finished, reader.last_layers(folder), folder, stored=True)
             return finished
         with stop.listening():
-            return _run(settings, training, progress, RunFolder(folder), hold, terminal, stop)
+            return _run(settings, training, progress, _folder(folder, training), hold, terminal, stop)
     except Exception as error:
         with contextlib.suppress(OSError, Failure):  # what failed may be the disk, or that the folder is another's now
             hold.check()
             if reader.status(folder) not in ("completed", "diverged"):  # else what failed came after the run
-                if not (folder / "settings.yaml").exists():  # without it the folder would be nobody's
+                if not (folder / "settings.yaml").exists():  # without it the folder would belong to no run
                     RunFolder(folder).write_settings(settings)
                 RunFolder(folder).write_summary(failed(settings, training, progress, error))
         raise
@@ -145,13 +144,16 @@ def _run(
         finished = progress.done == training.epochs or len(progress.diverged) == len(training.seeds)
         summary = summarise(settings, training, progress, finished=finished)
         if reader.lacks_int8(settings, summary):
-            states = dict(zip(training.seeds, training.network.state_dicts(), strict=True))
-            summary = _score_int8(settings, training, summary, states, folder)
+            summary = score_trained(settings, training, summary, folder)
         sinks.end(training, summary, progress)
     finally:
         with contextlib.suppress(OSError):  # after `end` there is nothing to write; before, what failed is on its way
             sinks.close()
     return summary
+
+
+def _folder(path: Path, training: Training) -> RunFolder:
+    return RunFolder(path, {own.name: own.row for own in training.measurements})
 
 
 def _with_origins(settings: Settings, training: Training, epoch: Epoch, folder: RunFolder, stop: Stop) -> Epoch:
@@ -162,25 +164,8 @@ def _with_origins(settings: Settings, training: Training, epoch: Epoch, folder: 
         if earlier is None:
             return epoch
         again.load_state(earlier[0])
-    found = origins(again, epoch.number, epoch.diverged, stop)
-    return replace(epoch, origins=tuple(tuple(origin) for origin in found))
-
-
-def _score_int8(
-    settings: Settings, training: Training, summary: RunSummary, states: dict[int, dict[str, Tensor]], folder: RunFolder
-) -> RunSummary:
-    trained = {seed: state for seed, state in states.items() if seed not in summary.diverged}
-    summary, records = with_int8(settings, training.splits, summary, trained)
-    folder.write_quantised(records)
-    return summary
-
-
-def _score_stored(settings: Settings, training: Training, summary: RunSummary, folder: RunFolder) -> RunSummary:
-    """INT8 metrics for a run that was complete without them, from its checkpoints."""
-    summary = _score_int8(settings, training, summary, folder.read_checkpoints(training.seeds), folder)
-    folder.write_settings(replace(reader.settings_of(folder.path), quantise=settings.quantise))
-    folder.write_summary(summary)
-    return summary
+    first = origins(again, epoch.number, epoch.diverged, stop)
+    return replace(epoch, origins=tuple(tuple(origin) for origin in first))
 
 
 class Sinks:
@@ -209,7 +194,7 @@ class Sinks:
         self.terminal.epoch(epoch)
 
     def end(self, training: Training, summary: RunSummary, progress: Progress) -> None:
-        """The sum of a run; `summary.json` comes last, as the sign that everything else is there."""
+        """What a run came to; `summary.json` comes last, as the sign that everything else is there."""
         self.terminal.close()
         if self.hold:
             self.hold.check()
@@ -218,6 +203,8 @@ class Sinks:
             self.folder.write_checkpoints(training.seeds, training.network.state_dicts())
         if self.tensorboard:
             if finished:
+                from actbench.sinks.activations import draw
+
                 draw(self.settings, training, self.tensorboard, progress.done, diverged=summary.diverged)
                 self.tensorboard.write_findings(summary.findings or (), progress.done)
                 self.tensorboard.write_summary(summary)
@@ -251,7 +238,7 @@ def _headline(settings: Settings, training: Training, folder: Path, done: int) -
 
 
 def _tensorboard(settings: Settings, folder: Path, name: str) -> Any:  # a TensorBoardSink, whose import takes a while
-    from actbench.sinks.tensorboard import TensorBoardSink
+    from actbench.sinks.tensorboard import TensorBoardSink, hyperparameters
 
     events = folder / "tensorboard"
     for earlier in events.rglob("*tfevents*"):  # of an interrupted run: its epochs are written again

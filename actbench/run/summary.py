@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,7 +12,9 @@ from actbench.activations import traits
 from actbench.custom.tracebacks import explain
 from actbench.diagnosis import RunHistory, diagnose
 from actbench.errors import Failure
-from actbench.records import RATIOS, Epoch, Estimate, RunSummary, Status, Traits, network_ratio
+from actbench.measures.quantities import metrics_of
+from actbench.measures.scores import TestScores
+from actbench.records import Epoch, Estimate, RunSummary, Status, Traits
 from actbench.settings import Settings
 from actbench.store import reader
 from actbench.store.folder import RunFolder
@@ -38,7 +40,7 @@ class Progress:
 
 
 def summarise(settings: Settings, training: Training, progress: Progress, *, finished: bool) -> RunSummary:
-    """The sum of a run. The test set is scored here, once, and only if the run is at its end."""
+    """What a run came to. The test set is scored here, once, and only if the run is at its end."""
     diverged = progress.diverged
     status: Status = "interrupted"
     if finished:
@@ -46,9 +48,11 @@ def summarise(settings: Settings, training: Training, progress: Progress, *, fin
     values: dict[str, list[float]] = {}
     if status == "completed":
         loss, accuracy = evaluate(training, training.splits.test_x, training.splits.test_y)
-        values["test_accuracy"], values["test_loss"] = accuracy, loss
+        rows = [TestScores(seed, accuracy[s], loss[s]) for s, seed in enumerate(training.seeds)]
+        values |= metrics_of(TestScores, rows, training.seeds)
     if progress.done:
-        values |= _of_epoch(training.seeds, progress.epochs[-1])
+        for kind, of_kind in progress.epochs[-1].tables().items():
+            values |= metrics_of(kind, of_kind, training.seeds)
     train, validate, looks = (
         math.fsum(getattr(epoch, name) for epoch in progress.epochs)
         for name in ("train_seconds", "eval_seconds", "look_seconds")
@@ -71,7 +75,7 @@ def summarise(settings: Settings, training: Training, progress: Progress, *, fin
         diverged=diverged,
         epochs_done=progress.done,
         parameters=parameters_of_one(training),
-        metrics={name: _estimate(training.seeds, of_seeds, diverged) for name, of_seeds in values.items()},
+        metrics=estimates(values, training.seeds, diverged),
         seconds={"total": train + validate + looks, "train": train, "eval": validate, "looks": looks},
         samples_per_second=trained / train if train else 0.0,
         execution=training.execution,
@@ -94,19 +98,16 @@ def traits_of(settings: Settings) -> dict[str, Traits]:
 _UNITS = 8  # of the layer for which an activation is built to be measured
 
 
-def _of_epoch(seeds: Sequence[int], epoch: Epoch) -> dict[str, list[float]]:
-    """Metric -> its value for each seed after an epoch."""
-    by_seed = {record.seed: record for record in epoch.records}
-    names = ("val_accuracy", "val_loss", "train_accuracy", "train_loss", "grad_norm")
-    values = {name: [getattr(by_seed.get(seed), name, math.nan) for seed in seeds] for name in names}
-    if epoch.layers:
-        for ratio in RATIOS:
-            values[f"{ratio}_ratio"] = [network_ratio(epoch.of_seed(seed), ratio) for seed in seeds]
-    return values
-
-
-def _estimate(seeds: Sequence[int], values: Sequence[float], diverged: dict[int, int]) -> Estimate:
-    return Estimate.of([math.nan if seed in diverged else value for seed, value in zip(seeds, values, strict=True)])
+def estimates(
+    values: Mapping[str, Sequence[float]], seeds: Sequence[int], diverged: Container[int]
+) -> dict[str, Estimate]:
+    """Metric -> its estimate, from its value for each seed; those of seeds that diverged count as missing."""
+    return {
+        name: Estimate.of(
+            [math.nan if seed in diverged else value for seed, value in zip(seeds, of_seeds, strict=True)]
+        )
+        for name, of_seeds in values.items()
+    }
 
 
 def parameters_of_one(training: Training) -> int:
@@ -118,7 +119,7 @@ def parameters_of_one(training: Training) -> int:
 
 
 def failed(settings: Settings, training: Training, progress: Progress, error: Exception) -> RunSummary:
-    """The sum of a run that came to `progress` and then to an error."""
+    """What a run came to that got as far as `progress` and then failed."""
     summary = summarise(settings, training, progress, finished=False)
     return replace(summary, status="failed", reason=explain(error, settings.trust))
 

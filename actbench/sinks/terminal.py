@@ -17,7 +17,12 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 from rich.table import Table
 from rich.text import Text
 
-from actbench.records import RATIOS, Epoch, Estimate, Finding, LayerRecord, RunSummary, network_ratio
+from actbench.measures import registry
+from actbench.measures.layers import LayerRecord
+from actbench.measures.quantities import Quantity, by_seed, over_layers, placed
+from actbench.measures.units import network_ratio
+from actbench.records import Epoch, Estimate, Finding, RunSummary
+from actbench.store import own_tables
 
 
 class Clock(Protocol):
@@ -93,7 +98,7 @@ class TerminalSink:
         line += f"val accuracy {Estimate.of([record.val_accuracy for record in alive]).plus_minus()} %"
         if epoch.layers:
             dead = _mean(network_ratio(epoch.of_seed(record.seed), "dead") for record in alive)
-            line += f"  dead {_percent(dead)} %"
+            line += f"  dead {'–' if math.isnan(dead) else f'{100 * dead:.1f}'} %"
         if self._progress is not None:
             self._progress.say(line)
         else:
@@ -124,7 +129,7 @@ class TerminalSink:
             self._say("already complete: this is the stored result", style="bold")
         if summary.dataset_note:
             self.console.print(Text(summary.dataset_note, style="bold yellow"))
-        self.console.print(summary_table(summary))
+        self.console.print(summary_table(summary, own_tables.metrics(folder)))
         rows = [layer for layer in layers if layer.seed not in summary.diverged]
         if rows:
             self.console.print(layer_table(rows))
@@ -189,8 +194,14 @@ def _in_a_line(summary: RunSummary, stored: bool) -> str:
     return f"{skipped}test accuracy {accuracy} %{share}{diverged}{wrong} ({summary.seconds['total']:.1f} s)"
 
 
-def summary_table(summary: RunSummary) -> Table:
-    """Accuracy, loss and cost with 95 % intervals over seeds."""
+def _results() -> list[Quantity]:
+    """The lines of `summary_table`: what a seed has, and not each of its layers."""
+    results = [q for kind in registry.row_types() if kind is not LayerRecord for q in placed(kind) if q.summary]
+    return sorted(results, key=lambda quantity: quantity.place)
+
+
+def summary_table(summary: RunSummary, own: Sequence[Quantity] = ()) -> Table:
+    """Accuracy, loss and cost with 95 % intervals over seeds, and the metrics of the user's `own` measurements."""
     finite = max((estimate.n for estimate in summary.metrics.values()), default=0)
     epochs = "1 epoch" if summary.epochs_done == 1 else f"{summary.epochs_done} epochs"
     title = f"{summary.label} on {summary.dataset}, {epochs}"
@@ -198,22 +209,11 @@ def summary_table(summary: RunSummary) -> Table:
     table.add_column("metric")
     table.add_column(f"mean ± 95 % (n = {finite})", justify="right")
     table.add_column("by seed", overflow="fold")
-    rows = [
-        ("test accuracy %", "test_accuracy", 2),
-        ("validation accuracy %", "val_accuracy", 2),
-        ("test loss", "test_loss", 3),
-        ("validation loss", "val_loss", 3),
-        ("training loss", "train_loss", 3),
-        ("INT8 symmetric %", "int8_symmetric_accuracy", 2),
-        ("INT8 affine %", "int8_affine_accuracy", 2),
-        ("INT8 symmetric, SNR dB", "int8_symmetric_snr", 1),
-        ("INT8 affine, SNR dB", "int8_affine_snr", 1),
-    ]
-    for title, name, digits in rows:
-        if name in summary.metrics:
-            estimate = summary.metrics[name]
-            values = "  ".join("–" if value is None else f"{value:.{digits}f}" for value in estimate.values)
-            table.add_row(title, estimate.plus_minus(digits), values)
+    for quantity in [*_results(), *own]:
+        if quantity.summary in summary.metrics:
+            estimate = summary.metrics[quantity.summary]
+            values = (quantity.shown(math.nan if value is None else value) for value in estimate.values)
+            table.add_row(quantity.heading, estimate.plus_minus(quantity.digits, quantity.scale), "  ".join(values))
     for seed, epoch in summary.diverged.items():
         table.add_row(f"seed {seed}", "[bold red]diverged[/]", f"in epoch {epoch}")
     if summary.epochs_done:
@@ -234,20 +234,19 @@ def layer_table(layers: Iterable[LayerRecord]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("layer")
     table.add_column("units", justify="right")
-    for ratio in RATIOS:
-        table.add_column(f"{ratio} %", justify="right")
+    shown = placed(LayerRecord)
+    for quantity in shown:
+        table.add_column(quantity.heading, justify="right")
     for name in names:
         own = [row for row in rows if row.layer == name]
-        shares = (_mean(getattr(row, ratio) for row in own) for ratio in RATIOS)
-        table.add_row(Text(name), str(own[0].units), *map(_percent, shares))
+        means = [quantity.shown(_mean(getattr(row, quantity.key) for row in own)) for quantity in shown]
+        table.add_row(Text(name), str(own[0].units), *means)
     if len(names) > 1:
-        seeds = sorted({row.seed for row in rows})
-        units = sum(row.units for row in rows) // len(seeds)
-        ratios = (
-            _mean(network_ratio([row for row in rows if row.seed == seed], ratio) for seed in seeds) for ratio in RATIOS
-        )
+        of_seeds = by_seed(rows).values()
+        units = sum(row.units for row in rows) // len(of_seeds)
+        means = [quantity.shown(_mean(over_layers(layers, quantity) for layers in of_seeds)) for quantity in shown]
         table.add_section()
-        table.add_row("all", str(units), *map(_percent, ratios))
+        table.add_row("all", str(units), *means)
     return table
 
 
@@ -255,10 +254,10 @@ def undefined(layers: Iterable[LayerRecord]) -> list[str]:
     """What a dash in `layer_table` means, for each share that has one though outputs are finite."""
     rows = [row for row in layers if math.isfinite(row.mean)]
     remarks = []
-    for ratio in RATIOS:
-        names = dict.fromkeys(row.layer for row in rows if math.isnan(getattr(row, ratio)))
+    for quantity in placed(LayerRecord):
+        names = dict.fromkeys(row.layer for row in rows if math.isnan(getattr(row, quantity.key)))
         if names:
-            remarks.append(f"{ratio}: not defined for this activation ({', '.join(names)})")
+            remarks.append(f"{quantity.title}: not defined for this activation ({', '.join(names)})")
     return remarks
 
 
@@ -266,10 +265,6 @@ def _mean(values: Iterable[float]) -> float:
     """Of what is known; NaN where nothing is."""
     known = [value for value in values if not math.isnan(value)]
     return sum(known) / len(known) if known else math.nan
-
-
-def _percent(share: float) -> str:
-    return "–" if math.isnan(share) else f"{100 * share:.1f}"
 
 
 def _seeds(seeds: tuple[int, ...]) -> str:

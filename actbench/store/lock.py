@@ -9,14 +9,13 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from actbench.errors import Failure
-from actbench.store import reader
+from actbench.store.owner import LOCK
 
 
 class Hold:
     """The right to write into a run's folder, until `release`.
 
-    It is a lock on a file there. Who removes that file lets another process in, so that `check` belongs before whatever
-    is written.
+    It is a lock on a file there. Removing that file lets another process in: call `check` before writing anything.
 
     Args:
         folder: it exists.
@@ -26,7 +25,7 @@ class Hold:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / reader.LOCK
+        self._path = folder / LOCK
         self._take()
 
     def _take(self) -> None:
@@ -41,10 +40,10 @@ class Hold:
     def _now(self) -> tuple[int, int] | None:
         """What tells the file that is there now from any other; None where there is none."""
         try:
-            found = self._path.stat()
+            file = self._path.stat()
         except FileNotFoundError:
             return None
-        return found.st_dev, found.st_ino
+        return file.st_dev, file.st_ino
 
     def check(self) -> None:
         """Takes the lock again where its file was removed.
@@ -56,7 +55,7 @@ class Hold:
         if self._file is not None and self._now() == self._file:
             return
         os.stat(self._path.parent)  # FileLock would make it again
-        self._lock.release()  # of a file that nobody else finds
+        self._lock.release()  # of a file that no other process can find
         self._take()
 
     def release(self, *, complete: bool) -> None:

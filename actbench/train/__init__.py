@@ -1,8 +1,9 @@
 """Training: S seeds of one configuration at once, and what is seen on the way."""
 
 from actbench.train.evaluation import cross_entropy, evaluate
-from actbench.train.loop import Control, fit
+from actbench.train.loop import fit
 from actbench.train.state import Training
+from actbench.train.step import Control
 from actbench.train.workers import Workers
 
 __all__ = ["Control", "Training", "Workers", "cross_entropy", "evaluate", "fit"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 from dataclasses import replace
 
 import torch
@@ -9,7 +11,9 @@ import torch
 from actbench.custom import loading
 from actbench.custom.trust import is_own
 from actbench.datasets import Splits
+from actbench.measures import own
 from actbench.settings import GROUPS, Settings
+from actbench.stacking import activation_sites
 from actbench.train import Training, Workers
 from actbench.train.checks import check_batches
 from actbench.train.construct import optional_constructor
@@ -34,6 +38,7 @@ def build(settings: Settings) -> Training:
 
     components = build_components(settings)
     networks = [build_network(settings, splits.inputs, splits.classes, seed, components) for seed in seeds]
+    initial_activations = copy.deepcopy(activation_sites(networks[0]))  # before anything trains them
     dropout, augmentation = generators(seeds, "dropout", device), generators(seeds, "augment", device)
     optimizer = optimizer_constructor(settings)
     threads = torch.get_num_threads()
@@ -50,6 +55,7 @@ def build(settings: Settings) -> Training:
         seeds=seeds,
         network=network,
         components=components,
+        initial_activations=initial_activations,
         workers=Workers(number, max(1, threads // number) if device.type == "cpu" else 1),
         optimizers=optimizers,
         schedulers=[scheduler for scheduler in schedulers if scheduler is not None],
@@ -68,6 +74,7 @@ def build(settings: Settings) -> Training:
         probe_every=settings.probe_every,
         device=device,
         engine=choose_engine(train.engine, device, optimizers, random_numbers, network.uses_global_rng),
+        measurements=own.load(settings.measures, settings.trust) if settings.probe else (),
     )
 
 
@@ -83,5 +90,5 @@ def usable_cores(settings: Settings, device: torch.device, threads: int) -> int:
     It is 1 with code of the user's own, which may share anything between the seeds, and with torch's compiler, which is
     not made for several threads.
     """
-    own = any(is_own(getattr(settings, group).target) for group in GROUPS if group != "dataset")
-    return threads if device.type == "cpu" and not own and settings.train.engine != "compiled" else 1
+    foreign = any(is_own(getattr(settings, group).target) for group in GROUPS if group != "dataset")
+    return threads if device.type == "cpu" and not foreign and settings.train.engine != "compiled" else 1

@@ -13,11 +13,13 @@ from actbench.custom import loading
 from actbench.custom.isolation import isolated
 from actbench.datasets import TRAINING_SAMPLES
 from actbench.errors import Problem, UserError, in_a_line
+from actbench.measures import own
 from actbench.settings import Choice, Settings
 from actbench.train.construct import blame, construct, first_line, optional_constructor
 from actbench.train.engines import choose_engine
 from actbench.train.machine import choose_device, memory_of_machine
 from actbench.train.networks import activation_factory, build_network, build_replicas
+from actbench.train.outcome import StepOutcome
 from actbench.train.optimizers import build_optimizer, build_scheduler, optimizer_constructor
 from actbench.train.seeding import generators
 from actbench.train.updates import update_of
@@ -48,6 +50,7 @@ def check(settings: Settings, *, quick: bool = False) -> None:
     device = attempt(lambda: choose_device(settings.train.device, settings.train.precision))
     attempt(lambda: optional_constructor("clip", settings.clip, settings.trust))
     attempt(lambda: optional_constructor("augment", settings.augment, settings.trust))
+    attempt(lambda: own.load(settings.measures, settings.trust))
     splits = None if quick else attempt(lambda: loading.load_splits(settings.dataset, settings.trust))
     inputs, classes = ((1, 28, 28), 10) if splits is None else (splits.inputs, splits.classes)
     valid = attempt(lambda: _examine_activations(settings))
@@ -124,7 +127,7 @@ def _try_a_step(
     engine = choose_engine(settings.train.engine, device, [optimizer], [], replicas.uses_global_rng)
     if settings.train.engine == "compiled":  # is there a compiler?
         forward = engine.forward(nn.ReLU())
-        engine.step(lambda rows, _: (forward(rows),))(torch.zeros(2, device=device), False)
+        engine.step(lambda rows, _: StepOutcome(forward(rows), rows))(torch.zeros(2, device=device), False)
 
 
 def _try_forward_and_backward(settings: Settings, network: nn.Module, inputs: tuple[int, ...]) -> None:

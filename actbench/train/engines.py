@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from actbench.errors import UserError, in_a_line
-from actbench.train.recording import CudaRecorder, LearningRates, Outcome, Recorder, Recording, Step
+from actbench.train.outcome import StepOutcome
+from actbench.train.recording import CudaRecorder, LearningRates, Recorder, Recording, Step
 from actbench.train.updates import is_fused
 
 Forward = Callable[[Tensor], Tensor]
@@ -68,7 +69,7 @@ class Compiled(Engine):
         return torch.compile(module, dynamic=False)
 
     def step(self, function: Step) -> Step:
-        def call(rows: Tensor, look: bool) -> Outcome:
+        def call(rows: Tensor, look: bool) -> StepOutcome:
             try:
                 return function(rows, look)
             except torch._dynamo.exc.TorchDynamoException as error:
@@ -113,7 +114,7 @@ class Graph(Engine):
         recordings: dict[Any, Recording] = {}
         steps: Counter[Any] = Counter()
 
-        def call(rows: Tensor, look: bool) -> Outcome:
+        def call(rows: Tensor, look: bool) -> StepOutcome:
             key = (tuple(rows.shape), look)
             if self.obstacle:
                 return function(rows, look)

@@ -1,16 +1,31 @@
-"""Loss and accuracy. Shape letters: S seeds, B batch, C classes, N samples."""
+"""Loss and accuracy. Shape letters: S seeds, s those of a shard, B batch, C classes, N samples."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from actbench.measures.sums import sums_dtype
+from actbench.measures.computing.sums import sums_dtype
 from actbench.stacking import Share
 from actbench.train.state import Training
+
+
+class Scores(NamedTuple):
+    """The losses (nats) of a batch and whether each sample was a hit: (s, B)."""
+
+    losses: Tensor
+    hits: Tensor
+
+
+class Means(NamedTuple):
+    """The mean loss (nats) and the accuracy (%) of each seed."""
+
+    losses: list[float]
+    accuracies: list[float]
 
 
 def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
@@ -19,15 +34,15 @@ def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     return F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none").view(y.shape)
 
 
-def evaluate(training: Training, x: Tensor, y: Tensor) -> tuple[list[float], list[float]]:
-    """Mean loss (nats) and accuracy (%) of every seed over x (N, ...) and y (N,), in evaluation mode."""
+def evaluate(training: Training, x: Tensor, y: Tensor) -> Means:
+    """Mean loss and accuracy of every seed over x (N, ...) and y (N,), in evaluation mode."""
     training.network.eval()
     return means(training.workers.map(lambda share: _scores(training, share, x, y), training.network.shares))
 
 
 @torch.no_grad()
-def _scores(training: Training, share: Share, x: Tensor, y: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """The losses and the hits (s, B) of a share of the seeds, batch by batch.
+def _scores(training: Training, share: Share, x: Tensor, y: Tensor) -> list[Scores]:
+    """The scores of a shard of the seeds, batch by batch.
 
     A part of a stack takes more samples at a time, so that its kernels have what those of the whole would have.
     """
@@ -39,19 +54,17 @@ def _scores(training: Training, share: Share, x: Tensor, y: Tensor) -> list[tupl
         with training.autocast():
             logits = share(inputs.expand(share.seeds, *inputs.shape))  # (s, B, C)
         target = labels.expand(share.seeds, -1)
-        scores.append((cross_entropy(logits, target), logits.argmax(-1) == target))
+        scores.append(Scores(cross_entropy(logits, target), logits.argmax(-1) == target))
     return scores
 
 
-def means(scores: Sequence[Sequence[tuple[Tensor, Tensor]]]) -> tuple[list[float], list[float]]:
-    """Mean loss and accuracy (%) of each seed, from the losses and the hits (s, B) of all batches of each share.
+def means(of_shards: Sequence[Sequence[Scores]]) -> Means:
+    """The means of each seed, from the scores of all batches of each shard.
 
-    The shares are put together first: a sum of S rows at once may round otherwise than one of fewer.
+    The shards are put together first: a sum of S rows at once may round otherwise than one of fewer.
     """
-    losses, hits = (
-        torch.cat([torch.cat(of_share, dim=1) for of_share in of_shares])  # (S, N)
-        for of_shares in zip(*(zip(*share, strict=True) for share in scores), strict=True)
-    )
+    losses = torch.cat([torch.cat([batch.losses for batch in batches], dim=1) for batches in of_shards])  # (S, N)
+    hits = torch.cat([torch.cat([batch.hits for batch in batches], dim=1) for batches in of_shards])
     sums = sums_dtype(losses.device)
     loss, share = torch.stack([losses.mean(1, dtype=sums), hits.mean(1, dtype=sums)]).tolist()
-    return loss, [100.0 * part for part in share]
+    return Means(loss, [100.0 * part for part in share])

@@ -1,4 +1,4 @@
-"""Where the first number that is not finite came from, in a seed that diverged: its epoch once more, with a watch.
+"""Where the first number that is not finite came from, in a seed that diverged: its epoch once more, watched.
 
 Nothing of it runs in ordinary training. The epoch is repeated from the state before it, by another `Training` made of
 the same settings, which gives the same bits; what is first infinite or NaN has a place in the order of a step:
@@ -23,16 +23,17 @@ from torch import Tensor, nn
 from actbench.records import Origin
 from actbench.stacking import Member
 from actbench.train.evaluation import evaluate
-from actbench.train.loop import Control, Learner, _advance, _order
+from actbench.train.loop import sample_order
 from actbench.train.state import Training
+from actbench.train.step import Control, GroupTrainer, advance
 from actbench.train.updates import update_of
 
 
 def origins(training: Training, epoch: int, seeds: Sequence[int], control: Control | None = None) -> tuple[Origin, ...]:
-    """For each of `seeds` what was first not finite in `epoch`; none for a seed in which nothing is found.
+    """For each of `seeds` what was first not finite in `epoch`; a seed in which everything is finite has none.
 
     Args:
-        training: in the state before the epoch; they are spent afterwards.
+        training: in the state before the epoch; it is used up afterwards.
         epoch: in which the seeds' loss stopped being finite.
         seeds: those that did.
         control: may stop it.
@@ -48,59 +49,59 @@ def origins(training: Training, epoch: int, seeds: Sequence[int], control: Contr
 def _origins(training: Training, epoch: int, watches: Sequence[_Watch], control: Control | None) -> tuple[Origin, ...]:
     training.network.train()
     portions = [watch.member.seeds for watch in watches]
-    for step, rows in enumerate(_order(training).split(training.batch_size, dim=1)):  # rows (S, B)
+    for step, rows in enumerate(sample_order(training).split(training.batch_size, dim=1)):  # rows (S, B)
         for watch, part in zip(watches, rows.split(portions), strict=True):
             watch.step = step + 1
             watch.take(part)
         if training.schedule_by_step:
-            _advance(training.schedulers)
+            advance(training.schedulers)
         if all(watch.done for watch in watches) or (control is not None and control.stop):
             break
     else:  # training was finite to the end
         for watch in watches:
             watch.note("images", "", [training.splits.val_x.expand(watch.member.seeds, *training.splits.val_x.shape)])
-        with _listening(watches, "validation"):
+        with _watched(watches, "validation"):
             evaluate(training, training.splits.val_x, training.splits.val_y)
     return tuple(
         Origin(seed, epoch, step, kind, where, size)
         for watch in watches
-        for seed, (step, kind, where, size) in sorted(watch.found.items())
+        for seed, (step, kind, where, size) in sorted(watch.first.items())
     )
 
 
 @dataclass
 class _Watch:
-    """One member, and what was found so far: seed -> step, kind, where, and the largest size of what went in."""
+    """One group, and what was first not finite so far: seed -> step, kind, where, largest size of what went in."""
 
     training: Training
     member: Member
     seeds: list[int]  # of the member
     wanted: set[int]
-    learner: Learner
+    trainer: GroupTrainer
     step: int = 0
-    found: dict[int, tuple[int, str, str, float]] = field(default_factory=dict)
+    first: dict[int, tuple[int, str, str, float]] = field(default_factory=dict)
     before_update: list[Tensor] = field(default_factory=list)  # the parameters
 
     @property
     def done(self) -> bool:
-        return self.wanted <= self.found.keys()
+        return self.wanted <= self.first.keys()
 
     def take(self, rows: Tensor) -> None:
         if self.done:  # for the other members alone
             return
-        with _listening([self], ""):
-            losses, *_ = self.learner.step(rows, False)
+        with _watched([self], ""):
+            losses = self.trainer.step(rows, False).losses
             self.note("loss", "", [losses if self.member.stacked else losses[0]])
             self.note("update", "", [p.detach() for p in self.member.parameters()], self.before_update)
 
     def note(self, kind: str, where: str, values: Sequence[Tensor], inputs: Sequence[Tensor] = ()) -> None:
-        """Takes down the seeds of which `values` are not finite, and had nothing that was not before."""
+        """Records the seeds whose `values` are not finite, unless something of theirs was not finite before."""
         if all(bool(torch.isfinite(value).all()) for value in values):
             return
         for s, seed in enumerate(self.seeds):
-            own = [self._own(value, s) for value in values] if seed in self.wanted - self.found.keys() else []
+            own = [self._own(value, s) for value in values] if seed in self.wanted - self.first.keys() else []
             if not all(bool(torch.isfinite(value).all()) for value in own):
-                self.found[seed] = (self.step, kind, where, _largest([self._own(value, s) for value in inputs]))
+                self.first[seed] = (self.step, kind, where, _largest([self._own(value, s) for value in inputs]))
 
     def _own(self, value: Tensor, s: int) -> Tensor:
         return value[s] if self.member.stacked else value
@@ -119,7 +120,7 @@ def _watches(training: Training, seeds: Sequence[int]) -> list[_Watch]:
         own = list(islice(names, member.seeds))
         generators = list(islice(augmentation, member.seeds))
         holder: list[_Watch] = []
-        learner = Learner(
+        trainer = GroupTrainer(
             training=replace(training, clip=partial(_clip, holder) if training.clip is not None else None),
             member=member,
             forward=partial(_forward, holder),
@@ -129,7 +130,7 @@ def _watches(training: Training, seeds: Sequence[int]) -> list[_Watch]:
             augmentation=generators,
             parameters=list(member.parameters()),
         )
-        holder.append(_Watch(training, member, own, {*seeds} & {*own}, learner))
+        holder.append(_Watch(training, member, own, {*seeds} & {*own}, trainer))
         watches += holder
     return watches
 
@@ -175,8 +176,8 @@ def _note_gradients(watch: _Watch) -> None:
 
 
 @contextmanager
-def _listening(watches: Sequence[_Watch], phase: str) -> Iterator[None]:
-    """Within the block the modules of each member are listened to: those without children, and activation sites."""
+def _watched(watches: Sequence[_Watch], phase: str) -> Iterator[None]:
+    """Within the block the modules of each group are watched: those without children, and activation sites."""
     handles: list[Any] = []
     for watch in watches:
         sites = {id(module) for module in watch.member.sites().values()}

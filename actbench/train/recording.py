@@ -14,17 +14,18 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-Outcome = tuple[Tensor, ...]
-Step = Callable[[Tensor, bool], Outcome]  # (rows (S, B), look: whether to measure gradients) -> results of the step
+from actbench.train.outcome import StepOutcome
+
+Step = Callable[[Tensor, bool], StepOutcome]  # (rows (S, B), look: whether to measure gradients) -> results of the step
 
 
 class Recorder(Protocol):
     """What a `Graph` records steps with."""
 
-    def warm(self, function: Callable[[], Outcome]) -> Outcome:
+    def warm(self, function: Callable[[], StepOutcome]) -> StepOutcome:
         """Executes `function` eagerly, under the conditions under which it will be recorded."""
 
-    def record(self, function: Callable[[], Outcome], generators: Sequence[torch.Generator]) -> Callable[[], Outcome]:
+    def record(self, function: Callable[[], StepOutcome], generators: Sequence[torch.Generator]) -> Callable[[], StepOutcome]:
         """Records `function` without executing it.
 
         Args:
@@ -56,7 +57,7 @@ class CudaRecorder:
     def pool(self) -> Any:
         return torch.cuda.graph_pool_handle()
 
-    def warm(self, function: Callable[[], Outcome]) -> Outcome:
+    def warm(self, function: Callable[[], StepOutcome]) -> StepOutcome:
         current = torch.cuda.current_stream(self.device)
         self.side_stream.wait_stream(current)
         with torch.cuda.stream(self.side_stream):
@@ -64,14 +65,14 @@ class CudaRecorder:
         current.wait_stream(self.side_stream)
         return outcome
 
-    def record(self, function: Callable[[], Outcome], generators: Sequence[torch.Generator]) -> Callable[[], Outcome]:
+    def record(self, function: Callable[[], StepOutcome], generators: Sequence[torch.Generator]) -> Callable[[], StepOutcome]:
         graph = torch.cuda.CUDAGraph()
         for generator in generators:
             graph.register_generator_state(generator)
         with torch.cuda.device(self.device), torch.cuda.graph(graph, pool=self.pool, stream=self.side_stream):
             outcome = function()
 
-        def replay() -> Outcome:
+        def replay() -> StepOutcome:
             graph.replay()
             return outcome
 
@@ -144,7 +145,7 @@ class Recording:
         """Whether everything that was recorded as a constant still has its value."""
         return self.recorded == self._constants()
 
-    def __call__(self, rows: Tensor) -> Outcome:
+    def __call__(self, rows: Tensor) -> StepOutcome:
         self.rows.copy_(rows)
         self.rates.update()
-        return tuple(part.clone() for part in self.replay())  # the next launch overwrites them
+        return self.replay().map(torch.clone)  # the next launch overwrites them

@@ -11,12 +11,13 @@ from itertools import accumulate, cycle, pairwise
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from actbench.datasets import Splits
-from actbench.measures import Lives
+from actbench.measures.computing.history import UnitHistory
+from actbench.measures.own import OwnMeasurement
 from actbench.models import Components
 from actbench.stacking import Replicas
 from actbench.train.engines import Engine
@@ -30,6 +31,7 @@ class Training:
     seeds: list[int]
     network: Replicas
     components: Components  # that the networks were built with
+    initial_activations: dict[str, nn.Module]  # layer -> the first seed's activation before training, on the CPU
     workers: Workers  # as many as the network has shards
     optimizers: list[Optimizer]  # one for each group of the network
     schedulers: list[LRScheduler]  # one for each optimizer, or none at all
@@ -48,6 +50,7 @@ class Training:
     probe_every: int | None  # steps between further measurements
     device: torch.device
     engine: Engine
+    measurements: tuple[OwnMeasurement, ...] = ()  # of the user's own
 
     @property
     def execution(self) -> str:
@@ -60,14 +63,14 @@ class Training:
         return math.ceil(len(self.splits.train_y) / self.batch_size)
 
     @cached_property
-    def lives(self) -> Lives:
+    def lives(self) -> UnitHistory:
         """The history of every unit, from epoch to epoch."""
-        return Lives(self.seeds, self.steps_per_epoch)
+        return UnitHistory(self.seeds, self.steps_per_epoch)
 
     @cached_property
-    def finer_lives(self) -> Lives:
+    def finer_lives(self) -> UnitHistory:
         """The same from measurement to measurement, with `probe_every`."""
-        return Lives(self.seeds, self.steps_per_epoch)
+        return UnitHistory(self.seeds, self.steps_per_epoch)
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The context that forward passes run in."""

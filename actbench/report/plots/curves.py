@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from actbench.errors import Problem
-from actbench.records import EpochRecord, Estimate
+from actbench.measures.scores import EpochRecord
+from actbench.records import Estimate
 from actbench.report.comparison import Comparison
 from actbench.report.configurations import Configuration
 from actbench.report.drawing import (

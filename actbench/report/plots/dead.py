@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from actbench.errors import Problem
-from actbench.records import LayerRecord
+from actbench.measures.layers import LayerRecord
 from actbench.report.comparison import Comparison
 from actbench.report.configurations import Configuration
 from actbench.report.drawing import (

@@ -14,7 +14,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from actbench.errors import Problem
-from actbench.records import LayerRecord, LookRecord, UnitEvent
+from actbench.measures.layers import LayerRecord
+from actbench.measures.lives import LookRecord, UnitEvent
 from actbench.report.comparison import Comparison
 from actbench.report.configurations import Configuration
 from actbench.report.drawing import Drawing, cut, in_lines

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from actbench.errors import Problem
-from actbench.records import Estimate, ShapeRecord
+from actbench.measures.shapes import ShapeRecord
+from actbench.records import Estimate
 from actbench.report.comparison import Comparison
 from actbench.report.configurations import Configuration
 from actbench.report.drawing import COLOURS, DASHES, SHOWN, Drawing, in_lines

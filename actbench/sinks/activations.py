@@ -1,10 +1,9 @@
-"""Looks inside trained networks that are taken once, at the end: pictures for TensorBoard, and simulated INT8."""
+"""What TensorBoard shows at the end of a run of its activations: their curves, and how pre-activations and learned
+parameters are distributed."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import replace
 from itertools import compress
 from typing import Any
 
@@ -12,32 +11,20 @@ import torch
 from torch import Tensor, nn
 
 from actbench.activations.coupling import as_one_seed, coupling_of, is_known, selects, units_of
-from actbench.datasets import Splits
-from actbench.measures import Histogram, histogram, learned_shapes, preactivation_histograms
-from actbench.measures.int8 import OUTPUT, quantise
-from actbench.measures.units import slopes
-from actbench.naming import shown
-from actbench.records import Estimate, QuantisedRecord, RunSummary
+from actbench.measures.computing.histograms import Histogram, histogram, preactivation_histograms
+from actbench.measures.computing.slopes import slopes
+from actbench.measures.shapes import learned_shapes
 from actbench.settings import Settings
+from actbench.sinks.pictures import draw_activation, draw_learned
 from actbench.stacking import activation_sites
 from actbench.train import Training
-from actbench.train.build import activation_factory, build_network
+from actbench.train.networks import activation_factory
 
 _POINTS = 401
 
 
-def hyperparameters(settings: Settings) -> dict[str, str | bool | int | float]:
-    """The settings as flat values: `activation`, `optimizer`, `optimizer.lr`, ..."""
-    return {
-        key: value if isinstance(value, (bool, int, float, str)) else shown(value)
-        for key, value in settings.flat().items()
-    }
-
-
 def draw(settings: Settings, training: Training, tensorboard: Any, step: int, *, diverged: Container[int] = ()) -> None:
     """Each activation as configured and what it has become, and how pre-activations and its parameters lie."""
-    from actbench.sinks.pictures import draw_activation, draw_learned
-
     for group, choice in (("activation", settings.activation), ("upper_activation", settings.upper_activation)):
         if choice.target is not None:
             curve = _curve(activation_factory(choice, settings.trust, group)(1))
@@ -51,7 +38,7 @@ def draw(settings: Settings, training: Training, tensorboard: Any, step: int, *,
     if learned and any(sound):
         tensorboard.write_histograms(_histograms(learned), step)
         name = settings.activation.name if settings.upper_activation.target is None else settings.label
-        curves = _learned_curves(settings, training, sound)
+        curves = _learned_curves(training, sound)
         if curves:
             tensorboard.write_activation("learned", draw_learned(name, curves), step)
 
@@ -96,18 +83,15 @@ def _histograms(learned: Mapping[tuple[str, str], Tensor]) -> dict[str, list[His
 
 
 @torch.no_grad()
-def _learned_curves(
-    settings: Settings, training: Training, sound: Sequence[bool]
-) -> dict[str, tuple[tuple[float, ...], ...]]:
+def _learned_curves(training: Training, sound: Sequence[bool]) -> dict[str, tuple[tuple[float, ...], ...]]:
     """Layer -> z, f(z) before training, and the median, 5 % and 95 % of f(z) now, over sound seeds and units."""
-    network = build_network(settings, training.splits.inputs, training.splits.classes, training.seeds[0])
-    learning = {layer: m for layer, m in activation_sites(network).items() if _has_curve_of_units(m)}
-    before = {layer: _over_units(module) for layer, module in learning.items()}
-    now: dict[str, list[Tensor]] = {layer: [] for layer in learning}
-    for state in compress(training.network.state_dicts(), sound):
-        network.load_state_dict(state)
-        for layer, module in learning.items():
-            now[layer].append(_over_units(module))
+    untrained = training.initial_activations
+    before = {layer: _over_units(module) for layer, module in untrained.items() if _has_curve_of_units(module)}
+    now: dict[str, list[Tensor]] = {layer: [] for layer in before}
+    for number in compress(range(len(training.seeds)), sound):
+        trained = activation_sites(training.network.plain_network(number))
+        for layer, curves_of_layer in now.items():
+            curves_of_layer.append(_over_units(trained[layer]))
     curves = {}
     for layer, of_seeds in now.items():
         share = torch.quantile(torch.cat(of_seeds, dim=1), torch.tensor([0.5, 0.05, 0.95]), dim=1)
@@ -130,37 +114,3 @@ def _has_curve_of_units(module: nn.Module) -> bool:
         return _has_curve(module) and _over_units(module).ndim == 2
     except (RuntimeError, ValueError, TypeError, IndexError, AssertionError):
         return False
-
-
-# ---------------------------------------------------------------- simulated INT8
-
-
-def with_int8(
-    settings: Settings, splits: Splits, summary: RunSummary, states: Mapping[int, Mapping[str, Tensor]]
-) -> tuple[RunSummary, list[QuantisedRecord]]:
-    """The summary with each trained seed's INT8 metrics, and what each of its layers came to.
-
-    Args:
-        settings: of the run.
-        splits: of the run, on the device that is to compute.
-        summary: of the run.
-        states: seed -> its plain state_dict; a seed that is not there diverged.
-    """
-    values: dict[str, list[float]] = {}
-    records: list[QuantisedRecord] = []
-    for number, seed in enumerate(summary.seeds):
-        found = dict.fromkeys(values, math.nan)
-        if seed in states:
-            network = build_network(settings, splits.inputs, splits.classes, seed)
-            network.load_state_dict(states[seed])
-            result = quantise(network.to(splits.test_x.device), splits, settings.train.eval_batch_size)
-            records += result.records(seed)
-            for scheme, int8 in result.int8.items():
-                (logits,) = (noise.snr for noise in int8.layers if noise.layer == OUTPUT)
-                found |= {f"int8_{scheme}_accuracy": int8.accuracy, f"int8_{scheme}_snr": logits}
-            if settings.train.precision != "fp32":  # in which the test set was scored
-                found["fp32_accuracy"] = result.accuracy
-        for name, value in found.items():
-            values.setdefault(name, [math.nan] * number).append(value)
-    metrics = {name: Estimate.of(of_seeds) for name, of_seeds in values.items()}
-    return replace(summary, metrics={**summary.metrics, **metrics}), records

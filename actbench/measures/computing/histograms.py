@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from actbench.measures.sums import sums_dtype
+from actbench.measures.computing.sums import sums_dtype
 from actbench.stacking import Replicas
 
 BINS = 64
@@ -53,6 +53,7 @@ def preactivation_histograms(network: Replicas, x: Tensor) -> dict[str, list[His
 
 
 def histogram(z: Tensor) -> Histogram | None:
+    """The histogram of all values of `z`; None where not all are finite, or all are one."""
     low, high = (float(bound) for bound in z.aminmax())
     if not (torch.isfinite(z).all() and low < high):
         return None

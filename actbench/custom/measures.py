@@ -1,0 +1,66 @@
+"""The user's own measurements: YAML files in `conf/measure` where one types, which enrol themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from actbench.choices import conf_folders
+from actbench.custom import conf_files
+from actbench.custom.sources import is_own, is_trusted
+from actbench.errors import Problem, UserError, printable
+from actbench.files.reading import parse_yaml
+from actbench.settings import Choice
+
+GROUP = "measure"
+
+
+def enrolled(trust: Sequence[str]) -> tuple[Choice, ...]:
+    """The measurements that a run takes: those whose module is trusted. Nothing is imported.
+
+    Raises:
+        UserError: a file is not as it should be; with all that is wrong.
+    """
+    return tuple(choice for _, choice in _files() if is_trusted(str(choice.target), trust))
+
+
+def unused(trust: Sequence[str]) -> list[str]:
+    """A line for each file that is not used because its module is not trusted."""
+    return [
+        f"{path} is not used: trust={printable(str(choice.target).split('.')[0])} measures what it names"
+        for path, choice in _files()
+        if not is_trusted(str(choice.target), trust)
+    ]
+
+
+def _files() -> list[tuple[Path, Choice]]:
+    found: list[tuple[Path, Choice]] = []
+    problems: list[Problem] = []
+    for conf in conf_folders()[1:]:
+        for path in sorted((conf / GROUP).glob("*.yaml")):
+            try:
+                found.append((_near(path), _choice(path)))
+            except UserError as error:
+                problems += error.problems
+    if problems:
+        raise UserError.of(problems)
+    return found
+
+
+def _near(path: Path) -> Path:
+    """As a person would type it."""
+    try:
+        return path.relative_to(Path.cwd())
+    except ValueError:
+        return path
+
+
+def _choice(path: Path) -> Choice:
+    content: Any = parse_yaml(conf_files.load(path, f"{GROUP}/{path.stem}"))
+    target = content.get("_target_") if isinstance(content, dict) else None
+    if not isinstance(target, str) or not is_own(target):
+        where = printable(str(_near(path)))
+        raise UserError("does not name a measurement of yours", where=where, how="_target_: my_module.NAME")
+    params = {key: value for key, value in content.items() if key not in ("_target_", "_partial_")}
+    return Choice(path.stem, target, params)

@@ -1,0 +1,1 @@
+"""What measurements compute with tensors. `actbench.measures` imports it only where it computes: it needs torch."""

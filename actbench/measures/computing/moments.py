@@ -1,0 +1,89 @@
+"""What a user's own measurement is given: copies of what is at the activation sites, for a sample of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from actbench.measures.own import Moment, OwnMeasurement
+from actbench.stacking import Replicas
+
+
+def rows_of(
+    measurements: Sequence[OwnMeasurement], network: Replicas, x: Tensor, y: Tensor, *, seeds: Sequence[int],
+    alive: Sequence[int], generators: Sequence[torch.Generator], epoch: int, step: int, last: bool,
+) -> list[Any]:  # fmt: skip
+    """The rows of all `measurements` that are due.
+
+    Args:
+        measurements: of the user's own.
+        network: in evaluation mode.
+        x: samples (B, ...).
+        y: their labels (B,).
+        seeds: of the network.
+        alive: those of them that have not diverged.
+        generators: what the network may draw from; they are afterwards as they were.
+        epoch: epochs done.
+        step: steps done.
+        last: whether training is at its end.
+    """
+    due = [measurement for measurement in measurements if measurement.is_due(epoch, last)]
+    kept = [number for number, seed in enumerate(seeds) if seed in alive]
+    if not due or not kept:
+        return []
+    z, h = _observed(network, x, generators)
+    rows = []
+    for measurement in due:  # each gets copies: it may write to what it is given
+        moment = Moment(
+            seeds=tuple(seeds[number] for number in kept),
+            epoch=epoch,
+            step=step,
+            last=last,
+            x=x.clone(),
+            y=y.clone(),
+            z={layer: values[kept] for layer, values in z.items()},
+            h={layer: values[kept] for layer, values in h.items()},
+            plain_network=lambda seed: network.plain_network(list(seeds).index(seed)),
+        )
+        rows += measurement.rows(moment)
+    return rows
+
+
+@torch.no_grad()
+def _observed(
+    network: Replicas, x: Tensor, generators: Sequence[torch.Generator]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Layer -> z and h of the samples x (B, ...): (S, B, F, ...) each."""
+    z: dict[str, list[Tensor]] = {layer: [] for layer in network.layers()}
+    h: dict[str, list[Tensor]] = {layer: [] for layer in z}
+    handles, states = [], [generator.get_state() for generator in generators]
+    for member in network.members:
+        for layer, module in member.sites().items():
+            handles.append(module.register_forward_pre_hook(partial(_keep_input, z[layer], member.stacked)))
+            handles.append(module.register_forward_hook(partial(_keep_output, h[layer], member.stacked)))
+    try:
+        network(x.expand(network.seeds, *x.shape))
+    finally:
+        for handle in handles:
+            handle.remove()
+        for generator, state in zip(generators, states, strict=True):
+            generator.set_state(state)
+    return _joined(z), _joined(h)
+
+
+def _keep_input(kept: list[Tensor], stacked: bool, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    kept.append(inputs[0].clone() if stacked else inputs[0].clone().unsqueeze(0))
+
+
+def _keep_output(
+    kept: list[Tensor], stacked: bool, _module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor
+) -> None:
+    kept.append(output.clone() if stacked else output.clone().unsqueeze(0))
+
+
+def _joined(of_layers: dict[str, list[Tensor]]) -> dict[str, Tensor]:
+    return {layer: torch.cat(parts) for layer, parts in of_layers.items() if parts}

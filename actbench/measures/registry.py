@@ -1,0 +1,116 @@
+"""All measurements of this package, found by their modules; and the glossary that their declarations give."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import lru_cache
+from types import ModuleType
+from typing import Any
+
+from actbench.measures.quantities import Quantity, Row, quantities_of
+
+
+@lru_cache(maxsize=1)
+def modules() -> tuple[ModuleType, ...]:
+    """The modules of `actbench.measures`: a new one is found without being named anywhere."""
+    package = importlib.import_module("actbench.measures")
+    return tuple(
+        importlib.import_module(f"actbench.measures.{module.name}")
+        for module in pkgutil.iter_modules(package.__path__)
+        if not module.ispkg
+    )
+
+
+@lru_cache(maxsize=1)
+def row_types() -> tuple[type[Row], ...]:
+    """The rows that are measured, in the order in which one reads of them; groups of columns are not among them."""
+    own = [kind for module in modules() for kind in vars(module).values() if _is_row(kind, module)]
+    return tuple(sorted(own, key=lambda kind: kind.order))
+
+
+def _is_row(kind: Any, module: ModuleType) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Row) and kind.__module__ == module.__name__ and bool(kind.taken)
+
+
+def tables() -> dict[str, type[Row]]:
+    """File without `.csv` -> what its rows are."""
+    return {kind.table: kind for kind in row_types() if kind.table}
+
+
+def functions_after_epoch() -> tuple[Callable[[Any], Iterable[Any]], ...]:
+    """The functions `after_epoch(look)` of all measurements that have one: what they return are rows."""
+    return tuple(module.after_epoch for module in modules() if hasattr(module, "after_epoch"))
+
+
+def declared() -> list[Quantity]:
+    """Every quantity as each table has it, in reading order."""
+    return [quantity for kind in row_types() for quantity in quantities_of(kind)]
+
+
+def named(name: str) -> Quantity:
+    """The quantity that has this name in `summary.json`; else the first whose column is called so.
+
+    >>> named("dead_ratio").column, named("died").digits
+    ('dead units %', 1)
+
+    Raises:
+        KeyError: there is none.
+    """
+    for quantity in declared():
+        if quantity.summary == name:
+            return quantity
+    for quantity in declared():
+        if quantity.key == name:
+            return quantity
+    raise KeyError(name)
+
+
+# ---------------------------------------------------------------- the glossary
+
+
+def glossary() -> list[Quantity]:
+    """Everything that is measured, each once, in reading order: what several tables have names all of them.
+
+    Columns that only say what a row is about (`seed`, `epoch`, `layer`, ...) come last.
+    """
+    merged: dict[tuple[str, str], Quantity] = {}
+    for quantity in declared():
+        name = (quantity.key, quantity.definition)
+        first = merged.get(name)
+        merged[name] = quantity if first is None else replace(
+            first,
+            tables=(*first.tables, *quantity.tables),
+            taken="; ".join(dict.fromkeys([*first.taken.split("; "), quantity.taken])),
+            tag=", ".join(filter(None, dict.fromkeys([*first.tag.split(", "), quantity.tag]))),
+        )  # fmt: skip
+    return sorted(merged.values(), key=lambda quantity: quantity.identifies)
+
+
+def glossary_markdown() -> str:
+    """The glossary as a table for the README.
+
+    >>> print(*glossary_markdown().splitlines()[:3], sep="\\n")
+    | name | unit | what it is | where | source |
+    |---|---|---|---|---|
+    | `test_accuracy` | % | Share of the test set that is classified correctly after training. | summary.json | |
+    """
+    lines = ["| name | unit | what it is | where | source |", "|---|---|---|---|---|"]
+    for quantity in glossary():
+        cells = (f"`{quantity.key}`", quantity.unit, quantity.definition, ", ".join(places(quantity)), quantity.source)
+        lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
+    return "\n".join(line.replace("|  |", "| |").replace("|  |", "| |") for line in lines)
+
+
+def places(quantity: Quantity) -> list[str]:
+    """Where a quantity is found: its tables, and `summary.json` with the name that it has there."""
+    if not quantity.summary:
+        return list(quantity.tables)
+    named = "summary.json" if quantity.summary == quantity.key else f"summary.json (`{quantity.summary}`)"
+    return [*quantity.tables, named]
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")

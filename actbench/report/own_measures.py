@@ -1,0 +1,80 @@
+"""The user's own measurements, as tables: what their columns mean stands in each run's `measures.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from actbench.errors import Problem
+from actbench.measures.quantities import Quantity, column_kinds, over_layers, results_of
+from actbench.records import Estimate
+from actbench.report.configurations import Configuration
+from actbench.report.seed_records import read_each
+from actbench.report.text_table import TextTable
+from actbench.store import own_tables, reader
+
+Rows = Mapping[str, tuple[type, Mapping[int, Sequence[Any]]]]  # measurement -> its rows' class, and seed -> last rows
+
+
+def own_measure_tables(configurations: Sequence[Configuration], problems: list[Problem]) -> list[TextTable]:
+    """A table for each measurement of the user's own; files that cannot be read are added to `problems`."""
+    of_configurations = read_each(configurations, _last_rows, problems)
+    measurements = dict.fromkeys(name for rows in of_configurations.values() for name in rows)
+    return [
+        _table(name, {configuration: rows[name] for configuration, rows in of_configurations.items() if name in rows})
+        for name in measurements
+    ]
+
+
+def _last_rows(configuration: Configuration) -> Rows:
+    """The last rows of each measurement, of the seeds that did not diverge; where two runs have a seed, the newer's."""
+    last_rows: dict[str, tuple[type, dict[int, Sequence[Any]]]] = {}
+    for run in configuration.runs:  # oldest first
+        for name, kind in own_tables.read(run.folder).items():
+            rows: list[Any] = reader.records(run.folder / f"{name}.csv", kind)
+            end = max((row.epoch for row in rows), default=0)
+            last = [row for row in rows if row.epoch == end and row.seed not in configuration.diverged]
+            of_seeds = {seed: [row for row in last if row.seed == seed] for seed in {row.seed for row in last}}
+            earlier_kind, earlier = last_rows.get(name, (kind, {}))
+            same = column_kinds(earlier_kind) == column_kinds(kind)
+            last_rows[name] = (kind, {**(earlier if same else {}), **of_seeds})
+    return last_rows
+
+
+def _table(name: str, of_configurations: Rows) -> TextTable:
+    kinds = [kind for kind, _ in of_configurations.values()]
+    quantities = list({quantity.key: quantity for kind in kinds for quantity in results_of(kind)}.values())
+    layered = any("layer" in column_kinds(kind) for kind in kinds)
+    rows = []
+    for configuration, (kind, of_seeds) in of_configurations.items():
+        own = [quantity.key for quantity in results_of(kind)]
+        for layer, of_layer in _by_layer(of_seeds, layered):
+            cells = [_cell(quantity, of_layer, layer) if quantity.key in own else "–" for quantity in quantities]
+            rows.append((configuration, *([layer] if layered else []), *cells))
+    header = ("configuration", *(["layer"] if layered else []), *(quantity.heading for quantity in quantities))
+    meaning = "; ".join(f"{quantity.title}: {quantity.definition}" for quantity in quantities if quantity.definition)
+    note = f"measured by conf/measure/{name}.yaml, after training; mean over seeds, ± half the 95 % interval"
+    return TextTable(name, header, tuple(rows), note=f"{note}; {meaning}" if meaning else note)
+
+
+ALL = "all"
+
+
+def _by_layer(of_seeds: Mapping[int, Sequence[Any]], layered: bool) -> list[tuple[str, list[Sequence[Any]]]]:
+    """Layer -> the rows of each seed; and `all` where there are several, or where rows have no layer."""
+    if not layered:
+        return [(ALL, list(of_seeds.values()))]
+    names: list[str] = list(dict.fromkeys(row.layer for rows in of_seeds.values() for row in rows))
+    layers: list[tuple[str, list[Sequence[Any]]]] = [
+        (name, [[row for row in rows if row.layer == name] for rows in of_seeds.values()]) for name in names
+    ]
+    return [*layers, (ALL, list(of_seeds.values()))] if len(names) > 1 else layers
+
+
+def _cell(quantity: Quantity, of_seeds: Sequence[Sequence[Any]], layer: str) -> str:
+    if layer == ALL and len({getattr(row, "layer", "") for rows in of_seeds for row in rows}) > 1:
+        values = [over_layers(rows, quantity) for rows in of_seeds] if quantity.over_layers else []
+    else:  # rows that are told apart by other columns as well count alike
+        columns = [[float(getattr(row, quantity.key)) for row in rows] for rows in of_seeds]
+        values = [sum(column) / len(column) for column in columns if column]
+    return Estimate.of(values).plus_minus(quantity.digits, quantity.scale)

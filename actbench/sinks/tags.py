@@ -1,0 +1,75 @@
+"""What goes to TensorBoard under which tag: read from what the rows of an epoch declare."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+from actbench.measures import registry
+from actbench.measures.quantities import Quantity, by_seed, column_kinds, over_layers, quantities_of
+from actbench.records import Epoch
+
+Scalar = tuple[int, str, int, float]  # seed, tag, step, value
+ALL = "all"  # for the layer, in the tag of a network's value
+
+
+class Tags:
+    """Knows which layers have had something rare to show."""
+
+    def __init__(self) -> None:
+        self._eventful: set[tuple[type, str]] = set()
+
+    def of(self, epoch: Epoch) -> Iterator[Scalar]:
+        """Seed, tag, step and value of everything that has a tag."""
+        for kind, rows in epoch.tables().items():
+            tagged = [quantity for quantity in quantities_of(kind) if quantity.tag]
+            if tagged:
+                self._notice(kind, tagged, rows)
+                for seed, of_seed in by_seed(rows).items():
+                    for tag, step, value in self._of_seed(kind, tagged, of_seed):
+                        yield seed, tag, step, value
+
+    def _notice(self, kind: type, tagged: Sequence[Quantity], rows: Sequence[Any]) -> None:
+        rare = [quantity.key for quantity in tagged if quantity.rare]
+        for row in rows if rare else ():
+            if any(math.isfinite(value := getattr(row, key)) and value != 0 for key in rare):
+                self._eventful.add((kind, getattr(row, "layer", "")))
+
+    def _of_seed(self, kind: type, tagged: Sequence[Quantity], rows: Sequence[Any]) -> Iterator[tuple[str, int, float]]:
+        """Tag, step and value of what one seed's rows of one kind hold."""
+        columns = column_kinds(kind)
+        axis = "step" if "step" in columns else "epoch"
+        for row in rows:
+            about = {name: getattr(row, name) for name in columns}
+            for quantity in tagged:
+                value = about[quantity.key]
+                if self._is_shown(kind, quantity, value, about.get("layer", "")):
+                    yield quantity.tag.format_map(about), math.ceil(about[axis]), value
+        if "layer" not in columns:
+            return
+        for step in dict.fromkeys(getattr(row, axis) for row in rows):
+            layers = [row for row in rows if getattr(row, axis) == step]
+            for quantity in tagged:
+                value = over_layers(layers, quantity) if quantity.over_layers else math.nan
+                if self._is_shown(kind, quantity, value, None):
+                    yield quantity.tag.format_map({**vars(layers[0]), "layer": ALL}), math.ceil(step), value
+
+    def _is_shown(self, kind: type, quantity: Quantity, value: float, layer: str | None) -> bool:
+        """Whether there is something to show: a number that is known, and of a rare one once there was another than 0.
+
+        `layer` is None for the network, which has something to show when any of its layers has.
+        """
+        if math.isnan(value) and not quantity.nan_is_told:
+            return False
+        if not quantity.rare:
+            return True
+        return any(other is kind and layer in (None, name) for other, name in self._eventful)
+
+
+@lru_cache(maxsize=1)
+def tagged_at_the_end() -> tuple[Quantity, ...]:
+    """What each seed has once, when the run is at its end, in `summary.json`."""
+    once = [kind for kind in registry.row_types() if "epoch" not in column_kinds(kind)]
+    return tuple(quantity for kind in once for quantity in quantities_of(kind) if quantity.tag and quantity.summary)

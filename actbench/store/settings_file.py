@@ -1,0 +1,73 @@
+"""`settings.yaml`: what a run was asked for, from which it can be repeated."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import yaml
+
+from actbench.errors import UserError, printable
+from actbench.files.atomic import write_text
+from actbench.files.reading import read_yaml
+from actbench.settings import GROUPS, Settings
+from actbench.store.plausible import AWAY, check_stays, is_amount, lacking, reason, words
+
+
+def write_settings(folder: Path, settings: Settings) -> None:
+    text = yaml.safe_dump(settings.to_dict(), sort_keys=False, allow_unicode=True)
+    write_text(folder / "settings.yaml", text)
+
+
+def settings_of(folder: Path) -> Settings:
+    """What `settings.yaml` says.
+
+    Raises:
+        UserError: it is missing, damaged, of another version, or has been changed by hand.
+    """
+    path = folder / "settings.yaml"
+    try:
+        check_stays(path)
+        content = read_yaml(path)
+        wrong = lacking(content, Settings, folder, beside=["id"])
+        if wrong:
+            raise UserError(wrong, where=str(path), how=AWAY)
+        stored = Settings.from_dict(content)
+        _check_types(stored)
+        seeds, again = stored.seeds, stored.id
+    except FileNotFoundError as error:
+        raise UserError("is missing", where=str(path), how=AWAY) from error
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f"cannot be read ({reason(error)})", where=str(path), how=AWAY) from error
+    if again != content["id"] or not seeds:
+        raise UserError(
+            f"its id {content['id']} is not that of its content ({again}): it was changed by hand",
+            where=str(path),
+            how=AWAY,
+        )
+    return stored
+
+
+def _check_types(settings: Settings) -> None:
+    """Raises a TypeError where a value is of another kind than `Settings` says."""
+    choices = {**{group: getattr(settings, group) for group in GROUPS}, **{m.name: m for m in settings.measures}}
+    for group, choice in choices.items():
+        if not (isinstance(choice.name, str) and isinstance(choice.params, dict)):
+            raise TypeError(f"`{group}` is not a choice")
+        if not all(word is None or isinstance(word, str) for word in (choice.target, choice.content)):
+            raise TypeError(f"`{group}` has no `target`")
+    if any(printable(word) != word for word in words(asdict(settings))):
+        raise TypeError("it has characters in it that a terminal would obey")
+    train = settings.train
+    for name, value in {
+        "seed": settings.seed, "num_seeds": settings.num_seeds, "epochs": train.epochs, "batch_size": train.batch_size
+    }.items():  # fmt: skip
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
+            raise TypeError(f"`{name}` is not a whole number")
+    if settings.num_seeds > _SEEDS:
+        raise TypeError(f"`num_seeds` is more than {_SEEDS:,}")
+    if not (is_amount(settings.dropout) and is_amount(settings.split) and isinstance(settings.study, str)):
+        raise TypeError("`dropout`, `split` or `study` is not what it should be")
+
+
+_SEEDS = 100_000  # of one run; they are listed one by one

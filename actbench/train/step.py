@@ -1,0 +1,171 @@
+"""One training step, and who takes it: a `GroupTrainer` for a group of seeds, a `ShardTrainer` for those of one thread.
+
+Shape letters: S seeds, s those of a group or shard, B batch, C classes, N samples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from actbench.measures.gradients import gradient_norms
+from actbench.stacking import Member
+from actbench.train.engines import Forward, Step
+from actbench.train.evaluation import Scores, cross_entropy
+from actbench.train.machine import busy_share
+from actbench.train.outcome import GradientLook, StepOutcome, of_all_seeds
+from actbench.train.state import Training
+from actbench.train.updates import Update, update_of
+
+GRADIENT_LOOKS = 8  # steps of an epoch at which the gradient's norm is taken
+
+
+@dataclass
+class Control:
+    """How far the loop is, and whether it has been asked to stop after the running step."""
+
+    steps: int = 0
+    stop: bool = False
+
+
+@dataclass(kw_only=True)
+class GroupTrainer:
+    """One group of the replicas with all that its training step needs."""
+
+    training: Training
+    member: Member
+    forward: Forward
+    optimizer: Optimizer
+    scheduler: LRScheduler | None
+    update: Update
+    augmentation: Sequence[torch.Generator]
+    parameters: list[Tensor]
+
+    def step(self, rows: Tensor, look: bool) -> StepOutcome:
+        """Takes one step on the samples `rows` (s, B); `look` asks for the gradients' norms as well."""
+        training, splits = self.training, self.training.splits
+        x, y = _take(splits.train_x, rows), _take(splits.train_y, rows)  # (s, B, ...), (s, B)
+        if training.augment is not None:
+            x = training.augment(x, generators=self.augmentation, background=splits.background)
+        with training.autocast():
+            logits = self.forward(x)  # (s, B, C)
+            losses = cross_entropy(logits, y)  # (s, B)
+        losses.mean(1).sum().backward()  # each seed's gradient is what it would be alone
+        gradients = look_and_clip(self.member, training.clip) if look else None
+        if not look and training.clip is not None:
+            training.clip(list(self.member.gradients().values()))
+        self.update()
+        for parameter in self.parameters:
+            parameter.grad = None
+        return StepOutcome(losses.detach(), logits.detach().argmax(-1) == y, gradients)
+
+
+def look_and_clip(member: Member, clip: Callable[[Sequence[Tensor]], None] | None) -> GradientLook:
+    """Takes the gradients' norms, clips as the run is to clip, and sees whether that changed anything."""
+    total, layers = gradient_norms(member)
+    if clip is None:
+        return GradientLook(total, layers, torch.full_like(total, math.nan))
+    gradients = list(member.gradients().values())
+    before = [gradient.clone() for gradient in gradients]
+    clip(gradients)
+    changed = [(g != b).reshape(len(g), -1).any(1) for g, b in zip(gradients, before, strict=True)]
+    return GradientLook(total, layers, torch.stack(changed).any(0).to(total.dtype))
+
+
+class ShardTrainer:
+    """The seeds that train in one thread, from the order of their samples to what their steps tell.
+
+    Args:
+        seeds: the rows that it has in what is of all seeds.
+        groups: a trainer for each of its groups, which take their steps one after the other.
+    """
+
+    def __init__(self, training: Training, seeds: slice, groups: Sequence[GroupTrainer]) -> None:
+        self.training, self.seeds = training, seeds
+        self.schedulers = [group.scheduler for group in groups if group.scheduler is not None]
+        self.optimizer = groups[0].optimizer
+        self.take_step = training.engine.step(_step_of(groups))
+        self.looks = _spread(training.steps_per_epoch, GRADIENT_LOOKS) if training.probe else set()
+
+    def begin(self, order: Tensor) -> None:
+        """Begins an epoch, in which the samples come in the `order` (S, N) of all seeds."""
+        self.batches = order[self.seeds].split(self.training.batch_size, dim=1)
+        self.step = 0  # how many have been taken
+        self.lr = math.nan
+        self.scores: list[Scores] = []  # of each step
+        self.gradients: list[GradientLook] = []  # of some steps
+        self.busy: list[float] = []
+
+    def train(self, end: int, control: Control) -> None:
+        """Takes the steps of the epoch up to `end`, or until somebody asks for a stop."""
+        while self.step < end and not (control.stop or self.training.workers.interrupted):
+            outcome = self.take_step(self.batches[self.step], self.step in self.looks)
+            self.scores.append(Scores(outcome.losses, outcome.hits))
+            if outcome.gradients is not None:
+                self.gradients.append(outcome.gradients)
+                self.busy.append(busy_share(self.training.device))
+            self.lr = float(self.optimizer.param_groups[0]["lr"])  # that of this step
+            if self.training.schedule_by_step:
+                advance(self.schedulers)
+            self.step += 1
+            if self.seeds.start == 0:
+                control.steps += 1
+
+
+def shard_trainers(training: Training) -> list[ShardTrainer]:
+    """One for each shard of the seeds."""
+    augmentation = iter(training.augmentation)
+    schedulers = iter(training.schedulers)
+    optimizers = iter(training.optimizers)
+    trainers, first = [], 0
+    for shard in training.network.shares:
+        groups = [
+            GroupTrainer(
+                training=training,
+                member=member,
+                forward=training.engine.forward(member),
+                optimizer=(optimizer := next(optimizers)),
+                scheduler=next(schedulers, None),
+                update=update_of(optimizer),
+                augmentation=list(islice(augmentation, member.seeds)),
+                parameters=list(member.parameters()),
+            )
+            for member in shard.members
+        ]
+        trainers.append(ShardTrainer(training, slice(first, first + shard.seeds), groups))
+        first += shard.seeds
+    return trainers
+
+
+def _step_of(groups: Sequence[GroupTrainer]) -> Step:
+    """The step of several groups, one after the other: (rows (s, B), look) -> the outcome for all their seeds."""
+    portions = [group.member.seeds for group in groups]
+
+    def step(rows: Tensor, look: bool) -> StepOutcome:
+        parts = [rows] if len(groups) == 1 else rows.split(portions)
+        return of_all_seeds([group.step(part, look) for group, part in zip(groups, parts, strict=True)])
+
+    return step
+
+
+def _take(samples: Tensor, rows: Tensor) -> Tensor:
+    """`samples[rows]`, which on a CPU takes twice as long."""
+    return samples.index_select(0, rows.flatten()).view(*rows.shape, *samples.shape[1:])
+
+
+def _spread(steps: int, looks: int) -> set[int]:
+    """`looks` step numbers, evenly spaced over an epoch of `steps`, the first one among them."""
+    return {k * steps // looks for k in range(looks)}
+
+
+def advance(schedulers: Sequence[LRScheduler]) -> None:
+    """The next learning rate."""
+    for scheduler in schedulers:
+        scheduler.step()
