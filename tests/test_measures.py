@@ -323,6 +323,8 @@ def loaded(home, monkeypatch, body, name="bad", row=None):
         ("x", "seed: int\nepoch: int\nlayer: str\nvalue: float = measured('It.', over_layers='units')", "there is no field `units`"),
         ("x", "seed: int\nepoch: int\nvalue: float = measured('It.', over_layers='median')", "has to be units, mean or sum"),
         ("x", "seed: int\nepoch: int\nvalue: float = measured('It.', colour=1)", "colour"),
+        ("x", "seed: int\nepoch: int\nvalue: float = measured('It.', title=5)", "`title` of `value` is 5"),
+        ("x", "seed: int\nepoch: int\nvalue: float = measured('It.', digits=10**6)", "`digits` of `value` is 1000000, and has to be 0 to 12"),
     ],
 )  # fmt: skip
 def test_a_class_that_is_not_like_that_is_told_before_training(name, row, said, tmp_path, monkeypatch):
@@ -364,7 +366,9 @@ def test_a_strangers_file_does_nothing(text, said, tmp_path, monkeypatch):
 
 def test_a_damaged_measures_json_is_told(tmp_path):
     for text in ("[]", "{", '{"a": {"seed": {"type": "list"}}}', '{"../a": {}}', '{"a": {"seed": {"type": "int"}}}',
-                 '{"a": {"seed": {"type": "int", "digits": "2"}, "epoch": {"type": "int"}}}', '{"a\\u001b": {}}'):  # fmt: skip
+                 '{"a": {"seed": {"type": "int", "digits": "2"}, "epoch": {"type": "int"}}}',
+        '{"a": {"seed": {"type": "int", "digits": 999999999}, "epoch": {"type": "int"}}}',
+        '{"a": {"seed": {"type": "int"}, "epoch": {"type": "int"}, "layer": {"type": "str"}, "v": {"type": "float", "definition": "x", "over_layers": "units"}}}', '{"a\\u001b": {}}'):  # fmt: skip
         (tmp_path / "measures.json").write_text(text)
         with pytest.raises(UserError, match=r"measures\.json"):
             own_tables.read(tmp_path)

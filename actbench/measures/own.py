@@ -46,7 +46,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from actbench.custom.sources import told
 from actbench.errors import UserError
 from actbench.measures import registry
-from actbench.measures.quantities import Quantity, column_kinds, measured, quantities_of, results_of
+from actbench.measures.quantities import Quantity, check, column_kinds, measured, quantities_of, results_of
 from actbench.settings import Choice
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ MOMENTS = ("start", "epoch", "end")  # before training, after every epoch, after
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """What a measurement is given. All of it is a copy: nothing that is done to it reaches the training.
+    """What a measurement is given. All of it is a copy on the CPU: nothing that is done to it reaches the training.
 
     Attributes:
         seeds: numbers of the S seeds that have not diverged, in the order in which tensors have them.
@@ -83,7 +83,7 @@ class Moment:
     plain_network: Callable[[int], nn.Module]
 
     def network(self, seed: int) -> nn.Module:
-        """The ordinary module of a seed with its weights as they are now, in evaluation mode on the CPU."""
+        """The ordinary module of a seed with its weights as they are now, in evaluation mode."""
         return self.plain_network(seed).eval()
 
 
@@ -246,6 +246,15 @@ def checked_row_type(name: str, measurement: Any) -> None:
     row = getattr(measurement, "row", None)
     if not (isinstance(row, type) and dataclasses.is_dataclass(row)):
         raise TypeError(f"`row` is {row!r}, and has to be a dataclass")
+    check_row(row)
+
+
+def check_row(row: type) -> None:
+    """Checks a dataclass of rows, of the user's code or as `measures.json` describes it.
+
+    Raises:
+        TypeError, ValueError: what is wrong with it.
+    """
     kinds = column_kinds(row)
     if not {"seed", "epoch"} <= {*kinds}:
         raise TypeError(f"`{row.__name__}` needs the fields seed: int and epoch: int")
@@ -262,9 +271,7 @@ def _check_quantity(quantity: Quantity, kinds: Mapping[str, type]) -> None:
     key = quantity.key
     if kinds[key] is str:
         raise TypeError(f"`{key}` is measured, and has to be a number")
-    for name, value in vars(quantity).items():
-        if isinstance(value, str) and not value.isprintable():
-            raise ValueError(f"`{name}` of `{key}` is not printable")
+    check(quantity)
     missing = [name for _, name, _, _ in string.Formatter().parse(quantity.tag) if name is not None]
     missing = [name for name in missing if name not in kinds]
     if missing:

@@ -200,6 +200,23 @@ def _quantity(row: type, column: Field[Any]) -> Quantity:
     )
 
 
+def check(quantity: Quantity) -> None:
+    """Checks what somebody else has declared.
+
+    Raises:
+        TypeError, ValueError: an attribute is of another type than `Quantity` says, not printable, or out of bounds.
+    """
+    for attribute in fields(Quantity):
+        value, default = getattr(quantity, attribute.name), attribute.default
+        if type(value) is not (str if default is MISSING else type(default)):
+            raise TypeError(f"`{attribute.name}` of `{quantity.key}` is {value!r:.40}")
+        if isinstance(value, str) and not value.isprintable():
+            raise ValueError(f"`{attribute.name}` of `{quantity.key}` is not printable")
+    if not 0 <= quantity.digits <= _DIGITS:
+        raise ValueError(f"`digits` of `{quantity.key}` is {quantity.digits}, and has to be 0 to {_DIGITS}")
+
+
+_DIGITS = 12
 _KINDS: dict[str, type] = {"int": int, "float": float, "str": str}
 
 

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, field, fields, make_dataclass
+from dataclasses import asdict, field, make_dataclass
 from pathlib import Path
 from typing import Any
 
 from actbench.errors import UserError
 from actbench.files.atomic import write_text
 from actbench.files.reading import MB, read_json
-from actbench.measures.quantities import DECLARED, Quantity, column_kinds, quantities_of
+from actbench.measures.own import check_row
+from actbench.measures.quantities import DECLARED, Quantity, check, column_kinds, quantities_of
 from actbench.store.plausible import AWAY, check_stays, reason, words
 
 FILE = "measures.json"
@@ -85,26 +86,19 @@ def _row_type(name: str, columns: Mapping[str, Mapping[str, Any]]) -> type:
     if not name.replace("-", "_").isidentifier():
         raise ValueError("a table's name is no plain word")
     kinds = {"int": int, "float": float, "str": str}
-    made = []
+    made: list[tuple[str, Any, Any]] = []
     for key, about in columns.items():
-        quantity = _quantity({item: value for item, value in about.items() if item != "type"})
+        quantity = _quantity(key, {item: value for item, value in about.items() if item != "type"})
         made.append((str(key), kinds[about["type"]].__name__, field(metadata={DECLARED: quantity})))
     row = make_dataclass("Row", made, frozen=True, namespace={"table": name})
-    if not {"seed", "epoch"} <= {*columns}:
-        raise ValueError("a table needs the columns seed and epoch")
+    check_row(row)
     return row
 
 
-def _quantity(about: Mapping[str, Any]) -> Quantity:
-    known = {column.name: column for column in fields(Quantity)}
-    values = dict(about)
-    for key, value in about.items():
-        default = known[key].default
-        kind = str if default is MISSING else type(default)
-        if kind is tuple:
-            values[key] = tuple(value)
-        elif kind is float and isinstance(value, (int, float)):
-            values[key] = float(value)
-        elif type(value) is not kind:
-            raise TypeError(f"`{key}` is of another type")
-    return Quantity(**{"definition": "", **values})
+def _quantity(key: str, about: Mapping[str, Any]) -> Quantity:
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in about.items()}
+    if isinstance(values.get("at_least"), int):
+        values["at_least"] = float(values["at_least"])  # JSON may have lost the point
+    quantity = Quantity(**{"definition": "", **values, "key": key})
+    check(quantity)
+    return quantity

@@ -43,14 +43,18 @@ def rows_of(
             epoch=epoch,
             step=step,
             last=last,
-            x=x.clone(),
-            y=y.clone(),
-            z={layer: values[kept] for layer, values in z.items()},
-            h={layer: values[kept] for layer, values in h.items()},
+            x=_copy(x),
+            y=_copy(y),
+            z={layer: _copy(values[kept]) for layer, values in z.items()},
+            h={layer: _copy(values[kept]) for layer, values in h.items()},
             plain_network=lambda seed: network.plain_network(list(seeds).index(seed)),
         )
         rows += measurement.rows(moment)
     return rows
+
+
+def _copy(values: Tensor) -> Tensor:
+    return values.to("cpu", copy=True)  # where the plain networks are, too
 
 
 @torch.no_grad()
