@@ -70,7 +70,8 @@ CONTENT = "content"  # in `Settings.flat`, behind its group: the version of what
 
 # What cannot change what is compared (beyond rounding) has no part in the identity of a run.
 _NOT_IDENTITY = (
-    "seed", "num_seeds", "probe", "probe_every", "quantise", "tensorboard", "study", "trust", "dataset_note", "measures",
+    "seed", "num_seeds", "probe", "probe_every", "quantise", "tensorboard", "study", "trust",
+    "dataset_note", "measures",
 )  # fmt: skip
 _NOT_IDENTITY_TRAIN = ("device", "threads", "eval_batch_size", "execution", "memory_format", "engine")
 
@@ -124,8 +125,8 @@ class Settings:
 
         Seeds are not part of it, nor is anything that cannot change a result beyond rounding: device, threads, the
         evaluation batch, probes and sinks. Of a choice of ours its group, the name of the class or function and the
-        parameters count, but not the module that it lies in. Of the user's own its target counts as it is written, and its content: the
-        source of a module, the tensors of a dataset.
+        parameters count, but not the module that it lies in. Of the user's own its target counts as it is written, and
+        its content: the source of a module, the tensors of a dataset.
         """
         content = asdict(self)
         for key in _NOT_IDENTITY:
@@ -175,7 +176,7 @@ class Settings:
         """The settings that `to_dict` wrote; a KeyError or TypeError where it did not."""
         values = {key: value for key, value in content.items() if key != "id"}
         values |= {group: Choice(**content[group]) for group in GROUPS}
-        if values["dataset"].name == "auto":  # of version 0.1.0: it failed before it knew its data, and counted as MNIST
+        if values["dataset"].name == "auto":  # of version 0.1.0, before it knew its data: counted as MNIST
             values["dataset"] = Choice("mnist", "actbench.datasets.mnist", values["dataset"].params)
         own = tuple(Choice(**choice) for choice in content.get("measures", ()))
         train, trust = Train(**content["train"]), tuple(content["trust"])

@@ -48,7 +48,7 @@ from actbench.records import Estimate  # noqa: E402
 from actbench.run import Progress, Sinks  # noqa: E402
 from actbench.settings import Settings  # noqa: E402
 from actbench.sinks.terminal import TerminalSink  # noqa: E402
-from actbench.stacking import replicas  # noqa: E402
+from actbench.stacking import choosing  # noqa: E402
 from actbench.store import reader  # noqa: E402
 from actbench.store.folder import RunFolder  # noqa: E402
 from actbench.train import Control, Training, build, fit  # noqa: E402
@@ -290,8 +290,8 @@ def dead(bench: Bench) -> list[Row]:
     for name, share in (("none", 0.0), ("dead", 0.7)):
         training = bench.training(samples, "experiment=article_mlp")
         with torch.no_grad():
-            for member in training.network.members:
-                bias = member.network.get_parameter("hidden1.linear.bias")  # (s, 1, 512)
+            for group in training.network.groups:
+                bias = group.network.get_parameter("hidden1.linear.bias")  # (s, 1, 512)
                 bias.abs_().add_(1.0)  # alive for every input
                 bias[..., : int(share * bias.shape[-1])] = -1e4
         subjects[name] = fitting(training)
@@ -327,7 +327,7 @@ def engines(bench: Bench) -> list[Row]:
 
 
 def rules(bench: Bench) -> list[Row]:
-    """What the rules of `stacking.replicas` come from: where stacking pays."""
+    """What the rules of `stacking.choosing` come from: where stacking pays."""
     rows = []
     shapes = [(1, width, 64, 5) for width in (512, 1024, 2048, 4096)]
     shapes += [(2, width, 64, 5) for width in (256, 512, 1024, 2048)]
@@ -372,14 +372,14 @@ def workers(bench: Bench) -> list[Row]:
 
 def _on_cores(bench: Bench, samples: int, worth: int, *own: str) -> Subject:
     """An epoch of training with the seeds split over the cores where a layer has `worth` multiplications or more."""
-    cores, usual = torch.get_num_threads(), replicas.WORTH_A_THREAD
+    cores, usual = torch.get_num_threads(), choosing.WORTH_A_THREAD
     torch.set_num_threads(1 if worth > 1 << 50 else cores)
-    replicas.WORTH_A_THREAD = worth
+    choosing.WORTH_A_THREAD = worth
     try:
         return fitting(bench.training(bench.size(samples), *own))
     finally:
         torch.set_num_threads(cores)
-        replicas.WORTH_A_THREAD = usual
+        choosing.WORTH_A_THREAD = usual
 
 
 def beside(bench: Bench) -> list[Row]:

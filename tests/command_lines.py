@@ -37,7 +37,7 @@ def answer(words, folder, monkeypatch) -> Answer:
     """What `actbench WORDS` answers in a folder; `starts: ...` where it would begin to train."""
     from actbench import cli
     from actbench.command import auto, launch, planning, showing, starting
-    from actbench.train import build
+    from actbench.train import checks
 
     if not (folder / "conf").exists():
         monkeypatch.setattr(planning, "compose", remembered)
@@ -48,7 +48,7 @@ def answer(words, folder, monkeypatch) -> Answer:
     monkeypatch.setattr(starting, "start", _starts)
     monkeypatch.setattr(showing, "show", lambda flags, overrides: print("starts:", *flags, *overrides))
     monkeypatch.setattr(auto, "decide", lambda: auto.ASSUMED)
-    monkeypatch.setattr(build, "check", lambda settings, quick: None)  # what is composed is enough
+    monkeypatch.setattr(checks, "check", lambda settings, quick: None)  # what is composed is enough
     monkeypatch.setattr(launch, "_judge", lambda jobs: 0)
     monkeypatch.setattr(launch, "_compare", lambda studies: 0)
     out = io.StringIO()

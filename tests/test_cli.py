@@ -426,7 +426,7 @@ BAD = {
     "an engine": (["train.engine=turbo"], ["must be one of auto, eager, graph, compiled"]),
     "no graph": (
         ["train.engine=graph", "train.device=cpu"],
-        ["train.engine=graph: cannot be had", "need a CUDA device"],
+        ["train.engine=graph: is not possible", "need a CUDA device"],
     ),
     "tf32": (["train.precision=tf32", "train.device=cpu"], ["train.precision=tf32: only CUDA devices have it"]),
     "no convolution": (
@@ -708,7 +708,7 @@ def test_the_way_to_run_can_be_forced(actbench, tiny, tmp_path):
         folder = the_run(tmp_path / "outputs" / execution)
         results[execution] = json.loads((folder / "summary.json").read_text())
     assert results["stacked"]["execution"] == "stacked, eager"
-    assert results["seed_by_seed"]["execution"] == "seed by seed, eager: asked for"
+    assert results["seed_by_seed"]["execution"] == "seed by seed, eager: as requested"
     assert results["stacked"]["id"] == results["seed_by_seed"]["id"]
     losses = [results[execution]["metrics"]["val_loss"]["values"] for execution in results]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
@@ -724,7 +724,7 @@ def test_what_cannot_be_stacked_is_refused_where_that_is_insisted_on(actbench, t
     own = ["activation=odd", "trust=odd_acts"]
     done = actbench(*tiny, *own, "train.execution=stacked")
     assert done.returncode == 2
-    assert done.stderr.startswith("error: train.execution=stacked: cannot be had: "), done.stderr
+    assert done.stderr.startswith("error: train.execution=stacked: is not possible: "), done.stderr
     assert not (tmp_path / "outputs").exists()
     done = actbench(*tiny, *own)
     assert done.returncode == 0, done.stderr

@@ -16,8 +16,8 @@ from actbench.choices import packaged_conf
 from actbench.inits import auto_gain
 from actbench.measures.computing.sites import SiteSums, watch_units
 from actbench.measures.units import SATURATED, STATISTICS
-from actbench.stacking import Alone, Replicas, Stack
-from actbench.train.build import build_network
+from actbench.stacking import Replicas, SingleReplica, StackedReplicas
+from actbench.train.networks import build_network
 from actbench.train.seeding import generators
 
 ACTIVATIONS = sorted(path.stem for path in (packaged_conf() / "activation").glob("*.yaml"))
@@ -153,7 +153,11 @@ def test_an_elementwise_activation_is_judged_the_same_if_nobody_knows_it(monkeyp
     settings = replace(settings_of(*model), activation=activation_choice(activation, **per_unit))
     networks = [build_network(settings, splits.inputs, splits.classes, seed) for seed in range(2)]
     noise = generators(range(2), "dropout")
-    members = [Stack(networks, noise)] if stacked else [Alone(*pair) for pair in zip(networks, noise, strict=True)]
+    members = (
+        [StackedReplicas(networks, noise)]
+        if stacked
+        else [SingleReplica(*pair) for pair in zip(networks, noise, strict=True)]
+    )
     replicas = Replicas(members, "").eval()
     measured = []
     for known in (True, False):
@@ -280,7 +284,7 @@ def test_a_layer_that_overflows_beside_sound_seeds_has_no_numbers(monkeypatch):
 
     training = build_training(monkeypatch, random_splits(), "num_seeds=2", "model.width=8", "train.epochs=1")
     with torch.no_grad():
-        training.network.members[0].network.hidden1.linear.weight[1] = math.nan
+        training.network.groups[0].network.hidden1.linear.weight[1] = math.nan
     for epoch in fit(training, control=Control()):
         lost, sound = epoch.of_seed(1), epoch.of_seed(0)
         assert all(math.isnan(getattr(row, name)) for row in lost for name in (*STATISTICS, "died", "dead_at_init"))

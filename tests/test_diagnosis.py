@@ -15,9 +15,9 @@ from torch import nn
 
 from actbench.activations.traits import measure
 from actbench.diagnosis import RunHistory, clipped_steps, diagnose, remedies, seeds_disagree
-from actbench.naming import shown
 from actbench.measures.layers import LayerRecord
 from actbench.measures.scores import EpochRecord
+from actbench.naming import shown
 from actbench.records import Epoch, Traits
 from actbench.run.summary import traits_of
 from actbench.settings import Choice, Settings

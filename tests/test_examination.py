@@ -9,7 +9,7 @@ from torch import nn
 
 from actbench.activations.examination import RESHAPES, WRITES, examine
 from actbench.choices import packaged_conf
-from actbench.train.build import activation_factory
+from actbench.train.networks import activation_factory
 
 Z = 2 * torch.randn(16, 8, generator=torch.Generator().manual_seed(0))
 

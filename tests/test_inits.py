@@ -18,7 +18,7 @@ from actbench.errors import UserError
 from actbench.inits import auto_gain, fans, initialise
 from actbench.models import Components, cnn, mlp
 from actbench.settings import Choice, Settings, Train
-from actbench.train.build import activation_factory, build_network
+from actbench.train.networks import activation_factory, build_network
 from actbench.train.seeding import derive
 
 ACTIVATIONS = sorted(path.stem for path in (packaged_conf() / "activation").glob("*.yaml"))

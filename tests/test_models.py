@@ -17,7 +17,7 @@ from actbench.models import Components, batch_norm, mlp, vit
 from actbench.models.layers import Residual
 from actbench.models.vit import Patches
 from actbench.stacking import activation_sites
-from actbench.train.build import build_network
+from actbench.train.networks import build_network
 
 RELU = Components(activation=lambda units: nn.ReLU())
 

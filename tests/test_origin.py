@@ -14,7 +14,7 @@ from torch import nn
 
 from actbench.diagnosis import RunHistory, diagnose
 from actbench.records import Epoch, Origin
-from actbench.train import Control, build, fit
+from actbench.train import Control, build, fit, networks
 from actbench.train.origin import origins
 
 SMALL = ("num_seeds=2", "model.depth=2", "model.width=8", "train.batch_size=20", "train.epochs=2", "init.gain=1")
@@ -36,7 +36,7 @@ class Log(nn.Module):
 def parts_of(monkeypatch, splits, *overrides, activation=None, **changes):
     monkeypatch.setattr(build, "load_splits", lambda settings: splits)
     if activation is not None:
-        monkeypatch.setattr(build, "activation_factory", lambda *_: lambda units: activation())
+        monkeypatch.setattr(networks, "activation_factory", lambda *_: lambda units: activation())
     parts = build.build(settings_of(*SMALL, *overrides))
     monkeypatch.undo()
     return replace(parts, **changes)
@@ -98,7 +98,7 @@ def test_images_that_are_not_finite(monkeypatch, split):
 def test_the_sound_seed_beside_has_none(monkeypatch):
     def spoil(parts):
         with torch.no_grad():
-            parts.network.members[0].network.hidden2.linear.weight[1, 0, 0] = math.inf
+            parts.network.groups[0].network.hidden2.linear.weight[1, 0, 0] = math.inf
         return parts
 
     diverged = list(fit(spoil(parts_of(monkeypatch, random_splits())), control=Control()))[1]

@@ -15,7 +15,7 @@ from actbench.measures.computing.slopes import slopes, steepest_slope
 from actbench.measures.gradients import gradient_norms, untrained_gradient_norms
 from actbench.measures.layers import LayerRecord
 from actbench.measures.units import STATISTICS, network_ratio
-from actbench.stacking import Alone, Replicas, Stack
+from actbench.stacking import Replicas, SingleReplica, StackedReplicas
 from actbench.train.seeding import generators
 
 
@@ -36,7 +36,11 @@ def wired(activation, weights, biases):
 
 def replicas(networks, stacked):
     noise = generators(range(len(networks)), "dropout")
-    members = [Stack(networks, noise)] if stacked else [Alone(*pair) for pair in zip(networks, noise, strict=True)]
+    members = (
+        [StackedReplicas(networks, noise)]
+        if stacked
+        else [SingleReplica(*pair) for pair in zip(networks, noise, strict=True)]
+    )
     return Replicas(members, "")
 
 
@@ -164,7 +168,7 @@ def test_statistics_are_those_of_a_loop_over_units(monkeypatch, model, activatio
 def plain_copy(training, seed, model, activation, splits):
     from helpers import settings_of
 
-    from actbench.train.build import build_network
+    from actbench.train.networks import build_network
 
     network = build_network(settings_of(*model, f"activation={activation}"), splits.inputs, splits.classes, 0)
     network.load_state_dict(training.network.state_dicts()[seed])
@@ -213,7 +217,7 @@ def test_gradient_norms_are_those_of_each_seed_alone(monkeypatch):
     norms = torch.cat([part.view(-1, 2) for part in untrained_gradient_norms(training.network, x, y)])  # (3, 2)
     from helpers import settings_of
 
-    from actbench.train.build import build_network
+    from actbench.train.networks import build_network
 
     for seed in range(2):
         network = build_network(
@@ -225,7 +229,7 @@ def test_gradient_norms_are_those_of_each_seed_alone(monkeypatch):
             assert float(norms[row, seed]) == pytest.approx(float(torch.cat(gradients).norm()), rel=1e-5)
     logits = training.network(x.expand(2, *x.shape))
     nn.functional.cross_entropy(logits[0], y).backward()
-    again = torch.cat([part.view(-1, 2) for part in gradient_norms(training.network.members[0])])
+    again = torch.cat([part.view(-1, 2) for part in gradient_norms(training.network.groups[0])])
     torch.testing.assert_close(again[:, 0], norms[:, 0])
     assert torch.equal(again[:, 1], torch.zeros(3))
 

@@ -16,8 +16,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from actbench.activations import SquaredReLU
 from actbench.measures.computing.rounding import Grid, quantise, round_weight
 from actbench.measures.int8 import OUTPUT, SCHEMES, Fp32Score, QuantisedRecord, score
-from actbench.stacking import Alone
-from actbench.train.build import build_network
+from actbench.stacking import SingleReplica
+from actbench.train.networks import build_network
 
 SPLITS = random_splits()
 VIT = ["model=vit", "model.patch_size=4", "model.width=16", "model.heads=2", "model.depth=2"]
@@ -317,7 +317,7 @@ def test_a_network_as_it_trains_alone_gives_the_same():
     plain = repr(quantise(network, SPLITS))
     generator = torch.Generator().manual_seed(5)
     before = generator.get_state()
-    assert repr(quantise(Alone(network, generator).network, SPLITS)) == plain
+    assert repr(quantise(SingleReplica(network, generator).network, SPLITS)) == plain
     assert torch.equal(generator.get_state(), before)
 
 

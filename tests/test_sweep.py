@@ -233,13 +233,13 @@ def test_a_preset_names_every_choice_of_its_group(preset, group):
 
 @pytest.mark.parametrize("preset", [choice.name for choice in choices_of("sweep")])
 def test_every_preset_is_a_sweep_of_different_runs_that_can_be_built(preset):
-    from actbench.train import build
+    from actbench.train import checks
 
     jobs, problems = planned(f"+sweep={preset}", "num_seeds=1")
     assert not problems
     assert len({job.settings.id for job in jobs}) == len(jobs) > 4
     for job in jobs:
-        build.check(job.settings)
+        checks.check(job.settings)
 
 
 def test_presets_combine_with_each_other_and_with_what_is_typed():

@@ -136,7 +136,7 @@ def test_comparisons_are_paired(monkeypatch):
 def test_metrics_are_those_of_a_plain_evaluation(monkeypatch):
     from helpers import settings_of
 
-    from actbench.train.build import build_network
+    from actbench.train.networks import build_network
 
     splits = random_splits()
     training = build_training(monkeypatch, splits, *PLAIN, "train.eval_batch_size=7")

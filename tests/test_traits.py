@@ -13,7 +13,7 @@ from actbench.activations import AconC, TopK, coupling
 from actbench.activations.traits import measure
 from actbench.choices import packaged_conf
 from actbench.records import Traits
-from actbench.train.build import activation_factory
+from actbench.train.networks import activation_factory
 
 NAMES = sorted(path.stem for path in (packaged_conf() / "activation").glob("*.yaml"))
 

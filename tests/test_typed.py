@@ -181,7 +181,10 @@ def test_a_flag_may_stand_anywhere(line, tmp_path, monkeypatch):
 def test_every_key_without_identity_is_refused_in_a_sweep_or_stands_in_the_folders_name():
     without = {*settings._NOT_IDENTITY, *(f"train.{key}" for key in settings._NOT_IDENTITY_TRAIN)}
     told = {key.replace("probe.every", "probe_every") for key in sharing.NOT_COMPARED}
-    assert without - {"dataset_note", "measures"} == (told - {"output_dir"}) | {"seed", "num_seeds"}  # these two are no keys
+    assert without - {"dataset_note", "measures"} == (told - {"output_dir"}) | {
+        "seed",
+        "num_seeds",
+    }  # these two are no keys
 
 
 @pytest.mark.parametrize("key", sharing.NOT_COMPARED)

@@ -36,7 +36,7 @@ def check(jobs: Sequence[Job], problems: Sequence[Problem], whole: str = "") -> 
             every += error.problems
     if waiting:
         from actbench.command import contents
-        from actbench.train import build, machine
+        from actbench.train import checks, machine
 
         for sentence in measures.unused(waiting[0].settings.trust):
             print(sentence, file=sys.stderr)
@@ -46,7 +46,7 @@ def check(jobs: Sequence[Job], problems: Sequence[Problem], whole: str = "") -> 
         machine.prepare(waiting[0].settings.train.threads)
         for settings in {job.settings.folder: job.settings for job in waiting}.values():
             try:
-                build.check(settings, quick=bool(every))
+                checks.check(settings, quick=bool(every))
             except UserError as error:
                 every += error.problems
     if whole and len(every) == len(problems):

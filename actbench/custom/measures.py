@@ -8,7 +8,7 @@ from typing import Any
 
 from actbench.choices import conf_folders
 from actbench.custom import conf_files
-from actbench.custom.sources import is_own, is_trusted
+from actbench.custom.trust import is_own, is_trusted
 from actbench.errors import Problem, UserError, printable
 from actbench.files.reading import parse_yaml
 from actbench.settings import Choice

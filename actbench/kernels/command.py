@@ -27,7 +27,7 @@ from actbench.files.atomic import write_bytes, write_text
 from actbench.kernels import resnet
 from actbench.kernels.measure import REFERENCE, Cost, measure, ratio
 from actbench.settings import Choice
-from actbench.train import build, machine
+from actbench.train import machine, networks
 
 
 def main(asked: argparse.Namespace, activations: Sequence[Choice]) -> int:
@@ -45,7 +45,7 @@ def main(asked: argparse.Namespace, activations: Sequence[Choice]) -> int:
     shapes = [_shape(size) for size in asked.sizes.split(",")]
     console = Console(highlight=False)
     console.print(f"{machine.describe(device)}, torch {torch.__version__}")
-    factories = {choice.name: build.activation_factory(choice, ()) for choice in activations}
+    factories = {choice.name: networks.activation_factory(choice, ()) for choice in activations}
     in_place = {choice.name: made for choice in activations if (made := _in_place(choice)) is not None}
     costs = []
     for shape in shapes:
@@ -86,7 +86,7 @@ def _shape(text: str) -> tuple[int, ...]:
 
 def _in_place(choice: Choice) -> Callable[[int], nn.Module] | None:
     """The same module with `inplace=True`, where torch has that."""
-    kind = type(build.activation_factory(choice, ())(1))
+    kind = type(networks.activation_factory(choice, ())(1))
     if "inplace" not in inspect.signature(kind).parameters:
         return None
     return lambda _units: kind(**choice.params, inplace=True)

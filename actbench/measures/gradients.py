@@ -10,7 +10,7 @@ from actbench.measures.quantities import Row, measured
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from actbench.stacking import Member, Replicas
+    from actbench.stacking import ReplicaGroup, Replicas
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class LayerGradient(Row):
     )  # fmt: skip
 
 
-def gradient_norms(member: Member) -> tuple[Tensor, Tensor]:
+def gradient_norms(group: ReplicaGroup) -> tuple[Tensor, Tensor]:
     """Euclidean norms of the gradients that the last backward pass left: of everything (s,), and of each layer (L, s).
 
     A layer's gradient is that of all parameters within it, its norm's and its activation's too.
@@ -34,7 +34,7 @@ def gradient_norms(member: Member) -> tuple[Tensor, Tensor]:
     from actbench.clipping import seed_norms
     from actbench.stacking import layer_of
 
-    gradients, layers = member.gradients(), list(member.sites())
+    gradients, layers = group.gradients(), list(group.sites())
     total = seed_norms(list(gradients.values()))  # (s,)
     of_layers: dict[str, list[Tensor]] = {layer: [] for layer in layers}
     for name, gradient in gradients.items():
@@ -57,6 +57,6 @@ def untrained_gradient_norms(network: Replicas, x: Tensor, y: Tensor) -> tuple[T
     logits = network(x.expand(network.seeds, *x.shape))  # (S, B, C)
     loss = F.cross_entropy(logits.flatten(0, 1), y.repeat(network.seeds), reduction="sum") / len(y)
     loss.backward()
-    total, layers = zip(*(gradient_norms(member) for member in network.members), strict=True)
+    total, layers = zip(*(gradient_norms(group) for group in network.groups), strict=True)
     network.zero_grad(set_to_none=True)
     return torch.cat(total), torch.cat(layers, dim=1)

@@ -43,7 +43,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from actbench.custom.sources import told
+from actbench.custom.tracebacks import explain
 from actbench.errors import UserError
 from actbench.measures import registry
 from actbench.measures.quantities import Quantity, check, column_kinds, measured, quantities_of, results_of
@@ -141,7 +141,7 @@ class OwnMeasurement:
             with isolated():  # it may draw random numbers, or change what belongs to the process
                 given = list(self.measurement.measure(moment))
         except Exception as error:
-            raise self._complaint(told(error, self.trust)) from error
+            raise self._complaint(explain(error, self.trust)) from error
         rows = [self._checked(row, moment) for row in given]
         about = [quantity.key for quantity in quantities_of(self.row) if quantity.identifies]
         names = [tuple(getattr(row, key) for key in about) for row in rows]
@@ -216,7 +216,7 @@ def _built(choice: Choice, trust: tuple[str, ...]) -> OwnMeasurement:
             measurement = constructor(**choice.params)
     except Exception as error:
         how = f"mend {choice.target}, or its parameters"
-        raise UserError(told(error, trust), where=where, how=how) from error
+        raise UserError(explain(error, trust), where=where, how=how) from error
     try:
         checked_row_type(choice.name, measurement)
     except (TypeError, ValueError) as error:

@@ -44,9 +44,9 @@ def learned_shapes(network: Replicas) -> dict[tuple[str, str], Tensor]:
     import torch
 
     values_of: dict[tuple[str, str], list[Tensor]] = {}
-    for member in network.members:
-        for layer, module in member.sites().items():
+    for group in network.groups:
+        for layer, module in group.sites().items():
             for name, parameter in module.named_parameters():
-                values = parameter.detach().reshape(member.seeds, -1).cpu()
+                values = parameter.detach().reshape(group.seeds, -1).cpu()
                 values_of.setdefault((layer, name.rpartition(".")[2]), []).append(values)
     return {key: torch.cat(values) for key, values in values_of.items()}

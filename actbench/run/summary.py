@@ -20,7 +20,7 @@ from actbench.store import reader
 from actbench.store.folder import RunFolder
 from actbench.store.lock import Hold
 from actbench.train import Training, evaluate, machine
-from actbench.train.build import activation_factory
+from actbench.train.networks import activation_factory
 
 
 @dataclass

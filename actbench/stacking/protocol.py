@@ -12,8 +12,6 @@ from functools import singledispatch
 import torch
 from torch import Tensor, nn
 
-from actbench.activations.coupling import ELEMENTWISE
-
 Generators = Sequence[torch.Generator]  # of random numbers, one for each seed
 
 
@@ -94,8 +92,7 @@ def stack_layer(layer: nn.Module, replicas: Sequence[nn.Module], generators: Gen
     Raises:
         NotStackable: nothing is registered for this type, or the layer's options have no stacked form.
     """
-    stateless = not [*layer.parameters(), *layer.buffers(), *layer.children()]
-    if isinstance(layer, ELEMENTWISE) or stateless:
+    if not [*layer.parameters(), *layer.buffers(), *layer.children()]:  # `make_replicas` puts it to the test
         return copy.deepcopy(layer)
     raise NotStackable(f"{type(layer).__module__}.{type(layer).__qualname__} has no stacked form")
 

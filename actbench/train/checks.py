@@ -19,8 +19,8 @@ from actbench.train.construct import blame, construct, first_line, optional_cons
 from actbench.train.engines import choose_engine
 from actbench.train.machine import choose_device, memory_of_machine
 from actbench.train.networks import activation_factory, build_network, build_replicas
-from actbench.train.outcome import StepOutcome
 from actbench.train.optimizers import build_optimizer, build_scheduler, optimizer_constructor
+from actbench.train.outcome import StepOutcome
 from actbench.train.seeding import generators
 from actbench.train.updates import update_of
 

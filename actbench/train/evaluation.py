@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from actbench.measures.computing.sums import sums_dtype
-from actbench.stacking import Share
+from actbench.stacking import Shard
 from actbench.train.state import Training
 
 
@@ -37,23 +37,23 @@ def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
 def evaluate(training: Training, x: Tensor, y: Tensor) -> Means:
     """Mean loss and accuracy of every seed over x (N, ...) and y (N,), in evaluation mode."""
     training.network.eval()
-    return means(training.workers.map(lambda share: _scores(training, share, x, y), training.network.shares))
+    return means(training.workers.map(lambda shard: _scores(training, shard, x, y), training.network.shards))
 
 
 @torch.no_grad()
-def _scores(training: Training, share: Share, x: Tensor, y: Tensor) -> list[Scores]:
+def _scores(training: Training, shard: Shard, x: Tensor, y: Tensor) -> list[Scores]:
     """The scores of a shard of the seeds, batch by batch.
 
     A part of a stack takes more samples at a time, so that its kernels have what those of the whole would have.
     """
     size = training.eval_batch_size
     if training.network.stacked:
-        size = size * len(training.seeds) // share.seeds
+        size = size * len(training.seeds) // shard.seeds
     scores = []
     for inputs, labels in zip(x.split(size), y.split(size), strict=True):
         with training.autocast():
-            logits = share(inputs.expand(share.seeds, *inputs.shape))  # (s, B, C)
-        target = labels.expand(share.seeds, -1)
+            logits = shard(inputs.expand(shard.seeds, *inputs.shape))  # (s, B, C)
+        target = labels.expand(shard.seeds, -1)
         scores.append(Scores(cross_entropy(logits, target), logits.argmax(-1) == target))
     return scores
 

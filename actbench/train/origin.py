@@ -4,7 +4,7 @@ Nothing of it runs in ordinary training. The epoch is repeated from the state be
 the same settings, which gives the same bits; what is first infinite or NaN has a place in the order of a step:
 images, modules from below, loss, gradients from above, clipping, parameters.
 
-Shape letters: s seeds of a member, B batch.
+Shape letters: s seeds of a group, B batch.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from actbench.records import Origin
-from actbench.stacking import Member
+from actbench.stacking import ReplicaGroup
 from actbench.train.evaluation import evaluate
 from actbench.train.loop import sample_order
 from actbench.train.state import Training
@@ -48,7 +48,7 @@ def origins(training: Training, epoch: int, seeds: Sequence[int], control: Contr
 
 def _origins(training: Training, epoch: int, watches: Sequence[_Watch], control: Control | None) -> tuple[Origin, ...]:
     training.network.train()
-    portions = [watch.member.seeds for watch in watches]
+    portions = [watch.group.seeds for watch in watches]
     for step, rows in enumerate(sample_order(training).split(training.batch_size, dim=1)):  # rows (S, B)
         for watch, part in zip(watches, rows.split(portions), strict=True):
             watch.step = step + 1
@@ -59,7 +59,7 @@ def _origins(training: Training, epoch: int, watches: Sequence[_Watch], control:
             break
     else:  # training was finite to the end
         for watch in watches:
-            watch.note("images", "", [training.splits.val_x.expand(watch.member.seeds, *training.splits.val_x.shape)])
+            watch.note("images", "", [training.splits.val_x.expand(watch.group.seeds, *training.splits.val_x.shape)])
         with _watched(watches, "validation"):
             evaluate(training, training.splits.val_x, training.splits.val_y)
     return tuple(
@@ -74,8 +74,8 @@ class _Watch:
     """One group, and what was first not finite so far: seed -> step, kind, where, largest size of what went in."""
 
     training: Training
-    member: Member
-    seeds: list[int]  # of the member
+    group: ReplicaGroup
+    seeds: list[int]  # of the group
     wanted: set[int]
     trainer: GroupTrainer
     step: int = 0
@@ -87,12 +87,12 @@ class _Watch:
         return self.wanted <= self.first.keys()
 
     def take(self, rows: Tensor) -> None:
-        if self.done:  # for the other members alone
+        if self.done:  # for the other groups alone
             return
         with _watched([self], ""):
             losses = self.trainer.step(rows, False).losses
-            self.note("loss", "", [losses if self.member.stacked else losses[0]])
-            self.note("update", "", [p.detach() for p in self.member.parameters()], self.before_update)
+            self.note("loss", "", [losses if self.group.stacked else losses[0]])
+            self.note("update", "", [p.detach() for p in self.group.parameters()], self.before_update)
 
     def note(self, kind: str, where: str, values: Sequence[Tensor], inputs: Sequence[Tensor] = ()) -> None:
         """Records the seeds whose `values` are not finite, unless something of theirs was not finite before."""
@@ -104,7 +104,7 @@ class _Watch:
                 self.first[seed] = (self.step, kind, where, _largest([self._own(value, s) for value in inputs]))
 
     def _own(self, value: Tensor, s: int) -> Tensor:
-        return value[s] if self.member.stacked else value
+        return value[s] if self.group.stacked else value
 
 
 def _largest(values: Sequence[Tensor]) -> float:
@@ -116,21 +116,21 @@ def _largest(values: Sequence[Tensor]) -> float:
 def _watches(training: Training, seeds: Sequence[int]) -> list[_Watch]:
     names, augmentation = iter(training.seeds), iter(training.augmentation)
     watches = []
-    for member, optimizer in zip(training.network.members, training.optimizers, strict=True):
-        own = list(islice(names, member.seeds))
-        generators = list(islice(augmentation, member.seeds))
+    for group, optimizer in zip(training.network.groups, training.optimizers, strict=True):
+        own = list(islice(names, group.seeds))
+        generators = list(islice(augmentation, group.seeds))
         holder: list[_Watch] = []
         trainer = GroupTrainer(
             training=replace(training, clip=partial(_clip, holder) if training.clip is not None else None),
-            member=member,
+            group=group,
             forward=partial(_forward, holder),
             optimizer=optimizer,
             scheduler=None,  # `origins` advances all of them
             update=partial(_update, holder, update_of(optimizer)),
             augmentation=generators,
-            parameters=list(member.parameters()),
+            parameters=list(group.parameters()),
         )
-        holder.append(_Watch(training, member, own, {*seeds} & {*own}, trainer))
+        holder.append(_Watch(training, group, own, {*seeds} & {*own}, trainer))
         watches += holder
     return watches
 
@@ -138,19 +138,19 @@ def _watches(training: Training, seeds: Sequence[int]) -> list[_Watch]:
 def _forward(holder: Sequence[_Watch], x: Tensor) -> Tensor:
     (watch,) = holder
     images = "augmentation" if watch.training.augment is not None else "images"
-    watch.note(images, "", [x if watch.member.stacked else x[0]])
-    logits = watch.member(x)  # (s, B, C)
-    own = logits if watch.member.stacked else logits[0]
+    watch.note(images, "", [x if watch.group.stacked else x[0]])
+    logits = watch.group(x)  # (s, B, C)
+    own = logits if watch.group.stacked else logits[0]
     watch.note("between", "output", [own.detach()])
     if logits.requires_grad:
         size = [own.detach()]
-        logits.register_hook(lambda g: watch.note("loss", "", [g if watch.member.stacked else g[0]], size))
+        logits.register_hook(lambda g: watch.note("loss", "", [g if watch.group.stacked else g[0]], size))
     return logits
 
 
 def _clip(holder: Sequence[_Watch], gradients: Sequence[Tensor]) -> None:
     (watch,) = holder
-    own = [g if watch.member.stacked else g[0] for g in gradients]
+    own = [g if watch.group.stacked else g[0] for g in gradients]
     before = [g.clone() for g in own]
     _note_gradients(watch)
     assert watch.training.clip is not None
@@ -161,13 +161,13 @@ def _clip(holder: Sequence[_Watch], gradients: Sequence[Tensor]) -> None:
 def _update(holder: Sequence[_Watch], update: Callable[[], None]) -> None:
     (watch,) = holder
     _note_gradients(watch)
-    watch.before_update = [p.detach().clone() for p in watch.member.parameters()]
+    watch.before_update = [p.detach().clone() for p in watch.group.parameters()]
     update()
 
 
 def _note_gradients(watch: _Watch) -> None:
     """Of parameters, layers from above."""
-    for name, parameter in reversed(list(watch.member.network.named_parameters())):
+    for name, parameter in reversed(list(watch.group.network.named_parameters())):
         if parameter.grad is not None:
             watch.note("layer gradient", name.rpartition(".")[0], [parameter.grad], [parameter.detach()])
 
@@ -180,9 +180,9 @@ def _watched(watches: Sequence[_Watch], phase: str) -> Iterator[None]:
     """Within the block the modules of each group are watched: those without children, and activation sites."""
     handles: list[Any] = []
     for watch in watches:
-        sites = {id(module) for module in watch.member.sites().values()}
-        inside = {id(part) for module in watch.member.sites().values() for part in module.modules()} - sites
-        for name, module in watch.member.network.named_modules():
+        sites = {id(module) for module in watch.group.sites().values()}
+        inside = {id(part) for module in watch.group.sites().values() for part in module.modules()} - sites
+        for name, module in watch.group.network.named_modules():
             if id(module) in sites or (id(module) not in inside and not list(module.children())):
                 kind = "activation" if id(module) in sites else "layer"
                 kept: list[Tensor] = []

@@ -25,7 +25,9 @@ class Recorder(Protocol):
     def warm(self, function: Callable[[], StepOutcome]) -> StepOutcome:
         """Executes `function` eagerly, under the conditions under which it will be recorded."""
 
-    def record(self, function: Callable[[], StepOutcome], generators: Sequence[torch.Generator]) -> Callable[[], StepOutcome]:
+    def record(
+        self, function: Callable[[], StepOutcome], generators: Sequence[torch.Generator]
+    ) -> Callable[[], StepOutcome]:
         """Records `function` without executing it.
 
         Args:
@@ -65,7 +67,9 @@ class CudaRecorder:
         current.wait_stream(self.side_stream)
         return outcome
 
-    def record(self, function: Callable[[], StepOutcome], generators: Sequence[torch.Generator]) -> Callable[[], StepOutcome]:
+    def record(
+        self, function: Callable[[], StepOutcome], generators: Sequence[torch.Generator]
+    ) -> Callable[[], StepOutcome]:
         graph = torch.cuda.CUDAGraph()
         for generator in generators:
             graph.register_generator_state(generator)

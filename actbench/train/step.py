@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from actbench.measures.gradients import gradient_norms
-from actbench.stacking import Member
+from actbench.stacking import ReplicaGroup
 from actbench.train.engines import Forward, Step
 from actbench.train.evaluation import Scores, cross_entropy
 from actbench.train.machine import busy_share
@@ -40,7 +40,7 @@ class GroupTrainer:
     """One group of the replicas with all that its training step needs."""
 
     training: Training
-    member: Member
+    group: ReplicaGroup
     forward: Forward
     optimizer: Optimizer
     scheduler: LRScheduler | None
@@ -58,21 +58,21 @@ class GroupTrainer:
             logits = self.forward(x)  # (s, B, C)
             losses = cross_entropy(logits, y)  # (s, B)
         losses.mean(1).sum().backward()  # each seed's gradient is what it would be alone
-        gradients = look_and_clip(self.member, training.clip) if look else None
+        gradients = look_and_clip(self.group, training.clip) if look else None
         if not look and training.clip is not None:
-            training.clip(list(self.member.gradients().values()))
+            training.clip(list(self.group.gradients().values()))
         self.update()
         for parameter in self.parameters:
             parameter.grad = None
         return StepOutcome(losses.detach(), logits.detach().argmax(-1) == y, gradients)
 
 
-def look_and_clip(member: Member, clip: Callable[[Sequence[Tensor]], None] | None) -> GradientLook:
+def look_and_clip(group: ReplicaGroup, clip: Callable[[Sequence[Tensor]], None] | None) -> GradientLook:
     """Takes the gradients' norms, clips as the run is to clip, and sees whether that changed anything."""
-    total, layers = gradient_norms(member)
+    total, layers = gradient_norms(group)
     if clip is None:
         return GradientLook(total, layers, torch.full_like(total, math.nan))
-    gradients = list(member.gradients().values())
+    gradients = list(group.gradients().values())
     before = [gradient.clone() for gradient in gradients]
     clip(gradients)
     changed = [(g != b).reshape(len(g), -1).any(1) for g, b in zip(gradients, before, strict=True)]
@@ -125,19 +125,19 @@ def shard_trainers(training: Training) -> list[ShardTrainer]:
     schedulers = iter(training.schedulers)
     optimizers = iter(training.optimizers)
     trainers, first = [], 0
-    for shard in training.network.shares:
+    for shard in training.network.shards:
         groups = [
             GroupTrainer(
                 training=training,
-                member=member,
-                forward=training.engine.forward(member),
+                group=group,
+                forward=training.engine.forward(group),
                 optimizer=(optimizer := next(optimizers)),
                 scheduler=next(schedulers, None),
                 update=update_of(optimizer),
-                augmentation=list(islice(augmentation, member.seeds)),
-                parameters=list(member.parameters()),
+                augmentation=list(islice(augmentation, group.seeds)),
+                parameters=list(group.parameters()),
             )
-            for member in shard.members
+            for group in shard.groups
         ]
         trainers.append(ShardTrainer(training, slice(first, first + shard.seeds), groups))
         first += shard.seeds
@@ -146,7 +146,7 @@ def shard_trainers(training: Training) -> list[ShardTrainer]:
 
 def _step_of(groups: Sequence[GroupTrainer]) -> Step:
     """The step of several groups, one after the other: (rows (s, B), look) -> the outcome for all their seeds."""
-    portions = [group.member.seeds for group in groups]
+    portions = [group.group.seeds for group in groups]
 
     def step(rows: Tensor, look: bool) -> StepOutcome:
         parts = [rows] if len(groups) == 1 else rows.split(portions)

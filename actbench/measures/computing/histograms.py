@@ -40,9 +40,9 @@ def preactivation_histograms(network: Replicas, x: Tensor) -> dict[str, list[His
         z = arguments[0].float().clone()  # the activation may write to it
         seen[layer].extend(z.unbind() if stacked else [z])
 
-    for member in network.members:
-        for layer, module in member.sites().items():
-            handles.append(module.register_forward_pre_hook(partial(keep, layer=layer, stacked=member.stacked)))
+    for group in network.groups:
+        for layer, module in group.sites().items():
+            handles.append(module.register_forward_pre_hook(partial(keep, layer=layer, stacked=group.stacked)))
     try:
         network.eval()
         network(x.expand(network.seeds, *x.shape))

@@ -65,10 +65,10 @@ def _observed(
     z: dict[str, list[Tensor]] = {layer: [] for layer in network.layers()}
     h: dict[str, list[Tensor]] = {layer: [] for layer in z}
     handles, states = [], [generator.get_state() for generator in generators]
-    for member in network.members:
-        for layer, module in member.sites().items():
-            handles.append(module.register_forward_pre_hook(partial(_keep_input, z[layer], member.stacked)))
-            handles.append(module.register_forward_hook(partial(_keep_output, h[layer], member.stacked)))
+    for group in network.groups:
+        for layer, module in group.sites().items():
+            handles.append(module.register_forward_pre_hook(partial(_keep_input, z[layer], group.stacked)))
+            handles.append(module.register_forward_hook(partial(_keep_output, h[layer], group.stacked)))
     try:
         network(x.expand(network.seeds, *x.shape))
     finally:

@@ -18,8 +18,8 @@ from actbench.measures.computing.slopes import slopes, steepest_slope
 from actbench.measures.computing.sums import sums_dtype
 from actbench.measures.definitions import SELDOM, TAUS
 from actbench.measures.units import DORMANT, SATURATED
-from actbench.stacking import Member, Replicas, StackedLearned, StackedPReLU
-from actbench.stacking.layers import PerSample
+from actbench.stacking import ReplicaGroup, Replicas, StackedLearned, StackedPReLU
+from actbench.stacking.protocol import PerSample
 
 _CHUNK = 1 << 18  # elements looked at in one go: what a core's cache holds, so that the passes over them are cheap
 _STACKED = (StackedPReLU, StackedLearned, PerSample)  # forms of activations that are known
@@ -225,13 +225,13 @@ def watch_units(network: Replicas, *, thorough: bool = True) -> Iterator[UnitWat
     """
     sites: dict[str, list[SiteSums]] = {layer: [] for layer in network.layers()}
     handles = []
-    for member in network.members:
-        for layer, module in member.sites().items():
-            apply, parameters = _as_stacked(module, member)
-            keeps_some = _selects(module, apply, member.seeds, parameters)
+    for group in network.groups:
+        for layer, module in group.sites().items():
+            apply, parameters = _as_stacked(module, group)
+            keeps_some = _selects(module, apply, group.seeds, parameters)
             site = SiteSums(apply, parameters, keeps_some, thorough, not is_known(module, *_STACKED))
             sites[layer].append(site)
-            handles.append(module.register_forward_pre_hook(partial(_look, site, member.stacked)))
+            handles.append(module.register_forward_pre_hook(partial(_look, site, group.stacked)))
     try:
         yield UnitWatch(sites)
     finally:
@@ -256,7 +256,7 @@ def _look(site: SiteSums, stacked: bool, _module: nn.Module, arguments: tuple[Te
         site.observe(z if stacked else z.unsqueeze(0))
 
 
-def _as_stacked(module: nn.Module, member: Member) -> tuple[Apply, int]:
+def _as_stacked(module: nn.Module, group: ReplicaGroup) -> tuple[Apply, int]:
     """The module without its hooks, as a function of z (S, B, F, ...), and the values that one seed's parameter has.
 
     A module of unknown kind may write to what it is given, or keep something of it: it is a copy, and gets one.
@@ -266,8 +266,8 @@ def _as_stacked(module: nn.Module, member: Member) -> tuple[Apply, int]:
         with suppress(RuntimeError):  # it keeps a tensor that cannot be copied
             module = copy.deepcopy(module)
     held = [*module.parameters(), *(() if known else module.buffers())]
-    parameters = max((tensor.numel() for tensor in held), default=0) // member.seeds
+    parameters = max((tensor.numel() for tensor in held), default=0) // group.seeds
     forward = module.forward if known else lambda z: module.forward(z.clone())
-    if member.stacked:
+    if group.stacked:
         return forward, parameters
     return lambda z: forward(z.squeeze(0)).unsqueeze(0), parameters
