@@ -274,8 +274,10 @@ def test_learned_parameters_are_followed(monkeypatch, number):
         monkeypatch, splits, *settings, "activation=prelu", f"activation.num_parameters={number}", "optimizer.lr=0.1"
     )
     before, *_, last = fit(training, control=Control())
-    assert {(shape.mean, shape.std, shape.min, shape.max) for shape in before.shapes} == {(0.25, 0.0, 0.25, 0.25)}
-    for shape in last.shapes:
+    assert {(shape.mean, shape.std, shape.min, shape.max) for shape in before.of(ShapeRecord)} == {
+        (0.25, 0.0, 0.25, 0.25)
+    }
+    for shape in last.of(ShapeRecord):
         state = training.network.state_dicts()[shape.seed]
         weight = state[f"{shape.layer}.activation.weight"].double()
         assert shape.parameter == "weight"
