@@ -10,15 +10,9 @@ from pathlib import Path
 
 import processes
 import pytest
-import torch
 from processes import Command
 from quick_yaml import remember_files
 from sketches import sketched
-
-from actbench.train.machine import prepare
-
-remember_files()
-prepare(threads=1)  # before the first parallel operation, as the command does; small tensors have no use for a second
 
 HAS_MNIST = (Path(os.environ.get("ACTBENCH_DATA", "/nowhere")) / "MNIST" / "raw").is_dir()
 
@@ -36,6 +30,16 @@ def pytest_configure(config):
         config.option.draw = date.today().toordinal()
 
 
+def pytest_sessionstart(session):
+    config = session.config
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        return  # xdist's own process runs no test, and needs no torch
+    from actbench.train.machine import prepare
+
+    prepare(threads=1)  # before the first parallel operation, as the command does; small tensors have no use for a second
+    remember_files()
+
+
 def pytest_terminal_summary(terminalreporter, config):
     terminalreporter.write_line(f"random moments, steps and command lines were those of --draw {config.option.draw}")
 
@@ -50,6 +54,8 @@ def pytest_collection_finish():
 @pytest.fixture(autouse=True)
 def _one_thread():
     """Whatever an earlier test of this process has set: a command that runs in it takes all cores."""
+    import torch
+
     torch.set_num_threads(1)
 
 

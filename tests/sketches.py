@@ -9,24 +9,26 @@ import base64
 import contextlib
 from collections.abc import Iterator
 
-from matplotlib.figure import Figure
-
 _SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"></svg>'
 _PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII=")
 
 
-def _save(_figure: Figure, to, *, format: str, **_how) -> None:
+def _save(_figure, to, *, format: str, **_how) -> None:
     to.write({"svg": _SVG, "png": _PNG}[format])
 
 
 def sketch() -> None:
     """From now on no figure is rendered when it is saved."""
+    from matplotlib.figure import Figure
+
     Figure.savefig, Figure.draw_without_rendering = _save, lambda self: None
 
 
 @contextlib.contextmanager
 def sketched() -> Iterator[None]:
     """The same until the end of the block."""
+    from matplotlib.figure import Figure
+
     rendering = Figure.savefig, Figure.draw_without_rendering
     sketch()
     try:
