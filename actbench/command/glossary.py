@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
 from actbench.command.columns import rows, width, wrapped
+
+if TYPE_CHECKING:
+    from actbench.diagnosis import Rule
+    from actbench.measures import Quantity
 
 TOPICS = ("measures", "findings")
 
@@ -28,14 +32,16 @@ def codes() -> dict[str, str]:
     return {rule.code: rule.summary for rule in _rules()}
 
 
-def _quantities() -> list[Any]:
-    """Of each quantity its key, title, unit, definition and source."""
-    return list(getattr(import_module("actbench.measures"), "glossary", list)())
+def _quantities() -> list[Quantity]:
+    from actbench.measures import glossary
+
+    return glossary()
 
 
-def _rules() -> list[Any]:
-    """Of each finding its code, summary, what, why, example and remedy."""
-    return list(getattr(import_module("actbench.diagnosis"), "rules", list)())
+def _rules() -> Sequence[Rule]:
+    from actbench.diagnosis import rules
+
+    return rules()
 
 
 def _show_measures(console: Console) -> None:

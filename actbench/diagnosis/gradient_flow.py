@@ -9,7 +9,7 @@ from statistics import median
 from actbench.diagnosis import remedies
 from actbench.diagnosis.evidence import figure
 from actbench.diagnosis.history import RunHistory
-from actbench.records import LayerRecord
+from actbench.measures.layers import LayerRecord
 
 
 @dataclass(frozen=True)

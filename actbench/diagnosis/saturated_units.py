@@ -6,7 +6,8 @@ from actbench.diagnosis import remedies
 from actbench.diagnosis.evidence import counted, finite, in_parentheses, layers_from, mean, percent, seeds_span
 from actbench.diagnosis.history import RunHistory
 from actbench.diagnosis.rule import Rule
-from actbench.records import Finding, LayerRecord
+from actbench.measures.layers import LayerRecord
+from actbench.records import Finding
 
 # Share of a layer's units. Those that learn well have at most 0.01 (five and ten layers of tanh, sigmoid, hardtanh and
 # softplus on MNIST, Adam 1e-3); at a learning rate of 1e-2 five layers of tanh have 0.3 and lose 15 points of accuracy,
