@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import nn
 from actbench.activations.examination import RESHAPES, WRITES, InputRecorder, Violation, examine
 from actbench.custom import loading
 from actbench.custom.isolation import isolated
+from actbench.custom.randomness import check_augmentation, check_optimizer_step
 from actbench.datasets import TRAINING_SAMPLES
 from actbench.errors import Problem, UserError, in_a_line
 from actbench.measures import own
@@ -49,10 +51,17 @@ def check(settings: Settings, *, quick: bool = False) -> None:
 
     device = attempt(lambda: choose_device(settings.train.device, settings.train.precision))
     attempt(lambda: optional_constructor("clip", settings.clip, settings.trust))
-    attempt(lambda: optional_constructor("augment", settings.augment, settings.trust))
+    augment = attempt(lambda: optional_constructor("augment", settings.augment, settings.trust))
     attempt(lambda: own.load(settings.measures, settings.trust))
     splits = None if quick else attempt(lambda: loading.load_splits(settings.dataset, settings.trust))
     inputs, classes = ((1, 28, 28), 10) if splits is None else (splits.inputs, splits.classes)
+    if augment is not None:
+        background = 0.0 if splits is None else splits.background
+        attempt(
+            lambda: check_augmentation(
+                settings.augment, augment, inputs=inputs, background=background, trust=settings.trust
+            )
+        )
     valid = attempt(lambda: _examine_activations(settings))
     network = attempt(lambda: build_network(settings, inputs, classes, settings.seed)) if valid else None
     samples = TRAINING_SAMPLES.get(settings.dataset.name, 55_000) if splits is None else len(splits.train_y)
@@ -117,7 +126,8 @@ def _try_a_step(
     constructor = optimizer_constructor(settings)
     optimizer = build_optimizer(settings, constructor, list(network.parameters()), cpu)
     scheduler = build_scheduler(settings, optimizer, samples)  # before the first step, since it counts steps
-    construct("optimizer", update_of(optimizer), settings.optimizer, settings.trust)
+    step = partial(check_optimizer_step, settings.optimizer, update_of(optimizer))
+    construct("optimizer", step, settings.optimizer, settings.trust)
     if scheduler is not None:
         construct("scheduler", scheduler.step, settings.scheduler, settings.trust)
     dropout = generators([settings.seed], "dropout", cpu)
