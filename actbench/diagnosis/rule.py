@@ -33,8 +33,8 @@ class Rule:
 
 def as_markdown(rules: Iterable[Rule]) -> str:
     """A table of rules in Markdown, one row each, without a line end behind it."""
-    rows = [(f"`{rule.code}`", *map(_cell, (rule.what, rule.why, rule.remedy))) for rule in rules]
-    lines = [("finding", "found when", "why it is bad", "what to try"), ("---",) * 4, *rows]
+    rows = [(f"`{rule.code}`", *map(_cell, (rule.summary, rule.remedy))) for rule in rules]
+    lines = [("finding", "what it is", "what to try"), ("---",) * 3, *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -90,7 +90,7 @@ def glossary() -> list[Quantity]:
 
 
 def glossary_markdown() -> str:
-    """The glossary as a table for the README.
+    """The results in the glossary as a table for the README; what only identifies a row is left to `list measures`.
 
     >>> print(*glossary_markdown().splitlines()[:3], sep="\\n")
     | name | unit | what it is | where | source |
@@ -99,6 +99,8 @@ def glossary_markdown() -> str:
     """
     lines = ["| name | unit | what it is | where | source |", "|---|---|---|---|---|"]
     for quantity in glossary():
+        if quantity.identifies:
+            continue
         cells = (f"`{quantity.key}`", quantity.unit, quantity.definition, ", ".join(places(quantity)), quantity.source)
         lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
     return "\n".join(line.replace("|  |", "| |").replace("|  |", "| |") for line in lines)
