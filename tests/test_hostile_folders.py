@@ -73,10 +73,10 @@ RUNS = (
     + """
 import contextlib, io, json
 from actbench import cli, run
-from actbench.command import composing, contents, listing, overrides
+from actbench.command import composing, contents, launch, listing, planning, starting, train as command_train
 from actbench.custom import loading
 from actbench.store import reader
-from actbench.train import build
+from actbench.train import build, checks
 import sklearn.datasets, torchvision.ops  # which set variables of the environment when they are first imported
 from hydra.core.global_hydra import GlobalHydra
 sys.dont_write_bytecode = True
@@ -202,8 +202,8 @@ HOSTILE = [  # file below conf, its text, what is typed, what is said
     ("sweep/evil", G + "hydra: {sweeper: {storage: 'sqlite:///written'}}", "-m +sweep=evil", "is not for a file"),
     ("sweep/evil", G + "hydra: {sweeper: {params: {seed: \"${oc.env:HOME}\"}}}", "-m +sweep=evil", "would look something up"),
     ("hydra/launcher/evil", "_target_: os.system", "-m hydra/launcher=evil activation=relu,elu", "evil"),
-    ("hydra/launcher/evil", "defaults: [basic]\nsetup: [touch written]", "-m hydra/launcher=evil seed=1,2", "is not for a file"),
-    ("hydra/launcher/evil", "defaults: [/activation: relu]", "-m hydra/launcher=evil seed=1,2", "beside it"),
+    ("hydra/launcher/evil", "defaults: [basic]\nsetup: [touch written]", "-m hydra/launcher=evil seed=1,2", "must be an installed plugin"),
+    ("hydra/launcher/evil", "defaults: [/activation: relu]", "-m hydra/launcher=evil seed=1,2", "must be an installed plugin"),
     ("hydra/callbacks/evil", "x: {_target_: os.system}", "+hydra/callbacks=evil", "evil"),
     ("hydra/job_logging/evil", "handlers: {a: {class: logging.FileHandler, filename: written}}", "hydra/job_logging=evil", "evil"),
     ("mine/evil", G + "trust: mine", "+mine=evil", "cannot be switched on by a file"),
