@@ -36,7 +36,9 @@ def pytest_sessionstart(session):
         return  # xdist's own process runs no test, and needs no torch
     from actbench.train.machine import prepare
 
-    prepare(threads=1)  # before the first parallel operation, as the command does; small tensors have no use for a second
+    prepare(
+        threads=1
+    )  # before the first parallel operation, as the command does; small tensors have no use for a second
     remember_files()
 
 
