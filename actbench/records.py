@@ -45,7 +45,7 @@ class Epoch:
 
     Epoch 0 is the look at the untrained network and has no scores. `diverged` names the seeds whose loss stopped being
     finite in this epoch, and `origins` says where that came from, as plain tuples of an `Origin`'s fields.
-    `look_seconds` is what the looks of `probe.every` took, beside `train_seconds`, and `busy` the share of the time
+    `look_seconds` is what the looks of `probe_every` took, beside `train_seconds`, and `busy` the share of the time
     that a GPU was at work (NaN where that is not known).
     """
 
@@ -179,7 +179,7 @@ class RunSummary:
     """A run's results; `summary.json`.
 
     `diverged` maps a seed to the epoch in which its loss stopped being finite. `seconds` are wall time: `train`,
-    `eval` (validation and probes) and `looks` (of `probe.every`) of all epochs, and `total`, their sum.
+    `eval` (validation and probes) and `looks` (of `probe_every`) of all epochs, and `total`, their sum.
     """
 
     status: Status

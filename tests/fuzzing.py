@@ -23,7 +23,7 @@ ROOM = 4 << 30  # bytes of memory that a line may take beyond what the imports h
 
 _KEYS = {  # key -> right values
     "split": ("0.5", "0", "1"), "dropout": ("0.1", "0"), "seed": ("0", "3"), "num_seeds": ("1", "2"),
-    "probe": ("false", "true"), "probe.every": ("null", "5"), "quantise": ("none", "int8"), "tensorboard": ("false",),
+    "probe": ("false", "true"), "probe_every": ("null", "5"), "quantise": ("none", "int8"), "tensorboard": ("false",),
     "study": ("s", "q,w=1", "2024"), "output_dir": ("out", "deep/er"), "trust": ("null", "mine", "[a,b]"),
     "train.epochs": ("1", "2"), "train.batch_size": ("32", "64"), "train.eval_batch_size": ("250",),
     "train.threads": ("1", "null"), "train.device": ("cpu", "auto"), "train.precision": ("fp32", "bf16", "tf32"),

@@ -76,7 +76,7 @@ TABLE = {
     "actbench quantise=": ["int8 ", "none "],
     "actbench tensorboard=": ["false ", "true "],
     "actbench probe=": ["false ", "true "],
-    "actbench probe.": ["probe.every="],
+    "actbench probe_": ["probe_every="],
     "actbench scheduler=onecycle scheduler.cycle_momentum=t": ["true "],
     "actbench +": ["+sweep="],
     "actbench +sweep=de": ["deep ", "depths "],

@@ -139,10 +139,10 @@ def metrics_of(folder):
 
 def test_a_run_whose_units_die_says_so(tmp_path):
     folder = tmp_path / "dying"
-    _, said = job(folder, *DYING, "probe.every=5")
+    _, said = job(folder, *DYING, "probe_every=5")
     assert "units died" in said
     assert re.search(r"^  try  optimizer\.lr=", said, re.MULTILINE)
-    assert "of them probe.every" in said
+    assert "of them probe_every" in said
     summary = json.loads((folder / "summary.json").read_text())
     assert "units died" in [finding["symptom"] for finding in summary["findings"]]
     assert 0 < summary["seconds"]["looks"] < summary["seconds"]["total"]
@@ -153,7 +153,7 @@ def test_a_run_whose_units_die_says_so(tmp_path):
     assert {0, 5, 10} <= steps
     definitions = {row["definition"] for row in rows(folder / "definitions.csv")}
     assert {"exact", "dormant<=0.025", "fires<1%"} <= definitions
-    _, again = job(folder, *DYING, "probe.every=5")  # the stored result says the same
+    _, again = job(folder, *DYING, "probe_every=5")  # the stored result says the same
     assert "already complete" in again and "units died" in again
 
 
@@ -226,17 +226,17 @@ def test_int8_without_checkpoints_is_a_clear_message(complete):
 
 
 def test_wrong_requests_are_told_before_anything_is_written(actbench, tmp_path):
-    done = actbench("probe.every=0", "quantise=int4", "probe.evry=3")
+    done = actbench("probe_every=0", "quantise=int4", "probe.evry=3")
     assert done.returncode == 2
-    assert "probe.every=0: must be a whole number of 1 or more, or null" in done.stderr
+    assert "probe_every=0: must be a whole number of 1 or more, or null" in done.stderr
     assert "quantise=int4: must be one of none, int8" in done.stderr
-    assert "did you mean probe.every=3?" in done.stderr
+    assert "did you mean probe_every=3?" in done.stderr
     assert not (tmp_path / "outputs").exists()
 
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
-    [("probe.every=often", "probe.every=often: must be a whole number"), ("probe=2", "probe=2: must be true or false")],
+    [("probe_every=often", "probe_every=often: must be a whole number"), ("probe=2", "probe=2: must be true or false")],
 )
 def test_a_wrong_value_is_told(wrong, said):
     with pytest.raises(UserError, match=re.escape(said)):
@@ -245,7 +245,7 @@ def test_a_wrong_value_is_told(wrong, said):
 
 def test_neither_looks_nor_int8_are_part_of_the_identity():
     base = settings_of()
-    for overrides in (["probe.every=7"], ["quantise=int8"], ["probe=false"]):
+    for overrides in (["probe_every=7"], ["quantise=int8"], ["probe=false"]):
         assert settings_of(*overrides).id == base.id
     assert (settings_of("probe=false").probe, settings_of("probe=false").probe_every) == (False, None)
-    assert (settings_of("probe.every=7").probe, settings_of("probe.every=7").probe_every) == (True, 7)
+    assert (settings_of("probe_every=7").probe, settings_of("probe_every=7").probe_every) == (True, 7)

@@ -97,7 +97,7 @@ def test_a_run_that_diverges_has_no_births_of_nan(monkeypatch):
         "optimizer.lr=1e30",
         "num_seeds=2",
         "train.epochs=2",
-        "probe.every=3",
+        "probe_every=3",
     )
     training = build_training(monkeypatch, random_splits(), *overrides, "model.width=64", "train.batch_size=20")
     first, last = fit(training, control=Control())
@@ -170,7 +170,7 @@ DYING = ["num_seeds=2", "model.width=16", "model.depth=3", "train.batch_size=16"
 
 def test_deaths_of_a_run_are_those_that_the_watch_sees(monkeypatch):
     """Layers' records, finer looks and events of one run tell the same story, and it ends in what the network is."""
-    training = build_training(monkeypatch, random_splits(), *DYING, "probe.every=2")
+    training = build_training(monkeypatch, random_splits(), *DYING, "probe_every=2")
     epochs = list(fit(training, control=Control()))
     per_epoch = -(-100 // 16)
     state: dict[tuple[int, str, int], bool] = {}
@@ -199,9 +199,9 @@ def test_deaths_of_a_run_are_those_that_the_watch_sees(monkeypatch):
 
 
 def test_layers_do_not_depend_on_finer_looks(monkeypatch):
-    """`layers.csv` goes from epoch to epoch: it is the same with `probe.every`, without which it is what events say."""
+    """`layers.csv` goes from epoch to epoch: it is the same with `probe_every`, without which it is what events say."""
     told = []
-    for every in ([], ["probe.every=2"]):
+    for every in ([], ["probe_every=2"]):
         training = build_training(monkeypatch, random_splits(), *DYING, *every)
         epochs = list(fit(training, control=Control()))
         told.append([str(layer) for epoch in epochs for layer in epoch.layers])
@@ -215,7 +215,7 @@ def test_layers_do_not_depend_on_finer_looks(monkeypatch):
 
 
 def test_a_leaky_network_has_no_events(monkeypatch):
-    training = build_training(monkeypatch, random_splits(), *DYING, "activation=leaky_relu", "probe.every=1")
+    training = build_training(monkeypatch, random_splits(), *DYING, "activation=leaky_relu", "probe_every=1")
     for epoch in fit(training, control=Control()):
         assert not epoch.of(UnitEvent)
         assert all(layer.dead == layer.deaths == 0 for layer in epoch.layers)

@@ -37,7 +37,7 @@ def folder_of(home, study):
 def everything(tmp_path_factory):
     """A run that leaves all files: units die, PReLU learns, INT8 is asked for, bf16 trains, there are looks between."""
     home = tmp_path_factory.mktemp("everything")
-    done = Command(*SMALL, "optimizer.lr=0.3", "activation=relu", "upper_activation=prelu", "probe.every=20", "quantise=int8",
+    done = Command(*SMALL, "optimizer.lr=0.3", "activation=relu", "upper_activation=prelu", "probe_every=20", "quantise=int8",
                    "train.precision=bf16", "clip=norm", "study=all", cwd=home).wait()  # fmt: skip
     assert done.returncode == 0, done.stderr
     return folder_of(home, "all")

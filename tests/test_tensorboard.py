@@ -115,7 +115,7 @@ def dying(tmp_path_factory):
     """A run whose units die, looked at within its epochs too: its folder, and TensorBoard's view of seed 0 and the mean."""
     home = tmp_path_factory.mktemp("dying")
     overrides = ["dataset=digits", "train.epochs=2", "num_seeds=2", "model.width=16", "model.depth=2", "train.threads=1",
-                 "optimizer.lr=0.3", "probe.every=5", "activation=relu"]  # fmt: skip
+                 "optimizer.lr=0.3", "probe_every=5", "activation=relu"]  # fmt: skip
     done = Command(*overrides, cwd=home).wait()
     assert done.returncode == 0, done.stderr
     (folder,) = {path.parent for path in home.glob("**/settings.yaml")}

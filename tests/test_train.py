@@ -17,7 +17,7 @@ RICH = [
     "train.batch_size=16", "train.epochs=4", "train.eval_batch_size=15",
 ]  # fmt: skip
 PLAIN = ["num_seeds=2", "model.width=8", "train.batch_size=16", "train.epochs=4", "scheduler=step"]
-OFTEN = [*PLAIN, "model.depth=3", "optimizer.lr=0.3", "probe.every=2"]  # so that units die, between the epochs too
+OFTEN = [*PLAIN, "model.depth=3", "optimizer.lr=0.3", "probe_every=2"]  # so that units die, between the epochs too
 
 
 def no_times(epoch):

@@ -23,12 +23,8 @@ from actbench.naming import shown
 from actbench.settings import GROUPS, Choice, Settings, Train
 
 _TRAIN_KEYS = [field.name for field in fields(Train)]
-_PLAIN_KEYS = [  # as they are typed: the field `probe_every` is the key `probe.every`
-    *(
-        field.name.replace("_every", ".every")
-        for field in fields(Settings)
-        if field.name not in (*GROUPS, "train", "dataset_note", "measures")
-    ),
+_PLAIN_KEYS = [
+    *(field.name for field in fields(Settings) if field.name not in (*GROUPS, "train", "dataset_note", "measures")),
     "output_dir",
 ]
 
@@ -59,7 +55,7 @@ def to_settings(config: DictConfig, names: Mapping[str, Any], *, dataset: auto.D
         decided = dataset or auto.decide()
         choices["dataset"], note = decided.choice(choices["dataset"].params), decided.note
     trust = flat["trust"] or []
-    plain = {key.replace(".", "_"): flat[key] for key in _PLAIN_KEYS if key != "output_dir"}
+    plain = {key: flat[key] for key in _PLAIN_KEYS if key != "output_dir"}
     values: dict[str, Any] = {**choices, **plain, "dataset_note": note}
     values |= {"split": float(flat["split"]), "dropout": float(flat["dropout"])}
     values |= {"trust": tuple([trust] if isinstance(trust, str) else trust)}
@@ -105,17 +101,13 @@ def _check(rule: Rule, key: str, value: Any, problems: list[Problem]) -> None:
 
 
 def _flat(content: dict[str, Any], problems: list[Problem]) -> dict[str, Any]:
-    """The keys that are in no group of choices, as they are typed, each checked: `train.epochs`, `probe.every`."""
+    """The keys that are in no group of choices, as they are typed, each checked: `train.epochs`, `probe_every`."""
     train = content.pop("train", None)
     flat = content
     if isinstance(train, dict):
         flat |= {f"train.{key}": value for key, value in train.items()}
     else:
         problems.append(Problem("is a group of keys", f"train={shown(train)}", "train.epochs=10, say"))
-    if isinstance(flat.get("probe"), dict):
-        flat |= {"probe": True, **{f"probe.{key}": value for key, value in flat["probe"].items()}}
-    else:  # a switch
-        flat |= {"probe.every": None}
     if is_int(flat.get("study")):
         flat["study"] = str(flat["study"])  # study=2024
     known = [*_PLAIN_KEYS, *(f"train.{key}" for key in _TRAIN_KEYS)]

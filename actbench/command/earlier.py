@@ -86,7 +86,7 @@ def not_looked_at(settings: Settings, theirs: Settings) -> list[str]:
     if settings.probe and not theirs.probe:
         lacking.append("probes")
     if settings.probe_every not in (None, theirs.probe_every):
-        lacking.append(f"probe.every={settings.probe_every}")
+        lacking.append(f"probe_every={settings.probe_every}")
     if settings.probe:
         measured = {choice.name for choice in theirs.measures}
         lacking += [f"conf/measure/{own.name}.yaml" for own in settings.measures if own.name not in measured]

@@ -122,7 +122,7 @@ def by_itself(override: TypedOverride, typed: Sequence[str], keys: Callable[[], 
         return [Mistake("has an empty value", shown, f"did you mean {whole}?", key=key, words=(whole,))]
     if wrong := wrong_function(shown.partition("=")[2]):
         return [Problem(wrong[0], shown, wrong[1])]
-    if key.startswith("probe.") and "probe=false" in typed:
+    if key == "probe_every" and "probe=false" in typed:
         return [Problem("is nothing without probes", shown, "leave out probe=false")]
     if key == auto.NOTE:
         return [Problem("no such key", shown, "actbench list dataset")]

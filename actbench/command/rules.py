@@ -84,7 +84,7 @@ RULES: dict[str, Rule] = {
     "seed": _integer(0),
     "num_seeds": _COUNT,
     "probe": _SWITCH,
-    "probe.every": _integer(1, or_words=(None,)),
+    "probe_every": _integer(1, or_words=(None,)),
     "tensorboard": _SWITCH,
     "study": _FOLDER,
     "output_dir": Rule(lambda v: isinstance(v, str) and v != "", "a folder"),

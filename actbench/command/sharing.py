@@ -24,7 +24,7 @@ NOT_COMPARED: dict[str, str] = {
     "train.memory_format": _HOW,
     "train.engine": _HOW,
     "probe": _SEEN,
-    "probe.every": _SEEN,
+    "probe_every": _SEEN,
     "tensorboard": _SEEN,
     "quantise": "is scored beside the plain result: quantise=int8 has both",
     "study": "is the folder of a whole sweep",

@@ -75,7 +75,7 @@ def plain_keys() -> dict[str, Any]:
         if key in ("defaults", "hydra"):
             continue
         inner = {f"{key}.{name}": item for name, item in value.items()} if isinstance(value, dict) else {}
-        found |= {key: True, **inner} if key == "probe" else inner or {key: value}
+        found |= inner or {key: value}
     return found
 
 
@@ -181,7 +181,7 @@ def unknown_key(
     if having:
         return _of_others(override, having, chosen.get(group, []), typed)
     meant = key_named(key)
-    if not meant and group in (*GROUPS, "train", "probe"):
+    if not meant and group in (*GROUPS, "train"):
         meant = called(vocabulary.KEYS, parameter)
         meant = meant if meant.startswith(f"{group}.") else ""
     if not meant and group in GROUPS and not any(name.startswith(f"{group}.") for name in known):

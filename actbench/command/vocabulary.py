@@ -126,6 +126,7 @@ KEYS: dict[str, str] = {
     "experiment": "exp preset experiments recipe",
     "optimizer.lr": "lr learningrate alphalr eta stepsizelr optimizerlearningrate",
     "optimizer.weight_decay": "wd l2 weightdecay",
+    "probe_every": "probeevery every probesteps logevery",
     "train.epochs": "epochs epoch nepochs numepochs maxepochs e iterations",
     "train.batch_size": "bs batch batchsize trainbatchsize minibatch",
     "train.eval_batch_size": "evalbatch testbatchsize valbatchsize evalbatchsize",

@@ -54,13 +54,13 @@ class Lives(Row):
 
 @dataclass(frozen=True)
 class LookRecord(Lives, DeadUnits, AtStep):
-    """The life and death of a layer's units at one of the looks that `probe.every` asks for; a row of `looks.csv`.
+    """The life and death of a layer's units at one of the looks that `probe_every` asks for; a row of `looks.csv`.
 
     Births, deaths and revivals are those since the look before.
     """
 
     table: ClassVar[str] = "looks"
-    taken: ClassVar[str] = "every probe.every steps"
+    taken: ClassVar[str] = "every probe_every steps"
     order: ClassVar[int] = 30
 
     otherwise: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -74,7 +74,7 @@ class LookRecord(Lives, DeadUnits, AtStep):
 class UnitEvent(AtStep):
     """One unit whose state has changed since the look before; a row of `units.csv`.
 
-    Units that have been alive all along have no row. With `probe.every` its looks are among those compared.
+    Units that have been alive all along have no row. With `probe_every` its looks are among those compared.
     """
 
     table: ClassVar[str] = "units"
@@ -86,7 +86,7 @@ class UnitEvent(AtStep):
 
 
 def after_epoch(look: Look) -> Iterator[LookRecord | UnitEvent]:
-    """What became of the units since the last look; of a layer as a whole only where `probe.every` asks for it."""
+    """What became of the units since the last look; of a layer as a whole only where `probe_every` asks for it."""
     yield from look.finer
     yield from look.events
 

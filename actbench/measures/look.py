@@ -25,7 +25,7 @@ class Look:
         watch: what the activation sites have seen.
         gradient_norms: of each layer, (L, S) on the CPU.
         lives: how the units of each seed and layer have fared since the epoch before.
-        finer: the same since the last look of `probe.every`; empty where that is off.
+        finer: the same since the last look of `probe_every`; empty where that is off.
         events: what happened to single units.
     """
 

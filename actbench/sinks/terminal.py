@@ -223,7 +223,7 @@ def summary_table(summary: RunSummary, own: Sequence[Quantity] = ()) -> Table:
         looks = summary.seconds.get("looks", 0.0)
         if looks:
             share = f"{100 * looks / summary.seconds['total']:.0f} % of the time"
-            table.add_row("of them probe.every", f"{looks / summary.epochs_done:.2f}", share)
+            table.add_row("of them probe_every", f"{looks / summary.epochs_done:.2f}", share)
     return table
 
 

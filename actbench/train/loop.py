@@ -72,7 +72,7 @@ def _pauses(training: Training, epoch: int) -> list[int]:
 
 @dataclass
 class Between:
-    """The looks of `probe.every` within an epoch: their rows, and how long they took."""
+    """The looks of `probe_every` within an epoch: their rows, and how long they took."""
 
     rows: list[Any] = field(default_factory=list)
     seconds: float = 0.0
