@@ -6,7 +6,6 @@ The copy is listed, composed, built, trained and reported by a process that has 
 from __future__ import annotations
 
 import csv
-import importlib.util
 import json
 import os
 import shutil
@@ -237,23 +236,7 @@ def throwaway(weight: Tensor, *, gain: float, generator: torch.Generator, bound:
     ],
 }  # fmt: skip
 
-FOUND_BY_THEIR_MODULES = {  # what has to be there for an addition to be found by its module alone
-    "finding": "actbench.diagnosis.rule",
-    "measure": "actbench.measures.registry",
-    "plot": "actbench.report.drawing",
-}
 GROUPS = ("activation", "model", "dataset", "optimizer", "scheduler", "clip", "init")
-
-
-def is_there(addition: str) -> bool:
-    module = FOUND_BY_THEIR_MODULES.get(addition)
-    return module is None or importlib.util.find_spec(module) is not None
-
-
-def needs(addition: str):
-    return pytest.mark.skipif(
-        not is_there(addition), reason=f"without {FOUND_BY_THEIR_MODULES[addition]} it is named in a list"
-    )
 
 
 RUNS = """
@@ -294,7 +277,7 @@ def answers(tmp_path_factory):
     shutil.copytree(Path(actbench.__file__).parent, tree / "actbench", ignore=ignored)
     shutil.copytree(packaged_conf(), tree / "conf", ignore=ignored, dirs_exist_ok=True)
     for addition, files in FILES.items():
-        for name, text in files.items() if is_there(addition) else ():
+        for name, text in files.items():
             assert not (tree / name).exists()
             (tree / name).write_text(text)
     for pattern, behind, text in (line for lines in LINES.values() for line in lines):
@@ -354,7 +337,6 @@ def test_a_plain_key_is_held_to_its_rule_stored_and_part_of_the_identity(answers
     assert yaml.safe_load((run / "settings.yaml").read_text())["id"] not in {other["id"] for other in others}
 
 
-@needs("finding")
 def test_a_finding_is_listed_found_and_reported(answers, run):
     told, home = answers
     assert "throw-away" in told["findings"][1] and "It is a test." in told["findings"][1]
@@ -364,7 +346,6 @@ def test_a_finding_is_listed_found_and_reported(answers, run):
     assert "thrown away" in (home / "outputs/s/report/report.html").read_text()
 
 
-@needs("measure")
 def test_a_measurement_is_in_the_glossary_in_its_table_and_in_the_summary(answers, run):
     told, _ = answers
     assert "Four tenths, which is thrown away." in " ".join(told["measures"][1].split())
@@ -375,7 +356,6 @@ def test_a_measurement_is_in_the_glossary_in_its_table_and_in_the_summary(answer
     assert json.loads((run / "summary.json").read_text())["metrics"]["throwaway_mean"]["values"] == [0.4, 0.4]
 
 
-@needs("plot")
 def test_a_plot_is_in_the_report(answers):
     _, home = answers
     for kind in ("svg", "png"):

@@ -45,13 +45,15 @@ def _rules() -> Sequence[Rule]:
 
 
 def _show_measures(console: Console) -> None:
+    from actbench.measures.registry import places
+
     room = width()
     console.print(Text("measures", style="bold"))
     for quantity in _quantities():
         unit = f" ({quantity.unit})" if quantity.unit else ""
-        source = f" [{quantity.source}]" if quantity.source else ""
-        title = f"{quantity.title}: " if quantity.title and quantity.title != quantity.key else ""
-        _print(rows([(f"{quantity.key}{unit}", f"{title}{quantity.definition}{source}")], room, left=28), console)
+        source = f" Source: {quantity.source}." if quantity.source else ""
+        text = f"{quantity.definition}{source} In {', '.join(places(quantity))}."
+        _print(rows([(f"{quantity.key}{unit}", text)], room, left=28), console)
 
 
 def _show_findings(console: Console) -> None:

@@ -50,8 +50,8 @@ def paired_test(first: Sequence[float], second: Sequence[float]) -> PairedTest:
     if len(a) < MIN_SEEDS:
         return PairedTest(difference, note="too few seeds")
     assert difference.std is not None and difference.mean is not None
-    # U counts the pairs in which the first is larger; ties count half.
-    improvement = float(stats.mannwhitneyu(a, b, method="asymptotic").statistic) / len(a) ** 2
+    larger, equal = np.greater.outer(a, b), np.equal.outer(a, b)  # (n, n): every seed against every seed
+    improvement = float(np.mean(larger + 0.5 * equal))  # Mann and Whitney's U, divided by the number of pairs
     if difference.std < 1e-9:  # only rounding errors: there is no spread to compare the mean with
         if abs(difference.mean) < 1e-9:
             return PairedTest(difference, 1.0, 0.0, improvement, note="equal")
