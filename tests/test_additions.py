@@ -276,7 +276,7 @@ def answers(tmp_path_factory):
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(Path(actbench.__file__).parent, tree / "actbench", ignore=ignored)
     shutil.copytree(packaged_conf(), tree / "conf", ignore=ignored, dirs_exist_ok=True)
-    for addition, files in FILES.items():
+    for files in FILES.values():
         for name, text in files.items():
             assert not (tree / name).exists()
             (tree / name).write_text(text)
