@@ -61,7 +61,7 @@ class Tags:
 
         `layer` is None for the network, which has something to show when any of its layers has.
         """
-        if math.isnan(value) and not quantity.nan_is_told:
+        if math.isnan(value) and not quantity.nan_is_a_result:
             return False
         if not quantity.rare:
             return True
