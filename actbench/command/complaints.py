@@ -32,7 +32,7 @@ def _current_folder() -> UserError | None:
 
 def of_a_fault(error: Exception) -> UserError:
     """What to say of an exception that nothing else has explained: a bug of ours."""
-    how = "a fault of actbench: ACTBENCH_TRACEBACK=1 before the command shows where"
+    how = "a bug in actbench: ACTBENCH_TRACEBACK=1 before the command shows where"
     return Failure(f"{UNEXPECTED}: {in_a_line(error)}", how=how)
 
 

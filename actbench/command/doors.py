@@ -69,9 +69,9 @@ def typed(override: str) -> Problem | None:
     if inner and not closed and not override.startswith("~"):
         return None
     if key == "hydra.mode" and value.upper() == "MULTIRUN":
-        return Mistake("is said by a flag", where, DOORS["hydra.mode"], key=key, words=(), sweep=True)
+        return Mistake("is written as a flag", where, DOORS["hydra.mode"], key=key, words=(), sweep=True)
     fitting = [door for door in DOORS if key == door or key.startswith((f"{door}.", f"{door}/", f"{door}@"))]
-    what = "cannot be taken away" if override.startswith("~") else "cannot be changed here"
+    what = "cannot be removed" if override.startswith("~") else "cannot be changed here"
     return Problem(what, where, DOORS[max(fitting, key=len)])
 
 

@@ -79,7 +79,7 @@ def _explain_choice(override: TypedOverride, error: Exception, typed: Sequence[s
         return Mistake("is chosen with a +", shown, key=key, words=(f"+sweep={value}",), sweep=True)
     if not override.sign:  # the file is what is wrong
         path = next(choice.path for choice in choices_of(group_of_choices(key)) if choice.name == value)
-        return Problem(f"{path} cannot be composed: {in_words(error)}", shown, "a file sets what there is")
+        return Problem(f"{path} cannot be composed: {in_words(error)}", shown, "a file can only set keys that exist")
     return Mistake("is chosen without a +", shown, f"{key}={value}", key=key, words=(f"{key}={value}",))
 
 
@@ -100,7 +100,7 @@ def by_itself(override: TypedOverride, typed: Sequence[str], keys: Callable[[], 
         ]
     if text.startswith("~"):
         how = f"{key}=none" if "none" in names_of(key) else "leave it out; a key is changed by KEY=VALUE"
-        return [Problem("nothing can be taken away", shown, how)]
+        return [Problem("a key cannot be removed", shown, how)]
     if key in GROUPS and value.startswith("[") and "[" in value[1:]:
         return [Problem("is not one choice", shown, f"actbench list {key} shows what there is")]
     if key in GROUPS and value.startswith("[") and (names := value.strip("[]")):
@@ -109,7 +109,7 @@ def by_itself(override: TypedOverride, typed: Sequence[str], keys: Callable[[], 
     if key in GROUPS and not value:
         return [Problem("has no value", shown, f"actbench list {key} shows what there is")]
     if "@" in key or ":" in key:
-        return [Problem("a choice has its own place", shown, f"{re.split('[@:]', key)[0]}={value}")]
+        return [Problem("a choice cannot be put under another key", shown, f"{re.split('[@:]', key)[0]}={value}")]
     if not key or read(f"{key}=x").parsed is None:
         near = nearest_key(key, keys())[0] if key else ""
         how = f"did you mean {near}={value}?" if near else "KEY=VALUE; actbench --help shows all keys"
@@ -123,7 +123,7 @@ def by_itself(override: TypedOverride, typed: Sequence[str], keys: Callable[[], 
     if wrong := wrong_function(shown.partition("=")[2]):
         return [Problem(wrong[0], shown, wrong[1])]
     if key.startswith("probe.") and "probe=false" in typed:
-        return [Problem("is nothing without probes", shown, "leave out probe=false")]
+        return [Problem("has no effect with probe=false", shown, "leave out probe=false")]
     if key == auto.NOTE:
         return [Problem("no such key", shown, "actbench list dataset")]
     return []

@@ -137,7 +137,7 @@ class Search(Sweeper):
             returns = self.launcher.launch(overrides, initial_job_idx=len(self._trials))
             done = [Trial(typed, *_outcome(returned)) for typed, returned in zip(overrides, returns, strict=True)]
         except (HydraException, OmegaConfBaseException) as error:  # no job could be made of what was chosen
-            print(f"not begun: {' '.join(overrides[0])}: {in_a_line(error)}")
+            print(f"not started: {' '.join(overrides[0])}: {in_a_line(error)}")
             done = [Trial(typed, "failed") for typed in overrides]
         except BaseException:
             for trial in asked:

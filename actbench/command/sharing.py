@@ -130,4 +130,4 @@ def empty(override: TypedOverride) -> Problem:
         how = f"actbench list {key} shows what there is"
     elif value.startswith("range"):
         how = "range(START,STOP) ends before STOP: range(1,5) is 1,2,3,4"
-    return Problem("comes to no value, so that nothing would run", brief(override.text), how)
+    return Problem("has no values, so nothing would run", brief(override.text), how)

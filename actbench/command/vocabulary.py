@@ -91,7 +91,7 @@ CHOICES: dict[str, dict[str, str]] = {
 # group -> name -> what to say of it
 ABSENT: dict[str, dict[str, str]] = {
     "activation": {
-        "siren sine sin snake cosine": "no periodic one is here; one of your own is a YAML file: README, An activation of your own",
+        "siren sine sin snake cosine": "no periodic one is here; one of your own is a YAML file: README, Something of your own",
         "softmax logsoftmax sparsemax softmin": "it is no elementwise activation; the loss has a softmax of its own",
         "glu swiglu geglu reglu bilinear": "model.gated=true puts a gate before the activation: activation=silu for SwiGLU, gelu for GEGLU",
         "maxout crelu": "it changes the number of units, which no activation here does",

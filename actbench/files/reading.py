@@ -43,7 +43,7 @@ def open_plain(path: Path, limit: int) -> int:
                 else NotReadable("it is not a plain file")
             )
         if found.st_size > limit:
-            raise NotReadable(f"it has {_size(found.st_size)}; {_size(limit)} are the most that are read")
+            raise NotReadable(f"it has {_size(found.st_size)}; at most {_size(limit)} are read")
     except BaseException:
         os.close(file)
         raise

@@ -82,7 +82,8 @@ def activation_factory(choice: Choice, trust: Sequence[str], group: str = "activ
         UserError: the module cannot be built, or would work in place, which would hide z from measurements.
     """
     if choice.params.get("inplace"):
-        raise UserError("would overwrite what the probes look at", where=f"{group}.inplace=true", how="leave it out")
+        what = "would overwrite the pre-activations that are measured"
+        raise UserError(what, where=f"{group}.inplace=true", how="leave it out")
     constructor = with_fresh_parameters(constructor_of(group, choice, trust))
 
     def make(units: int) -> nn.Module:
