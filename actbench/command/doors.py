@@ -1,7 +1,7 @@
-"""Hydra's own settings: which of them may be typed, which a YAML file of the user's may change, and which nothing may.
+"""Access to Hydra's own settings: those that may be typed, those that a user's YAML file may change, and the others.
 
-Installed launchers and sweepers with their plain parameters are what a user needs. Everything else decides where files
-are written, what is imported and called, or what is printed, which actbench does itself.
+Users need installed launchers and sweepers with their plain parameters. Everything else decides where files are
+written, what is imported and called, or what is printed, which actbench does itself.
 """
 
 from __future__ import annotations

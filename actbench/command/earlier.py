@@ -23,16 +23,16 @@ def remarks(jobs: Sequence[Job], typed: Sequence[str]) -> list[str]:
         typed: the words of the command line.
     """
     folders = {job.folder for job in jobs}
-    said = []
+    sentences = []
     for job in jobs:
         if (job.folder / "settings.yaml").exists():
-            said += _goes_on_otherwise(job)
+            sentences += _resumed_otherwise(job)
             continue
         for folder in sorted(job.folder.parent.glob(f"{job.settings.label}-*-seed*")):
             if folder not in folders and (sentence := _beside(job.settings, folder, typed)):
-                said.append(sentence)
+                sentences.append(sentence)
                 break
-    return list(dict.fromkeys(said))
+    return list(dict.fromkeys(sentences))
 
 
 def _beside(settings: Settings, folder: Path, typed: Sequence[str]) -> str:
@@ -68,7 +68,7 @@ def _differing(first: Settings, second: Settings) -> dict[str, tuple[Any, Any]]:
     return {key: (flats[0].get(key), flats[1].get(key)) for key in keys if flats[0].get(key) != flats[1].get(key)}
 
 
-def _goes_on_otherwise(job: Job) -> list[str]:
+def _resumed_otherwise(job: Job) -> list[str]:
     """Remarks on an interrupted run that is resumed with, for example, another number of threads."""
     theirs = _settings_in(job.folder)
     if theirs is None or not (job.folder / "resume.pt").exists():

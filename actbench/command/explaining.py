@@ -1,4 +1,4 @@
-"""What is wrong with an override, in words: by itself, or with a configuration that has no place for it."""
+"""Explains what is wrong with an override: by itself, or in a configuration that does not accept it."""
 
 from __future__ import annotations
 
@@ -44,9 +44,11 @@ def explain(
     """Why a configuration cannot be composed with an override.
 
     Args:
+        override: the wrong one.
+        error: what composing raised.
         config: the configuration without it.
         typed: all overrides of the command.
-        chosen: group -> its choices in the runs that are asked for.
+        chosen: group -> its choices in all jobs.
     """
     key, value, text = override.key, override.value, override.text
     shown = as_typed(text)
@@ -84,7 +86,7 @@ def _explain_choice(override: TypedOverride, error: Exception, typed: Sequence[s
 
 
 def by_itself(override: TypedOverride, typed: Sequence[str], keys: Callable[[], list[str]]) -> list[Problem]:
-    """What is wrong with an override, whatever the others are; `keys` gives all that a configuration has."""
+    """The problems of an override that do not depend on the others; `keys` returns all keys of a configuration."""
     key, value, text = override.key, override.value, override.text
     shown = brief(as_typed(text))
     if key == "hydra.launcher.n_jobs" and value == "0":
@@ -130,7 +132,7 @@ def by_itself(override: TypedOverride, typed: Sequence[str], keys: Callable[[], 
 
 
 def needs_sweep(override: TypedOverride) -> Problem:
-    """What to say of several values without `-m`."""
+    """The problem of several values without `-m`."""
     if override.key == "trust":
         how = f"trust=[{override.value}]"
         return Mistake("several packages are a list", override.text, how, key="trust", words=(how,))
@@ -138,7 +140,7 @@ def needs_sweep(override: TypedOverride) -> Problem:
 
 
 def _unknown_parameter(override: str, hydra: DictConfig) -> Problem:
-    """Of the launcher or the sweeper that is chosen."""
+    """The problem of an unknown parameter of the chosen launcher or sweeper."""
     kind = key_of(override).replace("/", ".").split(".")[1]
     closed = ("params", "custom_search_space", "search_space")
     names = [str(name) for name in hydra[kind] if not str(name).startswith("_") and name not in closed]

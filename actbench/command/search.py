@@ -129,7 +129,7 @@ class Search(Sweeper):
             )
 
     def _batch(self, study: Any, space: dict[str, Any], fixed: Sequence[str], size: int) -> list[Trial]:
-        """Some trials at once, from what the sampler asks for to what it is told."""
+        """Runs some trials at once: asks the sampler for their values, and reports their results to it."""
         with without_warnings():
             asked = [study.ask(fixed_distributions=space) for _ in range(size)]
         overrides = [(*(f"{key}={value}" for key, value in trial.params.items()), *fixed) for trial in asked]

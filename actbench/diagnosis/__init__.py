@@ -23,8 +23,8 @@ __all__ = ["Rule", "RunHistory", "diagnose", "rules", "rules_markdown"]
 
 def diagnose(run: RunHistory) -> list[Finding]:
     """All findings of a run, the worst first; at most one per rule, and none if the run is healthy."""
-    found = [(rule, find(run)) for rule, find in _catalogue()]
-    return [replace(finding, code=rule.code) for rule, finding in found if finding is not None]
+    results = [(rule, find(run)) for rule, find in _catalogue()]
+    return [replace(finding, code=rule.code) for rule, finding in results if finding is not None]
 
 
 def rules() -> list[Rule]:

@@ -46,8 +46,8 @@ class Lives(Row):
         over_layers="units", tag="died_ratio/{layer}", rare=True,
     )  # fmt: skip
     dead_for: float = measured(
-        "Mean time since the units that are dead now died; NaN if none is dead, or units were not measured before "
-        "training.",
+        "Mean time for which the units that are dead now have been dead; NaN if none is dead, or units were not "
+        "measured before training.",
         default=math.nan, title="dead for", unit="epochs", digits=1, tag="dead_for/{layer}", rare=True,
     )  # fmt: skip
 

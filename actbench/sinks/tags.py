@@ -1,4 +1,4 @@
-"""What goes to TensorBoard under which tag: read from what the rows of an epoch declare."""
+"""The scalars of an epoch for TensorBoard: their tags come from the declarations of the rows."""
 
 from __future__ import annotations
 

@@ -33,8 +33,8 @@ class StepOutcome(NamedTuple):
 
     def map(self, function: Callable[[Tensor], Tensor]) -> StepOutcome:
         """The same with `function` applied to every tensor."""
-        looked = None if self.gradients is None else GradientLook(*map(function, self.gradients))
-        return StepOutcome(function(self.losses), function(self.hits), looked)
+        gradients = None if self.gradients is None else GradientLook(*map(function, self.gradients))
+        return StepOutcome(function(self.losses), function(self.hits), gradients)
 
 
 def of_all_seeds(outcomes: Sequence[StepOutcome]) -> StepOutcome:
