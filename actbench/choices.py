@@ -105,13 +105,13 @@ def parameters_of(listed: Listed) -> list[Parameter]:
     Raises:
         UserError: the file cannot be read.
     """
-    found = []
+    parameters = []
     for line in _lines(listed.path):
         match = _LINE.match(line)
         if match and match[1] not in ("_target_", "_partial_", "defaults"):
             value, _, comment = (match[2] or "").partition(" #")
-            found.append(Parameter(match[1], re.sub(r",\s+", ",", value.strip()), comment.strip()))
-    return found
+            parameters.append(Parameter(match[1], re.sub(r",\s+", ",", value.strip()), comment.strip()))
+    return parameters
 
 
 def contents(listed: Listed) -> dict[str, Any]:
@@ -143,14 +143,14 @@ def usual_choices(conf: Path | None = None) -> dict[str, str]:
 def plain_parameters() -> list[Parameter]:
     """The keys of `config.yaml` that are in no group of `conf/`, as one types them; a key of keys has no default."""
     text = "\n".join(_lines(packaged_conf() / "config.yaml"))
-    found, above = [], ""
+    parameters, above = [], ""
     for line in text[text.index("\nsplit:") : text.index("\nhydra:")].splitlines():
         match = re.match(r"( *)(\w+):([^#]*)(?:#\s*(.*))?$", line)
         if match is not None:
             indent, name, default, comment = match[1], match[2], match[3].strip(), match[4] or ""
             above = above if indent else name
-            found.append(Parameter(f"{above}.{name}" if indent else name, default, comment))
-    return found
+            parameters.append(Parameter(f"{above}.{name}" if indent else name, default, comment))
+    return parameters
 
 
 def usual_values() -> dict[str, Any]:

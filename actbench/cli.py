@@ -1,4 +1,4 @@
-"""The command: each first word has its part of the package. Imports neither torch nor Hydra at import time."""
+"""The `actbench` command: dispatches on its first word. Importing it imports neither torch nor Hydra."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the user did wrong, or what the machine denied: what, where, and how to mend it. Never shown as a traceback."""
+"""Errors shown to the user, never as a traceback: what is wrong, where, and how to fix it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 
 def printable(text: str) -> str:
-    r"""The text without what a terminal would obey and a file could not hold: such characters are written out.
+    r"""The text with control and other unprintable characters escaped, so that it is safe in a terminal and a file.
 
     >>> printable("relu\x1b[2J\x07"), printable("naïve ± 1\nline")
     ('relu\\x1b[2J\\x07', 'naïve ± 1\nline')
@@ -28,7 +28,7 @@ def _written(character: str) -> str:
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake: `what` is wrong, `where` it stands (a key, a file), `how` to mend it."""
+    """One problem: `what` is wrong, `where` (a key, a file), and `how` to fix it."""
 
     what: str
     where: str = ""
@@ -41,7 +41,7 @@ class Problem:
 
 
 def in_a_line(error: BaseException) -> str:
-    """The kind of an exception and the first line of what it says, fit to be printed.
+    """The type of an exception and the first line of its message, safe to print.
 
     >>> in_a_line(RuntimeError("too hot\\nand more"))
     'RuntimeError: too hot'
@@ -57,7 +57,7 @@ _OF_A_PARSER = (
 
 
 def in_words(error: Exception) -> str:
-    """The first line of what an exception of a library says, but nothing of a parser's grammar.
+    """The first line of a library's error message; `cannot be read` in place of a parser's terms.
 
     >>> in_words(ValueError("no viable alternative at input 'x'")), in_words(ValueError("too long\\nby far"))
     ('cannot be read', 'too long')
@@ -72,7 +72,7 @@ def in_words(error: Exception) -> str:
 
 
 class UserError(Exception):
-    """One or several mistakes of the user, to be shown together.
+    """One or several problems that the user can fix, to be shown together.
 
     >>> str(UserError("is not between 0 and 1", where="dropout=1.5", how="dropout=0.5, say"))
     'dropout=1.5: is not between 0 and 1\\n    dropout=0.5, say'
@@ -84,7 +84,7 @@ class UserError(Exception):
 
     @classmethod
     def of(cls, problems: Iterable[Problem]) -> UserError:
-        """All of `problems` in one error; the same mistake is listed once."""
+        """All of `problems` in one error, each problem once."""
         error = cls("")
         error.problems = tuple(dict.fromkeys(problems))
         return error
@@ -94,35 +94,35 @@ class UserError(Exception):
 
 
 class Failure(UserError):
-    """Nothing that was typed is wrong: a full disk, a folder that is gone, another process that is at work."""
+    """The command is right, but cannot be carried out: a full disk, a missing folder, another process at work."""
 
 
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _GONE = {errno.ENOENT, getattr(errno, "ESTALE", errno.ENOENT)}
-_NO_PLACE = {  # where it was asked for, nothing can be written
+_NO_PLACE = {  # nothing can be written to this path
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG,
 }  # fmt: skip
 
 
 def from_disk(error: OSError, where: str = "", *, elsewhere: str = "output_dir=FOLDER", then: str = "") -> UserError:
-    """What to say of an error of the disk.
+    """An error of the file system as a message.
 
     Args:
-        error: its own path is told where it has one.
-        where: else this.
-        elsewhere: what is typed to write to another place.
-        then: what to do when there is room again.
+        error: its own path is named, if it has one.
+        where: the path to name otherwise.
+        elsewhere: what to type to write to another place.
+        then: what to do once there is space again.
 
     >>> print(from_disk(OSError(28, "No space left on device", "outputs/s")))
     outputs/s: No space left on device
-        make room, or choose output_dir=FOLDER on another disk; then the same command again
+        free some space, or choose output_dir=FOLDER on another disk; then the same command again
     """
     what, place = error.strerror or str(error) or type(error).__name__, str(error.filename or where)
     then = then or "then the same command again"
     if error.errno in _NO_PLACE:
         return UserError(what, where=place, how=f"{elsewhere} that you may write to")
     if error.errno in _FULL:
-        how = f"make room, or choose {elsewhere} on another disk; {then}"
+        how = f"free some space, or choose {elsewhere} on another disk; {then}"
     elif error.errno in _GONE:
         how = f"it was moved or removed meanwhile; {then}"
     else:

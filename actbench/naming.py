@@ -1,4 +1,4 @@
-"""What a configuration is called: by what tells it from the others, in the words that one types."""
+"""Names of configurations, made of the settings in which they differ, as they are typed."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def shown(value: Any) -> str:
 def varying(settings: Sequence[Settings]) -> list[str]:
     """The keys whose values differ, in the order of `Settings.flat`.
 
-    A parameter of a choice counts only where one choice has several values of it: that gelu has no `negative_slope` is
-    no difference beside `activation=gelu`.
+    A parameter of a choice counts only where the same choice occurs with several values of it: that gelu has no
+    `negative_slope` adds nothing to `activation=gelu`.
     """
     flats = [item.flat() for item in settings]
     values: dict[str, dict[Any, set[str]]] = {}
@@ -44,7 +44,7 @@ def varying(settings: Sequence[Settings]) -> list[str]:
         for key, by_choice in values.items()
         if key.partition(".")[0] not in _NOT_IN_NAMES
         and key not in _NOT_IN_NAMES
-        and any(len(found) > 1 for found in by_choice.values())
+        and any(len(texts) > 1 for texts in by_choice.values())
     ]
 
 

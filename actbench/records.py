@@ -1,6 +1,6 @@
-"""What leaves the training loop: an epoch with its rows, and the summary of a run.
+"""The results of training: `Epoch` with its rows, and `RunSummary`.
 
-A field with a default is one that earlier versions did not write. The rows are declared in `actbench.measures`.
+Fields with a default were not written by earlier versions. The classes of rows are in `actbench.measures`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Status = Literal["completed", "diverged", "interrupted", "failed"]
 
 
 class Origin(NamedTuple):
-    """What was first infinite or NaN in a seed that diverged, in the order of a training step.
+    """The first value that was infinite or NaN in a seed that diverged, in the order of a training step.
 
     `step` counts the steps of the epoch from 1. `kind` is `images`, `augmentation`, `layer` or `activation` (whose
     outputs are not finite, while what went in was), `between` (what the network computes between its modules, before
@@ -41,12 +41,12 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """What one epoch gave: rows of all tables, of the seeds that had not diverged before.
+    """The results of one epoch: the rows of all tables, for the seeds that had not diverged before it.
 
-    Epoch 0 is the look at the untrained network and has no scores. `diverged` names the seeds whose loss stopped being
-    finite in this epoch, and `origins` says where that came from, as plain tuples of an `Origin`'s fields.
-    `look_seconds` is what the looks of `probe_every` took, beside `train_seconds`, and `busy` the share of the time
-    that a GPU was at work (NaN where that is not known).
+        Epoch 0 is the untrained network and has no training scores. `diverged` names the seeds whose loss stopped being
+    finite in this epoch, and `origins` says why, as plain tuples of an `Origin`'s fields. `look_seconds` is the time of
+    the looks of `probe_every`, which `train_seconds` does not include, and `busy` the share of the time that a GPU was
+    busy (NaN where that is not known).
     """
 
     number: int
@@ -66,7 +66,7 @@ class Epoch:
         return {kind: tuple(rows) for kind, rows in tables.items()}
 
     def tables(self) -> Mapping[type, tuple[Any, ...]]:
-        """The rows of each table that has some, by the class of its rows."""
+        """Class of rows -> its rows, for all tables that have any."""
         return self._tables
 
     def of(self, kind: type[Row]) -> tuple[Row, ...]:
@@ -134,15 +134,15 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Traits:
-    """What an activation is like, as `activations.traits` measures it; all False where nothing is known.
+    """Properties of an activation, as `activations.traits` measures them; all False where nothing is known.
 
     Args:
         flat: f' is exactly 0 on an interval, so that a unit can die.
         bounded: |f| stays below some bound on both sides.
         never_negative: f ≥ 0 everywhere, so that the mean of the outputs cannot be 0.
-        saturates: the slope vanishes somewhere, beside a steepest slope that there is.
+        saturates: the slope vanishes somewhere, relative to the steepest slope, which is bounded.
         coupled: an output depends on other values of z than the one in its own place.
-        selects: some units of a layer are let through as they are and the others become 0, by the values of all.
+        selects: comparing all units of a layer, it leaves some as they are and sets the others to 0.
     """
 
     flat: bool = False
@@ -157,9 +157,9 @@ class Traits:
 class Finding:
     """Something that went wrong in a run.
 
-    `symptom` is what it looks like in a few words, `evidence` what was measured, `cause` what is likely behind it,
-    `remedies` are overrides that can be put behind `actbench`, and `code` is the stable name of the rule that found it
-    (`actbench.diagnosis.rules`); empty in the files of earlier versions.
+    `symptom` describes it in a few words, `evidence` is what was measured, `cause` the likely cause, and `remedies` are
+    overrides to add to the command. `code` is the stable name of its rule (`actbench.diagnosis.rules`); empty in the
+    files of earlier versions.
     """
 
     symptom: str
@@ -186,7 +186,7 @@ class RunSummary:
     id: str
     label: str
     dataset: str
-    dataset_note: str  # not empty where the data are not what was hoped for: `auto` that fell back to the digits
+    dataset_note: str  # not empty where `dataset=auto` fell back to the digits
     activation: str
     upper_activation: str
     seeds: tuple[int, ...]
@@ -196,10 +196,10 @@ class RunSummary:
     metrics: dict[str, Estimate]
     seconds: dict[str, float]
     samples_per_second: float
-    execution: str  # how: `stacked, eager`, `seed by seed, channels_last, eager: ` and why
+    execution: str  # how the seeds ran: `stacked, eager`, or `seed by seed, eager: ` and the reason
     device: str
     reason: str = ""  # one line, for what failed or was interrupted
-    findings: tuple[Finding, ...] | None = None  # what went wrong inside; None where it was not asked for
+    findings: tuple[Finding, ...] | None = None  # None where the run was not diagnosed
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -10,22 +10,22 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen in one group of `conf/`: the file's name, what it builds and with which parameters."""
+    """The choice in one group of `conf/`: the name of its file, its target, and its parameters."""
 
     name: str
     target: str | None = None  # None where the choice is "nothing": norm=none, clip=none, ...
     params: dict[str, Any] = field(default_factory=dict)
-    content: str | None = None  # of what is the user's own: digests of its source, or of the data; None of what is ours
+    content: str | None = None  # of the user's own: digests of its source or data; None for ours
 
     @property
     def version(self) -> str:
-        """Four hexadecimal digits by which a person tells two contents apart."""
+        """Four hexadecimal digits that distinguish two contents for a reader."""
         return hashlib.sha256((self.content or "").encode()).hexdigest()[:4]
 
 
 @dataclass(frozen=True)
 class Train:
-    """How long, in which portions and on what a run trains; `conf/config.yaml` says what each knob means."""
+    """The keys `train.*`: epochs, batch sizes, device and how steps are executed; `conf/config.yaml` describes each."""
 
     epochs: int
     batch_size: int
@@ -51,8 +51,8 @@ GROUPS = (
     "augment",
 )
 
-# How a target of ours is written in an identity: this and its last component, wherever its module lies today. They are
-# the places that version 0.1.0 had, so that the ids of its runs stay what they are. Never change an entry.
+# A target of ours is written into an identity as this prefix and its last component, wherever its module is today. The
+# prefixes are the modules of version 0.1.0, so that the ids of its runs stay the same. Never change an entry.
 _IDENTITY_PREFIX = {
     "activation": "actbench.activations",
     "upper_activation": "actbench.activations",
@@ -68,7 +68,7 @@ _IDENTITY_PREFIX = {
 
 CONTENT = "content"  # in `Settings.flat`, behind its group: the version of what is the user's own
 
-# What cannot change what is compared (beyond rounding) has no part in the identity of a run.
+# Settings that cannot change results (beyond rounding) are not part of a run's identity.
 _NOT_IDENTITY = (
     "seed", "num_seeds", "probe", "probe_every", "quantise", "tensorboard", "study", "trust",
     "dataset_note", "measures",
@@ -112,8 +112,8 @@ class Settings:
     trust: tuple[str, ...]
     probe_every: int | None = None  # runs that were trained before there was a choice do not say
     quantise: str = "none"
-    dataset_note: str = ""  # what the reader of a result must know about the data: that they are not what was asked for
-    measures: tuple[Choice, ...] = ()  # measurements of the user's own, which their `conf/measure` enrols
+    dataset_note: str = ""  # why `dataset=auto` is not MNIST; empty otherwise
+    measures: tuple[Choice, ...] = ()  # the user's own measurements, from their `conf/measure`
 
     @property
     def seeds(self) -> list[int]:
@@ -151,13 +151,13 @@ class Settings:
 
     @property
     def folder(self) -> str:
-        """The name of the run's folder within its study: a function of what was asked, and of nothing else."""
+        """The name of the run's folder within its study; it depends on the settings alone."""
         last = self.seed + self.num_seeds - 1
         seeds = f"seed{self.seed}" if self.num_seeds == 1 else f"seeds{self.seed}-{last}"
         return f"{self.label}-{self.id}-{seeds}"
 
     def without_content(self) -> Settings:
-        """The same settings whatever is in the user's own files."""
+        """The same settings without the digests of the user's own files."""
         return replace(self, **{group: replace(getattr(self, group), content=None) for group in GROUPS})
 
     def to_dict(self) -> dict[str, Any]:
@@ -183,7 +183,7 @@ class Settings:
         return cls(**{**values, "train": train, "trust": trust, "measures": own})
 
     def flat(self) -> dict[str, Any]:
-        """What has a part in the identity, by the keys that one types: `activation`, `optimizer.lr`, `train.epochs`."""
+        """The settings that are part of the identity, by their keys: `activation`, `optimizer.lr`, `train.epochs`."""
         flat: dict[str, Any] = {}
         for group in GROUPS:
             choice: Choice = getattr(self, group)

@@ -49,7 +49,7 @@ def answer(words, folder, monkeypatch) -> Answer:
     monkeypatch.setattr(showing, "show", lambda flags, overrides: print("starts:", *flags, *overrides))
     monkeypatch.setattr(auto, "decide", lambda: auto.ASSUMED)
     monkeypatch.setattr(checks, "check", lambda settings, quick: None)  # what is composed is enough
-    monkeypatch.setattr(launch, "_judge", lambda jobs: 0)
+    monkeypatch.setattr(launch, "_exit_code_by_files", lambda jobs: 0)
     monkeypatch.setattr(launch, "_compare", lambda studies: 0)
     out = io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):

@@ -194,7 +194,7 @@ def test_nobody_need_read_what_is_printed(tiny, tmp_path):
         ["bash", "-c", f"set -o pipefail; {command}"], cwd=tmp_path, capture_output=True, text=True, timeout=100
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr == "nobody reads the output any more; training goes on\n"
+    assert done.stderr == "the output was closed; training continues\n"
     assert json.loads((the_run(tmp_path) / "summary.json").read_text())["status"] == "completed"
 
 
@@ -435,8 +435,8 @@ BAD = {
     ),
     "memory": (["train.memory_format=nhwc"], ["must be one of auto, contiguous, channels_last"]),
     "plus": (["+experiment=article_mlp"], ["is chosen without a +"]),
-    "deleted key": (["~dropout"], ["~dropout: nothing can be taken away"]),
-    "deleted train": (["~train.epochs"], ["~train.epochs: nothing can be taken away"]),
+    "deleted key": (["~dropout"], ["~dropout: a key cannot be removed"]),
+    "deleted train": (["~train.epochs"], ["~train.epochs: a key cannot be removed"]),
     "no group": (["train=3"], ["train"]),
     "null choice": (["activation=null"], ["activation"]),
     "many threads": (["train.threads=10000000000"], ["must be a whole number of 1 to 1024"]),
@@ -764,7 +764,7 @@ def test_jobs_of_other_processes_are_judged_by_what_they_left(tmp_path, statuses
         if status:
             (folder / "summary.json").write_text(json.dumps({"status": status}))
         jobs.append(Job((), None, folder))
-    assert launch._judge(jobs) == code
+    assert launch._exit_code_by_files(jobs) == code
 
 
 @pytest.mark.parametrize("subcommand", ["report", "kernels"])

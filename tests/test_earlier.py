@@ -22,7 +22,7 @@ def test_more_epochs_are_another_run(actbench):
     actbench(*RUN, "train.epochs=1")
     done = actbench(*RUN, "train.epochs=2")
     assert done.returncode == 0
-    assert done.stderr.startswith("train.epochs=2 is another run, which begins anew: outputs/s/relu-mlp-")
+    assert done.stderr.startswith("train.epochs=2 is another run, which starts from scratch: outputs/s/relu-mlp-")
     assert "has train.epochs=1, and stays as it is: no run is made longer" in done.stderr
     assert actbench(*RUN, "train.epochs=2").stderr == ""  # there is nothing to begin
 
@@ -34,7 +34,7 @@ def test_an_unfinished_run_that_differs_in_one_key_is_named_with_the_command_tha
         (["train.epochs=400", "num_seeds=1", "train.batch_size=1000"], ""),
     ):
         done = actbench(*RUN, *other)
-        assert ("which begins anew" in done.stderr) == bool(key)
+        assert ("which starts from scratch" in done.stderr) == bool(key)
         for told in [
             line.partition("to go on with that:  ")[2] for line in done.stderr.splitlines() if "to go on" in line
         ]:
@@ -48,7 +48,7 @@ def test_another_way_to_run_is_told_before_training(actbench, tmp_path):
     begun(tmp_path)
     done = actbench(*RUN, "train.epochs=400", "train.execution=seed_by_seed")
     assert done.returncode == 2
-    assert "was begun with train.execution=stacked and cannot go on in another way" in done.stderr
+    assert "was begun with train.execution=stacked and cannot continue in another way" in done.stderr
     (told,) = [line.partition("to go on with it:  ")[2] for line in done.stderr.splitlines() if "to go on" in line]
     again = Command(*shlex.split(told)[1:], cwd=tmp_path)
     again.wait_for("going on after epoch")
@@ -62,6 +62,6 @@ def test_other_threads_go_on_and_it_is_said(tmp_path):
     running.wait_for("going on after epoch")
     running.send(signal.SIGINT)
     assert (
-        "was begun with train.threads=1 and goes on with train.threads=2: equal but for rounding"
+        "was begun with train.threads=1 and continues with train.threads=2: equal but for rounding"
         in running.wait().stderr
     )

@@ -46,7 +46,7 @@ def test_a_runs_folder_vanishes_and_the_other_jobs_go_on(sweep, actbench, tmp_pa
     gone = study / of_relu(sweep)[0]
     done = Command(*SWEEP, cwd=tmp_path, before=partial(faults.after_epoch, 1, shutil.rmtree, gone)).wait()
     check_one_sentence(done, "moved or removed meanwhile")
-    assert "not begun" not in done.stderr
+    assert "not started" not in done.stderr
     assert not gone.exists()
     assert {path.parent.name for path in study.glob("*/summary.json")} == {*sweep} - {gone.name, "report"}
     assert actbench(*SWEEP).returncode == 0

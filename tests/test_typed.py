@@ -101,7 +101,7 @@ WRONG = {
     "study='a${b'": ["cannot be read"],
     "study='${nothing}'": ["study=${nothing}: Interpolation key 'nothing' not found"],
     "+optimizer.lr=0.1": ["actbench optimizer.lr=0.1"],
-    "~dropout": ["nothing can be taken away"],
+    "~dropout": ["a key cannot be removed"],
     "activation@foo=relu": ["activation=relu"],
     "optimizer={lr:x}": ["optimizer.lr=x: must be a number above 0"],
     # several at once
@@ -124,9 +124,9 @@ WRONG = {
     ],
     "activation.num_parameters=1": ["is a key of acon, pact, prelu and swish"],
     # sweeps of nothing, or of one run
-    "-m activation.negative_slope=glob(*)": ["comes to no value", "activation.negative_slope=a,b"],
-    "-m activation=glob(*zz)": ["comes to no value", "actbench list activation"],
-    "-m seed=range(0)": ["comes to no value", "range(1,5) is 1,2,3,4"],
+    "-m activation.negative_slope=glob(*)": ["has no values", "activation.negative_slope=a,b"],
+    "-m activation=glob(*zz)": ["has no values", "actbench list activation"],
+    "-m seed=range(0)": ["has no values", "range(1,5) is 1,2,3,4"],
     "-m activation=choice()": ["choice(a,b)"],
     "-m optimizer.lr=0.1,1e-1": ["has 0.1 more than once", "actbench -m optimizer.lr=0.1"],
     "-m activation=relu,relu,gelu": ["has relu more than once", "actbench -m activation=relu,gelu"],

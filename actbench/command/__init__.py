@@ -1,1 +1,1 @@
-"""What was typed: its words, what is wrong with them, what was meant, and the jobs that it asks for; help."""
+"""The command line: parsing, suggestions, planning and starting of jobs, help and listings. Only here is Hydra used."""

@@ -1,4 +1,4 @@
-"""What the subcommands accept. Only words: their help and their complaints need neither torch nor SciPy."""
+"""The arguments of the subcommands. Their help and their error messages need neither torch nor SciPy."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def report_parser() -> argparse.ArgumentParser:
     """What `actbench report` accepts, and its help."""
     parser = _Parser(
         prog="actbench report",
-        description="Compares runs, from their files alone: which configuration is better, and what cannot be told.",
+        description="Compares runs, from their files alone: which one is better, and which cannot be distinguished.",
         epilog="Writes report.html, report.md, results.csv and plots into PATH/report.",
         allow_abbrev=False,
     )

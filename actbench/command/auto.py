@@ -1,7 +1,7 @@
 """`dataset=auto`: MNIST where it is on disk or can be downloaded, else the digits of scikit-learn.
 
-It is found out once for a command, before anything is trained: settings say `mnist` or `digits`, and what the reader
-of a result must know about that goes with them as `Settings.dataset_note`.
+It is decided once per command, before anything is trained: the settings then say `mnist` or `digits`, and
+`Settings.dataset_note` has what the reader of a result must know about that.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from actbench.command.planning import Job
 
 NAME = "auto"
-NOTE = "dataset.note"  # by which the note reaches a job in another process; nobody types it
+NOTE = "dataset.note"  # internal key that carries the note to a job in another process
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What `dataset=auto` is, and what is to be said of it."""
+    """The dataset that `dataset=auto` stands for, and a note for the reader of the results."""
 
     name: str
     note: str = ""
@@ -34,7 +34,7 @@ class Decision:
         return Choice(self.name, f"actbench.datasets.{self.name}", params)
 
 
-ASSUMED = Decision("mnist")  # as long as a command line is only looked at
+ASSUMED = Decision("mnist")  # while a command line is only being planned
 
 
 @lru_cache(maxsize=1)
@@ -51,7 +51,7 @@ def decide() -> Decision:
 
 
 def take_note(content: dict[Any, Any], names: Mapping[str, Any]) -> str:
-    """Takes the note out of a configuration that has one."""
+    """Removes the note from a configuration and returns it; an empty string if there is none."""
     dataset = content.get("dataset")
     if names.get("dataset") != "digits" or not isinstance(dataset, dict):
         return ""
@@ -59,9 +59,9 @@ def take_note(content: dict[Any, Any], names: Mapping[str, Any]) -> str:
 
 
 def resolve(jobs: Sequence[Job]) -> list[Job]:
-    """The jobs with what `dataset=auto` is for all of them.
+    """The jobs with `dataset=auto` replaced by the same dataset in all of them.
 
-    What a study was begun with it goes on with; where none of the folders is there, MNIST is looked for.
+    A study keeps the dataset that it was begun with; if none of the jobs' folders exists, `decide` looks for MNIST.
 
     Raises:
         UserError: a file of MNIST's is damaged and cannot be fetched again, or the data folder cannot be used.

@@ -1,4 +1,4 @@
-"""What can be known of every job before the first one starts: its folder, and whether it can be built."""
+"""Checks every job before the first one starts: its folder, and whether it can be built."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from actbench.store import reader
 
 
 def check(jobs: Sequence[Job], problems: Sequence[Problem], whole: str = "") -> None:
-    """Looks at every job that has something to do.
+    """Checks every job that is not complete yet.
 
     Args:
-        problems: what was found before.
-        whole: the command without them, if it is known: it is printed where nothing else is wrong.
+        jobs: of the command.
+        problems: those found before.
+        whole: the corrected command, if it is known: it is printed if no other problem is found here.
 
     Raises:
-        UserError: with `problems` and with all that is found here.
+        UserError: with `problems` and all problems that are found here.
     """
     every, waiting = [*problems], []
     for job in jobs:
@@ -57,7 +58,7 @@ def check(jobs: Sequence[Job], problems: Sequence[Problem], whole: str = "") -> 
 
 
 def is_due(settings: Settings, folder: Path) -> bool:
-    """Whether there is something to do for a run: to train it, or to score it in INT8 as well."""
+    """Whether a run still has to be trained, or to be scored in INT8."""
     finished = reader.completed(folder)
     return finished is None or reader.lacks_int8(settings, finished)
 

@@ -1,4 +1,4 @@
-"""How a command ends that cannot do what was asked: what is printed, and the exit code."""
+"""Prints errors, and gives the exit code of a command that failed."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def code_of(error: UserError) -> int:
 
 
 def of_the_disk(error: OSError, where: str = "", *, then: str = "") -> UserError:
-    """What to say of an error of the disk; the arguments are those of `errors.from_disk`."""
+    """An error of the file system as a message; the arguments are those of `errors.from_disk`."""
     return _current_folder() or from_disk(error, where, then=then)
 
 
 def _current_folder() -> UserError | None:
-    """What is wrong with the current folder."""
+    """An error if the current folder no longer exists."""
     try:
         os.getcwd()
     except FileNotFoundError:
@@ -31,12 +31,12 @@ def _current_folder() -> UserError | None:
 
 
 def of_a_fault(error: Exception) -> UserError:
-    """What to say of an exception that nothing else has explained: a bug of ours."""
-    how = "a fault of actbench: ACTBENCH_TRACEBACK=1 before the command shows where"
+    """An unexpected exception, a bug of actbench, as a message."""
+    how = "a bug in actbench: ACTBENCH_TRACEBACK=1 before the command shows where"
     return Failure(f"{UNEXPECTED}: {in_a_line(error)}", how=how)
 
 
-_printed: set[str] = set()  # what to do, as it was printed before in this process
+_printed: set[str] = set()  # each `how` that this process has printed
 
 
 def complain(error: UserError) -> int:

@@ -1,6 +1,6 @@
-"""What may follow what has been typed, for the shells that ask.
+"""Completions of a partly typed command, for shells.
 
-Reads the files of `conf/` alone: neither Hydra nor torch nor a YAML parser is imported, so that Tab answers at once.
+Only the files of `conf/` are read: neither Hydra nor torch nor a YAML parser is imported, so that Tab answers at once.
 """
 
 from __future__ import annotations
@@ -210,8 +210,8 @@ def _plugins(key: str) -> list[str]:
     folders = spec.submodule_search_locations or () if spec else ()
     texts = [path.read_text(encoding="utf-8") for folder in folders for path in Path(folder).glob("*/*.py")]
     pattern = rf"""group=["']{key}["'],\s*name=["'](\w+)["']"""
-    found = {name for text in texts for name in re.findall(pattern, text)}
-    return sorted(found if key.endswith("sampler") else {*found, "basic"})
+    names = {name for text in texts for name in re.findall(pattern, text)}
+    return sorted(names if key.endswith("sampler") else {*names, "basic"})
 
 
 # ---------------------------------------------------------------- subcommands

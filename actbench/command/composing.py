@@ -1,4 +1,4 @@
-"""Hydra's composed configuration -> Settings; every complaint at once. What a key may hold is said in `rules`."""
+"""Hydra's composed configuration -> Settings, or all problems with it at once; `rules` says what a key may hold."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def to_settings(config: DictConfig, names: Mapping[str, Any], *, dataset: auto.D
     Args:
         config: without Hydra's own part.
         names: Hydra's runtime choices, group -> file.
-        dataset: what `dataset=auto` is; by default it is found out, which may download MNIST.
+        dataset: what `dataset=auto` stands for; by default that is decided here, which may download MNIST.
 
     Raises:
         UserError: with every mistake in it.
@@ -101,7 +101,7 @@ def _check(rule: Rule, key: str, value: Any, problems: list[Problem]) -> None:
 
 
 def _flat(content: dict[str, Any], problems: list[Problem]) -> dict[str, Any]:
-    """The keys that are in no group of choices, as they are typed, each checked: `train.epochs`, `probe_every`."""
+    """The plain keys (in no group of choices), checked, as they are typed: `train.epochs`, `probe_every`."""
     train = content.pop("train", None)
     flat = content
     if isinstance(train, dict):
@@ -123,13 +123,13 @@ def _flat(content: dict[str, Any], problems: list[Problem]) -> dict[str, Any]:
 
 
 def without_hydra(config: DictConfig) -> DictConfig:
-    """A configuration without Hydra's own part, with the values that its resolvers have given already."""
+    """A configuration without Hydra's own part, keeping the values that resolvers have already computed."""
     flat = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     OmegaConf.copy_cache(from_config=config, to_config=flat)
     return flat
 
 
-# ---------------------------------------------------------------- what Hydra has to know
+# ---------------------------------------------------------------- registration with Hydra
 
 
 @contextmanager
@@ -140,15 +140,15 @@ def composing() -> Iterator[None]:
 
 
 def register() -> None:
-    """Tells Hydra what it must know before it composes: our resolvers, and where choices are."""
+    """Registers our resolvers and the `conf` folders with Hydra; call it before composing."""
     OmegaConf.register_new_resolver("actbench.stamp", _stamp, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("actbench.folder", _folder, replace=True)
     conf_source.register()
 
 
-@lru_cache(maxsize=1)  # the plan and Hydra speak of one folder
+@lru_cache(maxsize=1)  # one folder for the plan and for Hydra
 def _stamp() -> str:
-    """A study of one's own: the time, and something that three runs of the same second do not share."""
+    """The default name of a study: the time, and random digits for runs that start in the same second."""
     import secrets
     from datetime import datetime
 
@@ -163,7 +163,7 @@ def _folder(*, _root_: DictConfig) -> str:
 
 
 def assumed_folder(*, _root_: DictConfig) -> str:
-    """The same where it is only shown: nothing is downloaded to know what `dataset=auto` is."""
+    """The same where it is only shown: `dataset=auto` is taken to be MNIST, so that nothing is downloaded."""
     return to_settings(without_hydra(_root_), _root_.hydra.runtime.choices, dataset=auto.ASSUMED).folder
 
 
@@ -171,10 +171,10 @@ _jobs: dict[str, Settings] = {}  # folder -> the settings of a job that is going
 
 
 def remember(settings: Settings) -> None:
-    """Keeps the settings of a job that is about to begin, so that they are made once."""
+    """Keeps the settings of a job that is about to start for `remembered`: Hydra passes it only a configuration."""
     _jobs[settings.folder] = settings
 
 
 def remembered(folder: str) -> Settings | None:
-    """The settings of the job that has this folder, if they were made in this process; they are given once."""
+    """The settings of the job with this folder, if this process has planned it; they are handed out once."""
     return _jobs.pop(folder, None)

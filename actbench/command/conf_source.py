@@ -1,7 +1,7 @@
-"""Where Hydra finds the files of `conf/`: ours, and those of a `conf` folder where the command is typed.
+"""Gives Hydra the files of `conf/`: ours, and those of a `conf` folder in the current folder.
 
-Each file is parsed once in a process, as a sweep composes the same few files for every job. One of the user's own is
-judged before anything of it comes into a configuration. The choices of `activation` are also those of
+Each file is parsed once in a process, since a sweep composes the same few files for every job. A file of the user's is
+checked (`custom.conf_files`) before it becomes part of a configuration. The choices of `activation` are also those of
 `upper_activation`.
 """
 
@@ -34,7 +34,7 @@ _NONE = "# nothing\n_target_: null\n"  # upper_activation=none
 
 
 class ConfFolder(ConfigSource):
-    """Our own folder: what is in it may say anything."""
+    """Our own folder, whose files are not checked."""
 
     @staticmethod
     def scheme() -> str:
@@ -87,7 +87,7 @@ class ConfFolder(ConfigSource):
 
 
 class UserFolder(ConfFolder):
-    """A `conf` folder where the command is typed: none of its files comes into a configuration unjudged."""
+    """A `conf` folder in the current folder, all of whose files are checked."""
 
     @staticmethod
     def scheme() -> str:
@@ -111,7 +111,7 @@ def _leads_out(config_path: str) -> bool:
 
 
 def _read(path: Path, own: str = "") -> tuple[str, DictConfig | ListConfig]:
-    """A file as text and as YAML; `own` is the name within its folder of one of the user's, which is judged."""
+    """A file as text and as YAML; `own` is the name of a user's file within its folder, which is then checked."""
     stat = path.stat()
     return _remembered(path, own, stat.st_mtime_ns, stat.st_size)
 
@@ -122,10 +122,10 @@ def _remembered(path: Path, own: str, _modified: int, _size: int) -> tuple[str, 
 
 
 def parsed(text: str, where: str) -> tuple[str, DictConfig | ListConfig]:
-    """A text with what is in it as YAML.
+    """A text, and its content as YAML.
 
     Raises:
-        UserError: it is none.
+        UserError: it is not YAML.
     """
     try:
         return text, OmegaConf.load(io.StringIO(text))
@@ -160,10 +160,10 @@ def choice_of(group: str, name: str) -> Choice:
 
 
 def activations(names: Sequence[str]) -> list[Choice]:
-    """ReLU and the named activations, each once; all that there are where none is named.
+    """ReLU and the named activations, each once; all activations if none is named.
 
     Raises:
-        UserError: with every name that is none.
+        UserError: with every name that is no activation.
     """
     problems: list[Problem] = []
     choices = []
@@ -178,7 +178,7 @@ def activations(names: Sequence[str]) -> list[Choice]:
 
 
 class _SearchPath(SearchPathPlugin):
-    """Our folder comes first, so that a file of the user's never takes the place of one of ours."""
+    """Our folder comes first, so that a user's file never replaces one of ours."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         ours, *own = conf_folders()
@@ -188,7 +188,7 @@ class _SearchPath(SearchPathPlugin):
 
 
 def register() -> None:
-    """Tells Hydra of the folders."""
+    """Registers the folders with Hydra."""
     if _SearchPath not in Plugins.instance().discover(SearchPathPlugin):
         for plugin in (_SearchPath, ConfFolder, UserFolder):
             Plugins.instance().register(plugin)

@@ -1,4 +1,4 @@
-"""What is in the user's own files, as a part of a run's settings; and what changed in them since an earlier run."""
+"""Adds digests of the user's own code and data to the settings of a run, and reports changes since earlier runs."""
 
 from __future__ import annotations
 

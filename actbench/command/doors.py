@@ -1,7 +1,7 @@
-"""Hydra's own settings: which of them may be typed, which a YAML file of the user's may change, and which nothing may.
+"""Access to Hydra's own settings: those that may be typed, those that a user's YAML file may change, and the others.
 
-Installed launchers and sweepers with their plain parameters are what a user needs. Everything else decides where files
-are written, what is imported and called, or what is printed, which actbench does itself.
+Users need installed launchers and sweepers with their plain parameters. Everything else decides where files are
+written, what is imported and called, or what is printed, which actbench does itself.
 """
 
 from __future__ import annotations
@@ -69,9 +69,9 @@ def typed(override: str) -> Problem | None:
     if inner and not closed and not override.startswith("~"):
         return None
     if key == "hydra.mode" and value.upper() == "MULTIRUN":
-        return Mistake("is said by a flag", where, DOORS["hydra.mode"], key=key, words=(), sweep=True)
+        return Mistake("is written as a flag", where, DOORS["hydra.mode"], key=key, words=(), sweep=True)
     fitting = [door for door in DOORS if key == door or key.startswith((f"{door}.", f"{door}/", f"{door}@"))]
-    what = "cannot be taken away" if override.startswith("~") else "cannot be changed here"
+    what = "cannot be removed" if override.startswith("~") else "cannot be changed here"
     return Problem(what, where, DOORS[max(fitting, key=len)])
 
 

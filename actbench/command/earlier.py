@@ -1,4 +1,4 @@
-"""What a named study holds that one might expect to be gone on with, and is not: said before training begins."""
+"""Reports, before training, runs in a named study that look as if they would be resumed, but are not."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from actbench.naming import shown
 from actbench.settings import Settings
 from actbench.store import reader
 
-_ROUNDING = ("threads", "memory_format", "engine")  # another one may be gone on with, equal but for rounding
+_ROUNDING = ("threads", "memory_format", "engine")  # a run can be resumed with another one: equal but for rounding
 
 
 def remarks(jobs: Sequence[Job], typed: Sequence[str]) -> list[str]:
-    """A sentence for each job that begins anew beside an earlier run that it resembles, or goes on in another way.
+    """A sentence for each job that starts from scratch beside a similar earlier run, or is resumed in another way.
 
     Args:
         typed: the words of the command line.
     """
     folders = {job.folder for job in jobs}
-    said = []
+    sentences = []
     for job in jobs:
         if (job.folder / "settings.yaml").exists():
-            said += _goes_on_otherwise(job)
+            sentences += _resumed_otherwise(job)
             continue
         for folder in sorted(job.folder.parent.glob(f"{job.settings.label}-*-seed*")):
             if folder not in folders and (sentence := _beside(job.settings, folder, typed)):
-                said.append(sentence)
+                sentences.append(sentence)
                 break
-    return list(dict.fromkeys(said))
+    return list(dict.fromkeys(sentences))
 
 
 def _beside(settings: Settings, folder: Path, typed: Sequence[str]) -> str:
-    """What to say of an earlier run that differs in one thing from the one that begins; nothing of others."""
+    """The remark on an earlier run that differs from the new one in a single key; empty for any other run."""
     theirs = _settings_in(folder)
     if theirs is None:
         return ""
@@ -50,38 +50,39 @@ def _beside(settings: Settings, folder: Path, typed: Sequence[str]) -> str:
         )
         if not finished:
             how = f"which was not finished; to go on with that:  {again}"
-        return f"train.epochs={mine} is another run, which begins anew: {folder} has train.epochs={other}, {how}"
+        what = f"train.epochs={mine} is another run, which starts from scratch"
+        return f"{what}: {folder} has train.epochs={other}, {how}"
     if len(differing) == 1 and not finished and reader.status(folder) != "failed":
         ((key, (mine, other)),) = differing.items()
         return (
-            f"{key}={shown(mine)} is another run, which begins anew: {folder} has {key}={shown(other)} and was not "
-            f"finished; to go on with that:  {again}"
+            f"{key}={shown(mine)} is another run, which starts from scratch: {folder} has {key}={shown(other)} and "
+            f"was not finished; to go on with that:  {again}"
         )
     return ""
 
 
 def _differing(first: Settings, second: Settings) -> dict[str, tuple[Any, Any]]:
-    """Key -> both values, of all that makes two folders."""
+    """Key -> both values, for every key that gives the two runs different folders."""
     flats = [{**s.flat(), "seed": s.seed, "num_seeds": s.num_seeds} for s in (first, second)]
     keys = dict.fromkeys([*flats[0], *flats[1]])
     return {key: (flats[0].get(key), flats[1].get(key)) for key in keys if flats[0].get(key) != flats[1].get(key)}
 
 
-def _goes_on_otherwise(job: Job) -> list[str]:
-    """Where an interrupted run goes on with other threads, say."""
+def _resumed_otherwise(job: Job) -> list[str]:
+    """Remarks on an interrupted run that is resumed with, for example, another number of threads."""
     theirs = _settings_in(job.folder)
     if theirs is None or not (job.folder / "resume.pt").exists():
         return []
     return [
-        f"{job.folder} was begun with train.{key}={shown(getattr(theirs.train, key))} and goes on with "
+        f"{job.folder} was begun with train.{key}={shown(getattr(theirs.train, key))} and continues with "
         f"train.{key}={shown(getattr(job.settings.train, key))}: equal but for rounding"
         for key in _ROUNDING
         if getattr(theirs.train, key) != getattr(job.settings.train, key)
     ]
 
 
-def not_looked_at(settings: Settings, theirs: Settings) -> list[str]:
-    """What is asked for of a complete run and was not looked at when it was trained, which `settings.yaml` tells."""
+def not_measured(settings: Settings, theirs: Settings) -> list[str]:
+    """What is asked for but was not measured when a complete run was trained, according to its `settings.yaml`."""
     lacking = []
     if settings.probe and not theirs.probe:
         lacking.append("probes")
@@ -94,7 +95,7 @@ def not_looked_at(settings: Settings, theirs: Settings) -> list[str]:
 
 
 def contradictions(jobs: Sequence[Job], typed: Sequence[str]) -> list[Problem]:
-    """Interrupted runs that cannot go on in the way that is asked for, each with the command that goes on."""
+    """Interrupted runs that cannot be resumed in the way that is asked for, each with the command that resumes it."""
     return [problem for job in jobs for problem in _contradictions(job, typed)]
 
 
@@ -114,9 +115,10 @@ def _contradictions(job: Job, typed: Sequence[str]) -> list[Problem]:
     asked = {"execution": job.settings.train.execution, "device": job.settings.train.device.partition(":")[0]}
     return [
         Problem(
-            f"the run in {job.folder} was begun with train.{key}={was[key]} and cannot go on in another way",
+            f"the run in {job.folder} was begun with train.{key}={was[key]} and cannot continue in another way",
             f"train.{key}={asked[key]}",
-            f"to go on with it:  {_command(typed, {f'train.{key}': was[key]})}\n    or another study=NAME begins anew",
+            f"to go on with it:  {_command(typed, {f'train.{key}': was[key]})}\n"
+            "    or another study=NAME starts from scratch",
         )
         for key in asked
         if "auto" not in (was[key], asked[key]) and was[key] != asked[key]
@@ -124,7 +126,7 @@ def _contradictions(job: Job, typed: Sequence[str]) -> list[Problem]:
 
 
 def _command(typed: Sequence[str], changed: dict[str, Any]) -> str:
-    """What was typed, with other values for some keys."""
+    """The typed command, with other values for some keys."""
     return whole(typed, [f"{key}={shown(value)}" for key, value in changed.items()])
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with an override, in words: by itself, or with a configuration that has no place for it."""
+"""Explains what is wrong with an override: by itself, or in a configuration that does not accept it."""
 
 from __future__ import annotations
 
@@ -44,9 +44,11 @@ def explain(
     """Why a configuration cannot be composed with an override.
 
     Args:
+        override: the wrong one.
+        error: what composing raised.
         config: the configuration without it.
         typed: all overrides of the command.
-        chosen: group -> its choices in the runs that are asked for.
+        chosen: group -> its choices in all jobs.
     """
     key, value, text = override.key, override.value, override.text
     shown = as_typed(text)
@@ -79,12 +81,12 @@ def _explain_choice(override: TypedOverride, error: Exception, typed: Sequence[s
         return Mistake("is chosen with a +", shown, key=key, words=(f"+sweep={value}",), sweep=True)
     if not override.sign:  # the file is what is wrong
         path = next(choice.path for choice in choices_of(group_of_choices(key)) if choice.name == value)
-        return Problem(f"{path} cannot be composed: {in_words(error)}", shown, "a file sets what there is")
+        return Problem(f"{path} cannot be composed: {in_words(error)}", shown, "a file can only set keys that exist")
     return Mistake("is chosen without a +", shown, f"{key}={value}", key=key, words=(f"{key}={value}",))
 
 
 def by_itself(override: TypedOverride, typed: Sequence[str], keys: Callable[[], list[str]]) -> list[Problem]:
-    """What is wrong with an override, whatever the others are; `keys` gives all that a configuration has."""
+    """The problems of an override that do not depend on the others; `keys` returns all keys of a configuration."""
     key, value, text = override.key, override.value, override.text
     shown = brief(as_typed(text))
     if key == "hydra.launcher.n_jobs" and value == "0":
@@ -100,7 +102,7 @@ def by_itself(override: TypedOverride, typed: Sequence[str], keys: Callable[[], 
         ]
     if text.startswith("~"):
         how = f"{key}=none" if "none" in names_of(key) else "leave it out; a key is changed by KEY=VALUE"
-        return [Problem("nothing can be taken away", shown, how)]
+        return [Problem("a key cannot be removed", shown, how)]
     if key in GROUPS and value.startswith("[") and "[" in value[1:]:
         return [Problem("is not one choice", shown, f"actbench list {key} shows what there is")]
     if key in GROUPS and value.startswith("[") and (names := value.strip("[]")):
@@ -109,7 +111,7 @@ def by_itself(override: TypedOverride, typed: Sequence[str], keys: Callable[[], 
     if key in GROUPS and not value:
         return [Problem("has no value", shown, f"actbench list {key} shows what there is")]
     if "@" in key or ":" in key:
-        return [Problem("a choice has its own place", shown, f"{re.split('[@:]', key)[0]}={value}")]
+        return [Problem("a choice cannot be put under another key", shown, f"{re.split('[@:]', key)[0]}={value}")]
     if not key or read(f"{key}=x").parsed is None:
         near = nearest_key(key, keys())[0] if key else ""
         how = f"did you mean {near}={value}?" if near else "KEY=VALUE; actbench --help shows all keys"
@@ -123,14 +125,14 @@ def by_itself(override: TypedOverride, typed: Sequence[str], keys: Callable[[], 
     if wrong := wrong_function(shown.partition("=")[2]):
         return [Problem(wrong[0], shown, wrong[1])]
     if key == "probe_every" and "probe=false" in typed:
-        return [Problem("is nothing without probes", shown, "leave out probe=false")]
+        return [Problem("has no effect with probe=false", shown, "leave out probe=false")]
     if key == auto.NOTE:
         return [Problem("no such key", shown, "actbench list dataset")]
     return []
 
 
 def needs_sweep(override: TypedOverride) -> Problem:
-    """What to say of several values without `-m`."""
+    """The problem of several values without `-m`."""
     if override.key == "trust":
         how = f"trust=[{override.value}]"
         return Mistake("several packages are a list", override.text, how, key="trust", words=(how,))
@@ -138,7 +140,7 @@ def needs_sweep(override: TypedOverride) -> Problem:
 
 
 def _unknown_parameter(override: str, hydra: DictConfig) -> Problem:
-    """Of the launcher or the sweeper that is chosen."""
+    """The problem of an unknown parameter of the chosen launcher or sweeper."""
     kind = key_of(override).replace("/", ".").split(".")[1]
     closed = ("params", "custom_search_space", "search_space")
     names = [str(name) for name in hydra[kind] if not str(name).startswith("_") and name not in closed]

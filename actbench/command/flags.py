@@ -1,4 +1,4 @@
-"""The flags of a command line: those that are there, and those that people try."""
+"""The flags of a command line, and suggestions for flags that do not exist."""
 
 from __future__ import annotations
 

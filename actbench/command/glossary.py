@@ -1,4 +1,4 @@
-"""`actbench list measures`, `list findings` and `list CODE`: what is measured, and what is made of it, in words."""
+"""`actbench list measures`, `list findings` and `list CODE`: definitions of what is measured and diagnosed."""
 
 from __future__ import annotations
 

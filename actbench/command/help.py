@@ -1,4 +1,4 @@
-"""`actbench --help`, and the two lines that a bare `actbench` begins with. Reads the files of `conf/` alone."""
+"""`actbench --help`, and the first two lines of a bare `actbench`. Reads only the files of `conf/`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command that trains: every run is checked before the first one starts, and a sweep ends in a comparison."""
+"""`actbench KEY=VALUE ...`: plans the runs, checks all of them, trains, and compares the runs of a sweep."""
 
 from __future__ import annotations
 
@@ -28,10 +28,13 @@ from actbench.store import reader
 
 
 def launch(words: Sequence[str]) -> int:
-    """Trains what is typed, or shows what Hydra's flags ask for; returns the exit code.
+    """Trains what is typed, or shows what Hydra's flags ask for (`--cfg job`); returns the exit code.
+
+    Args:
+        words: the command line, without the program's name.
 
     Raises:
-        UserError: with everything that is wrong with the command.
+        UserError: the command is wrong, with all its problems; nothing has been written then.
     """
     line = typed.read(words)
     composing.register()
@@ -63,22 +66,22 @@ def _train(jobs: Sequence[Job], overrides: Sequence[str], words: Sequence[str], 
     compared = 0
     try:
         starting.start(jobs, overrides, multirun=multirun)
-    except OSError as error:  # of what Hydra writes itself
+    except OSError as error:  # in a file that Hydra writes
         then = repeating.how_to_go_on(words, jobs[0].settings.study)
         train.exit_codes.append(complain(of_the_disk(error, str(jobs[0].folder.parent), then=then)))
-    finally:  # whatever happened to some of the runs
+    finally:  # even if some of the runs failed
         if multirun:
             compared = _compare(dict.fromkeys(job.folder.parent for job in jobs))
-            _name_what_never_began(jobs)
+            _name_jobs_not_started(jobs)
     if not train.exit_codes:
         train.exit_codes.extend(0 if how == "completed" else FAILED for how in search.ended)
-    return max(*train.exit_codes, compared) if train.exit_codes else max(_judge(jobs), compared)
+    return max(*train.exit_codes, compared) if train.exit_codes else max(_exit_code_by_files(jobs), compared)
 
 
-def _judge(jobs: Sequence[Job]) -> int:
-    """The exit code of jobs that ran in other processes, by what they left."""
+def _exit_code_by_files(jobs: Sequence[Job]) -> int:
+    """The exit code of jobs that ran in other processes, from the status in their folders."""
     folders = [job.folder for job in jobs]
-    if not any(folder.exists() for folder in folders):  # a sweeper that makes its jobs as it goes
+    if not any(folder.exists() for folder in folders):  # a search, whose jobs are not planned
         folders = [path.parent for job in jobs for path in job.folder.parent.glob("*/settings.yaml")]
     ended = {reader.status(folder) for folder in folders}
     return 0 if ended == {"completed"} else FAILED
@@ -90,7 +93,7 @@ def _compare(studies: Iterable[Path]) -> int:
 
     code = 0
     for study in studies:
-        if not study.exists():  # nothing was written, and why has been said
+        if not study.exists():  # nothing was written, for a reason that has been printed
             code = FAILED
             continue
         try:
@@ -101,10 +104,10 @@ def _compare(studies: Iterable[Path]) -> int:
     return code
 
 
-def _name_what_never_began(jobs: Sequence[Job]) -> None:
-    """Jobs that a launcher did not come to, or that died before they wrote anything."""
-    if len(train.exit_codes) == len(jobs):  # all began here: what is missing has vanished since, which was said
+def _name_jobs_not_started(jobs: Sequence[Job]) -> None:
+    """Prints the jobs that a launcher did not start, or that died before they wrote anything."""
+    if len(train.exit_codes) == len(jobs):  # all ran in this process, which has reported what is missing
         return
     missing = [job.settings.folder for job in jobs if not job.folder.exists()]
-    if missing and len(missing) < len(jobs):  # a sweeper that makes its jobs as it goes leaves none of the planned
-        print(f"not begun: {', '.join(missing)}", file=sys.stderr)
+    if missing and len(missing) < len(jobs):  # a search leaves none of the planned folders
+        print(f"not started: {', '.join(missing)}", file=sys.stderr)

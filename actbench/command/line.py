@@ -1,4 +1,4 @@
-"""A command line taken apart, and what single words of it look like."""
+"""`CommandLine`: the words of a command line, sorted; and tests for single words."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ FLAGS = {
 
 @dataclass
 class CommandLine:
-    """A command line taken apart.
+    """The words of a command line, sorted.
 
-    `overrides` are the words KEY=VALUE in their order, with those that are mended in their places; `shows` are the
-    flags by which Hydra shows something, and `problems` what is wrong with single words.
+    `overrides` are the words KEY=VALUE in their order, wrong ones replaced by their corrections; `shows` are the flags
+    by which Hydra shows something, and `problems` are those of single words.
     """
 
     overrides: list[str] = field(default_factory=list)
     multirun: bool = False
     shows: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-    mended: bool = True  # every word that is wrong could be replaced
+    mended: bool = True  # whether every wrong word could be corrected
     guessed: set[str] = field(default_factory=set)  # overrides that stand for bare words
 
     def wrong(self, what: str, where: str, how: str = "", *, instead: Sequence[str] | None = None) -> None:
-        """A word that is wrong, and what is typed instead; None where that is not known."""
+        """Adds a problem with a word. `instead` are the words that replace it; None where they are not known."""
         self.problems.append(Problem(what, brief(where), how))
         self.mended = self.mended and instead is not None
         for word in instead or ():
@@ -73,7 +73,7 @@ def translated(key: str, value: str) -> str:
 
 
 def examples(key: str) -> str:
-    """What to say of the values of a key."""
+    """The end of a message: where to find the values of a key."""
     if key in GROUPS or key == "experiment":
         return f"; actbench list {'activation' if key == 'upper_activation' else key} shows what there is"
     default = plain_keys().get(key)

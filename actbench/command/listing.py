@@ -1,4 +1,4 @@
-"""`actbench list`: what can be chosen, a group or a single choice. Reads the files of `conf/` alone."""
+"""`actbench list`: all choices, those of a group, or one choice. Reads only the files of `conf/`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that is wrong with a command line at once, and the whole command that would do."""
+"""Plans a command line; if it is wrong, finds all its problems and the corrected command."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from actbench.command.settling import for_sweep, narrow, without_repeats
 from actbench.command.suggestions import Mistake
 from actbench.errors import Problem
 
-_ROUNDS = 5  # what is behind a mistake is seen once that is mended; five levels of that are not typed by anyone
+_ROUNDS = 5  # correcting a mistake may reveal another one behind it: more levels than anyone types
 
 
 @dataclass(frozen=True)
 class Understood:
-    """What a line comes to: its jobs, the overrides as Hydra reads them, narrowed presets, and what is wrong.
+    """A command line understood: its jobs, the overrides as Hydra reads them, narrowed presets, and its problems.
 
-    `whole` is the command without any of these mistakes, where there is one that is sure.
+    `whole` is the corrected command, if every mistake has a certain correction; otherwise empty.
     """
 
     jobs: list[Job]
@@ -32,7 +32,7 @@ class Understood:
 
 
 def understand(line: CommandLine) -> Understood:
-    """Plans what was typed. With mistakes, what can be mended is, so that what is wrong behind it is told as well."""
+    """Plans what was typed. Mistakes are corrected where possible, so that problems behind them are found as well."""
     problems = list(line.problems)
     typed, multirun = _single(line.overrides, problems), line.multirun
     first = round_ = _Round.of(typed, multirun)
@@ -62,7 +62,7 @@ def understand(line: CommandLine) -> Understood:
 
 
 def _single(words: Sequence[str], problems: list[Problem]) -> list[str]:
-    """The words, each key once; that one is there several times is added to the problems."""
+    """The words, each key once; a key that is typed several times is added to the problems."""
     kept, repeated = without_repeats(words)
     _add(problems, repeated)
     return kept
@@ -101,7 +101,7 @@ def _mended(typed: Sequence[str], mistakes: Sequence[Mistake]) -> list[str]:
 
 
 def _replaced(word: str, mistake: Mistake) -> list[str]:
-    """What stands in the place of an override."""
+    """The words that replace a wrong override."""
     if mistake.words is not None:
         return list(mistake.words)
     head, equals, value = word.partition("=")
@@ -114,7 +114,7 @@ def _replaced(word: str, mistake: Mistake) -> list[str]:
 
 
 def _same(written: str, value: str) -> bool:
-    """Whether a value is the one that a message speaks of, which may be written otherwise: 1e3 and 1000."""
+    """Whether two values are the same, possibly written differently, such as 1e3 and 1000."""
     if written.strip() == value:
         return True
     first = read(f"x={written}").parsed if written else None

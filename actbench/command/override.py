@@ -1,4 +1,4 @@
-"""One override of a command line: KEY=VALUE, with the signs that Hydra knows. Each word is parsed once in a process."""
+"""One override of a command line: KEY=VALUE, with Hydra's signs (+, ++, ~). Each word is parsed once in a process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TypedOverride:
-    """A word of a command line. Its key and its value can be told of any word; `parsed` only of what Hydra can read.
+    """A word of a command line. Every word has a key and a value; `parsed` is None where Hydra cannot read it.
 
     >>> word = read("+optimizer.lr=0.1,0.2")
     >>> word.sign, word.key, word.value, word.is_sweep
@@ -23,7 +23,7 @@ class TypedOverride:
 
     @property
     def head(self) -> str:
-        """What stands before `=`, with its sign."""
+        """The part before `=`, with its sign."""
         return self.text.partition("=")[0]
 
     @property
@@ -43,7 +43,7 @@ class TypedOverride:
 
     @cached_property
     def parsed(self) -> Override | None:
-        """What Hydra reads; None where it cannot read it."""
+        """Hydra's parsed override; None where Hydra cannot read it."""
         from hydra.core.override_parser.overrides_parser import OverridesParser
         from hydra.errors import HydraException
 
@@ -60,7 +60,7 @@ class TypedOverride:
 
 @lru_cache(maxsize=65536)
 def read(text: str) -> TypedOverride:
-    """The override that a word is; the same object for the same word, so that none is parsed twice."""
+    """The override of a word; the same object for the same word, so that none is parsed twice."""
     return TypedOverride(text)
 
 

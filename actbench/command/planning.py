@@ -1,4 +1,4 @@
-"""From overrides to the runs that they ask for; or to everything that is wrong with them, at once."""
+"""Overrides -> the jobs that they ask for, or all problems with them at once."""
 
 from __future__ import annotations
 
@@ -31,30 +31,30 @@ BASIC = "basic"  # Hydra's own launcher, which runs one job after the other here
 
 @dataclass(frozen=True)
 class Job:
-    """One run that a command line asks for, with the configuration that it was composed to, ready to be run."""
+    """One run that a command line asks for: its overrides, its settings, its folder and its composed configuration."""
 
     overrides: tuple[str, ...]
     settings: Settings
     folder: Path
-    composed: bytes = b""  # a DictConfig, pickled: of a thousand jobs that takes a hundredth of the memory
-    automatic: bool = False  # `dataset=auto`: the settings are those of MNIST until it is known
+    composed: bytes = b""  # a pickled DictConfig, which takes a hundredth of the memory
+    automatic: bool = False  # `dataset=auto`: the settings assume MNIST until `auto.resolve`
 
     @property
     def task(self) -> list[str]:
-        """The overrides that are not about Hydra itself."""
+        """The overrides without those of Hydra's own settings."""
         return [override for override in self.overrides if not doors.is_hydras(override)]
 
     @property
     def config(self) -> DictConfig:
-        """The composed configuration with Hydra's own part; a new one each time."""
+        """The composed configuration with Hydra's own part; a new copy at each access."""
         config: DictConfig = pickle.loads(self.composed)
         return config
 
 
 def plan(overrides: Sequence[str], *, multirun: bool) -> tuple[list[Job], list[Problem]]:
-    """Every run that the command line asks for, and what is wrong with it.
+    """Every run that the command line asks for, and all problems with it.
 
-    Where something is wrong, the job is given as it would be without that, so that what else is wrong can be found.
+    A job with wrong overrides is planned without them, so that its other problems are found as well.
 
     Args:
         overrides: in Hydra's grammar (`quoting.for_hydra`).
@@ -77,7 +77,7 @@ def has_key(overrides: Sequence[str], key: str) -> bool:
 
 @dataclass
 class _Planning:
-    """The problems so far, and the overrides that are wrong and are left out of what is looked at next."""
+    """The state of planning: the problems so far, and the wrong overrides, which are left out from then on."""
 
     overrides: list[TypedOverride]
     multirun: bool
@@ -85,7 +85,7 @@ class _Planning:
     wrong: set[TypedOverride] = field(default_factory=set)
     chosen: dict[str, list[str]] = field(default_factory=dict)  # group -> its choices in all jobs
     known: dict[tuple[str, ...], DictConfig] = field(default_factory=dict)  # what was composed, by its overrides
-    judged: dict[tuple[str, ...], list[Problem]] = field(default_factory=dict)  # what doors say of a composition
+    refused: dict[tuple[str, ...], list[Problem]] = field(default_factory=dict)  # a composition -> problems by `doors`
     varied: set[str] = field(default_factory=set)  # keys that are swept over plain values
 
     def jobs(self) -> list[Job]:
@@ -107,14 +107,14 @@ class _Planning:
         return explaining.flat_keys(without_hydra(self._config()))
 
     def _config(self, *overrides: TypedOverride) -> DictConfig:
-        """The configuration with Hydra's own part; nobody changes it."""
+        """The configuration with Hydra's own part. It is shared and must not be changed."""
         texts = tuple(override.text for override in overrides)
         if texts not in self.known:
             self.known[texts] = compose("config", overrides=list(texts), return_hydra_config=True)
         return self.known[texts]
 
     def _add(self, problems: Iterable[Problem]) -> bool:
-        """Adds what was not said before (what to do about it may differ by job); whether there was anything."""
+        """Adds the problems that are new (their `how` may differ by job); returns whether there were any problems."""
         problems = list(problems)
         known = {(problem.what, problem.where) for problem in self.problems}
         self.problems += [problem for problem in problems if (problem.what, problem.where) not in known]
@@ -123,12 +123,12 @@ class _Planning:
     # ------------------------------------------------------------ one command line -> overrides of each job
 
     def _expand(self, overrides: list[TypedOverride]) -> list[list[TypedOverride]]:
-        """The overrides of each job. What a sweeper chooses as it goes (unlike Hydra's basic one) is not known here."""
+        """The overrides of each job; for a search only the fixed ones, since its sweeper chooses the others later."""
         fixed = [override for override in overrides if not override.is_sweep]
         if not self.multirun:
             self._add(explaining.needs_sweep(override) for override in overrides if override.is_sweep)
             self._add(
-                Mistake("is nothing without -m", o.text, "-m makes a sweep", key=o.key, sweep=True)
+                Mistake("has no effect without -m", o.text, "-m makes a sweep", key=o.key, sweep=True)
                 for o in fixed
                 if doors.is_for_sweeps(o.text)
             )
@@ -165,7 +165,7 @@ class _Planning:
         return name, [read(f"{key}={value}") for key, value in params.items() if not doors.is_hydras(str(key))]
 
     def _values(self, override: TypedOverride, sweeper: str) -> list[TypedOverride]:
-        """The overrides that a swept one stands for."""
+        """One override for each value of a swept override."""
         assert override.parsed is not None  # else it would be no sweep
         parsed = replace(override.parsed, config_loader=GlobalHydra.instance().config_loader())  # for glob(...)
         if not parsed.is_discrete_sweep():
@@ -210,7 +210,7 @@ class _Planning:
         return config
 
     def _job(self, overrides: Sequence[TypedOverride]) -> Job | None:
-        """The job, without what is wrong with it; None where nothing is left of it."""
+        """The job without its wrong overrides; None if it cannot be composed even so."""
         for _ in range(3):
             overrides = [override for override in overrides if override not in self.wrong]
             try:
@@ -241,11 +241,11 @@ class _Planning:
         return Job(tuple(texts), settings, folder, pickle.dumps(config), automatic)
 
     def _doors(self, config: DictConfig, overrides: Sequence[TypedOverride]) -> list[Problem]:
-        """What files have changed of Hydra's settings: the same for all jobs that share a composition."""
+        """Settings of Hydra that files may not change: the same for all jobs that share a composition."""
         shared = tuple(override.text for override in overrides if override.key not in self.varied)
-        if shared not in self.judged:
-            self.judged[shared] = doors.composed(config.hydra, [override.text for override in self.overrides])
-        return self.judged[shared]
+        if shared not in self.refused:
+            self.refused[shared] = doors.composed(config.hydra, [override.text for override in self.overrides])
+        return self.refused[shared]
 
     def _settings(self, config: DictConfig, overrides: Sequence[str]) -> Settings:
         try:
@@ -258,7 +258,7 @@ class _Planning:
             raise
 
     def _diagnose(self, overrides: Sequence[TypedOverride]) -> list[Problem]:
-        """What is wrong with each override by itself; those that choose come first, as they decide on the keys."""
+        """The problems of each override, tried one by one: choices first, since they decide which keys exist."""
         ordered = sorted(overrides, key=lambda o: o.key.split("@")[0] not in explaining.CHOSEN)
         good: list[TypedOverride] = []
         problems: list[Problem] = []
@@ -288,7 +288,7 @@ class _Planning:
 
 
 def _plain_values(params: Sequence[TypedOverride], overrides: Sequence[TypedOverride]) -> set[str]:
-    """The swept keys that choose no file and of which no other override is a part, nor they of another one."""
+    """The swept keys that choose no file, and are neither above nor below the key of another override."""
     swept = [override for override in [*params, *overrides] if override.is_sweep]
     keys = {override.key for override in [*params, *overrides]} - {*explaining.CHOSEN}
 

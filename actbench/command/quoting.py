@@ -1,7 +1,7 @@
-"""Quoting: what was typed, so that Hydra reads it as it is meant; and what is printed, so that bash does.
+"""Quotes typed values so that Hydra reads them as they are meant, and printed commands so that a shell does.
 
-Hydra's grammar has no letters beyond ASCII, no `#`, and no `=` within a value. Where it can read a value it decides
-what that is; where it cannot, the value is taken as the text that it is.
+Hydra's grammar accepts only ASCII letters, and neither `#` nor `=` within a value. A value that it cannot read is
+quoted, and so taken as text.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def quoted(text: str) -> str:
 
 
 def typed(key: str, text: Any, *, multirun: bool = False) -> str:
-    """The override that one types for a text."""
+    """The override to type for a text."""
     plain = f"{key}={text}"
     parsed = read(for_hydra(plain, multirun=multirun)).parsed
     same = parsed is not None and not parsed.is_sweep_override() and parsed.value() == text
@@ -87,12 +87,12 @@ def as_typed(override: str) -> str:
 
 
 def command(words: Iterable[str]) -> str:
-    """The whole command, as one pastes it into a shell."""
+    """The whole command, quoted for pasting into a shell."""
     return shlex.join(["actbench", *words])
 
 
 def split(value: str) -> list[str]:
-    """The values between the commas that stand in no brackets and no quotes.
+    """The values between commas, but not between those within brackets or quotes.
 
     >>> split("relu,gelu"), split("[16,32],[8]"), split("'a,b',c")
     (['relu', 'gelu'], ['[16,32]', '[8]'], ["'a,b'", 'c'])

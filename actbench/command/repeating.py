@@ -1,4 +1,4 @@
-"""The command line of a job, which may run in another process than the one where it was typed."""
+"""Commands for the user to run next: one that resumes a run, or the typed one with some overrides replaced."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from actbench.settings import GROUPS
 
 
 def whole(typed: Sequence[str], overrides: Sequence[str]) -> str:
-    """The command that was typed with some overrides in the place of what it says for their keys, quoted for a shell.
+    """The typed command with some overrides replaced, quoted for a shell.
 
-    With a choice that is replaced go the parameters that were typed for it:
+    Where a choice is replaced, the parameters that were typed for it are removed:
 
     >>> whole(["activation=topk", "activation.k=3", "study=a b"], ["activation=prelu"])
     "actbench 'study=a b' activation=prelu"
@@ -34,14 +34,14 @@ def whole(typed: Sequence[str], overrides: Sequence[str]) -> str:
 
 
 def swept(hydra_config: Any) -> list[str]:
-    """Those of a job's overrides that the sweep varies: they are not in the command line as they stand."""
+    """The overrides of a job that the sweep varies, which are not in the command line as such."""
     own = list(hydra_config.overrides.task)
     command = _of_sweep(hydra_config)
     return own if command is None else [override for override in own if override not in command["task"]]
 
 
 def how_to_go_on(typed: Sequence[str], study: str, hydra_config: Any = None) -> str:
-    """The command that goes on with an interrupted run: what was typed, with the study by its name where it had none.
+    """The command that resumes an interrupted run: what was typed, and the name of the study if none was typed.
 
     Args:
         typed: the words of the command line; none in a launcher's worker.

@@ -1,4 +1,4 @@
-"""What a key may hold: a rule for each key that has one, else the type of its default in its YAML file decides."""
+"""What a key may hold. Every plain key has a rule; a parameter without one takes values of its default's type."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from actbench.choices import WORDS
 
 @dataclass(frozen=True)
 class Rule:
-    """`accepts` a value or not; `expected` says in words what would be right; `words` are values that are words."""
+    """`accepts` tests a value; `expected` describes valid values; `words` lists those that are words."""
 
     accepts: Callable[[Any], bool]
     expected: str
@@ -27,7 +27,7 @@ class Rule:
 
 
 def is_int(value: Any) -> bool:
-    """A whole number; `true` is none."""
+    """Whether a value is a whole number, which `true` is not."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -135,7 +135,7 @@ RULES: dict[str, Rule] = {
 
 
 def rule_of(key: str, default: Any) -> Rule:
-    """The rule of a key; where none is written down, the type of its value in the YAML file decides."""
+    """The rule of a key; without an entry in RULES, the type of its default in the YAML file decides."""
     rule = RULES.get(key.replace("upper_activation.", "activation."))
     if rule is not None:
         return rule

@@ -129,7 +129,7 @@ class Search(Sweeper):
             )
 
     def _batch(self, study: Any, space: dict[str, Any], fixed: Sequence[str], size: int) -> list[Trial]:
-        """Some trials at once, from what the sampler asks for to what it is told."""
+        """Runs some trials at once: asks the sampler for their values, and reports their results to it."""
         with without_warnings():
             asked = [study.ask(fixed_distributions=space) for _ in range(size)]
         overrides = [(*(f"{key}={value}" for key, value in trial.params.items()), *fixed) for trial in asked]
@@ -137,7 +137,7 @@ class Search(Sweeper):
             returns = self.launcher.launch(overrides, initial_job_idx=len(self._trials))
             done = [Trial(typed, *_outcome(returned)) for typed, returned in zip(overrides, returns, strict=True)]
         except (HydraException, OmegaConfBaseException) as error:  # no job could be made of what was chosen
-            print(f"not begun: {' '.join(overrides[0])}: {in_a_line(error)}")
+            print(f"not started: {' '.join(overrides[0])}: {in_a_line(error)}")
             done = [Trial(typed, "failed") for typed in overrides]
         except BaseException:
             for trial in asked:

@@ -1,4 +1,4 @@
-"""What is wrong with a search, before its first trial."""
+"""Checks a search before its first trial."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a search chooses from: the overrides with several values, as distributions of Optuna's."""
+"""The search space: overrides with several values, as Optuna's distributions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Overrides that contradict each other: what is typed narrows a preset, and a key that is typed twice is a mistake."""
+"""Overrides of the same key: a typed key narrows a preset, and a key that is typed twice is a mistake."""
 
 from __future__ import annotations
 

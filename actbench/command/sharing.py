@@ -1,4 +1,4 @@
-"""Sweeps that would come to no run, or whose runs would be one and the same: told before anything starts."""
+"""Finds sweeps that would have no runs, or several jobs that would be the same run, before anything starts."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from actbench.errors import Problem
 _HOW = "changes how a run is computed, not what it computes"
 _SEEN = "changes what is looked at, not what is trained"
 
-# Keys that make no other folder (all without a part in the identity but seed and num_seeds, which stand in its name) ->
-# why a sweep over them is one run.
+# Keys that do not change the run's folder (all that are not part of its identity, except for seed and num_seeds, which
+# are in its name) -> why all jobs of a sweep over them would be one run.
 NOT_COMPARED: dict[str, str] = {
     "train.device": _HOW,
     "train.threads": _HOW,
@@ -84,7 +84,7 @@ def _one_by_one(key: str, values: Sequence[str], overrides: Sequence[str]) -> st
 
 
 def shared(jobs: Sequence[tuple[Sequence[str], Path]]) -> list[Problem]:
-    """Jobs that would be one run, since they differ in nothing that counts: `optimizer.lr=0.1,1e-1`.
+    """Problems with jobs that would be the same run, since their settings are equal: `optimizer.lr=0.1,1e-1`.
 
     Args:
         jobs: the overrides and the folder of each.
@@ -92,20 +92,21 @@ def shared(jobs: Sequence[tuple[Sequence[str], Path]]) -> list[Problem]:
     by_folder: dict[Path, list[Sequence[str]]] = {}
     for overrides, folder in jobs:
         by_folder.setdefault(folder, []).append(overrides)
-    found: dict[str, list[str]] = {}
+    equal: dict[str, list[str]] = {}  # key -> values that give the same run
     for same in by_folder.values():
-        for one, other in combinations(same[:20], 2):
-            differing = {key_of(o) for o in {*one} ^ {*other}}
+        for first, second in combinations(same[:20], 2):
+            differing = {key_of(o) for o in {*first} ^ {*second}}
             if len(differing) == 1:
                 (key,) = differing
-                values = found.setdefault(key, [])
-                values += [v for o in (*one, *other) if key_of(o) == key and (v := o.partition("=")[2]) not in values]
-    if not found and any(len(same) > 1 for same in by_folder.values()):
+                values = equal.setdefault(key, [])
+                texts = [o.partition("=")[2] for o in (*first, *second) if key_of(o) == key]
+                values += [value for value in dict.fromkeys(texts) if value not in values]
+    if not equal and any(len(same) > 1 for same in by_folder.values()):
         return [Problem("several runs of this sweep would be one run", "", "leave out what changes nothing")]
-    return [_said(key, values) for key, values in found.items()]
+    return [_equal_values(key, values) for key, values in equal.items()]
 
 
-def _said(key: str, values: Sequence[str]) -> Problem:
+def _equal_values(key: str, values: Sequence[str]) -> Problem:
     where = f"{key}={','.join(values)}"
     if key == "split":
         return Problem(
@@ -121,7 +122,7 @@ def _said(key: str, values: Sequence[str]) -> Problem:
 
 
 def empty(override: TypedOverride) -> Problem:
-    """What to say of a swept key without any value."""
+    """The problem of a swept key without values."""
     key, value = override.key, override.value
     how = "values are written out: a,b,c"
     if value.startswith("glob") and "." in key:
@@ -130,4 +131,4 @@ def empty(override: TypedOverride) -> Problem:
         how = f"actbench list {key} shows what there is"
     elif value.startswith("range"):
         how = "range(START,STOP) ends before STOP: range(1,5) is 1,2,3,4"
-    return Problem("comes to no value, so that nothing would run", brief(override.text), how)
+    return Problem("has no values, so nothing would run", brief(override.text), how)

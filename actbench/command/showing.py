@@ -1,4 +1,4 @@
-"""What Hydra's flags show instead of training: the configuration, what Hydra itself is made of, and its help."""
+"""What Hydra's flags show instead of training: the configuration, information on Hydra, and its help."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Starting jobs: by the public parts of Hydra, each with the configuration that was planned for it.
+"""Starts jobs through Hydra's public functions, each with the configuration that was planned for it.
 
-Hydra's `main` would read `sys.argv`, parse the overrides again, and compose each job twice more. Beside that it does
-little: it makes a sweeper or a launcher, for which there are public functions, or runs a job in this process.
+`hydra.main` would read `sys.argv`, parse the overrides again, and compose each job twice more. Otherwise it does
+little: it creates a sweeper or a launcher, for which there are public functions, or runs a job in this process.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MULTIRUN = "hydra.mode=MULTIRUN"
 
 
 class _NoCallbacks:
-    """Hydra's callbacks, of which there are none: `doors` closes `hydra.callbacks`."""
+    """An empty set of Hydra's callbacks, since `doors` does not allow `hydra.callbacks`."""
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("on_"):
@@ -45,11 +45,12 @@ def start(jobs: Sequence[Job], overrides: Sequence[str], *, multirun: bool) -> N
     """Runs what was planned.
 
     Args:
-        jobs: all that are asked for; of a search one, which shows what each trial is like.
-        overrides: those of the whole command, in Hydra's grammar.
+        jobs: all jobs of the command; for a search a single one, as an example of its trials.
+        overrides: of the whole command, in Hydra's grammar.
+        multirun: whether the command is a sweep (`-m`).
 
     Raises:
-        UserError: Hydra cannot do it after all (start a launcher, say).
+        UserError: Hydra fails, for example to start a launcher.
     """
     with _in_words(overrides), composing.composing():
         if not multirun:
@@ -67,10 +68,10 @@ def start(jobs: Sequence[Job], overrides: Sequence[str], *, multirun: bool) -> N
 
 
 def _sweep(jobs: Sequence[Job], config: DictConfig, context: HydraContext) -> None:
-    """All planned jobs: one after the other here, or given to the launcher that was chosen."""
+    """Runs all planned jobs: one after the other in this process, or by the chosen launcher."""
     folder = Path(config.hydra.sweep.dir)
     folder.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(config, folder / "multirun.yaml")  # what was typed, for whoever goes on with the sweep
+    OmegaConf.save(config, folder / "multirun.yaml")  # the typed overrides, by which the sweep can be resumed
     if config.hydra.runtime.choices["hydra/launcher"] == BASIC:
         console = train.Console()
         console.out(f"Launching {len(jobs)} jobs locally")
@@ -115,12 +116,12 @@ def _run(job: Job, number: int | None = None) -> None:
 
 
 def _for_a_launcher(job: Job) -> list[str]:
-    """The overrides of a job that a worker composes anew: its folder and its dataset are known already."""
+    """The overrides from which a worker composes a job again, with its folder and the dataset that is not `auto`."""
     return [*_with_dataset(job, job.task), f"hydra.sweep.subdir={quoted(job.settings.folder)}"]
 
 
 def _with_dataset(job: Job, overrides: Sequence[str]) -> list[str]:
-    """The overrides with what `dataset=auto` turned out to be in its place."""
+    """The overrides with `dataset=auto` replaced by the dataset that it stands for."""
     rest = [override for override in overrides if override != f"dataset={auto.NAME}"]
     if not job.automatic or any(key_of(override) == "dataset" for override in rest):
         return [*overrides]
@@ -130,7 +131,7 @@ def _with_dataset(job: Job, overrides: Sequence[str]) -> list[str]:
 
 @contextmanager
 def _in_words(overrides: Sequence[str]) -> Iterator[None]:
-    """What a launcher or a sweeper raises becomes a UserError, unless HYDRA_FULL_ERROR=1 asks for all of it."""
+    """Turns the exceptions of a launcher or a sweeper into a UserError, unless HYDRA_FULL_ERROR=1 is set."""
     try:
         yield
     except (UserError, OSError):

@@ -1,4 +1,4 @@
-"""What was meant: the key, choice or value that a wrong one stands for, by what people call it and by its spelling."""
+"""Suggestions for a wrong key, choice or value: by other names for it, and by its spelling."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from actbench.settings import GROUPS
 
 @dataclass(frozen=True)
 class Mistake(Problem):
-    """A problem with what was typed, and what would stand there instead, if that is known.
+    """A problem with a typed override that can be corrected automatically.
 
     `key` is the key whose override is changed: to `rename`, with `values` (old, new) replaced in it; `words` take the
     place of the whole override; `sweep` makes a sweep of the command.
@@ -70,24 +70,24 @@ def owners(group: str, parameter: str) -> list[str]:
 def plain_keys() -> dict[str, Any]:
     """The keys of `config.yaml` that are no groups, with their defaults: `dropout`, `train.epochs`."""
     content = read_yaml(packaged_conf() / "config.yaml")
-    found: dict[str, Any] = {}
+    keys: dict[str, Any] = {}
     for key, value in content.items():
         if key in ("defaults", "hydra"):
             continue
         inner = {f"{key}.{name}": item for name, item in value.items()} if isinstance(value, dict) else {}
-        found |= inner or {key: value}
-    return found
+        keys |= inner or {key: value}
+    return keys
 
 
 @lru_cache(maxsize=1)
 def _parameters_by_name() -> dict[str, list[str]]:
     """`momentum` -> the groups with a choice that has such a parameter."""
-    found: dict[str, list[str]] = {}
+    groups: dict[str, list[str]] = {}
     for group in GROUPS:
         if group != "upper_activation":
             for name in dict.fromkeys(p for choice in names_of(group) for p in parameters(group, choice)):
-                found.setdefault(name, []).append(group)
-    return found
+                groups.setdefault(name, []).append(group)
+    return groups
 
 
 def key_named(word: str) -> str:
@@ -142,7 +142,7 @@ def choice_meant(group: str, value: str, *, alike: bool = True) -> str:
 
 
 def unknown_choice(group: str, value: str, override: str) -> Problem:
-    """What to say of a choice that there is not."""
+    """The problem of a choice that does not exist."""
     what = f"there is no {group} called {brief(value)}"
     if value.startswith("{"):
         return Problem("a choice is a name", brief(override), f"its parameters are typed one by one: {group}.KEY=VALUE")
@@ -168,7 +168,7 @@ def unknown_choice(group: str, value: str, override: str) -> Problem:
 def unknown_key(
     override: str, known: Sequence[str], chosen: dict[str, list[str]], typed: Sequence[str] = ()
 ) -> Problem:
-    """What to say of a key that there is not.
+    """The problem of a key that does not exist.
 
     Args:
         known: all keys that there are, with what else is typed.
@@ -266,7 +266,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def wrong_value(key: str, value: Any, expected: str) -> Problem:
-    """What to say of a value that its key cannot have."""
+    """The problem of a value that its key cannot have."""
     text = shown(value)
     where, what = brief(f"{key}={text}"), f"must be {expected}"
     default = plain_keys().get(key)

@@ -1,4 +1,4 @@
-"""One job, as Hydra calls it: in the process of the command, or in a worker that a launcher has started."""
+"""One job, as Hydra calls it: in the process of the command, or in the worker of a launcher."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ from actbench.store import reader
 
 
 class Console(rich.Console):
-    """A console that nobody need read: `actbench ... | head` trains to the end, as results go into files."""
+    """A console that survives a closed pipe: `actbench ... | head` trains to the end, since results go into files."""
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        print("nobody reads the output any more; training goes on", file=sys.stderr)
+        print("the output was closed; training continues", file=sys.stderr)
 
 
-exit_codes: list[int] = []  # of each job of this process
+exit_codes: list[int] = []  # of the jobs that ended in this process; `launch` reads them
 typed: list[str] = []  # the words of the command line; none in a launcher's worker
 
 
 def job(composed: DictConfig) -> float:
-    """One run; returns the mean validation accuracy (%), by which Hydra's sweepers can choose. NaN if it failed.
+    """Trains one run and returns its mean validation accuracy (%), which Hydra's sweepers maximise; NaN if it failed.
 
-    A run that fails does not stop the others of a sweep.
+    A run that fails does not stop the other runs of a sweep: its error is printed.
     """
     hydra_config = HydraConfig.get()
     folder = relative(Path(hydra_config.runtime.output_dir))
     settings = composing.remembered(folder.name)
     try:
-        if settings is None:  # a worker, to which only the overrides came
+        if settings is None:  # a launcher's worker, which gets the overrides only
             doors.check(composed, hydra_config.overrides.task)
             settings = composing.to_settings(composed, hydra_config.runtime.choices)
         return _run(settings, hydra_config, folder)
@@ -67,7 +67,7 @@ def _run(settings: Settings, hydra_config: Any, folder: Path) -> float:
     reader.check_owner(folder, settings)
     finished = reader.completed(folder)
     if finished is not None and not reader.lacks_int8(settings, finished):
-        for lacking in earlier.not_looked_at(settings, reader.settings_of(folder)):
+        for lacking in earlier.not_measured(settings, reader.settings_of(folder)):
             print(f"{folder} was trained without {lacking}: another study=NAME trains it again")
         return _ended(_show_again(finished, folder, name, many, console), folder)
     from actbench import run  # imports torch
@@ -83,7 +83,7 @@ def _run(settings: Settings, hydra_config: Any, folder: Path) -> float:
 
 
 def _whole(remedy: str) -> str:
-    """The command that was typed with a remedy, which may be several overrides."""
+    """The typed command with a remedy (one or several overrides) added."""
     return repeating.whole(typed, remedy.split())
 
 
@@ -96,7 +96,7 @@ def _ended(summary: RunSummary, folder: Path) -> float:
 
 
 def _show_again(summary: RunSummary, folder: Path, name: str, many: bool, console: Console) -> RunSummary:
-    """The stored result of a complete run."""
+    """Prints the stored result of a complete run."""
     from actbench.sinks.terminal import TerminalSink
 
     reader.tidy(folder)
@@ -106,7 +106,7 @@ def _show_again(summary: RunSummary, folder: Path, name: str, many: bool, consol
 
 
 def _unexpected(error: Exception, folder: Path, settings: Settings | None) -> UserError:
-    """A line for the terminal, with the place in the user's code; the traceback goes into the run's folder."""
+    """The error as one line, with the place in the user's code; the traceback goes into the run's folder."""
     import traceback
 
     from actbench.custom import tracebacks
@@ -126,8 +126,8 @@ def _unexpected(error: Exception, folder: Path, settings: Settings | None) -> Us
 
 
 def relative(folder: Path) -> Path:
-    """The folder as a person would type it: from where they are, if it is below."""
+    """The folder relative to the current folder, if it is below it."""
     try:
         return folder.relative_to(Path.cwd())
-    except (ValueError, FileNotFoundError):  # it is elsewhere, or where they are is gone
+    except (ValueError, FileNotFoundError):  # it is not below, or the current folder is gone
         return folder

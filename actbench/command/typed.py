@@ -1,4 +1,4 @@
-"""The words of a command line, before Hydra sees them: flags, overrides, and what is neither, with what was meant."""
+"""Sorts the words of a command line into flags and overrides; for any other word, suggests what was meant."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _VERBS = ("train", "run", "fit", "start", "go", "learn", "exec", "execute", "mai
 
 
 def read(words: Sequence[str]) -> CommandLine:
-    """Takes a command line apart; what is wrong with it is in its `problems`."""
+    """Reads the words of a command line; what is wrong with them is in its `problems`."""
     line = CommandLine()
     ways: list[str] = []
     left = list(words)
@@ -59,7 +59,7 @@ def read(words: Sequence[str]) -> CommandLine:
 
 
 def _override(line: CommandLine, word: str, left: list[str]) -> None:
-    """A word with `=` in it; blanks around `=` and behind commas have made several words of one."""
+    """A word with `=` in it, joined with the next words where blanks around `=` or after commas have split it."""
     whole, parts = word, [word]
     key = word.partition("=")[0]
     if word.startswith("=") and word != "=" and not line.overrides:
@@ -108,7 +108,7 @@ def _stray(line: CommandLine, word: str, left: list[str], *, first: bool) -> Non
         line.wrong("is not needed: actbench trains what is typed", word, instead=[])
         return
     if word in ("sweep", "multirun", "grid", "search", "m"):
-        line.wrong("is said by a flag", word, "-m, before what is swept", instead=["-m"])
+        line.wrong("is written as a flag", word, "-m, before what is swept", instead=["-m"])
         return
     if word in ("help", "version", "h"):
         line.wrong("is a flag", word, f"actbench --{'version' if word == 'version' else 'help'}")
@@ -183,8 +183,8 @@ def _groups_of(word: str) -> list[str]:
     return [g for g in groups if all(len(v) > 2 and choice_meant(g, v, alike=False) for v in split(word))]
 
 
-def _alike(one: str, other: str) -> bool:
-    return difflib.SequenceMatcher(None, one, other.lower()).ratio() > 0.72
+def _alike(name: str, word: str) -> bool:
+    return difflib.SequenceMatcher(None, name, word.lower()).ratio() > 0.72
 
 
 def _is_utf8(word: str) -> bool:

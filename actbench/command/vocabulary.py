@@ -1,4 +1,4 @@
-"""What the field calls things that have another name here, and why some of them are not here: tables alone."""
+"""Tables of other names for choices, keys and values, and of common choices that actbench does not have."""
 
 from __future__ import annotations
 
@@ -88,10 +88,10 @@ CHOICES: dict[str, dict[str, str]] = {
     },
 }
 
-# group -> name -> what to say of it
+# group -> names of a choice that is missing -> what to answer
 ABSENT: dict[str, dict[str, str]] = {
     "activation": {
-        "siren sine sin snake cosine": "no periodic one is here; one of your own is a YAML file: README, An activation of your own",
+        "siren sine sin snake cosine": "no periodic one is here; one of your own is a YAML file: README, Something of your own",
         "softmax logsoftmax sparsemax softmin": "it is no elementwise activation; the loss has a softmax of its own",
         "glu swiglu geglu reglu bilinear": "model.gated=true puts a gate before the activation: activation=silu for SwiGLU, gelu for GEGLU",
         "maxout crelu": "it changes the number of units, which no activation here does",
@@ -185,11 +185,11 @@ def called(table: dict[str, str], word: str) -> str:
 
 
 def said_of(group: str, word: str) -> str:
-    """What to say of a choice that is not here on purpose; an empty string where nothing is known of it."""
+    """The answer to a choice that is missing on purpose; an empty string for any other."""
     return next((text for words, text in ABSENT.get(group, {}).items() if plain(word) in words.split()), "")
 
 
-# What Hydra could change and actbench does not let it: the longest prefix that fits counts. Key -> what to type instead.
+# Settings of Hydra that actbench does not allow to change: key -> what to type instead. The longest prefix counts.
 DOORS: dict[str, str] = {
     "hydra": "what may be changed: hydra/launcher, hydra/sweeper and their parameters",
     "hydra.run": "output_dir=FOLDER study=NAME say where a run goes",

@@ -1,1 +1,1 @@
-"""The user's own code, data and YAML: what may be named, what is in it, and how it is kept from everything else."""
+"""The user's own code, data and YAML files: what they may name, how they are imported, isolated and hashed."""

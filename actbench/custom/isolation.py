@@ -2,9 +2,9 @@
 
 A user's own activations, models, datasets and optimizers can seed global generators or change torch's flags, warnings,
 environment variables, the working folder and signal handlers, on purpose or not. A later job of the same process would
-then compute something else than it does in a process of its own.
+then give other results than in a process of its own.
 
-Variables of other modules, and functions that were replaced by others, cannot be restored here.
+Variables of other modules and functions that were replaced are not restored.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ Restore = Callable[[], None]  # puts back what was saved
 
 @contextmanager
 def isolated() -> Iterator[None]:
-    """Within the block, code may change the state of the process, which is restored afterwards, also after an error.
+    """Saves the state of the process and restores it at the end of the block, also after an error.
 
-    The global generators of Python, NumPy and torch start from a fixed seed, so that code which uses them computes the
-    same after any other. Blocks can be nested. Saving and restoring take less than a millisecond.
+    The global generators of Python, NumPy and torch start from a fixed seed, so that code that uses them gives the same
+    results after any other. Blocks can be nested. Saving and restoring take less than a millisecond.
     """
     restores = [save() for save in (_save_generators, _save_flags, _save_hooks, _save_plot_style)]
     restores += [save() for save in (_save_environment, _save_interpreter, _save_signals)]
@@ -196,10 +196,10 @@ def _folder() -> str | None:
 
 
 def _save_interpreter() -> Restore:
-    """What Python has for all modules: paths, streams, hooks, the recursion limit and the level of the root logger.
+    """State of the interpreter: `sys.path`, streams, hooks, the recursion limit and the level of the root logger.
 
-    Folders that an import has added to `sys.path` stay there, behind the others, since a module is imported only once
-    and may import from them later.
+    Folders that an import has added to `sys.path` stay at its end, since a module is imported only once and may import
+    from them later.
     """
     names = ("stdout", "stderr", "excepthook", "displayhook")
     path, streams = list(sys.path), {name: getattr(sys, name) for name in names}

@@ -1,4 +1,4 @@
-"""The user's own measurements: YAML files in `conf/measure` where one types, which enrol themselves."""
+"""Finds the user's own measurements: YAML files in `conf/measure` of the current folder. `measures.own` loads them."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ def unused(trust: Sequence[str]) -> list[str]:
 
 
 def _files() -> list[tuple[Path, Choice]]:
-    found: list[tuple[Path, Choice]] = []
+    choices: list[tuple[Path, Choice]] = []
     problems: list[Problem] = []
     for conf in conf_folders()[1:]:
         for path in sorted((conf / GROUP).glob("*.yaml")):
             try:
-                found.append((_near(path), _choice(path)))
+                choices.append((_near(path), _choice(path)))
             except UserError as error:
                 problems += error.problems
     if problems:
         raise UserError.of(problems)
-    return found
+    return choices
 
 
 def _near(path: Path) -> Path:
-    """As a person would type it."""
+    """The path relative to the current folder, if it is below it."""
     try:
         return path.relative_to(Path.cwd())
     except ValueError:

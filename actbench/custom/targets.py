@@ -1,8 +1,8 @@
-"""What a `_target_` may be: of the kind that its group is for, defined where it says, trusted before it is imported.
+"""Resolves a `_target_`: it must be of its group's kind, defined where it says, and trusted before it is imported.
 
-A `conf` folder may come from a stranger, so that a name is checked as text first. Of torch and torchvision the classes
-of one kind in a few modules may be named; of actbench what its own `conf` names in the same group; anything else has to
-be trusted by `trust=` on the command line.
+A `conf` folder may come from someone else, so a name is first checked as text. From torch and torchvision, it may name
+classes of the right kind in a few modules; from actbench, what its own `conf` names in the same group; anything else
+has to be trusted by `trust=` on the command line.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from actbench.settings import Choice
 
 @dataclass(frozen=True)
 class Kind:
-    """What a group is for.
+    """The kind of target that a group accepts.
 
     Args:
-        what: in words.
+        what: its description.
         base: the class that a target's class must inherit from, `module:name`; empty where a function will do as well.
         homes: modules of torch and torchvision in which it may be found; their submodules too.
         defined: modules that must define it, or prefixes of them that end in a dot.

@@ -1,4 +1,4 @@
-"""What is the user's own, and what of it they have said to trust."""
+"""Whether a target is the user's own, and whether it is trusted."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""What went wrong inside a run: findings in its records, each with figures, the likely cause and what to try.
+"""Findings: what went wrong inside a run, with evidence, the likely cause and what to try.
 
-One module for each finding. It declares `RULE`, which says in words what is found, why it is bad and what helps, a
-function `find(run) -> Finding | None`, and its thresholds as named constants with their reasons. Every module that is
-added with these is a further finding; modules without a `RULE` hold what several of them share. Nothing is found where
-nothing is known: NaN, too few epochs, a run without measurements of its layers.
+There is one module per finding. It declares `RULE` (what is found, why it is bad and what helps), the function
+`find(run) -> Finding | None`, and its thresholds as named constants with their reasons. A new module with these is
+discovered without being listed; modules without a `RULE` hold what several findings share. What is not known gives no
+finding: NaN, too few epochs, a run without measurements of its layers.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ __all__ = ["Rule", "RunHistory", "diagnose", "rules", "rules_markdown"]
 
 
 def diagnose(run: RunHistory) -> list[Finding]:
-    """All findings, the worst first; at most one of each rule, and none where a run is healthy."""
-    found = [(rule, find(run)) for rule, find in _catalogue()]
-    return [replace(finding, code=rule.code) for rule, finding in found if finding is not None]
+    """All findings of a run, the worst first; at most one per rule, and none if the run is healthy."""
+    results = [(rule, find(run)) for rule, find in _catalogue()]
+    return [replace(finding, code=rule.code) for rule, finding in results if finding is not None]
 
 
 def rules() -> list[Rule]:
-    """Every finding that there is, the worst first."""
+    """The rules of all findings, the worst first."""
     return [rule for rule, _ in _catalogue()]
 
 
 def rules_markdown() -> str:
-    """The table of all findings that stands in README between `<!-- findings -->` and `<!-- /findings -->`."""
+    """The table of all findings in the README, between `<!-- findings -->` and `<!-- /findings -->`."""
     return as_markdown(rules())
 
 

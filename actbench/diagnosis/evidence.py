@@ -1,4 +1,4 @@
-"""How figures are put in a finding: `74.8 % (seeds 70.1–78.3 %)`."""
+"""Formats the figures of a finding: `74.8 % (seeds 70.1–78.3 %)`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def finite(values: Iterable[float]) -> list[float]:
 
 
 def mean(values: Iterable[float]) -> float:
-    """The mean of what is finite; NaN of nothing."""
+    """The mean of the finite values; NaN if there are none."""
     kept = finite(values)
     return math.fsum(kept) / len(kept) if kept else math.nan
 

@@ -1,4 +1,4 @@
-"""What a diagnosis looks at: a run's settings, its records, and what its activations are like."""
+"""`RunHistory`: what a diagnosis is based on: a run's settings, its epochs, and the traits of its activations."""
 
 from __future__ import annotations
 
@@ -14,19 +14,18 @@ from actbench.settings import Settings
 
 @dataclass(frozen=True)
 class RunHistory:
-    """One run, as it stands after its last epoch.
+    """One run after its last epoch.
 
-    A seed that diverged has numbers that no longer mean anything: everything but `diverged` and `origins` is of the
-    other seeds alone.
+    The numbers of a seed that diverged are meaningless: everything but `diverged` and `origins` leaves these seeds out.
 
     Args:
-        settings: what the run was asked for.
+        settings: of the run.
         epochs: in their order, epoch 0 first if the untrained network was measured.
-        device: `cpu`, `cuda` or `mps`; a number behind it is ignored.
-        classes: of the dataset.
-        validation: samples of the validation split.
-        steps: optimizer steps of an epoch.
-        traits: `activation`, and `upper_activation` where there is one -> what it is like.
+        device: `cpu`, `cuda` or `mps`; a number after it is ignored.
+        classes: number of classes of the dataset.
+        validation: number of samples of the validation split.
+        steps: optimizer steps per epoch.
+        traits: `activation`, and `upper_activation` if there is one -> its traits.
     """
 
     settings: Settings
@@ -49,7 +48,7 @@ class RunHistory:
 
     @cached_property
     def origins(self) -> dict[int, Origin]:
-        """Seed that diverged -> what was first not finite; a seed of which that is not known is left out."""
+        """Seed that diverged -> its first value that was not finite; seeds without a known origin are left out."""
         return {origin.seed: origin for epoch in self.epochs for origin in (Origin(*row) for row in epoch.origins)}
 
     @cached_property
@@ -68,12 +67,12 @@ class RunHistory:
 
     @cached_property
     def untrained(self) -> dict[str, tuple[LayerRecord, ...]]:
-        """Layer -> a record of each seed before training; empty where that was not measured."""
+        """Layer -> a record of each seed before training; empty if that was not measured."""
         return self._layers_of(self.epochs[0]) if self.epochs and self.epochs[0].number == 0 else {}
 
     @cached_property
     def layers(self) -> dict[str, tuple[LayerRecord, ...]]:
-        """Layer, from below -> a record of each seed after the last epoch; empty where layers were not measured."""
+        """Layer, first to last -> a record of each seed after the last epoch; empty if layers were not measured."""
         return self._layers_of(self.trained[-1]) if self.trained else {}
 
     def _layers_of(self, epoch: Epoch) -> dict[str, tuple[LayerRecord, ...]]:

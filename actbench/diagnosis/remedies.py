@@ -1,7 +1,7 @@
-"""What can be offered: overrides that fit the run, and nothing that it has already.
+"""Remedies: overrides that fit a run and that it does not have already.
 
-Each function gives the overrides of one idea, best first: none where the idea does not fit. One string may hold several
-overrides with a space between; each is to be added to what was typed for the run.
+Each function returns the overrides of one idea, best first, and none where the idea does not fit. A string may hold
+several overrides separated by a space, which are added to the run's command together.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ def more_kept(run: RunHistory) -> tuple[str, ...]:
 
 
 def batch_norm(settings: Settings) -> tuple[str, ...]:
-    """Batch normalisation, where nothing is normalised."""
+    """Batch normalisation, where there is no normalisation."""
     return ("norm=batch",) if settings.norm.target is None else ()
 
 
 def he_init(settings: Settings) -> tuple[str, ...]:
-    """He's initialisation with the gain that suits the activation, where it is another one."""
+    """He initialisation with the gain that fits the activation, where the run has another one."""
     init = settings.init
     if init.name == "he_normal":
         return () if init.params.get("gain", "auto") == "auto" else ("init.gain=auto",)
@@ -81,17 +81,17 @@ def dropout(settings: Settings) -> tuple[str, ...]:
 
 
 def augmentation(settings: Settings) -> tuple[str, ...]:
-    """Training images that move a little, where they stand still."""
+    """Augmentation, where there is none."""
     return ("augment=shift_rotate",) if settings.augment.target is None else ()
 
 
 def schedule(settings: Settings) -> tuple[str, ...]:
-    """A learning rate that goes down, where it is constant."""
+    """A decaying learning rate, where it is constant."""
     return ("scheduler=cosine",) if settings.scheduler.target is None else ()
 
 
 def warm_up(settings: Settings) -> tuple[str, ...]:
-    """A learning rate that begins small, where it is constant."""
+    """A learning rate with warm-up, where it is constant."""
     return ("scheduler=warmup_cosine",) if settings.scheduler.target is None else ()
 
 

@@ -1,4 +1,4 @@
-"""What a finding is, in words: a stable code, what it says, why that is bad, how to see one, and what helps."""
+"""`Rule`: the description of a finding: a stable code, what it is, why it is bad, an example, and what helps."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ class Rule:
     All texts are plain sentences without markup. Thresholds in them are those of the module's constants.
 
     Args:
-        code: its name for people and programs, in kebab case; it never changes.
-        rank: its place among the findings of a run, the worst first: the smaller, the worse.
-        summary: one line.
-        what: when it is found.
+        code: its stable name in kebab case; it never changes.
+        rank: its position among the findings of a run: the smaller, the worse.
+        summary: one line, as in the README.
+        what: the condition under which it is found.
         why: why it is bad.
-        example: a command in whose run it is found.
-        remedy: what is offered against it, and where that depends on something, on what.
+        example: a command whose run has this finding.
+        remedy: what is suggested, and under which conditions.
     """
 
     code: str
@@ -32,7 +32,7 @@ class Rule:
 
 
 def as_markdown(rules: Iterable[Rule]) -> str:
-    """A table of rules in Markdown, one row each, without a line end behind it."""
+    """A table of rules in Markdown, one row each, without a final line break."""
     rows = [(f"`{rule.code}`", *map(_cell, (rule.summary, rule.remedy))) for rule in rules]
     lines = [("finding", "what it is", "what to try"), ("---",) * 3, *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,1 +1,1 @@
-"""How files are written and read: whole or not at all, and never more of them than a run can have."""
+"""Writing files atomically, and reading them within limits."""

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside themselves, then renamed."""
+"""Writes files atomically: under a temporary name beside the target, then renamed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 def replacing(path: Path) -> Iterator[Path]:
     """A path beside `path` to write to; renamed to `path` at the end, removed where the block fails.
 
-    An error of the disk speaks of `path`: nobody knows the other name.
+    An OSError names `path`, not the temporary path.
     """
     part = _part(path)
     try:
@@ -58,9 +58,9 @@ def remove_strays(folder: Path, *, alone: bool) -> None:
     """Removes half-written files of killed processes, at and below `folder`.
 
     Args:
-        folder: it need not be there.
-        alone: nobody else writes there: whatever is half-written is nobody's. Otherwise only what was left by a process
-            of this host that is dead.
+        folder: it need not exist.
+        alone: no other process writes there, so that every half-written file is removed; otherwise only those of dead
+            processes of this host.
     """
     for part in folder.rglob(".*.part"):
         if alone or _is_of_the_dead(part.name):

@@ -35,15 +35,15 @@ def open_plain(path: Path, limit: int) -> int:
     """
     file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     try:
-        found = os.fstat(file)
-        if not stat.S_ISREG(found.st_mode):
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode):
             raise (
                 IsADirectoryError(f"{path} is a folder")
-                if stat.S_ISDIR(found.st_mode)
+                if stat.S_ISDIR(status.st_mode)
                 else NotReadable("it is not a plain file")
             )
-        if found.st_size > limit:
-            raise NotReadable(f"it has {_size(found.st_size)}; {_size(limit)} are the most that are read")
+        if status.st_size > limit:
+            raise NotReadable(f"it has {_size(status.st_size)}; at most {_size(limit)} are read")
     except BaseException:
         os.close(file)
         raise

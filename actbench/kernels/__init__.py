@@ -1,1 +1,1 @@
-"""What an activation costs: time and memory of a call beside ReLU's and a copy's, and its share of a training step."""
+"""The cost of activations: time and memory of a call beside ReLU and a copy, and the share of a training step."""

@@ -1,8 +1,8 @@
-"""What is measured, one module a measurement: its definition, its rows and how it is computed.
+"""What is measured, one module per measurement: its definition, its rows and how it is computed.
 
 A module declares each quantity in the field of the row that holds it (`measured`). Tables, metrics of `summary.json`,
-TensorBoard's tags, columns and the glossary are derived from these declarations. Looking changes nothing: no random
-number is drawn that training would draw, no gradient is left behind. Importing the package needs no torch.
+TensorBoard's tags, columns and the glossary are derived from these declarations. Measuring does not affect training: it
+draws none of training's random numbers and leaves no gradient behind. Importing the package needs no torch.
 
 A measurement of your own is a class that a YAML file in `conf/measure` names; see `actbench.measures.own`.
 """

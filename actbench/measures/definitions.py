@@ -1,4 +1,4 @@
-"""How many units are dead depends on what is called dead: `definitions.csv` tells it by several definitions."""
+"""`definitions.csv`: the share of dead units by several definitions of dead."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from actbench.measures.look import Look
 
 TAUS = (0.0, 0.01, DORMANT, 0.05, 0.1)
-SELDOM = 0.01  # share of samples
+SELDOM = 0.01  # a unit that fires for a smaller share of the samples is dead by the last definition
 DEFINITIONS = ("exact", *(f"dormant<={tau:g}" for tau in TAUS), f"fires<{SELDOM:.0%}")
 
 

@@ -25,9 +25,9 @@ class LayerGradient(Row):
 
 
 def gradient_norms(group: ReplicaGroup) -> tuple[Tensor, Tensor]:
-    """Euclidean norms of the gradients that the last backward pass left: of everything (s,), and of each layer (L, s).
+    """Euclidean norms of the gradients of the last backward pass: of all parameters (s,), and of each layer (L, s).
 
-    A layer's gradient is that of all parameters within it, its norm's and its activation's too.
+    The parameters of a layer include those of its normalisation and its activation.
     """
     import torch
 
@@ -48,7 +48,7 @@ def gradient_norms(group: ReplicaGroup) -> tuple[Tensor, Tensor]:
 def untrained_gradient_norms(network: Replicas, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """The same, (S,) and (L, S), for the mean loss over x (B, ...) and y (B,) in evaluation mode.
 
-    `network` has no gradients before, and none afterwards.
+    `network` must have no gradients, and has none afterwards.
     """
     import torch
     import torch.nn.functional as F

@@ -1,6 +1,6 @@
-"""What a trained network loses in 8 bits: `quantised.csv`, and the INT8 metrics of `summary.json`.
+"""The accuracy and noise of a trained network in simulated INT8: `quantised.csv`, and metrics in `summary.json`.
 
-`measures.computing.rounding` simulates it.
+`measures.computing.rounding` does the simulation.
 """
 
 from __future__ import annotations
@@ -96,10 +96,10 @@ def score(
     """The rows of all trained seeds.
 
     Args:
-        networks: seed -> a function that gives its ordinary module, x (B, C, H, W) -> logits (B, classes).
-        splits: on the device that is to compute.
+        networks: seed -> a function that returns its ordinary module, x (B, C, H, W) -> logits (B, classes).
+        splits: the data, on the device to compute on.
         precision: in which the test set was scored, `fp32` or another.
-        batch_size: samples in one pass.
+        batch_size: samples per forward pass.
     """
     from actbench.measures.computing.rounding import quantise
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class LayerRecord(Lives, LayerGradient, UnitStatistics, OfLayer):
     """The units of one layer of one seed after one epoch (0: before training); a row of `layers.csv`.
 
-    The columns come from the last base to the first. NaN is what is not known: everything where outputs overflowed,
-    and `saturated` where it is not defined for the activation.
+    The columns are those of the base classes, the last base first. NaN means not known: all shares and moments where
+    outputs overflowed, and `saturated` where it is not defined for the activation.
     """
 
     table: ClassVar[str] = "layers"

@@ -1,4 +1,4 @@
-"""The life and death of units: which were dead from the start, which died in training or came back, and when."""
+"""Dead units over time: which were dead from the start, which died in training or recovered, and when."""
 
 from __future__ import annotations
 
@@ -13,50 +13,50 @@ from actbench.measures.units import DeadUnits
 if TYPE_CHECKING:
     from actbench.measures.look import Look
 
-EVENTS = ("dead", "birth", "death", "revival")  # what may happen to a unit; the first one where it is first looked at
+EVENTS = ("dead", "birth", "death", "revival")  # changes of a unit; `dead` only at the first look
 
 
 @dataclass(frozen=True)
 class Lives(Row):
-    """What happened to the units of a layer since the last look, and which share of them is dead now.
+    """Changes of a layer's units since the last look, and the shares that are dead now.
 
-    The dead are `dead_at_init` + `died`. A unit that dies and comes back between two looks does not count.
+    The dead are `dead_at_init` + `died`. A unit that dies and recovers between two looks is not counted.
     """
 
     births: int = measured(
-        "Units that were dead from the start and are alive for the first time since the last look.",
+        "Units that were dead from the start and have become alive for the first time since the last measurement.",
         default=0, unit="units", digits=1, over_layers="sum", tag="births/{layer}", rare=True,
     )  # fmt: skip
     deaths: int = measured(
-        "Units that were alive at the last look and are dead now.",
+        "Units that were alive at the last measurement and are dead now.",
         default=0, unit="units", digits=1, over_layers="sum", tag="deaths/{layer}", rare=True,
     )  # fmt: skip
     revivals: int = measured(
-        "Units that were dead at the last look, are alive now, and had been alive once before.",
+        "Units that were dead at the last measurement, are alive now, and had been alive once before.",
         default=0, unit="units", digits=1, over_layers="sum", tag="revivals/{layer}", rare=True,
     )  # fmt: skip
     dead_at_init: float = measured(
-        "Share of units that have never been alive so far; NaN where nobody looked before training.",
+        "Share of units that have never been alive so far; NaN if units were not measured before training.",
         default=math.nan, title="never alive", better="lower", digits=1, percent=True,
         over_layers="units", tag="dead_at_init_ratio/{layer}", rare=True,
     )  # fmt: skip
     died: float = measured(
-        "Share of units that are dead and were alive once; NaN where nobody looked before training.",
+        "Share of units that are dead and were alive once; NaN if units were not measured before training.",
         default=math.nan, better="lower", digits=1, percent=True,
         over_layers="units", tag="died_ratio/{layer}", rare=True,
     )  # fmt: skip
     dead_for: float = measured(
-        "Mean time for which the units that are dead now have been so; NaN where none is, or nobody looked before "
-        "training.",
+        "Mean time for which the units that are dead now have been dead; NaN if none is dead, or units were not "
+        "measured before training.",
         default=math.nan, title="dead for", unit="epochs", digits=1, tag="dead_for/{layer}", rare=True,
     )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class LookRecord(Lives, DeadUnits, AtStep):
-    """The life and death of a layer's units at one of the looks that `probe_every` asks for; a row of `looks.csv`.
+    """The dead units of a layer at one of the looks that `probe_every` asks for; a row of `looks.csv`.
 
-    Births, deaths and revivals are those since the look before.
+    Births, deaths and revivals are counted since the previous look.
     """
 
     table: ClassVar[str] = "looks"
@@ -72,25 +72,25 @@ class LookRecord(Lives, DeadUnits, AtStep):
 
 @dataclass(frozen=True)
 class UnitEvent(AtStep):
-    """One unit whose state has changed since the look before; a row of `units.csv`.
+    """A unit whose state has changed since the previous look; a row of `units.csv`.
 
-    Units that have been alive all along have no row. With `probe_every` its looks are among those compared.
+    Units that have always been alive have no row. With `probe_every`, the looks within an epoch count as well.
     """
 
     table: ClassVar[str] = "units"
-    taken: ClassVar[str] = "at every look"
+    taken: ClassVar[str] = "at every measurement of the units"
     order: ClassVar[int] = 40
 
     unit: int = identified("Number of the unit within its layer, from 0.", at_least=0)
-    event: str = identified("`dead` (found so at the first look), `birth`, `death` or `revival`.", among=EVENTS)
+    event: str = identified("`dead` (already at the first measurement), `birth`, `death` or `revival`.", among=EVENTS)
 
 
 def after_epoch(look: Look) -> Iterator[LookRecord | UnitEvent]:
-    """What became of the units since the last look; of a layer as a whole only where `probe_every` asks for it."""
+    """The changes of single units since the last look; and with `probe_every`, the rows of `looks.csv`."""
     yield from look.finer
     yield from look.events
 
 
 def columns_of(life: LookRecord) -> dict[str, Any]:
-    """What has happened to the units of a layer, by the names of the columns."""
+    """The columns of `Lives` in a row, by their names."""
     return {column.name: getattr(life, column.name) for column in fields(Lives)}

@@ -1,4 +1,4 @@
-"""What a measurement is given after an epoch: the network, and what was observed of its units."""
+"""What a measurement is given after an epoch: the network, and what was observed at its activation sites."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Look:
         seeds: numbers of all seeds, in the order in which tensors have them.
         epoch: epochs of training done; 0 is the untrained network.
         network: the replicas, in evaluation mode.
-        watch: what the activation sites have seen.
+        watch: statistics of every activation site over the validation split.
         gradient_norms: of each layer, (L, S) on the CPU.
-        lives: how the units of each seed and layer have fared since the epoch before.
+            lives: deaths, births and revivals of each seed and layer since the epoch before.
         finer: the same since the last look of `probe_every`; empty where that is off.
-        events: what happened to single units.
+        events: changes of single units.
     """
 
     seeds: Sequence[int]

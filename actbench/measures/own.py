@@ -1,10 +1,14 @@
-"""Measurements of the user's own: what their class is like, what it is given, and how its rows are checked.
+"""A user's own measurements: how to write one, what it is given, and how its rows are checked.
 
-A file `conf/measure/positive.yaml` where one types enrols a class of one's own module, which `trust=` has to name:
+The file `conf/measure/positive.yaml`, in the folder where `actbench` is called, names a class:
 
     _target_: my_measures.Positive
     margin: 0.0
 
+Beside `conf` is the module `my_measures.py`. Every run takes the measurement while `trust=my_measures` is typed:
+
+>>> from dataclasses import dataclass
+>>> from actbench.measures import measured
 >>> @dataclass(frozen=True)
 ... class Row:
 ...     seed: int
@@ -29,8 +33,9 @@ A file `conf/measure/positive.yaml` where one types enrols a class of one's own 
 ...                 yield Row(seed, moment.epoch, layer, of_seed.shape[1], share)
 >>> checked_row_type("positive", Positive)  # raises an error that says what is wrong with a class
 
-Its rows are in `positive.csv`, in TensorBoard under `positive/LAYER`, in `summary.json` as `positive_ratio`, and in the
-report. It is no part of a run's identity: looking changes nothing.
+Its rows are in the run's folder as `positive.csv`, in TensorBoard under `positive/LAYER`, in `summary.json` as
+`positive_ratio`, and in the report. `Quantity` in `actbench.measures` lists all options of `measured`. Measurements do
+not affect training, so they are not part of a run's identity: a complete run is not trained again for a new one.
 """
 
 from __future__ import annotations
@@ -59,16 +64,16 @@ MOMENTS = ("start", "epoch", "end")  # before training, after every epoch, after
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """What a measurement is given. All of it is a copy on the CPU: nothing that is done to it reaches the training.
+    """What a user's own measurement is given. All of it is a copy on the CPU: changing it does not affect training.
 
     Attributes:
         seeds: numbers of the S seeds that have not diverged, in the order in which tensors have them.
         epoch: epochs of training done; 0 before training.
         step: optimizer steps done.
         last: whether the training is at its end.
-        x: a sample of the validation split, (B, ...).
-        y: its labels, (B,).
-        z: layer -> the pre-activations of the sample, (S, B, F, ...), in evaluation mode.
+        x: the first images of the validation split, (B, ...), B at most `train.eval_batch_size`.
+        y: their labels, (B,).
+        z: layer -> the pre-activations of these images, (S, B, F, ...), in evaluation mode.
         h: layer -> the activation's outputs, of the same shape.
     """
 
@@ -88,7 +93,7 @@ class Moment:
 
 
 class Measurement(Protocol):
-    """A measurement of the user's own.
+    """What the class of a user's own measurement has to provide.
 
     Attributes:
         row: a frozen dataclass with fields `seed: int` and `epoch: int`, `layer: str` where there is a row for each
@@ -105,13 +110,13 @@ class Measurement(Protocol):
 
 @dataclass(frozen=True)
 class OwnMeasurement:
-    """A measurement of the user's own, checked and built.
+    """A user's own measurement, checked and built.
 
     Attributes:
-        name: of its YAML file, and of its table.
-        target: what its YAML file names.
-        trust: what the user trusts.
-        measurement: the object.
+        name: the name of its YAML file and of its table.
+        target: the `_target_` of its YAML file.
+        trust: names of the modules that the user trusts.
+        measurement: the user's object.
     """
 
     name: str
@@ -130,10 +135,10 @@ class OwnMeasurement:
         return ("start" if epoch == 0 else "epoch") in when or (last and epoch > 0 and "end" in when)
 
     def rows(self, moment: Moment) -> list[Any]:
-        """What it measures, checked.
+        """The rows that it returns for a moment, checked.
 
         Raises:
-            UserError: its code fails, or gives something else than rows of these seeds; with the place in the code.
+            UserError: its code fails, or returns anything but rows of these seeds; with the place in the code.
         """
         from actbench.custom.isolation import isolated
 
@@ -224,7 +229,7 @@ def _built(choice: Choice, trust: tuple[str, ...]) -> OwnMeasurement:
     return OwnMeasurement(choice.name, str(choice.target), trust, measurement)
 
 
-_LIKE = "python -c 'import actbench.measures.own as m; help(m)' shows an example"
+_LIKE = "python -m pydoc actbench.measures.own shows an example"
 _ABOUT = {"seed": ("int",), "epoch": ("int", "float"), "step": ("int",), "layer": ("str",), "units": ("int",)}
 
 

@@ -1,4 +1,4 @@
-"""What a measured quantity is. It is declared once, in the field of the row that holds it; all else is read from there.
+"""`Quantity`: the declaration of a measured quantity, made once, in the field of the row that holds it.
 
 The tables of a run's folder, `summary.json`, TensorBoard's tags, the columns of the terminal and of the report, and the
 glossary are derived from these declarations. Nothing here needs torch.
@@ -20,31 +20,32 @@ DECLARED = "quantity"  # in the metadata of a field
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
-    """A column of a table, and what else is known of it.
+    """A column of a table, with its definition and how it is shown.
 
     Attributes:
         key: the column's name.
         definition: what it is, in a sentence.
-        title: what a table of results says for it.
-        short: the same in few letters, for tables with many columns; as the title where it is empty.
+        title: its name in a table of results; by default the key with blanks for underscores.
+        short: a shorter title for tables with many columns; by default the title.
         unit: of its values; empty where it has none.
         source: a publication that defines it.
-        better: which values are to be preferred: `higher`, `lower`, or empty.
-        digits: behind the decimal point, where it is printed.
-        percent: it is stored as a share from 0 to 1 and printed in percent.
+        better: which values are better: `higher`, `lower`, or empty.
+        digits: digits after the decimal point, where it is printed.
+        percent: whether it is stored as a share from 0 to 1 and printed in percent.
         over_layers: how the network's value follows from those of its layers: their mean, weighted by the number of
             `units` or not (`mean`), their `sum`, or empty where a network has none.
         tag: its tag in TensorBoard, in which `{layer}` and the like stand for other columns of the row; the network's
             value has `all` for the layer.
         summary: its name among the metrics of `summary.json`.
-        place: where it stands in the tables that end a run in the terminal, from 1; 0: not there.
-        rare: TensorBoard shows it for a layer once it has been other than 0 there.
-        nan_is_told: NaN is a result (a loss that overflowed), which TensorBoard shows; otherwise it is "not known".
-        identifies: it says what a row is about, and is no result.
+        place: its position in the tables that the terminal shows at the end of a run, from 1; 0: not shown.
+        rare: whether TensorBoard shows it for a layer only once it has been other than 0 there.
+        nan_is_a_result: whether NaN is a result that TensorBoard shows (a loss that overflowed); otherwise NaN means
+            "not known".
+        identifies: whether it identifies the row (a seed, a layer) and is not a result.
         at_least: its lower bound.
-        among: the words that it may be.
-        tables: the files that have it.
-        taken: when it is measured.
+        among: the words that it may be, if it is text.
+        tables: the files that have it; filled in from the row.
+        taken: when it is measured; filled in from the row.
     """
 
     key: str = ""
@@ -61,7 +62,7 @@ class Quantity:
     summary: str = ""
     place: int = 0
     rare: bool = False
-    nan_is_told: bool = False
+    nan_is_a_result: bool = False
     identifies: bool = False
     at_least: float = -math.inf
     among: tuple[str, ...] = ()
@@ -70,12 +71,12 @@ class Quantity:
 
     @property
     def scale(self) -> float:
-        """What a stored value is multiplied by where it is printed."""
+        """The factor between a stored value and a printed one."""
         return 100.0 if self.percent else 1.0
 
     @property
     def heading(self) -> str:
-        """The title with the unit behind it: `test accuracy %`."""
+        """The title followed by the unit: `test accuracy %`."""
         return _with_unit(self.title, "%" if self.percent else self.unit)
 
     @property
@@ -84,12 +85,12 @@ class Quantity:
         return _with_unit(self.short or self.title, "%" if self.percent else self.unit)
 
     def shown(self, value: float) -> str:
-        """A value as a table has it; a dash where it is not known."""
+        """A value as it is printed; a dash for NaN."""
         return "–" if math.isnan(value) else f"{self.scale * value:.{self.digits}f}"
 
 
 def _with_unit(name: str, unit: str) -> str:
-    """The units of losses and of numbers of units go without saying.
+    """The name followed by the unit, which is left out for losses and for numbers of units.
 
     >>> _with_unit("SNR", "dB"), _with_unit("dead for", "epochs"), _with_unit("test loss", "nats")
     ('SNR dB', 'dead for (epochs)', 'test loss')
@@ -112,25 +113,25 @@ def measured(definition: str, *, default: Any = MISSING, **about: Any) -> Any:
     Args:
         definition: what it is, in a sentence.
         default: the value in tables of earlier versions, which lack the column.
-        about: what else `Quantity` knows of it.
+        about: further attributes of `Quantity`.
     """
     return field(default=default, metadata={DECLARED: Quantity(definition=definition, **about)})
 
 
 def identified(definition: str, **about: Any) -> Any:
-    """The field of a row that says what the row is about: a seed, a layer, a unit."""
+    """The field of a row that identifies it: a seed, a layer, a unit."""
     return measured(definition, identifies=True, **about)
 
 
 class Row:
-    """A row of one of our tables, or a group of columns that rows inherit.
+    """Base of a row of one of this package's tables, or of a group of columns that rows inherit.
 
     Attributes:
         table: the name of its file, without `.csv`; empty where it has none.
-        always: the file is there even where it has no rows.
-        taken: when it is measured; empty for a group of columns.
-        order: rows with a smaller number come first in the glossary.
-        otherwise: column -> what is not as declared where the column is shared with another table.
+        always: whether the file is written even if it has no rows.
+        taken: when it is measured; empty for a group of columns, which is no table.
+        order: the table's position in the glossary, smaller numbers first.
+        otherwise: column -> attributes that differ from its declaration, where it is shared with another table.
     """
 
     table: ClassVar[str] = ""
@@ -140,7 +141,7 @@ class Row:
     otherwise: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
 
-# ---------------------------------------------------------------- what rows are about
+# ---------------------------------------------------------------- what identifies rows
 
 
 @dataclass(frozen=True)
@@ -177,9 +178,9 @@ class AtStep(OfSeed):
 
 
 def quantities_of(row: type) -> tuple[Quantity, ...]:
-    """The quantities of a row's columns, in order. A field that says nothing of itself identifies the row."""
-    known: Any = row  # it can be hashed
-    return _quantities(known)
+    """The quantities of a row's columns, in order. A field without a declaration identifies the row."""
+    hashable: Any = row
+    return _quantities(hashable)
 
 
 @lru_cache(maxsize=256)
@@ -201,7 +202,7 @@ def _quantity(row: type, column: Field[Any]) -> Quantity:
 
 
 def check(quantity: Quantity) -> None:
-    """Checks what somebody else has declared.
+    """Checks a quantity that a user's own measurement declares.
 
     Raises:
         TypeError, ValueError: an attribute is of another type than `Quantity` says, not printable, or out of bounds.
@@ -241,12 +242,12 @@ def results_of(row: type) -> tuple[Quantity, ...]:
 
 
 def placed(row: type) -> list[Quantity]:
-    """Those that the terminal shows at the end of a run, in their order there."""
+    """The quantities of a row that the terminal shows at the end of a run, in their order there."""
     return sorted((quantity for quantity in quantities_of(row) if quantity.place), key=lambda quantity: quantity.place)
 
 
 def over_layers(rows: Sequence[Any], quantity: Quantity) -> float:
-    """The network's value of a quantity, from the rows of its layers (of one seed, at one moment); NaN of none.
+    """The network's value of a quantity, from the rows of its layers (of one seed, at one moment); NaN without rows.
 
     >>> from types import SimpleNamespace as Layer
     >>> dead = Quantity(key="dead", definition="", over_layers="units")
@@ -272,7 +273,7 @@ def by_seed(rows: Iterable[Any]) -> dict[int, list[Any]]:
 
 
 def metrics_of(row: type, rows: Iterable[Any], seeds: Sequence[int]) -> dict[str, list[float]]:
-    """Metric of `summary.json` -> its value for each of `seeds` (NaN: it has none), from rows of one moment."""
+    """Metric of `summary.json` -> its value for each of `seeds` (NaN where there is none), from rows of one moment."""
     of_seeds = by_seed(rows)
     value = _of_network if "layer" in {column.name for column in fields(row)} else _of_row
     return {

@@ -1,4 +1,4 @@
-"""All measurements of this package, found by their modules; and the glossary that their declarations give."""
+"""All measurements of this package, discovered as modules, and the glossary of their declarations."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from actbench.measures.quantities import Quantity, Row, quantities_of
 
 @lru_cache(maxsize=1)
 def modules() -> tuple[ModuleType, ...]:
-    """The modules of `actbench.measures`: a new one is found without being named anywhere."""
+    """The modules of `actbench.measures`: a new one is discovered without being listed anywhere."""
     package = importlib.import_module("actbench.measures")
     return tuple(
         importlib.import_module(f"actbench.measures.{module.name}")
@@ -26,7 +26,7 @@ def modules() -> tuple[ModuleType, ...]:
 
 @lru_cache(maxsize=1)
 def row_types() -> tuple[type[Row], ...]:
-    """The rows that are measured, in the order in which one reads of them; groups of columns are not among them."""
+    """The classes of rows, in the order of the glossary. A class without `taken` is a group of columns: left out."""
     own = [kind for module in modules() for kind in vars(module).values() if _is_row(kind, module)]
     return tuple(sorted(own, key=lambda kind: kind.order))
 
@@ -36,17 +36,17 @@ def _is_row(kind: Any, module: ModuleType) -> bool:
 
 
 def tables() -> dict[str, type[Row]]:
-    """File without `.csv` -> what its rows are."""
+    """Name of a file without `.csv` -> the class of its rows."""
     return {kind.table: kind for kind in row_types() if kind.table}
 
 
 def functions_after_epoch() -> tuple[Callable[[Any], Iterable[Any]], ...]:
-    """The functions `after_epoch(look)` of all measurements that have one: what they return are rows."""
+    """The functions `after_epoch(look)`, which return rows, of all measurements that have one."""
     return tuple(module.after_epoch for module in modules() if hasattr(module, "after_epoch"))
 
 
 def declared() -> list[Quantity]:
-    """Every quantity as each table has it, in reading order."""
+    """Every quantity as each table has it, in the order of the glossary."""
     return [quantity for kind in row_types() for quantity in quantities_of(kind)]
 
 
@@ -72,9 +72,9 @@ def named(name: str) -> Quantity:
 
 
 def glossary() -> list[Quantity]:
-    """Everything that is measured, each once, in reading order: what several tables have names all of them.
+    """Every quantity once, with all tables that have it.
 
-    Columns that only say what a row is about (`seed`, `epoch`, `layer`, ...) come last.
+    Columns that only identify a row (`seed`, `epoch`, `layer`, ...) come last.
     """
     merged: dict[tuple[str, str], Quantity] = {}
     for quantity in declared():
@@ -107,11 +107,11 @@ def glossary_markdown() -> str:
 
 
 def places(quantity: Quantity) -> list[str]:
-    """Where a quantity is found: its tables, and `summary.json` with the name that it has there."""
+    """The files that have a quantity: its tables, and `summary.json` with the name that it has there."""
     if not quantity.summary:
         return list(quantity.tables)
-    named = "summary.json" if quantity.summary == quantity.key else f"summary.json (`{quantity.summary}`)"
-    return [*quantity.tables, named]
+    summary = "summary.json" if quantity.summary == quantity.key else f"summary.json (`{quantity.summary}`)"
+    return [*quantity.tables, summary]
 
 
 def _cell(text: str) -> str:

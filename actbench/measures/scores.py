@@ -1,4 +1,4 @@
-"""Losses and accuracies, and how the epochs went: `history.csv`, and the test scores of `summary.json`."""
+"""Losses, accuracies and the course of training: `history.csv`, and the test scores in `summary.json`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class EpochRecord(OfEpoch):
     train_loss: float = measured(
         "Mean cross-entropy of the epoch's training samples, each as it was trained on.",
         title="training loss", unit="nats", better="lower", digits=3, tag="loss/train", summary="train_loss", place=5,
-        nan_is_told=True,
+        nan_is_a_result=True,
     )  # fmt: skip
     train_accuracy: float = measured(
         "Share of the epoch's training samples that were classified correctly, each as it was trained on.",
@@ -31,7 +31,7 @@ class EpochRecord(OfEpoch):
     val_loss: float = measured(
         "Mean cross-entropy of the validation split, in evaluation mode.",
         title="validation loss", unit="nats", better="lower", digits=3, tag="loss/val", summary="val_loss", place=4,
-        nan_is_told=True,
+        nan_is_a_result=True,
     )  # fmt: skip
     val_accuracy: float = measured(
         "Share of the validation split that is classified correctly, in evaluation mode.",
@@ -64,5 +64,5 @@ class TestScores(OfSeed):
     test_loss: float = measured(
         "Mean cross-entropy of the test set after training.",
         title="test loss", unit="nats", better="lower", digits=3, tag="loss/test", summary="test_loss", place=3,
-        nan_is_told=True,
+        nan_is_a_result=True,
     )  # fmt: skip

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ShapeRecord(OfLayer):
-    """A learned parameter of an activation, over the units of one layer that have one each; a row of `shapes.csv`."""
+    """A learned parameter of an activation, summarised over the units of one layer; a row of `shapes.csv`."""
 
     table: ClassVar[str] = "shapes"
     taken: ClassVar[str] = "before training and after every epoch"
@@ -31,7 +31,7 @@ class ShapeRecord(OfLayer):
 
 
 def after_epoch(look: Look) -> Iterator[ShapeRecord]:
-    """The rows of all seeds; none where nothing is learned."""
+    """The rows of all seeds; none if no activation learns."""
     for (layer, name), values in learned_shapes(look.network).items():
         exact = values.double()
         columns = (exact.mean(1), exact.std(1, correction=0), exact.amin(1), exact.amax(1))
@@ -40,7 +40,7 @@ def after_epoch(look: Look) -> Iterator[ShapeRecord]:
 
 
 def learned_shapes(network: Replicas) -> dict[tuple[str, str], Tensor]:
-    """(layer, parameter) -> its values now, (S, 1) or (S, units), on the CPU. Empty where nothing is learned."""
+    """(layer, parameter) -> its current values, (S, 1) or (S, units), on the CPU. Empty if no activation learns."""
     import torch
 
     values_of: dict[tuple[str, str], list[Tensor]] = {}

@@ -1,4 +1,4 @@
-"""What is wrong with units: dead, dormant, saturated; and how active they are.
+"""The state of units: dead, dormant, saturated, active; and the moments of their outputs.
 
 A unit is a feature of a linear layer or a channel of a convolution (all its positions together), at an activation site
 with pre-activation z and output h = f(z). f' comes from autograd, so that the words mean the same for every activation.
@@ -8,13 +8,13 @@ What matters is how much of a gradient reaches it through all outputs, the norm 
 c_i = sqrt(Σ_j (∂h_j/∂z_i)²), which is |f'(z_i)| where f is elementwise:
 
 - dead: c_i is exactly 0 for every sample and position, so that no gradient can reach the unit. One backward pass of a
-  gradient without any structure shows that: Σ_j v_j ∂h_j/∂z_i with v_j drawn from N(0, 1) is 0 only if the column is.
+  random gradient shows that: Σ_j v_j ∂h_j/∂z_i with v_j drawn from N(0, 1) is 0 only if the column is.
 - saturated: c_i < 0.01 × the largest c of the layer, for each of the first 32 samples. Not defined, and NaN, where a
   sample's outputs depend on other samples, or are too many for a backward pass each.
-- dormant, active, mean and std need no slope, and mean what they always do.
+- dormant, active, mean and std need no slope and are defined as usual.
 
-A layer in which some unit's outputs or slopes are not finite has no shares: they are NaN. `measures.computing.sites`
-observes the sites of a network.
+The shares of a layer are NaN if the outputs or slopes of any of its units are not finite. They are computed in
+`measures.computing.sites`.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ STATISTICS = tuple(column.name for column in fields(UnitStatistics) if column.na
 
 
 def network_ratio(layers: Sequence[Any], ratio: str) -> float:
-    """A share of units over all units of a network, from the rows of its layers (one seed, one epoch); NaN of none."""
+    """A share over all units of a network, from the rows of its layers (one seed, one epoch); NaN without rows."""
     if not layers:
         return over_layers(layers, quantities_of(UnitStatistics)[0])
     (quantity,) = (quantity for quantity in quantities_of(type(layers[0])) if quantity.key == ratio)

@@ -1,1 +1,1 @@
-"""The comparison of runs, from their files alone: statistics, tables, plots, a page. Knows nothing of torch."""
+"""The comparison of runs, from their files alone, without torch: statistics, tables, plots and an HTML page."""

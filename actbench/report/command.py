@@ -41,7 +41,7 @@ def main(arguments: argparse.Namespace) -> int:
             raise
         report = Report(problems=list(error.problems))  # published figures can be shown without a run
     if arguments.published:
-        ours = [one for comparison in report.comparisons for one in comparison.block.configurations]
+        ours = [configuration for comparison in report.comparisons for configuration in comparison.block.configurations]
         report.published = published(ours)
     mistyped = any(problem.where.startswith(("--baseline", "--per")) for problem in report.problems)
     nothing_written = arguments.table or mistyped  # it would not be what was asked for

@@ -1,4 +1,4 @@
-"""What was measured inside the networks of a block, as tables: findings, depth, dead units, INT8, the user's own."""
+"""Tables of what was measured inside networks: findings, depth, dead units, INT8, the user's own measurements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What went wrong inside the runs of each configuration."""
+"""The findings of each configuration, over all its runs."""
 
 from __future__ import annotations
 

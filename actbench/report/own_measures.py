@@ -1,4 +1,4 @@
-"""The user's own measurements, as tables: what their columns mean stands in each run's `measures.json`."""
+"""Tables of the user's own measurements, whose columns each run's `measures.json` describes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Down to which depth each configuration trains."""
+"""Up to which depth each configuration trains."""
 
 from __future__ import annotations
 

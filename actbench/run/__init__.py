@@ -1,4 +1,4 @@
-"""One job: build, fit, test, diagnose, persist, and say how it ended."""
+"""One run from start to end: build, fit, test, diagnose, write the files, and report how it ended."""
 
 from actbench.run.job import Sinks, Stop, run
 from actbench.run.summary import Progress

@@ -26,7 +26,7 @@ def score_trained(settings: Settings, training: Training, summary: RunSummary, f
 
 
 def score_stored(settings: Settings, training: Training, summary: RunSummary, folder: RunFolder) -> RunSummary:
-    """The same for a run that was complete without them, whose networks are in its checkpoints; all is written."""
+    """The same for a run that was complete without these metrics, from its checkpoints; its files are updated."""
     states = folder.read_checkpoints(training.seeds)
     networks = {
         seed: partial(_from_checkpoint, training, number, states[seed]) for number, seed in enumerate(training.seeds)

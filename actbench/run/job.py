@@ -1,4 +1,4 @@
-"""One job from start to end."""
+"""One run from start to end: builds, trains, hands each epoch to the sinks, and leaves a summary."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from actbench.train.origin import origins
 
 @dataclass
 class Stop(Control):
-    """A `Control` that SIGINT and SIGTERM set; `signal` is the one that came."""
+    """A `Control` that SIGINT and SIGTERM set; `signal` is the number of the signal that was received."""
 
     signal: int = 0
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Within the block the first signal asks for a stop after the running step; the second one is as always."""
+        """Within the block, the first signal stops training after the current step; a second one acts as usual."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -62,16 +62,17 @@ def run(
 ) -> RunSummary:  # fmt: skip
     """Trains the seeds of one configuration and leaves its results in `folder`.
 
-    A run that is complete there is not repeated, one that was interrupted or failed goes on after its last epoch.
+    A run that is complete there is not repeated; one that was interrupted or failed is resumed after its last epoch.
 
     Args:
-        folder: the run's own folder; one of another configuration is not touched.
-        console: where to say how it goes.
+        settings: of the run.
+        folder: the run's own folder; a folder that belongs to another configuration is not touched.
+        console: where progress and results are printed.
         live: a moving progress bar instead of a line per epoch.
-        name: what people call the run.
-        brief: one of many: every line begins with the name, and a line at the end takes the place of the tables.
+        name: the run's name in the output.
+        brief: the run is one of many: every line begins with the name, and one line at the end replaces the tables.
         stop: what may interrupt the run.
-        whole: the command that tries some overrides, for what the diagnosis offers.
+        whole: overrides -> the whole command that tries them, for the remedies of the diagnosis.
 
     Raises:
         UserError: the settings cannot be built, or the folder cannot be used.
@@ -100,9 +101,9 @@ def run(
         with stop.listening():
             return _run(settings, training, progress, _folder(folder, training), hold, terminal, stop)
     except Exception as error:
-        with contextlib.suppress(OSError, Failure):  # what failed may be the disk, or that the folder is another's now
+        with contextlib.suppress(OSError, Failure):  # perhaps the disk failed, or another process has the folder
             hold.check()
-            if reader.status(folder) not in ("completed", "diverged"):  # else what failed came after the run
+            if reader.status(folder) not in ("completed", "diverged"):  # otherwise the error came after the run
                 if not (folder / "settings.yaml").exists():  # without it the folder would belong to no run
                     RunFolder(folder).write_settings(settings)
                 RunFolder(folder).write_summary(failed(settings, training, progress, error))
@@ -147,7 +148,7 @@ def _run(
             summary = score_trained(settings, training, summary, folder)
         sinks.end(training, summary, progress)
     finally:
-        with contextlib.suppress(OSError):  # after `end` there is nothing to write; before, what failed is on its way
+        with contextlib.suppress(OSError):  # after `end` nothing is left to write; before it, an error is being raised
             sinks.close()
     return summary
 
@@ -157,7 +158,7 @@ def _folder(path: Path, training: Training) -> RunFolder:
 
 
 def _with_origins(settings: Settings, training: Training, epoch: Epoch, folder: RunFolder, stop: Stop) -> Epoch:
-    """The epoch with what was first not finite in it, which repeating it from the state before it shows."""
+    """The epoch with the origin of each seed's divergence, found by repeating the epoch from the state before it."""
     again = build(settings)
     if epoch.number > 1:
         earlier = folder.read_resume(training.device, training.network.stacked)
@@ -169,32 +170,32 @@ def _with_origins(settings: Settings, training: Training, epoch: Epoch, folder: 
 
 
 class Sinks:
-    """Everywhere that records go, in the order that a crash at any moment leaves something to go on from."""
+    """Writes records to the folder, TensorBoard and the terminal, in an order that allows resuming after any crash."""
 
     def __init__(self, settings: Settings, folder: RunFolder, terminal: TerminalSink, hold: Hold | None = None) -> None:
         self.settings, self.folder, self.terminal, self.hold = settings, folder, terminal, hold
         self.tensorboard: Any = _tensorboard(settings, folder.path, terminal.name) if settings.tensorboard else None
 
     def again(self, epochs: Sequence[Epoch]) -> None:
-        """The epochs of an earlier process, if there was one."""
+        """Writes the epochs of an earlier process, if there was one."""
         self.folder.write_epochs(epochs)
         for epoch in epochs if self.tensorboard else ():
             self.tensorboard.write_epoch(epoch)
 
     def epoch(self, training: Training, progress: Progress) -> None:
-        """The last epoch of `progress`."""
+        """Writes the last epoch of `progress`."""
         epoch = progress.epochs[-1]
         if self.hold:
             self.hold.check()
         self.folder.write_epochs([epoch])
         if self.tensorboard:
             self.tensorboard.write_epoch(epoch)
-        if epoch.number > 0:  # nothing has been trained before
+        if epoch.number > 0:  # at epoch 0 there is nothing to resume
             self.folder.write_resume(training.state(), progress.epochs, training.device, training.network.stacked)
         self.terminal.epoch(epoch)
 
     def end(self, training: Training, summary: RunSummary, progress: Progress) -> None:
-        """What a run came to; `summary.json` comes last, as the sign that everything else is there."""
+        """Writes the results of a run; `summary.json` comes last, as the sign that everything else is there."""
         self.terminal.close()
         if self.hold:
             self.hold.check()
@@ -241,7 +242,7 @@ def _tensorboard(settings: Settings, folder: Path, name: str) -> Any:  # a Tenso
     from actbench.sinks.tensorboard import TensorBoardSink, hyperparameters
 
     events = folder / "tensorboard"
-    for earlier in events.rglob("*tfevents*"):  # of an interrupted run: its epochs are written again
+    for earlier in events.rglob("*tfevents*"):  # of an interrupted run, whose epochs are written again
         earlier.unlink(missing_ok=True)
     return TensorBoardSink(
         events, seeds=settings.seeds, hyperparameters=hyperparameters(settings), name=name, run_id=settings.id

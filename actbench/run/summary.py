@@ -1,4 +1,4 @@
-"""What a run came to, whether it ended well or not."""
+"""The summary of a run: complete, interrupted, diverged or failed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from actbench.train.networks import activation_factory
 
 @dataclass
 class Progress:
-    """What a run has come to so far."""
+    """The epochs of a run so far."""
 
     epochs: list[Epoch] = field(default_factory=list)
 
@@ -40,7 +40,7 @@ class Progress:
 
 
 def summarise(settings: Settings, training: Training, progress: Progress, *, finished: bool) -> RunSummary:
-    """What a run came to. The test set is scored here, once, and only if the run is at its end."""
+    """The summary of a run. The test set is scored here, once, and only if the run is complete (`finished`)."""
     diverged = progress.diverged
     status: Status = "interrupted"
     if finished:
@@ -86,7 +86,7 @@ def summarise(settings: Settings, training: Training, progress: Progress, *, fin
 
 
 def traits_of(settings: Settings) -> dict[str, Traits]:
-    """What the activations of a run are like, as they start: `activation` and, if there is one, `upper_activation`."""
+    """The measured traits of a run's untrained activations: `activation` and, if there is one, `upper_activation`."""
     chosen = {"activation": settings.activation, "upper_activation": settings.upper_activation}
     return {
         group: traits.measure(activation_factory(choice, settings.trust, group)(_UNITS))
@@ -95,7 +95,7 @@ def traits_of(settings: Settings) -> dict[str, Traits]:
     }
 
 
-_UNITS = 8  # of the layer for which an activation is built to be measured
+_UNITS = 8  # units of the layer for which an activation is built when its traits are measured
 
 
 def estimates(
@@ -115,17 +115,17 @@ def parameters_of_one(training: Training) -> int:
     return sum(parameter.numel() for parameter in training.network.parameters()) // len(training.seeds)
 
 
-# ---------------------------------------------------------------- of runs that failed
+# ---------------------------------------------------------------- runs that failed
 
 
 def failed(settings: Settings, training: Training, progress: Progress, error: Exception) -> RunSummary:
-    """What a run came to that got as far as `progress` and then failed."""
+    """The summary of a run that failed after the epochs in `progress`."""
     summary = summarise(settings, training, progress, finished=False)
     return replace(summary, status="failed", reason=explain(error, settings.trust))
 
 
 def leave_failure(settings: Settings, folder: Path, error: Exception) -> None:
-    """Writes what is known of a run that could not even be built. Of an earlier attempt nothing is lost."""
+    """Writes the summary of a run that could not be built. The files of an earlier attempt are kept."""
     reader.check_owner(folder, settings)
     summary = RunSummary(
         status="failed",
@@ -146,7 +146,7 @@ def leave_failure(settings: Settings, folder: Path, error: Exception) -> None:
         device="",
         reason=explain(error, settings.trust),
     )
-    with contextlib.suppress(OSError, Failure):  # where another process is at work, it speaks for the folder
+    with contextlib.suppress(OSError, Failure):  # another process that holds the folder writes its own summary
         folder.mkdir(parents=True, exist_ok=True)
         hold = Hold(folder)
         try:

@@ -1,1 +1,1 @@
-"""Where records go: files, TensorBoard, the terminal."""
+"""Where records are shown during a run: TensorBoard and the terminal. Files are written by `store`."""

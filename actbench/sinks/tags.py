@@ -1,4 +1,4 @@
-"""What goes to TensorBoard under which tag: read from what the rows of an epoch declare."""
+"""The scalars of an epoch for TensorBoard: their tags come from the declarations of the rows."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Tags:
 
         `layer` is None for the network, which has something to show when any of its layers has.
         """
-        if math.isnan(value) and not quantity.nan_is_told:
+        if math.isnan(value) and not quantity.nan_is_a_result:
             return False
         if not quantity.rare:
             return True

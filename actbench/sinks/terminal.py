@@ -145,7 +145,7 @@ class TerminalSink:
     def _diagnosis(self, findings: Sequence[Finding], *, probed: bool) -> None:
         """What went wrong inside, why, and the commands that try something else; or that nothing did."""
         if not findings:
-            where = "" if probed else " in loss and accuracy; without probes nobody looked inside"
+            where = "" if probed else " in loss and accuracy; units were not measured (probe=false)"
             self._say(f"diagnosis    nothing alarming{where}", style="dim")
             return
         self._say("diagnosis", style="bold")

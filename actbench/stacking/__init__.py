@@ -1,4 +1,8 @@
-"""Networks of one architecture for S seeds: stacked into one with a leading seed dimension, and taken apart again."""
+"""Networks of one architecture for S seeds, stacked into one network with a leading seed dimension where possible.
+
+`make_replicas` turns ordinary modules into `Replicas`, `Replicas.plain_network` gives them back, and `stack_layer` is
+where a type of layer registers its stacked form.
+"""
 
 from actbench.stacking.choosing import make_replicas
 from actbench.stacking.layers.activations import StackedLearned, StackedPReLU

@@ -1,7 +1,7 @@
-"""Which way the networks of the seeds run, stacked or one after the other, and why.
+"""Chooses how the networks of the seeds run, stacked or one after the other, and says why.
 
-The choice is a rule that was measured (see BENCHMARKS.md), never a trial run: the same settings go the same way every
-time, and give the same bits.
+The choice follows measured rules (see BENCHMARKS.md), never a trial run: the same settings always run the same way, and
+give the same bits.
 
 Shape letters: S seeds, B batch.
 """
@@ -53,7 +53,7 @@ def make_replicas(
         optimizer: the class of the optimizer. One that is not known to be elementwise needs separate parameters.
         sample: a small input (B, ...), on which networks are tried out.
         device: where the replicas will run. They are not moved there.
-        execution: `auto`, or `stacked` or `seed_by_seed`, which insist.
+        execution: `auto`, or `stacked` or `seed_by_seed` to force one way.
         memory_format: of convolutions, `auto`, `contiguous` or `channels_last`.
         batch: samples of a training step.
         cores: the largest number of shards that may train side by side.
@@ -155,7 +155,7 @@ def _mean_weights_of_layers(network: nn.Module) -> float:
 
 
 def _is_known(network: nn.Module) -> bool:
-    """Whether every module is torch's or ours. A user's own may hold what two threads must not use at once."""
+    """Whether every module is torch's or ours. A user's own may hold state that two threads must not share."""
     return all(
         type(module).__module__.split(".")[0] in ("torch", "torchvision", "actbench") for module in network.modules()
     )

@@ -1,4 +1,4 @@
-"""What a stacked layer is, and how a type of layer gets its stacked form: one function registered with `stack_layer`.
+"""`StackedLayer`, and `stack_layer`, with which a type of layer registers the function that stacks it.
 
 Shape letters: S seeds, B batch.
 """
@@ -74,15 +74,15 @@ def stack_parameters(layer: StackedLayer, replicas: Sequence[nn.Module]) -> None
 def stack_layer(layer: nn.Module, replicas: Sequence[nn.Module], generators: Generators) -> nn.Module:
     """The stacked form of one layer: a module from x (S, B, ...) to y (S, B, ...), which shares nothing with the layer.
 
-    A type of layer takes part by one function of this signature, registered with `@stack_layer.register`, in a module
-    of `stacking/layers` (where it is found by itself) or beside the layer's own class:
+    A type of layer is supported by one function of this signature, registered with `@stack_layer.register`, in a module
+    of `stacking/layers` (which is discovered without being listed) or beside the layer's own class:
 
         @stack_layer.register
         def _(layer: Scale, replicas: Sequence[Scale], generators: Generators) -> nn.Module:
             return StackedScale(replicas)
 
-    A module without parameters, buffers and children needs none. It is taken to treat all elements alike, which
-    `make_replicas` puts to the test.
+    A module without parameters, buffers and children needs none. It is assumed to treat all elements alike, which
+    `make_replicas` tests.
 
     Args:
         layer: the first of the replicas, whose type decides.
@@ -92,7 +92,7 @@ def stack_layer(layer: nn.Module, replicas: Sequence[nn.Module], generators: Gen
     Raises:
         NotStackable: nothing is registered for this type, or the layer's options have no stacked form.
     """
-    if not [*layer.parameters(), *layer.buffers(), *layer.children()]:  # `make_replicas` puts it to the test
+    if not [*layer.parameters(), *layer.buffers(), *layer.children()]:  # `make_replicas` tests it
         return copy.deepcopy(layer)
     raise NotStackable(f"{type(layer).__module__}.{type(layer).__qualname__} has no stacked form")
 

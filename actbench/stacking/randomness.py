@@ -1,4 +1,4 @@
-"""Random numbers of one seed in a network that trains by itself: of its dropout, and of torch's global generators."""
+"""Random numbers of one seed in a network that trains alone: for dropout, and from torch's global generators."""
 
 from __future__ import annotations
 

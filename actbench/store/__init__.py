@@ -1,1 +1,1 @@
-"""The folder of a run: what is written, and what is read back."""
+"""The folder of a run: for each of its files, one module that writes and reads it."""

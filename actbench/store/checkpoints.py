@@ -1,4 +1,4 @@
-"""What a run leaves of tensors: `checkpoints/seed=K.pt`, and `resume.pt` while it has not come to its end."""
+"""The tensors of a run: `checkpoints/seed=K.pt`, and `resume.pt` while it is incomplete."""
 
 from __future__ import annotations
 

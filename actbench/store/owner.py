@@ -1,4 +1,4 @@
-"""Whose folder it is: nothing is written into that of another run, nor through a link that leads out of it."""
+"""Checks that a folder belongs to a run before anything is written into it, and that no link leads out of it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from actbench.settings import Settings
 from actbench.store.settings_file import settings_of
 from actbench.store.summary import status
 
-LOCK = ".lock"  # of a run that is at work, or has not come to its end
+LOCK = ".lock"  # of a run that is running or incomplete
 TRACEBACK = "traceback.txt"  # of a run that failed
-RESUME = "resume.pt"  # of a run that has not come to its end
+RESUME = "resume.pt"  # of an incomplete run
 
 
 def links_out(folder: Path) -> Iterator[Path]:

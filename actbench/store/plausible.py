@@ -1,4 +1,4 @@
-"""How files that anyone may have changed are judged: what all readers of a run's folder share."""
+"""Checks of files that someone else may have changed, shared by all readers of a run's folder."""
 
 from __future__ import annotations
 

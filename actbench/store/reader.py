@@ -1,4 +1,4 @@
-"""What others read of a run's folder, without torch. Each file has a module of its own, which writes it as well."""
+"""All readers of a run's folder, without torch. Each file has its own module in `store`, which also writes it."""
 
 from actbench.store.owner import LOCK, TRACEBACK, check_owner, links_out, tidy
 from actbench.store.plausible import environment

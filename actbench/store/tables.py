@@ -67,7 +67,7 @@ class Table:
 
 
 def table(folder: Path, kind: type[Record]) -> list[Record]:
-    """The rows of a kind that a run's folder has; none where the file is not there.
+    """The rows of one class in a run's folder; none if the file does not exist.
 
     Raises:
         UserError: the file cannot be read.
@@ -76,7 +76,7 @@ def table(folder: Path, kind: type[Record]) -> list[Record]:
 
 
 def records(path: Path, kind: type[Record]) -> list[Record]:
-    """The rows of a CSV file, exactly as they were; none where it is not there.
+    """The rows of a CSV file, exactly as they were written; none if it does not exist.
 
     Raises:
         UserError: it cannot be read.
@@ -92,7 +92,7 @@ def records(path: Path, kind: type[Record]) -> list[Record]:
             raise ValueError("a number, a name or a word that cannot be")
         layers = len({getattr(record, "layer", "") for record in read})
         if layers > LAYERS:
-            raise NotReadable(f"it names {layers:,} layers; {LAYERS:,} are the most that are read")
+            raise NotReadable(f"it names {layers:,} layers; at most {LAYERS:,} are read")
         return read
     except (KeyError, TypeError, ValueError, OSError, csv.Error) as error:
         why = f" ({reason(error)})" if isinstance(error, NotReadable) else ""
@@ -100,7 +100,7 @@ def records(path: Path, kind: type[Record]) -> list[Record]:
 
 
 def _check(quantity: Quantity, kind: Any) -> Callable[[Any], bool]:
-    """Whether a column's value can be: no number beyond all bounds, no name that a terminal would obey."""
+    """A test for plausible values of a column: numbers within bounds, words that are expected or at least printable."""
     key, least, among = quantity.key, quantity.at_least, quantity.among
     if kind is str:
         return lambda row: getattr(row, key) in among if among else getattr(row, key).isprintable()

@@ -1,4 +1,4 @@
-"""Training: S seeds of one configuration at once, and what is seen on the way."""
+"""Training: S seeds of one configuration at once, with measurements before, during and after it."""
 
 from actbench.train.evaluation import cross_entropy, evaluate
 from actbench.train.loop import fit

@@ -1,4 +1,4 @@
-"""Settings -> Training: everything that a run trains with is built here, from top to bottom."""
+"""Settings -> Training: builds the data, networks, optimizers and engine of a run."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from actbench.train.seeding import generators
 
 
 def build(settings: Settings) -> Training:
-    """Everything that a run with these settings trains with, on the device that they ask for.
+    """Builds everything that a run with these settings trains with, on the device that they ask for.
 
     Raises:
-        UserError: something cannot be built. `checks.check` finds most of that before a run.
+        UserError: something cannot be built. `checks.check` finds most of these errors before the first run.
     """
     train, seeds = settings.train, settings.seeds
     device = choose_device(train.device, train.precision)
@@ -37,7 +37,7 @@ def build(settings: Settings) -> Training:
 
     components = build_components(settings)
     networks = [build_network(settings, splits.inputs, splits.classes, seed, components) for seed in seeds]
-    initial_activations = copy.deepcopy(activation_sites(networks[0]))  # before anything trains them
+    initial_activations = copy.deepcopy(activation_sites(networks[0]))  # before they are trained
     dropout, augmentation = generators(seeds, "dropout", device), generators(seeds, "augment", device)
     optimizer = optimizer_constructor(settings)
     threads = torch.get_num_threads()
@@ -78,16 +78,16 @@ def build(settings: Settings) -> Training:
 
 
 def load_splits(settings: Settings) -> Splits:
-    """The dataset of the settings, which a process loads once (and again if a job has written to it)."""
+    """The dataset of the settings. A process loads it once, and again if a job has written to it."""
     splits = loading.load_splits(settings.dataset, settings.trust)
     return replace(splits, note=settings.dataset_note) if settings.dataset_note else splits
 
 
 def usable_cores(settings: Settings, device: torch.device, threads: int) -> int:
-    """The largest number of shards of the seeds that may train side by side.
+    """The largest number of shards that may train side by side, each in its own thread.
 
-    It is 1 with code of the user's own, which may share anything between the seeds, and with torch's compiler, which is
-    not made for several threads.
+    It is 1 with the user's own code, which may share state between the seeds, and with torch's compiler, which is not
+    made for several threads.
     """
-    foreign = any(is_own(getattr(settings, group).target) for group in GROUPS if group != "dataset")
-    return threads if device.type == "cpu" and not foreign and settings.train.engine != "compiled" else 1
+    has_own_code = any(is_own(getattr(settings, group).target) for group in GROUPS if group != "dataset")
+    return threads if device.type == "cpu" and not has_own_code and settings.train.engine != "compiled" else 1

@@ -1,4 +1,4 @@
-"""Calls what YAML names, and turns whatever goes wrong there into one clear message."""
+"""Calls the targets that YAML files name, and turns any error in them into one clear message."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from actbench.settings import Choice, Settings
 
 
 def constructor_of(group: str, choice: Choice, trust: Sequence[str]) -> partial[Any]:
-    """What the choice names, bound to its parameters and not yet called.
+    """The class or function that the choice names, bound to its parameters and not yet called.
 
     Raises:
-        UserError: the target is missing, not trusted, or nothing that the group may name.
+        UserError: the target is missing, not trusted, or not of the kind that the group accepts.
     """
     with isolated() if is_own(choice.target) else nullcontext():  # it may be imported only now, and only once
         return partial(resolve(group, choice, trust), **copy.deepcopy(choice.params))  # the callee may change a list
 
 
 def optional_constructor(group: str, choice: Choice, trust: Sequence[str]) -> partial[Any] | None:
-    """The same, or None for the choice `none`, which names nothing."""
+    """The same, or None for the choice `none`, which has no target."""
     return None if choice.target is None else constructor_of(group, choice, trust)
 
 
 def with_fresh_parameters(constructor: partial[Any]) -> Callable[..., Any]:
-    """The constructor as a function that may be called several times: what one call changes, the next does not get."""
+    """The constructor as a function that may be called several times: each call gets its own copy of the parameters."""
 
     def call(*arguments: Any, **more: Any) -> Any:
         return constructor.func(*arguments, **{**copy.deepcopy(constructor.keywords), **more})
@@ -43,7 +43,7 @@ def with_fresh_parameters(constructor: partial[Any]) -> Callable[..., Any]:
 def construct(
     group: str, constructor: Callable[[], Any], choice: Choice | None = None, trust: Sequence[str] = ()
 ) -> Any:
-    """What `constructor` returns. Whatever it raises is reported as a mistake of the group's choice.
+    """What `constructor` returns. Any exception of it is reported as a mistake in the group's choice.
 
     Raises:
         UserError: it failed, because of a parameter or in the user's own code.

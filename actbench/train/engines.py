@@ -30,7 +30,7 @@ GRAPHS_SINCE = (2, 13)  # version of torch
 
 
 class Engine(ABC):
-    """A way to execute steps. Its `name` is for the log and the summary, with the reason where it is second best."""
+    """A way to execute steps. `name` is for the log and the summary, with the reason if it is not the fastest."""
 
     name: str
 

@@ -1,4 +1,4 @@
-"""Loss and accuracy. Shape letters: S seeds, s those of a shard, B batch, C classes, N samples."""
+"""Loss and accuracy. Shape letters: S seeds, s seeds of a shard, B batch, C classes, N samples."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from actbench.train.state import Training
 
 
 class Scores(NamedTuple):
-    """The losses (nats) of a batch and whether each sample was a hit: (s, B)."""
+    """The losses (nats) of a batch and whether each sample was classified correctly (`hits`): (s, B)."""
 
     losses: Tensor
     hits: Tensor
@@ -44,7 +44,7 @@ def evaluate(training: Training, x: Tensor, y: Tensor) -> Means:
 def _scores(training: Training, shard: Shard, x: Tensor, y: Tensor) -> list[Scores]:
     """The scores of a shard of the seeds, batch by batch.
 
-    A part of a stack takes more samples at a time, so that its kernels have what those of the whole would have.
+    A shard of stacked replicas takes more samples at a time, so that its kernels are as large as those of all seeds.
     """
     size = training.eval_batch_size
     if training.network.stacked:
@@ -61,7 +61,7 @@ def _scores(training: Training, shard: Shard, x: Tensor, y: Tensor) -> list[Scor
 def means(of_shards: Sequence[Sequence[Scores]]) -> Means:
     """The means of each seed, from the scores of all batches of each shard.
 
-    The shards are put together first: a sum of S rows at once may round otherwise than one of fewer.
+    The shards are joined first: a sum over S rows may be rounded differently from one over fewer rows.
     """
     losses = torch.cat([torch.cat([batch.losses for batch in batches], dim=1) for batches in of_shards])  # (S, N)
     hits = torch.cat([torch.cat([batch.hits for batch in batches], dim=1) for batches in of_shards])

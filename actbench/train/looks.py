@@ -1,4 +1,4 @@
-"""What is seen of the network before training, between steps and after epochs, as rows. Looking changes nothing.
+"""Measures the network before training, between steps and after epochs, and returns rows. Training is not affected.
 
 Shape letters: S seeds, L layers, F units of a layer.
 """
@@ -24,7 +24,7 @@ from actbench.train.state import Training
 
 
 def look_at_untrained(training: Training) -> tuple[Any, ...]:
-    """The rows of the network as it is before the first step, with the gradient of its first validation samples."""
+    """The rows of the untrained network; their gradient norms are those of the first validation samples."""
     first = slice(training.batch_size)
     with as_if_trained_on(training.network, training.splits.train_x[: training.eval_batch_size]):
         x, y = training.splits.val_x[first], training.splits.val_y[first]
@@ -36,20 +36,24 @@ def look_at_untrained(training: Training) -> tuple[Any, ...]:
 def validate(
     training: Training, epoch: int, gradient_norms: Tensor, alive: Sequence[int]
 ) -> tuple[Means, tuple[Any, ...]]:
-    """The scores over the validation split; and, where that was asked for, what was seen of the seeds `alive`, as rows.
+    """The scores of all seeds over the validation split; and, unless `probe=false`, the rows of all measurements.
 
-    `gradient_norms` (L, S) are those of the layers.
+    Args:
+        training: of all seeds.
+        epoch: number of epochs done.
+        gradient_norms: of each layer, (L, S).
+        alive: the seeds to return rows for, those that have not diverged.
     """
     with watch_units(training.network) if training.probe else nullcontext() as watch:
         scores = evaluate(training, training.splits.val_x, training.splits.val_y)
     if watch is None:
         return scores, ()
     rows = _rows(training, epoch, gradient_norms, watch, scores) if watch.layers else []
-    return scores, (*_of(rows, alive), *_of_own(training, epoch, alive))
+    return scores, (*_of_seeds(rows, alive), *_own_rows(training, epoch, alive))
 
 
 def _rows(training: Training, epoch: int, norms: Tensor, watch: UnitWatch, scores: Means) -> list[Any]:
-    """The rows of all measurements that are taken after an epoch, of all seeds."""
+    """The rows of all measurements of this package (`after_epoch` of each module), of all seeds."""
     peaks, step = _peaks(watch, scores), epoch * training.steps_per_epoch
     events = training.lives.update(peaks, step)
     finer = training.finer_lives.update(peaks, step) if training.probe_every is not None else None
@@ -66,7 +70,7 @@ def _rows(training: Training, epoch: int, norms: Tensor, watch: UnitWatch, score
     return [row for after_epoch in registry.functions_after_epoch() for row in after_epoch(look)]
 
 
-def _of_own(training: Training, epoch: int, alive: Sequence[int]) -> list[Any]:
+def _own_rows(training: Training, epoch: int, alive: Sequence[int]) -> list[Any]:
     """The rows of the user's own measurements."""
     splits, sample = training.splits, slice(training.eval_batch_size)
     return rows_of(
@@ -84,23 +88,23 @@ def _of_own(training: Training, epoch: int, alive: Sequence[int]) -> list[Any]:
 
 
 def look_between(training: Training, step: int, alive: Sequence[int]) -> tuple[Any, ...]:
-    """The rows of a look at which units are dead after `step` steps, within an epoch."""
+    """The rows of a look within an epoch, after `step` steps in all: only which units are dead."""
     with watch_units(training.network, thorough=False) as watch:
         scores = evaluate(training, training.splits.val_x, training.splits.val_y)
     training.network.train()
     events = training.finer_lives.update(_peaks(watch, scores), step)
-    return _of([*training.finer_lives.rows(), *events], alive)
+    return _of_seeds([*training.finer_lives.rows(), *events], alive)
 
 
-def _of(rows: Sequence[Any], seeds: Sequence[int]) -> tuple[Any, ...]:
+def _of_seeds(rows: Sequence[Any], seeds: Sequence[int]) -> tuple[Any, ...]:
     wanted = {*seeds}
     return tuple(row for row in rows if row.seed in wanted)
 
 
 def _peaks(watch: UnitWatch, scores: Means) -> dict[str, Tensor]:
-    """Layer -> the largest |f'(z)| of each unit (S, F); NaN for the seeds whose numbers are not finite any more.
+    """Layer -> the largest |f'(z)| of each unit (S, F); NaN for the seeds whose loss is no longer finite.
 
-    Their slopes may well be: torch has 1 for ReLU at NaN.
+    Their slopes may still be finite: for torch, the slope of ReLU at NaN is 1.
     """
     lost = torch.tensor([not math.isfinite(loss) for loss in scores.losses])
     return {layer: peak.masked_fill(lost[:, None], math.nan) for layer, peak in watch.peaks().items()}

@@ -26,10 +26,15 @@ from actbench.train.step import Control, ShardTrainer, advance, shard_trainers
 
 
 def fit(training: Training, *, control: Control, done: int = 0, diverged: Sequence[int] = ()) -> Iterator[Epoch]:
-    """Trains from epoch `done` + 1 on, and yields after each epoch (first, if `done` is 0, the untrained network).
+    """Trains from epoch `done` + 1 to the last one, and yields the results of each epoch.
 
-    It ends early where `control.stop` is set, leaving the running epoch out, and where every seed has diverged.
-    `diverged` names the seeds that had done so before.
+    If `done` is 0 and units are measured, the first item is epoch 0, the untrained network.
+
+    Args:
+        training: what to train; it is changed in place.
+        control: counts the steps. Once `control.stop` is set, the generator ends without yielding the current epoch.
+        done: epochs that are already trained.
+        diverged: seeds that diverged in these epochs. Training ends once every seed has diverged.
     """
     alive = [seed for seed in training.seeds if seed not in diverged]
     shards = shard_trainers(training)
@@ -38,32 +43,32 @@ def fit(training: Training, *, control: Control, done: int = 0, diverged: Sequen
     for number in range(done + 1, training.epochs + 1):
         if not alive:
             return
-        began, between = time.perf_counter(), Between()
+        began, within = time.perf_counter(), LooksWithinEpoch()
         training.network.train()
         order = sample_order(training)  # (S, N)
         for shard in shards:
             shard.begin(order)
-        for end in _pauses(training, number):
+        for end in _steps_with_a_look(training, number):
             training.workers.map(partial(ShardTrainer.train, end=end, control=control), shards)
-            if any(shard.step < end for shard in shards):  # asked to stop
+            if any(shard.step < end for shard in shards):  # `control.stop` was set
                 return
             if end < training.steps_per_epoch:
-                between.look(training, (number - 1) * training.steps_per_epoch + end, alive)
+                within.look(training, (number - 1) * training.steps_per_epoch + end, alive)
         if not training.schedule_by_step:
             advance(training.schedulers)
-        epoch = _finish(training, number, alive, shards, began, between)
+        epoch = _finish(training, number, alive, shards, began, within)
         yield epoch
         alive = [seed for seed in alive if seed not in epoch.diverged]
 
 
 def sample_order(training: Training) -> Tensor:
-    """The samples of an epoch in the order that each seed has of its own: (S, N)."""
+    """A random order of the training samples for each seed, drawn for one epoch: indices (S, N)."""
     n = len(training.splits.train_y)
     return torch.stack([torch.randperm(n, generator=generator) for generator in training.order]).to(training.device)
 
 
-def _pauses(training: Training, epoch: int) -> list[int]:
-    """The steps of an epoch after which there is something to do between two steps, and its last one."""
+def _steps_with_a_look(training: Training, epoch: int) -> list[int]:
+    """The steps of an epoch after which the network is measured: those of `probe_every`, and the last one."""
     steps, every = training.steps_per_epoch, training.probe_every if training.probe else None
     before = (epoch - 1) * steps
     looks = [step for step in range(1, steps) if (before + step) % every == 0] if every else []
@@ -71,14 +76,14 @@ def _pauses(training: Training, epoch: int) -> list[int]:
 
 
 @dataclass
-class Between:
-    """The looks of `probe_every` within an epoch: their rows, and how long they took."""
+class LooksWithinEpoch:
+    """The looks that `probe_every` asks for within an epoch: their rows, and the time they took."""
 
     rows: list[Any] = field(default_factory=list)
     seconds: float = 0.0
 
     def look(self, training: Training, step: int, alive: Sequence[int]) -> None:
-        wait_for(training.device)  # for steps whose time is not that of the look
+        wait_for(training.device)  # so that the time of pending steps is not counted as the look's
         before = time.perf_counter()
         self.rows += look_between(training, step, alive)
         self.seconds += time.perf_counter() - before
@@ -90,9 +95,9 @@ def _finish(
     alive: Sequence[int],
     shards: Sequence[ShardTrainer],
     began: float,
-    between: Between,
+    within: LooksWithinEpoch,
 ) -> Epoch:
-    """Waits for the device, validates, looks inside, and puts together what the epoch gave."""
+    """Waits for the device, validates, measures the units, and collects the results of the epoch."""
     train = means([shard.scores for shard in shards])
     trained = time.perf_counter()
     gradients, busy = _gradients(shards), shards[0].busy
@@ -116,17 +121,17 @@ def _finish(
     ]
     return Epoch(
         number=number,
-        rows=(*records, *between.rows, *rows),
+        rows=(*records, *within.rows, *rows),
         diverged=tuple(r.seed for r in records if not (math.isfinite(r.train_loss) and math.isfinite(r.val_loss))),
-        train_seconds=trained - began - between.seconds,
+        train_seconds=trained - began - within.seconds,
         eval_seconds=ended - trained,
-        look_seconds=between.seconds,
+        look_seconds=within.seconds,
         busy=math.fsum(busy) / len(busy) if busy else math.nan,
     )
 
 
 def _gradients(shards: Sequence[ShardTrainer]) -> GradientLook:
-    """The mean over an epoch's looks at the gradients, of all seeds, on the CPU; NaN without such looks."""
+    """The gradient norms of all seeds on the CPU, averaged over the measured steps of an epoch; NaN without any."""
     if not shards[0].gradients:
         unknown = torch.full((shards[-1].seeds.stop,), math.nan)
         return GradientLook(unknown, unknown[None, :0], unknown)

@@ -21,7 +21,7 @@ UNITS = "units"  # as the value of an activation's parameter: the number of the 
 
 
 def build_components(settings: Settings) -> Components:
-    """The factories of activations and norms, and what else the layers of a model are made with.
+    """The factories of activations and norms, and everything else that the layers of a model are built with.
 
     Raises:
         UserError: one of them cannot be built.
@@ -46,7 +46,7 @@ def build_network(
         inputs: shape of one sample, (C, H, W).
         classes: number of logits.
         seed: of the initial weights.
-        components: what the layers are made with; by default they are built from the settings.
+        components: what the layers are built with; by default, components built from the settings.
 
     Raises:
         UserError: the model or its initialisation fails, or is not a module.
@@ -76,13 +76,14 @@ def build_network(
 
 
 def activation_factory(choice: Choice, trust: Sequence[str], group: str = "activation") -> Callable[[int], nn.Module]:
-    """Units -> a fresh module at every call. A parameter whose value is `units` gets their number.
+    """A function from the number of units to a new module. A parameter with the value `units` gets that number.
 
     Raises:
         UserError: the module cannot be built, or would work in place, which would hide z from measurements.
     """
     if choice.params.get("inplace"):
-        raise UserError("would overwrite what the probes look at", where=f"{group}.inplace=true", how="leave it out")
+        what = "would overwrite the pre-activations that are measured"
+        raise UserError(what, where=f"{group}.inplace=true", how="leave it out")
     constructor = with_fresh_parameters(constructor_of(group, choice, trust))
 
     def make(units: int) -> nn.Module:
@@ -112,7 +113,7 @@ def build_replicas(
         cores: the largest number of shards that may train side by side.
 
     Raises:
-        UserError: the settings insist on a way that is not possible.
+        UserError: the settings ask for a way that is not possible.
     """
     train = settings.train
     assert isinstance(optimizer.func, type)

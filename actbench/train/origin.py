@@ -1,7 +1,7 @@
-"""Where the first number that is not finite came from, in a seed that diverged: its epoch once more, watched.
+"""Finds where the first number that is not finite came from, in a seed that diverged, by repeating its epoch.
 
-Nothing of it runs in ordinary training. The epoch is repeated from the state before it, by another `Training` made of
-the same settings, which gives the same bits; what is first infinite or NaN has a place in the order of a step:
+None of this runs in ordinary training. The epoch is repeated from the state before it, by another `Training` built from
+the same settings, which gives the same bits. What is infinite or NaN first is located in the order of a step:
 images, modules from below, loss, gradients from above, clipping, parameters.
 
 Shape letters: s seeds of a group, B batch.

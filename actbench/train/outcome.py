@@ -1,4 +1,4 @@
-"""What a training step tells: still on the device. Shape letters: s seeds of a group or shard, L layers, B batch."""
+"""The results of a training step, on the device. Shape letters: s seeds of a group or shard, L layers, B batch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class GradientLook(NamedTuple):
-    """A look at the gradients of one step.
+    """Gradient norms of one step.
 
     `total` (s,) is the Euclidean norm of each seed's whole gradient before clipping, `layers` (L, s) those of its
     layers, and `clipped` (s,) whether clipping changed it (NaN where nothing is clipped).
@@ -22,7 +22,10 @@ class GradientLook(NamedTuple):
 
 
 class StepOutcome(NamedTuple):
-    """The loss (nats) of each sample and whether it was a hit, both (s, B); `gradients` where that was asked for."""
+    """The loss (nats) of each sample and whether it was classified correctly (`hits`), both (s, B).
+
+    `gradients` has the gradient norms, at steps where they were measured.
+    """
 
     losses: Tensor
     hits: Tensor
@@ -30,12 +33,12 @@ class StepOutcome(NamedTuple):
 
     def map(self, function: Callable[[Tensor], Tensor]) -> StepOutcome:
         """The same with `function` applied to every tensor."""
-        looked = None if self.gradients is None else GradientLook(*map(function, self.gradients))
-        return StepOutcome(function(self.losses), function(self.hits), looked)
+        gradients = None if self.gradients is None else GradientLook(*map(function, self.gradients))
+        return StepOutcome(function(self.losses), function(self.hits), gradients)
 
 
 def of_all_seeds(outcomes: Sequence[StepOutcome]) -> StepOutcome:
-    """One outcome of several groups of seeds, in their order."""
+    """Joins the outcomes of several groups of seeds, in their order."""
     if len(outcomes) == 1:
         return outcomes[0]
     looks = [outcome.gradients for outcome in outcomes if outcome.gradients is not None]
@@ -47,14 +50,14 @@ def of_all_seeds(outcomes: Sequence[StepOutcome]) -> StepOutcome:
 
 
 def _side_by_side(looks: Sequence[GradientLook]) -> GradientLook:
-    """Looks at neighbouring seeds as one: the seeds are the last dimension."""
+    """Joins the looks of neighbouring seeds: the seeds are the last dimension."""
     return GradientLook(*(torch.cat(parts, dim=-1) for parts in zip(*looks, strict=True)))
 
 
 def mean_look(of_shards: Sequence[Sequence[GradientLook]]) -> GradientLook:
-    """The mean over the looks at the seeds of each shard, for the seeds of all.
+    """The mean over the looks of each shard, for the seeds of all shards.
 
-    All numbers are summed as one tensor: torch would sum several in another order, and round otherwise.
+    All numbers are summed as one tensor: torch would sum several tensors in another order, and round differently.
     """
     looks = [_side_by_side(shards) for shards in zip(*of_shards, strict=True)]
     numbers = torch.stack([torch.cat([look.total[None], look.layers, look.clipped[None]]) for look in looks])

@@ -1,4 +1,4 @@
-"""What a run trains with, and the part of it that training changes."""
+"""`Training`: everything that a run trains with; `state` and `load_state` save and restore what training changes."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from actbench.train.workers import Workers
 
 @dataclass(kw_only=True)
 class Training:
-    """Everything that a run trains with, made by `build.build`: on its device, with nothing left to configure."""
+    """Everything that a run trains with, built by `build.build`: on its device, with nothing left to configure."""
 
     seeds: list[int]
     network: Replicas
     components: Components  # that the networks were built with
     initial_activations: dict[str, nn.Module]  # layer -> the first seed's activation before training, on the CPU
-    workers: Workers  # as many as the network has shards
+    workers: Workers  # one for each shard of the network
     optimizers: list[Optimizer]  # one for each group of the network
     schedulers: list[LRScheduler]  # one for each optimizer, or none at all
     schedule_by_step: bool  # whether they are stepped after every training step instead of every epoch
@@ -47,10 +47,10 @@ class Training:
     eval_batch_size: int
     bf16: bool
     probe: bool
-    probe_every: int | None  # steps between further measurements
+    probe_every: int | None  # steps between looks within an epoch
     device: torch.device
     engine: Engine
-    measurements: tuple[OwnMeasurement, ...] = ()  # of the user's own
+    measurements: tuple[OwnMeasurement, ...] = ()  # the user's own
 
     @property
     def execution(self) -> str:
@@ -69,7 +69,7 @@ class Training:
 
     @cached_property
     def finer_lives(self) -> UnitHistory:
-        """The same from measurement to measurement, with `probe_every`."""
+        """The same from look to look, with `probe_every`."""
         return UnitHistory(self.seeds, self.steps_per_epoch)
 
     def autocast(self) -> AbstractContextManager[Any]:

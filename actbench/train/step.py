@@ -1,6 +1,6 @@
-"""One training step, and who takes it: a `GroupTrainer` for a group of seeds, a `ShardTrainer` for those of one thread.
+"""One training step: a `GroupTrainer` takes it for one group of seeds, a `ShardTrainer` for all groups of one thread.
 
-Shape letters: S seeds, s those of a group or shard, B batch, C classes, N samples.
+Shape letters: S seeds, s seeds of a group or shard, B batch, C classes, N samples.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from actbench.train.outcome import GradientLook, StepOutcome, of_all_seeds
 from actbench.train.state import Training
 from actbench.train.updates import Update, update_of
 
-GRADIENT_LOOKS = 8  # steps of an epoch at which the gradient's norm is taken
+GRADIENT_LOOKS = 8  # number of steps in each epoch at which gradient norms are measured
 
 
 @dataclass
 class Control:
-    """How far the loop is, and whether it has been asked to stop after the running step."""
+    """The loop's progress in `steps`; setting `stop` ends it after the current step."""
 
     steps: int = 0
     stop: bool = False
@@ -37,7 +37,7 @@ class Control:
 
 @dataclass(kw_only=True)
 class GroupTrainer:
-    """One group of the replicas with all that its training step needs."""
+    """One group of replicas with everything that its training step needs."""
 
     training: Training
     group: ReplicaGroup
@@ -49,7 +49,7 @@ class GroupTrainer:
     parameters: list[Tensor]
 
     def step(self, rows: Tensor, look: bool) -> StepOutcome:
-        """Takes one step on the samples `rows` (s, B); `look` asks for the gradients' norms as well."""
+        """Takes one step on the samples with the indices `rows` (s, B); `look` also measures gradient norms."""
         training, splits = self.training, self.training.splits
         x, y = _take(splits.train_x, rows), _take(splits.train_y, rows)  # (s, B, ...), (s, B)
         if training.augment is not None:
@@ -57,7 +57,7 @@ class GroupTrainer:
         with training.autocast():
             logits = self.forward(x)  # (s, B, C)
             losses = cross_entropy(logits, y)  # (s, B)
-        losses.mean(1).sum().backward()  # each seed's gradient is what it would be alone
+        losses.mean(1).sum().backward()  # a sum, so that each seed's gradient is the same as if it trained alone
         gradients = look_and_clip(self.group, training.clip) if look else None
         if not look and training.clip is not None:
             training.clip(list(self.group.gradients().values()))
@@ -68,7 +68,7 @@ class GroupTrainer:
 
 
 def look_and_clip(group: ReplicaGroup, clip: Callable[[Sequence[Tensor]], None] | None) -> GradientLook:
-    """Takes the gradients' norms, clips as the run is to clip, and sees whether that changed anything."""
+    """Measures the gradient norms, then clips with `clip` (None: not at all), and records which seeds that changed."""
     total, layers = gradient_norms(group)
     if clip is None:
         return GradientLook(total, layers, torch.full_like(total, math.nan))
@@ -80,10 +80,11 @@ def look_and_clip(group: ReplicaGroup, clip: Callable[[Sequence[Tensor]], None] 
 
 
 class ShardTrainer:
-    """The seeds that train in one thread, from the order of their samples to what their steps tell.
+    """Trains the seeds of one thread, and collects the scores and gradient norms of their steps.
 
     Args:
-        seeds: the rows that it has in what is of all seeds.
+        training: of all seeds.
+        seeds: the rows of this shard in tensors (S, ...) of all seeds.
         groups: a trainer for each of its groups, which take their steps one after the other.
     """
 
@@ -95,23 +96,23 @@ class ShardTrainer:
         self.looks = _spread(training.steps_per_epoch, GRADIENT_LOOKS) if training.probe else set()
 
     def begin(self, order: Tensor) -> None:
-        """Begins an epoch, in which the samples come in the `order` (S, N) of all seeds."""
+        """Begins an epoch; `order` (S, N) has the order of the samples for all seeds."""
         self.batches = order[self.seeds].split(self.training.batch_size, dim=1)
-        self.step = 0  # how many have been taken
+        self.step = 0  # number of steps taken in this epoch
         self.lr = math.nan
         self.scores: list[Scores] = []  # of each step
-        self.gradients: list[GradientLook] = []  # of some steps
-        self.busy: list[float] = []
+        self.gradients: list[GradientLook] = []  # of the steps in `looks`
+        self.busy: list[float] = []  # at these steps, how busy the GPU was (0 to 1)
 
     def train(self, end: int, control: Control) -> None:
-        """Takes the steps of the epoch up to `end`, or until somebody asks for a stop."""
+        """Takes the steps of the epoch up to `end`, or until `control.stop` is set or another shard fails."""
         while self.step < end and not (control.stop or self.training.workers.interrupted):
             outcome = self.take_step(self.batches[self.step], self.step in self.looks)
             self.scores.append(Scores(outcome.losses, outcome.hits))
             if outcome.gradients is not None:
                 self.gradients.append(outcome.gradients)
                 self.busy.append(busy_share(self.training.device))
-            self.lr = float(self.optimizer.param_groups[0]["lr"])  # that of this step
+            self.lr = float(self.optimizer.param_groups[0]["lr"])  # of the step just taken
             if self.training.schedule_by_step:
                 advance(self.schedulers)
             self.step += 1
@@ -120,7 +121,7 @@ class ShardTrainer:
 
 
 def shard_trainers(training: Training) -> list[ShardTrainer]:
-    """One for each shard of the seeds."""
+    """One trainer for each shard of the network."""
     augmentation = iter(training.augmentation)
     schedulers = iter(training.schedulers)
     optimizers = iter(training.optimizers)
@@ -145,7 +146,10 @@ def shard_trainers(training: Training) -> list[ShardTrainer]:
 
 
 def _step_of(groups: Sequence[GroupTrainer]) -> Step:
-    """The step of several groups, one after the other: (rows (s, B), look) -> the outcome for all their seeds."""
+    """The step of several groups, one after the other: (rows (s, B), look) -> the outcome for all their seeds.
+
+    It is what an engine executes.
+    """
     portions = [group.group.seeds for group in groups]
 
     def step(rows: Tensor, look: bool) -> StepOutcome:
@@ -156,16 +160,16 @@ def _step_of(groups: Sequence[GroupTrainer]) -> Step:
 
 
 def _take(samples: Tensor, rows: Tensor) -> Tensor:
-    """`samples[rows]`, which on a CPU takes twice as long."""
+    """`samples[rows]` in half the time on a CPU."""
     return samples.index_select(0, rows.flatten()).view(*rows.shape, *samples.shape[1:])
 
 
 def _spread(steps: int, looks: int) -> set[int]:
-    """`looks` step numbers, evenly spaced over an epoch of `steps`, the first one among them."""
+    """`looks` step numbers, evenly spaced over an epoch of `steps`, beginning with 0."""
     return {k * steps // looks for k in range(looks)}
 
 
 def advance(schedulers: Sequence[LRScheduler]) -> None:
-    """The next learning rate."""
+    """Moves every scheduler to its next learning rate."""
     for scheduler in schedulers:
         scheduler.step()

@@ -1,7 +1,7 @@
-"""An optimizer's step without what torch does around it: the same arithmetic, the same bits, less time.
+"""An optimizer's step without torch's overhead around it: the same arithmetic, the same bits, less time.
 
 `Optimizer.step` looks for hooks, talks to the profiler and imports torch's compiler (1.2 s of CPU time, once); the
-fused Adam then collects and sorts its parameters and their state, each time anew. Without all that, a training step of
+fused Adam then collects and sorts its parameters and their state in every step. Without all that, a training step of
 the article's network takes 3 to 5 % less time with 5 seeds, and 8 to 10 % less with one (BENCHMARKS.md).
 """
 
@@ -22,7 +22,7 @@ Update = Callable[[], None]
 def update_of(optimizer: Optimizer) -> Update:
     """A function that does what `optimizer.step` does, bit for bit.
 
-    It is `optimizer.step` itself for an optimizer of the user's own, for one with hooks, and for a torch that is not
+    It is `optimizer.step` itself for a user's own optimizer, for one with hooks, and for a version of torch that is not
     built as expected. Call it after `load_state_dict`, which replaces the tensors of the optimizer's state.
     """
     if not _can_be_shortened(optimizer):

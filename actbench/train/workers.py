@@ -1,4 +1,4 @@
-"""Shards of the seeds train side by side, one thread for each, and wait for each other only at the end of an epoch.
+"""Trains shards of the seeds side by side, one thread each; they wait for each other only at the end of an epoch.
 
 The kernels of a small batch gain little from several threads, and they become slow beside another process: libgomp's
 threads spin at the barrier after each kernel, waiting for a thread that the system has suspended. Shards have no such

@@ -1,1 +1,1 @@
-"""What measurements compute with tensors. `actbench.measures` imports it only where it computes: it needs torch."""
+"""The computations of measurements, which need torch: `actbench.measures` imports them only when it computes."""

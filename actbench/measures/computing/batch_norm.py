@@ -1,4 +1,4 @@
-"""What batch normalisation does to a network that is not trained yet."""
+"""Statistics of batch normalisation for a network that has not been trained yet."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from actbench.stacking import Replicas
 def as_if_trained_on(network: Replicas, x: Tensor) -> Iterator[None]:
     """Within the block the running statistics of batch normalisation are those of the samples x (B, ...).
 
-    Before the first step they are 0 and 1 and normalise nothing: evaluation mode would show another network than the
-    one that is going to be trained. Afterwards they are what they were, bit for bit.
+    Before the first step they are 0 and 1 and normalise nothing: in evaluation mode the network would differ from the
+    one that is about to be trained. Afterwards they are restored, bit for bit.
     """
     norms = [module for module in network.modules() if isinstance(getattr(module, "running_mean", None), Tensor)]
-    if not norms or len(x) < 2:  # of one sample there is no deviation
+    if not norms or len(x) < 2:  # one sample has no standard deviation
         yield
         return
     buffers = [buffer for norm in norms for buffer in norm.buffers(recurse=False)]
@@ -38,7 +38,7 @@ def _take_statistics(network: Replicas, norms: list[nn.Module], x: Tensor) -> No
     network.eval()
     for norm in norms:
         norm.train()
-        norm.momentum = 1.0  # type: ignore[assignment]  # nothing of what was before
+        norm.momentum = 1.0  # type: ignore[assignment]  # so that earlier statistics do not count
     try:
         network(x.expand(network.seeds, *x.shape))
     finally:

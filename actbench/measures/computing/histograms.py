@@ -1,4 +1,4 @@
-"""How pre-activations are distributed."""
+"""Histograms of pre-activations."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class Histogram:
 def preactivation_histograms(network: Replicas, x: Tensor) -> dict[str, list[Histogram | None]]:
     """`preactivation/LAYER` -> each seed's histogram of z over the samples x (B, ...), in evaluation mode.
 
-    None where not all is finite.
+    None where not all values are finite.
     """
-    seen: dict[str, list[Tensor]] = {layer: [] for layer in network.layers()}
+    kept: dict[str, list[Tensor]] = {layer: [] for layer in network.layers()}
     handles = []
 
     def keep(_module: object, arguments: tuple[Tensor, ...], *, layer: str, stacked: bool) -> None:
         z = arguments[0].float().clone()  # the activation may write to it
-        seen[layer].extend(z.unbind() if stacked else [z])
+        kept[layer].extend(z.unbind() if stacked else [z])
 
     for group in network.groups:
         for layer, module in group.sites().items():
@@ -49,11 +49,11 @@ def preactivation_histograms(network: Replicas, x: Tensor) -> dict[str, list[His
     finally:
         for handle in handles:
             handle.remove()
-    return {f"preactivation/{layer}": [histogram(z) for z in values] for layer, values in seen.items()}
+    return {f"preactivation/{layer}": [histogram(z) for z in values] for layer, values in kept.items()}
 
 
 def histogram(z: Tensor) -> Histogram | None:
-    """The histogram of all values of `z`; None where not all are finite, or all are one."""
+    """The histogram of all values of `z`; None where not all are finite, or all are equal."""
     low, high = (float(bound) for bound in z.aminmax())
     if not (torch.isfinite(z).all() and low < high):
         return None

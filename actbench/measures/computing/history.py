@@ -1,4 +1,4 @@
-"""The life and death of every unit, followed from look to look; `measures.lives` defines the terms.
+"""The history of every unit, dead or alive, from look to look; `measures.lives` defines the terms.
 
 Shape letters: S seeds, F units of a layer.
 """
@@ -18,13 +18,13 @@ from actbench.measures.lives import EVENTS, LookRecord, UnitEvent
 
 @dataclass
 class _Layer:
-    """What is known of one layer's units: (S, F) each."""
+    """The state of one layer's units: (S, F) each."""
 
     dead: Tensor  # at the last look
     lived: Tensor  # was alive at some look
-    since: Tensor  # the step at which a unit that is dead now was first seen dead
-    changed: dict[str, Tensor]  # event -> the units that it happened to at the last look
-    unknown: Tensor  # the units of which the last look could not tell
+    since: Tensor  # the step of the look at which a unit that is dead now was first dead
+    changed: dict[str, Tensor]  # event -> the units to which it happened at the last look
+    unknown: Tensor  # units whose state was not known at the last look
 
     @classmethod
     def first(cls, peak: Tensor, step: int) -> _Layer:
@@ -35,8 +35,8 @@ class _Layer:
     def update(self, peak: Tensor, step: int) -> None:
         self.unknown = peak.isnan()  # of a seed that diverges
         dead = torch.where(self.unknown, self.dead, peak == 0)
-        died, came = dead & ~self.dead, self.dead & ~dead
-        self.changed = {"birth": came & ~self.lived, "death": died, "revival": came & self.lived}
+        died, woke = dead & ~self.dead, self.dead & ~dead
+        self.changed = {"birth": woke & ~self.lived, "death": died, "revival": woke & self.lived}
         self.dead, self.lived = dead, self.lived | ~dead
         self.since = torch.where(died, step, self.since)
 
@@ -44,8 +44,8 @@ class _Layer:
 class UnitHistory:
     """Follows every unit from look to look.
 
-    What came before the first look is known if that was before training. After a gap of more than an epoch without a
-    look, everything begins anew, and `dead_at_init`, `died` and `dead_for` are NaN from then on.
+    The history is complete if the first look was before training. After a gap of more than an epoch without a look it
+    starts again, and `dead_at_init`, `died` and `dead_for` are NaN from then on.
 
     Args:
         seeds: the run's seeds.
@@ -88,7 +88,7 @@ class UnitHistory:
         return self._step / self.steps_per_epoch
 
     def rows(self) -> list[LookRecord]:
-        """How things stand after the last look, and what changed there since the look before; of all seeds."""
+        """The state after the last look, and the changes since the look before it; of all seeds and layers."""
         seeds = range(len(self.seeds))
         return [self._row(name, layer, s) for name, layer in self._layers.items() for s in seeds]
 
@@ -114,12 +114,12 @@ class UnitHistory:
         )
 
     def state(self) -> dict[str, Any]:
-        """What `load_state` goes on from."""
+        """What `load_state` restores."""
         layers = {name: (layer.dead, layer.lived, layer.since) for name, layer in self._layers.items()}
         return {"layers": layers, "step": self._step, "from_the_start": self._from_the_start}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Goes on from what `state` gave."""
+        """Restores what `state` returned."""
         self._step, self._from_the_start = state["step"], state["from_the_start"]
         for name, (dead, lived, since) in state["layers"].items():
             none = {event: torch.zeros_like(dead) for event in EVENTS[1:]}

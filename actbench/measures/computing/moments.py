@@ -1,4 +1,4 @@
-"""What a user's own measurement is given: copies of what is at the activation sites, for a sample of the data."""
+"""Runs a user's own measurements: copies the inputs and outputs of all activation sites for a sample of the data."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def rows_of(
     """The rows of all `measurements` that are due.
 
     Args:
-        measurements: of the user's own.
+        measurements: the user's own.
         network: in evaluation mode.
         x: samples (B, ...).
         y: their labels (B,).
-        seeds: of the network.
-        alive: those of them that have not diverged.
-        generators: what the network may draw from; they are afterwards as they were.
+        seeds: all seeds of the network.
+        alive: the seeds that have not diverged.
+        generators: those that the network may draw from; their states are restored.
         epoch: epochs done.
         step: steps done.
         last: whether training is at its end.

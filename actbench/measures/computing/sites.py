@@ -1,4 +1,4 @@
-"""What is observed at the activation sites of a network while it is evaluated; `measures.units` defines the terms."""
+"""Statistics of the activation sites of a network while it is evaluated; `measures.units` defines the terms."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from actbench.measures.units import DORMANT, SATURATED
 from actbench.stacking import ReplicaGroup, Replicas, StackedLearned, StackedPReLU
 from actbench.stacking.protocol import PerSample
 
-_CHUNK = 1 << 18  # elements looked at in one go: what a core's cache holds, so that the passes over them are cheap
+_CHUNK = 1 << 18  # elements processed at a time: they fit into a core's cache, so that several passes are cheap
 _STACKED = (StackedPReLU, StackedLearned, PerSample)  # forms of activations that are known
 _COLUMN_SAMPLES = 32  # samples whose column norms are computed one by one
 
@@ -32,17 +32,17 @@ class SiteSums:
 
     apply: Apply
     parameters: int = 0  # values of one seed's parameter: more than one means that units differ
-    selects: bool = False  # the activation lets some units through, by all of them: then these are the active ones
-    thorough: bool = True  # otherwise only what tells the dead
-    foreign: bool = False  # the activation is anyone's: whether it is elementwise is seen from the first samples
+    selects: bool = False  # the activation compares units and lets some through: these are the active ones
+    thorough: bool = True  # False: only what is needed to find dead units
+    foreign: bool = False  # a user's own activation: whether it is elementwise is measured on the first samples
     coupling: Coupling = field(default_factory=Coupling)
-    positions: int = 0  # dimensions behind the units
+    positions: int = 0  # number of dimensions after the units, such as H and W
     pairs: int = 0  # (sample, position) pairs of one unit
     outputs: int = 0  # values of h of one seed
     sums: dict[str, Tensor] = field(default_factory=dict)
 
     def observe(self, z: Tensor) -> None:
-        """Takes a batch of pre-activations (S, B, F, ...)."""
+        """Adds a batch of pre-activations (S, B, F, ...)."""
         per_sample = max(1, z[:, 0].numel())
         portion = max(1, _CHUNK // per_sample) if z.device.type == "cpu" else z.shape[1]
         if self.foreign and self.pairs == 0:
@@ -62,9 +62,9 @@ class SiteSums:
         if not self.thorough:
             self._add("absolute", _over_samples(torch.sum, h).abs().to(sums_dtype(z.device)))  # is it finite?
             return
-        scratch = torch.empty_like(h)  # for shares as numbers, which are added up ten times as fast
+        scratch = torch.empty_like(h)  # booleans as floats, which are summed ten times as fast
         of_a_sample = tuple(range(2, h.ndim))
-        double = sums_dtype(z.device)  # for sums over samples: all of a chunk would cost float32 too many digits
+        double = sums_dtype(z.device)  # for sums over samples, in which float32 would lose too many digits
         active = torch.ne(h, 0, out=scratch) if self.selects else torch.gt(z, 0, out=_like(scratch, z))
         self._add("active", _over_samples(torch.sum, active).to(double))
         self._add("output", h.sum(of_a_sample).to(double).sum(1))
@@ -72,7 +72,7 @@ class SiteSums:
         self._add("absolute", _over_samples(torch.sum, torch.abs(h, out=scratch)).to(double))
 
     def _observe_coupled(self, z: Tensor, portion: int) -> None:
-        """The same for an f that is not elementwise: what reaches a unit of any gradient stands for its slope."""
+        """The same for an f that is not elementwise: the gradient that reaches a unit takes the place of its slope."""
         left = _COLUMN_SAMPLES - self.pairs // z[0, 0, 0].numel()
         if self.thorough and left > 0:
             norms = column_norms(self.apply, z[:, :left], self.coupling)
@@ -92,7 +92,7 @@ class SiteSums:
 
     @property
     def lost(self) -> Tensor:
-        """The seeds of which some unit has outputs or slopes that are not numbers: (S,)."""
+        """The seeds in which some unit's outputs or slopes are not finite: (S,)."""
         return self.sums["peak"].isnan().any(1) | ~self.sums["absolute"].isfinite().all(1)
 
     def peaks(self) -> Tensor:
@@ -145,14 +145,14 @@ class SiteSums:
 
     def _steepest(self) -> Tensor:
         peak = self.sums["peak"]  # (S, F)
-        if self.selects:  # no unit has a slope by itself
+        if self.selects:  # a unit has no slope of its own
             return peak.amax(1, keepdim=True)
         units = peak.shape[1] if self.parameters > 1 else 1
         if not self.foreign:
             return steepest_slope(self.apply, units, len(peak), peak)
         try:
             steepest = steepest_slope(self.apply, units, len(peak), peak, positions=self.positions)
-        except (RuntimeError, ValueError, TypeError, IndexError, AssertionError):  # it counts on a layer's shape
+        except (RuntimeError, ValueError, TypeError, IndexError, AssertionError):  # it needs this layer's shape
             return peak.amax(1, keepdim=True)
         return steepest if steepest.shape[1] == units else peak.amax(1, keepdim=True)
 
@@ -182,13 +182,13 @@ def _over_samples(reduce: Callable[..., Tensor], values: Tensor) -> Tensor:
 
 @dataclass
 class UnitWatch:
-    """What `watch_units` has seen so far."""
+    """The statistics that `watch_units` has collected so far."""
 
     _sites: dict[str, list[SiteSums]]
 
     @property
     def layers(self) -> list[str]:
-        """The layers that have an activation site, from below."""
+        """The layers that have an activation site, the first layer first."""
         return list(self._sites)
 
     def units(self) -> list[int]:
@@ -208,16 +208,16 @@ class UnitWatch:
     def peaks(self) -> dict[str, Tensor]:
         """Layer -> the largest |f'(z)| of each unit over all samples, (S, F), on the CPU: 0 is dead, NaN is not known.
 
-        Of an f that is not elementwise any measure of it: what reaches the unit of some gradient.
+        Where f is not elementwise, it is the gradient that reaches the unit from a random gradient of the outputs.
         """
         return {layer: torch.cat([s.peaks() for s in sites]).cpu() for layer, sites in self._sites.items()}
 
 
 @contextmanager
 def watch_units(network: Replicas, *, thorough: bool = True) -> Iterator[UnitWatch]:
-    """Within the block every forward pass of `network` is looked at, at each activation site.
+    """Within the block, every forward pass of `network` adds to the statistics of its activation sites.
 
-    With `thorough` off it costs less, and the watch can only tell the `dead`.
+    `thorough=False` costs less, and the watch then has only `peaks`, `layers` and `units`.
 
     >>> with watch_units(network) as watch:  # doctest: +SKIP
     ...     network(x)
@@ -228,8 +228,8 @@ def watch_units(network: Replicas, *, thorough: bool = True) -> Iterator[UnitWat
     for group in network.groups:
         for layer, module in group.sites().items():
             apply, parameters = _as_stacked(module, group)
-            keeps_some = _selects(module, apply, group.seeds, parameters)
-            site = SiteSums(apply, parameters, keeps_some, thorough, not is_known(module, *_STACKED))
+            selecting = _selects(module, apply, group.seeds, parameters)
+            site = SiteSums(apply, parameters, selecting, thorough, not is_known(module, *_STACKED))
             sites[layer].append(site)
             handles.append(module.register_forward_pre_hook(partial(_look, site, group.stacked)))
     try:
@@ -259,11 +259,11 @@ def _look(site: SiteSums, stacked: bool, _module: nn.Module, arguments: tuple[Te
 def _as_stacked(module: nn.Module, group: ReplicaGroup) -> tuple[Apply, int]:
     """The module without its hooks, as a function of z (S, B, F, ...), and the values that one seed's parameter has.
 
-    A module of unknown kind may write to what it is given, or keep something of it: it is a copy, and gets one.
+    A module of unknown kind may write to its input, or keep a reference to it: it is copied, and so is its input.
     """
     known = is_known(module, *_STACKED)
     if not known:
-        with suppress(RuntimeError):  # it keeps a tensor that cannot be copied
+        with suppress(RuntimeError):  # it holds a tensor that cannot be copied
             module = copy.deepcopy(module)
     held = [*module.parameters(), *(() if known else module.buffers())]
     parameters = max((tensor.numel() for tensor in held), default=0) // group.seeds

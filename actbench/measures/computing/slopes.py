@@ -9,11 +9,11 @@ from torch import Tensor
 
 from actbench.activations.coupling import Apply
 
-_GRID = torch.linspace(-10.0, 10.0, 801)  # where the steepest slope of an activation is looked for
+_GRID = torch.linspace(-10.0, 10.0, 801)  # where the steepest slope of an activation is searched
 
 
 def slopes(apply: Apply, z: Tensor, gradient: Callable[[Tensor], Tensor] | None = None) -> tuple[Tensor, Tensor]:
-    """(f(z), f'(z)) of an elementwise f, both of z's shape; of another f, what reaches z of `gradient(f(z))`."""
+    """(f(z), f'(z)) of an elementwise f, both of z's shape; for another f, the gradient of z given `gradient(f(z))`."""
     with torch.enable_grad():
         z = z.detach().requires_grad_()
         h = apply(z)
@@ -26,7 +26,7 @@ def slopes(apply: Apply, z: Tensor, gradient: Callable[[Tensor], Tensor] | None 
 def steepest_slope(apply: Apply, units: int, seeds: int, like: Tensor, *, positions: int = 0) -> Tensor:
     """The largest |f'(z)| for z in [-10, 10], (S, F), or (S, 1) where all units share one activation; as `like` is.
 
-    Slopes that are not finite, as that of sqrt|z| at 0, do not count. With `positions`, z has so many dimensions more.
+    Slopes that are not finite, such as that of sqrt|z| at 0, do not count. z has `positions` more dimensions.
     """
     z = _GRID.to(like).view(1, -1, 1, *(1,) * positions).expand(seeds, -1, units, *(1,) * positions)
     steep = slopes(apply, z)[1].abs()

@@ -1,4 +1,4 @@
-"""How sums over many samples are made."""
+"""The precision of sums over many samples."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import torch
 
 
 def sums_dtype(device: torch.device) -> torch.dtype:
-    """What sums over many samples are kept in: double where the device has it."""
+    """The dtype for sums over many samples: float64 where the device has it."""
     return torch.float32 if device.type == "mps" else torch.float64

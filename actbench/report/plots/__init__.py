@@ -1,4 +1,4 @@
-"""Every module in this package is one plot of the report, found by itself: no list names them.
+"""The plots of the report, one module each, which are discovered without being listed.
 
 A plot module `plots/curves.py` becomes `curves.svg` and `curves.png` and has
 
@@ -37,7 +37,7 @@ class Plot:
 
 def plot_modules() -> list[ModuleType]:
     """The modules of this package, in the order in which the page shows them."""
-    modules = [importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
+    modules = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
     return sorted(modules, key=lambda module: (module.ORDER, module.__name__))
 
 
