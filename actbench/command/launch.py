@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -33,6 +34,7 @@ def launch(words: Sequence[str]) -> int:
     Raises:
         UserError: with everything that is wrong with the command.
     """
+    logging.raiseExceptions = False  # what Hydra logs goes to a pipe that perhaps nobody reads any more
     line = typed.read(words)
     composing.register()
     if line.multirun:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from rich import console as rich
+from rich.console import Console
 
 from actbench import naming
 from actbench.command import composing, doors, earlier, repeating
@@ -18,19 +17,10 @@ from actbench.command.complaints import FAILED, complain, of_the_disk
 from actbench.command.planning import BASIC
 from actbench.errors import Failure, UserError, in_a_line
 from actbench.files.atomic import write_text
+from actbench.files.output import PersistentConsole
 from actbench.records import RunSummary
 from actbench.settings import Settings
 from actbench.store import reader
-
-
-class Console(rich.Console):
-    """A console that nobody need read: `actbench ... | head` trains to the end, as results go into files."""
-
-    def on_broken_pipe(self) -> None:
-        self.quiet = True
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        print("nobody reads the output any more; training goes on", file=sys.stderr)
-
 
 exit_codes: list[int] = []  # of each job of this process
 typed: list[str] = []  # the words of the command line; none in a launcher's worker
@@ -63,7 +53,7 @@ def job(composed: DictConfig) -> float:
 def _run(settings: Settings, hydra_config: Any, folder: Path) -> float:
     many = "MULTIRUN" in str(hydra_config.mode)
     name = naming.typed(settings, repeating.swept(hydra_config) if many else hydra_config.overrides.task)
-    console = Console()
+    console = PersistentConsole("training goes on")
     reader.check_owner(folder, settings)
     finished = reader.completed(folder)
     if finished is not None and not reader.lacks_int8(settings, finished):
