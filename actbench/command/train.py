@@ -26,6 +26,10 @@ exit_codes: list[int] = []  # of each job of this process
 typed: list[str] = []  # the words of the command line; none in a launcher's worker
 
 
+class _Interrupted(SystemExit):
+    """A signal has stopped the run, and with it the whole command."""
+
+
 def job(composed: DictConfig) -> float:
     """One run; returns the mean validation accuracy (%), by which Hydra's sweepers can choose. NaN if it failed.
 
@@ -44,7 +48,9 @@ def job(composed: DictConfig) -> float:
     except OSError as error:
         then = repeating.how_to_go_on(typed, str(composed.study), hydra_config)
         exit_codes.append(complain(of_the_disk(error, str(folder), then=then)))
-    except Exception as error:
+    except _Interrupted:
+        raise
+    except (Exception, SystemExit) as error:  # the user's own code may call `sys.exit()`
         complain(_unexpected(error, folder, settings))
         exit_codes.append(FAILED)
     return float("nan")
@@ -68,7 +74,7 @@ def _run(settings: Settings, hydra_config: Any, folder: Path) -> float:
     if summary.status == "interrupted":
         print(f"interrupted {summary.reason}; what was done is in {folder}", file=sys.stderr)
         print(repeating.how_to_go_on(typed, settings.study, hydra_config), file=sys.stderr)
-        sys.exit(128 + stop.signal)
+        raise _Interrupted(128 + stop.signal)
     return _ended(summary, folder)
 
 
@@ -95,7 +101,7 @@ def _show_again(summary: RunSummary, folder: Path, name: str, many: bool, consol
     return summary
 
 
-def _unexpected(error: Exception, folder: Path, settings: Settings | None) -> UserError:
+def _unexpected(error: BaseException, folder: Path, settings: Settings | None) -> UserError:
     """A line for the terminal, with the place in the user's code; the traceback goes into the run's folder."""
     import traceback
 

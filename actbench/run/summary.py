@@ -118,13 +118,13 @@ def parameters_of_one(training: Training) -> int:
 # ---------------------------------------------------------------- of runs that failed
 
 
-def failed(settings: Settings, training: Training, progress: Progress, error: Exception) -> RunSummary:
+def failed(settings: Settings, training: Training, progress: Progress, error: BaseException) -> RunSummary:
     """What a run came to that got as far as `progress` and then failed."""
     summary = summarise(settings, training, progress, finished=False)
     return replace(summary, status="failed", reason=explain(error, settings.trust))
 
 
-def leave_failure(settings: Settings, folder: Path, error: Exception) -> None:
+def leave_failure(settings: Settings, folder: Path, error: BaseException) -> None:
     """Writes what is known of a run that could not even be built. Of an earlier attempt nothing is lost."""
     reader.check_owner(folder, settings)
     summary = RunSummary(
