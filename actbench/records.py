@@ -43,7 +43,7 @@ class Origin(NamedTuple):
 class Epoch:
     """The results of one epoch: the rows of all tables, for the seeds that had not diverged before it.
 
-        Epoch 0 is the untrained network and has no training scores. `diverged` names the seeds whose loss stopped being
+    Epoch 0 is the untrained network and has no training scores. `diverged` names the seeds whose loss stopped being
     finite in this epoch, and `origins` says why, as plain tuples of an `Origin`'s fields. `look_seconds` is the time of
     the looks of `probe_every`, which `train_seconds` does not include, and `busy` the share of the time that a GPU was
     busy (NaN where that is not known).

@@ -87,3 +87,15 @@ def test_nobody_types_the_note(actbench):
     done = actbench("+dataset.note=x", "dataset=digits")
     assert done.returncode == 2
     assert "+dataset.note=x: no such key" in done.stderr
+
+
+@pytest.mark.parametrize("note", [NOTE, ""])
+def test_tensorboard_has_the_note_on_a_page(tmp_path, note):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    from actbench.sinks.tensorboard import TensorBoardSink
+
+    TensorBoardSink(tmp_path, seeds=(0,), hyperparameters={}, name="relu", run_id="0", note=note).close()
+    view = EventAccumulator(str(tmp_path / "mean")).Reload()
+    tags = [tag for tag in view.Tags()["tensors"] if tag.startswith("dataset")]
+    assert [view.Tensors(tag)[0].tensor_proto.string_val[0].decode() for tag in tags] == ([note] if note else [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shlex
 import signal
@@ -196,6 +197,41 @@ def test_nobody_need_read_what_is_printed(tiny, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stderr == "the output was closed; training continues\n"
     assert json.loads((the_run(tmp_path) / "summary.json").read_text())["status"] == "completed"
+
+
+def _unread(tmp_path, *words: str) -> tuple[int, str]:
+    """The exit code and stderr of `actbench WORDS` whose output goes into a pipe that nobody reads."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as nowhere:
+        done = subprocess.run(
+            [sys.executable, "-m", "actbench", *words], cwd=tmp_path, stdout=nowhere, stderr=subprocess.PIPE,
+            text=True, timeout=100,
+        )  # fmt: skip
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("words", [["list"], ["list", "dead-units"], ["--help"], ["--cfg", "job"]], ids=" ".join)
+def test_what_only_prints_stops_where_nobody_reads(words, tmp_path):
+    """`actbench list | head`: as any command, by SIGPIPE."""
+    assert _unread(tmp_path, *words) == (141, "")
+
+
+def test_what_hydra_logs_into_a_closed_pipe_gives_no_traceback(tmp_path):
+    assert _unread(tmp_path, "--info")[1] == ""
+
+
+def test_a_report_that_nobody_reads_is_written(actbench, tiny, tmp_path):
+    """`actbench -m ... | head`, where the comparison is the first that nobody reads, and `actbench report ... | head`."""
+    words = ["-m", *tiny, "activation=relu,gelu", "study=s"]
+    assert actbench(*words).returncode == 0
+    page = tmp_path / "outputs/s/report/report.html"
+    for again in (["report", "outputs/s"], words):
+        page.unlink()
+        code, said = _unread(tmp_path, *again)
+        assert (code, page.exists()) == (0, True), said
+        assert said.startswith("nobody reads the output any more; ")
+        assert said.count("\n") == 1
 
 
 @pytest.mark.skipif(not HAS_MNIST, reason="ACTBENCH_DATA does not point at MNIST")

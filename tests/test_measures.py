@@ -279,6 +279,7 @@ def test_a_complete_run_without_it_is_shown_as_it_is(with_own):
         ("return [Row(0, 0, 'a\\x1b', 1, 0.5, 0.5)]", "`layer` of a row is "),
         ("return [Row(0, 0, 'a', 1, 0.5, 0.5)] * 2", "two rows for seed 0, epoch 0, layer a"),
         ("return None", "TypeError"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
     ],
 )  # fmt: skip
 def test_bad_code_is_one_clear_message(code, said, tmp_path, monkeypatch):

@@ -209,6 +209,10 @@ def test_edited_code_and_data_are_noticed_and_trained_again(actbench, own):
         ("own_helper.py", "return z.relu()", "return z['a']", "activation=bent: "),
         ("own_helper.py", "return z.relu()", "return {}['a']", "activation=bent: KeyError: 'a' (own_helper.py, line 2, in bend)"),
         ("own_helper.py", "return z.relu()", "return z.bent()", "(own_helper.py, line 2, in bend)"),
+        ("own_helper.py", "return z.relu()", "raise SystemExit(5)", "activation=bent: SystemExit: 5 (own_helper.py, line 2, in bend)"),
+        ("own_acts.py", "    def forward", "    def __init__(self):\n        raise SystemExit\n    def forward",
+         "activation=bent: SystemExit (own_acts.py, line 5, in __init__)"),
+        ("own_data.py", "    rng =", "    raise SystemExit(0)\n    rng =", "dataset=lights: SystemExit: 0 (own_data.py, line 4, in load)"),
         ("own_acts.py", "    def forward", "    def __init__(self):\n        self.a.b\n    def forward",
          "activation=bent: AttributeError: 'Bent' object has no attribute 'a' (own_acts.py, line 5, in __init__)"),
         ("own_acts.py", "import torch\n", "import torch\nopen('nowhere.txt')\n", "activation=bent: `own_acts` cannot be imported"),
@@ -230,18 +234,20 @@ def test_what_fails_in_own_code_is_placed_before_anything_is_trained(actbench, o
     assert not (own / "outputs").exists()
 
 
-def test_what_fails_in_own_code_later_is_placed_too(actbench, own):
-    """Only a whole batch shows it: the look before training does not."""
+@pytest.mark.parametrize("kind", ["KeyError", "SystemExit"])
+def test_what_fails_in_own_code_later_is_placed_too(actbench, own, kind):
+    """Only a whole batch shows it: the look before training does not. The other runs of a sweep are trained."""
     (own / "own_helper.py").write_text(
-        "def bend(z):\n    if z.numel() > 500 and z.requires_grad:\n        raise KeyError('deep inside')\n    return z.relu()\n"
+        f"def bend(z):\n    if z.numel() > 500 and z.requires_grad:\n        raise {kind}('deep inside')\n    return z.relu()\n"
     )
-    done = actbench(*OWN)
+    done = actbench("-m", "activation=bent,relu", *OWN[1:])
     assert done.returncode == 1
-    assert "the run failed in activation=bent: KeyError: 'deep inside' (own_helper.py, line 3, in bend)" in done.stderr
+    said = "'deep inside'" if kind == "KeyError" else "deep inside"
+    said = f"{kind}: {said} (own_helper.py, line 3, in bend)"
+    assert f"the run failed in activation=bent: {said}" in done.stderr
     assert "Traceback" not in done.stderr
-    (name,) = runs(own)
-    summary = json.loads((own / "outputs" / "s" / name / "summary.json").read_text())
-    assert summary["reason"] == "KeyError: 'deep inside' (own_helper.py, line 3, in bend)"
+    of_bent, of_relu = [json.loads((own / "outputs" / "s" / name / "summary.json").read_text()) for name in runs(own)]
+    assert (of_bent["status"], of_bent["reason"], of_relu["status"]) == ("failed", said, "completed")
 
 
 @pytest.mark.usefixtures("own")

@@ -65,7 +65,7 @@ def _is_harmless(part: nn.Module) -> bool:
         module = copy.deepcopy(part).eval()
         try:
             coupling = coupling_of_module(module)
-        except Exception:  # it takes something else than the outputs of a linear layer
+        except (Exception, SystemExit):  # it takes something else than the outputs of a linear layer
             return False
         like = next(part.parameters(), None)
         selecting = bool(coupling) and selects(as_one_seed(module), units=units_of(part), like=like)
@@ -119,7 +119,7 @@ def selects(apply: Apply, *, seeds: int = 1, units: int = 1, like: Tensor | None
             if h.shape != z.shape or bool(let_through.all()) or not torch.equal(h, z.where(let_through, 0)):
                 return False
             return bool(let_through.any()) and _depends(apply, z, h, (2,), generator)
-        except Exception:  # of any kind, from any code; a layer may be too small for it
+        except (Exception, SystemExit):  # of any kind, from any code; a layer may be too small for it
             continue
     return False
 

@@ -57,12 +57,12 @@ def measure(module: nn.Module) -> Traits:
         try:
             module = copy.deepcopy(module).double().eval()
             coupling = coupling_of_module(module)
-        except Exception:  # of any kind, from any code: what is wrong with it is reported elsewhere
+        except (Exception, SystemExit):  # of any kind, from any code: what is wrong with it is reported elsewhere
             return Traits()
         try:
             if not coupling.samples:  # otherwise no output is a function of its own sample
                 return _measure(module, coupled=bool(coupling))
-        except Exception:  # one whose units depend on each other may take a layer of a certain size only
+        except (Exception, SystemExit):  # one whose units depend on each other may take a layer of a certain size only
             pass
     return Traits(saturates=bool(coupling), coupled=bool(coupling))
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.text import Text
 
 from actbench.choices import choices_of, groups, plain_parameters, usual_choices, usual_values
 from actbench.command.columns import rows, width, wrapped
+from actbench.files.output import ShowingConsole
 
 _COMMANDS = (
     ("actbench activation=leaky_relu", "train 5 seeds together; ends with a table"),
@@ -45,7 +45,7 @@ def show() -> int:
     lines += rows(choices, room)
     lines += ["", *wrapped("Keys and their defaults (KEY=VALUE)", room), *_keys(room)]
     lines += ["", "Flags", *rows(_FLAGS, room)]
-    console = Console(highlight=False, soft_wrap=True)
+    console = ShowingConsole(highlight=False, soft_wrap=True)
     for line in lines:
         console.print(Text(line))
     return 0

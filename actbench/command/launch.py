@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -36,6 +37,7 @@ def launch(words: Sequence[str]) -> int:
     Raises:
         UserError: the command is wrong, with all its problems; nothing has been written then.
     """
+    logging.raiseExceptions = False  # what Hydra logs goes to a pipe that perhaps nobody reads any more
     line = typed.read(words)
     composing.register()
     if line.multirun:

@@ -25,6 +25,7 @@ from actbench.command import glossary
 from actbench.command.columns import rows, width, wrapped
 from actbench.command.suggestions import choice_meant
 from actbench.errors import Problem, UserError
+from actbench.files.output import ShowingConsole
 
 _HELP = """\
 usage: actbench list [GROUP | CHOICE | measures | findings | FINDING ...]
@@ -45,7 +46,7 @@ def show(arguments: Sequence[str]) -> int:
     Raises:
         UserError: there is no such group, choice or finding; with all of those that there are not.
     """
-    console = Console(highlight=False, soft_wrap=True)
+    console = ShowingConsole(highlight=False, soft_wrap=True)
     if {"--help", "-h"} & {*arguments}:
         console.print(_HELP, markup=False)
         return 0

@@ -24,6 +24,7 @@ from actbench.command.override import key_of
 from actbench.command.planning import BASIC, Job
 from actbench.command.quoting import quoted
 from actbench.errors import UserError, in_a_line
+from actbench.files.output import PersistentConsole
 
 _MULTIRUN = "hydra.mode=MULTIRUN"
 
@@ -73,7 +74,7 @@ def _sweep(jobs: Sequence[Job], config: DictConfig, context: HydraContext) -> No
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(config, folder / "multirun.yaml")  # the typed overrides, by which the sweep can be resumed
     if config.hydra.runtime.choices["hydra/launcher"] == BASIC:
-        console = train.Console()
+        console = PersistentConsole("training goes on")
         console.out(f"Launching {len(jobs)} jobs locally")
         for number, job in enumerate(jobs):
             console.out(f"\t#{number} : {' '.join(job.task)}")

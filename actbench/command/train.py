@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from rich import console as rich
+from rich.console import Console
 
 from actbench import naming
 from actbench.command import composing, doors, earlier, repeating
@@ -18,22 +17,17 @@ from actbench.command.complaints import FAILED, complain, of_the_disk
 from actbench.command.planning import BASIC
 from actbench.errors import Failure, UserError, in_a_line
 from actbench.files.atomic import write_text
+from actbench.files.output import PersistentConsole
 from actbench.records import RunSummary
 from actbench.settings import Settings
 from actbench.store import reader
 
-
-class Console(rich.Console):
-    """A console that survives a closed pipe: `actbench ... | head` trains to the end, since results go into files."""
-
-    def on_broken_pipe(self) -> None:
-        self.quiet = True
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        print("the output was closed; training continues", file=sys.stderr)
-
-
 exit_codes: list[int] = []  # of the jobs that ended in this process; `launch` reads them
 typed: list[str] = []  # the words of the command line; none in a launcher's worker
+
+
+class _Interrupted(SystemExit):
+    """A signal has stopped the run, and with it the whole command."""
 
 
 def job(composed: DictConfig) -> float:
@@ -54,7 +48,9 @@ def job(composed: DictConfig) -> float:
     except OSError as error:
         then = repeating.how_to_go_on(typed, str(composed.study), hydra_config)
         exit_codes.append(complain(of_the_disk(error, str(folder), then=then)))
-    except Exception as error:
+    except _Interrupted:
+        raise
+    except (Exception, SystemExit) as error:  # the user's own code may call `sys.exit()`
         complain(_unexpected(error, folder, settings))
         exit_codes.append(FAILED)
     return float("nan")
@@ -63,7 +59,7 @@ def job(composed: DictConfig) -> float:
 def _run(settings: Settings, hydra_config: Any, folder: Path) -> float:
     many = "MULTIRUN" in str(hydra_config.mode)
     name = naming.typed(settings, repeating.swept(hydra_config) if many else hydra_config.overrides.task)
-    console = Console()
+    console = PersistentConsole("training goes on")
     reader.check_owner(folder, settings)
     finished = reader.completed(folder)
     if finished is not None and not reader.lacks_int8(settings, finished):
@@ -78,7 +74,7 @@ def _run(settings: Settings, hydra_config: Any, folder: Path) -> float:
     if summary.status == "interrupted":
         print(f"interrupted {summary.reason}; what was done is in {folder}", file=sys.stderr)
         print(repeating.how_to_go_on(typed, settings.study, hydra_config), file=sys.stderr)
-        sys.exit(128 + stop.signal)
+        raise _Interrupted(128 + stop.signal)
     return _ended(summary, folder)
 
 
@@ -105,7 +101,7 @@ def _show_again(summary: RunSummary, folder: Path, name: str, many: bool, consol
     return summary
 
 
-def _unexpected(error: Exception, folder: Path, settings: Settings | None) -> UserError:
+def _unexpected(error: BaseException, folder: Path, settings: Settings | None) -> UserError:
     """The error as one line, with the place in the user's code; the traceback goes into the run's folder."""
     import traceback
 

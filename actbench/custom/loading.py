@@ -54,7 +54,7 @@ def _loaded(key: str) -> tuple[Splits, str]:
             splits = loader(**params)
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if is_own(target):
             raise UserError(explain(error, trust), where=where, how=f"mend {target}, or its parameters") from error
         raise UserError(in_a_line(error), where=where, how="actbench list dataset") from error

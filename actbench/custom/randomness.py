@@ -78,7 +78,7 @@ def check_augmentation(
         libraries = drawn_globally(lambda: returned.append(trial()))
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(explain(error, trust), where=where, how=f"mend {choice.target}, or its parameters") from error
     (moved,) = returned
     if not isinstance(moved, Tensor) or moved.shape != images.shape:

@@ -271,5 +271,5 @@ def _own(kind: Kind, target: str, trust: tuple[str, ...], where: str) -> Callabl
 def _attribute(owner: Any, name: str, where: str, target: str) -> Any:
     try:
         return getattr(owner, name, None)
-    except Exception as error:  # a module's own __getattr__
+    except (Exception, SystemExit) as error:  # a module's own __getattr__
         raise UserError(f"`_target_: {target}` cannot be looked up: {in_a_line(error)}", where=where) from error

@@ -24,6 +24,7 @@ from torch import nn
 
 from actbench.errors import UserError, from_disk
 from actbench.files.atomic import write_bytes, write_text
+from actbench.files.output import PersistentConsole
 from actbench.kernels import resnet
 from actbench.kernels.measure import REFERENCE, Cost, measure, ratio
 from actbench.settings import Choice
@@ -43,7 +44,7 @@ def main(asked: argparse.Namespace, activations: Sequence[Choice]) -> int:
     machine.prepare(asked.threads)
     device = _device(asked.device)
     shapes = [_shape(size) for size in asked.sizes.split(",")]
-    console = Console(highlight=False)
+    console = PersistentConsole("measuring goes on", highlight=False)
     console.print(f"{machine.describe(device)}, torch {torch.__version__}")
     factories = {choice.name: networks.activation_factory(choice, ()) for choice in activations}
     in_place = {choice.name: made for choice in activations if (made := _in_place(choice)) is not None}

@@ -145,7 +145,7 @@ class OwnMeasurement:
         try:
             with isolated():  # it may draw random numbers, or change what belongs to the process
                 given = list(self.measurement.measure(moment))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._complaint(explain(error, self.trust)) from error
         rows = [self._checked(row, moment) for row in given]
         about = [quantity.key for quantity in quantities_of(self.row) if quantity.identifies]
@@ -219,7 +219,7 @@ def _built(choice: Choice, trust: tuple[str, ...]) -> OwnMeasurement:
     try:
         with isolated():
             measurement = constructor(**choice.params)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         how = f"mend {choice.target}, or its parameters"
         raise UserError(explain(error, trust), where=where, how=how) from error
     try:

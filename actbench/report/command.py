@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from actbench.errors import Problem, UserError, from_disk
+from actbench.files.output import PersistentConsole
 from actbench.report import runs, terminal
 from actbench.report.comparison import Comparison, check_baseline, compare
 from actbench.report.configurations import Block, blocks
@@ -102,7 +103,7 @@ def _default_folder(paths: Sequence[Path]) -> Path:
 
 def _show_and_write(report: Report, folder: Path | None, *, elsewhere: str = "--output FOLDER") -> None:
     """Shows the comparisons, writes them if there is a folder, and raises the problems at the end."""
-    console = Console(highlight=False)
+    console = PersistentConsole("files are written all the same", highlight=False)
     terminal.show(report.comparisons, console)
     if report.published:
         terminal.show_published(report.published, console)

@@ -82,7 +82,7 @@ def run(
     terminal = TerminalSink(console, live=live, name=name, brief=brief, whole=whole)
     try:
         training = build(settings)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # of the user's code, perhaps
         leave_failure(settings, folder, error)
         raise
     reader.check_owner(folder, settings)
@@ -100,7 +100,7 @@ def run(
             return finished
         with stop.listening():
             return _run(settings, training, progress, _folder(folder, training), hold, terminal, stop)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # of the user's code, perhaps
         with contextlib.suppress(OSError, Failure):  # perhaps the disk failed, or another process has the folder
             hold.check()
             if reader.status(folder) not in ("completed", "diverged"):  # otherwise the error came after the run
@@ -245,5 +245,6 @@ def _tensorboard(settings: Settings, folder: Path, name: str) -> Any:  # a Tenso
     for earlier in events.rglob("*tfevents*"):  # of an interrupted run, whose epochs are written again
         earlier.unlink(missing_ok=True)
     return TensorBoardSink(
-        events, seeds=settings.seeds, hyperparameters=hyperparameters(settings), name=name, run_id=settings.id
-    )
+        events, seeds=settings.seeds, hyperparameters=hyperparameters(settings), name=name, run_id=settings.id,
+        note=settings.dataset_note,
+    )  # fmt: skip

@@ -118,13 +118,13 @@ def parameters_of_one(training: Training) -> int:
 # ---------------------------------------------------------------- runs that failed
 
 
-def failed(settings: Settings, training: Training, progress: Progress, error: Exception) -> RunSummary:
+def failed(settings: Settings, training: Training, progress: Progress, error: BaseException) -> RunSummary:
     """The summary of a run that failed after the epochs in `progress`."""
     summary = summarise(settings, training, progress, finished=False)
     return replace(summary, status="failed", reason=explain(error, settings.trust))
 
 
-def leave_failure(settings: Settings, folder: Path, error: Exception) -> None:
+def leave_failure(settings: Settings, folder: Path, error: BaseException) -> None:
     """Writes the summary of a run that could not be built. The files of an earlier attempt are kept."""
     reader.check_owner(folder, settings)
     summary = RunSummary(

@@ -31,6 +31,7 @@ class TensorBoardSink:
         hyperparameters: flat values for the HParams dashboard.
         name: what people call the run: its rows in that dashboard are `NAME seed=K (ID)` and `NAME mean (ID)`.
         run_id: tells runs of one name apart.
+        note: on the dataset, for a page of text: these are not the data that were asked for.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class TensorBoardSink:
         hyperparameters: Mapping[str, str | bool | int | float],
         name: str,
         run_id: str,
+        note: str = "",
     ) -> None:
         self._seeds = {seed: Writer(str(folder / f"seed={seed}")) for seed in seeds}
         self._mean = Writer(str(folder / "mean"))
@@ -56,6 +58,8 @@ class TensorBoardSink:
             _name_group(start, f"{name} {seed if seed == 'mean' else f'seed={seed}'} ({run_id})")
             writer._get_file_writer().add_summary(start)
             self._ends.append((writer, end))
+        if note:
+            self._mean.add_text("dataset", note, 0)
 
     def write_epoch(self, epoch: Epoch) -> None:
         """Everything with a tag that the epoch's rows hold, for each seed and as a mean over those that are sound."""

@@ -47,7 +47,9 @@ def check(settings: Settings, *, quick: bool = False) -> None:
             return step()
         except UserError as error:
             problems.extend(error.problems)
-            return None
+        except SystemExit as error:  # `sys.exit()` in the user's own code, wherever it is called
+            problems.extend(blame(error, settings, settings.label).problems)
+        return None
 
     device = attempt(lambda: choose_device(settings.train.device, settings.train.precision))
     attempt(lambda: optional_constructor("clip", settings.clip, settings.trust))
@@ -148,13 +150,13 @@ def _try_forward_and_backward(settings: Settings, network: nn.Module, inputs: tu
     """
     x = torch.randn(2, *inputs, generator=torch.Generator().manual_seed(0))
     before, recorder = x.clone(), InputRecorder(network)
-    failure: Exception | None = None
+    failure: BaseException | None = None
     try:
         with recorder.recording():
             network.train()(x).sum().backward()
     except UserError:
         raise
-    except Exception as error:  # of any kind, in the user's own code
+    except (Exception, SystemExit) as error:  # of any kind, in the user's own code
         failure = error
     problems = [
         problem
@@ -197,7 +199,7 @@ def _examine_activations(settings: Settings) -> bool:
         module = activation_factory(choice, settings.trust, group)(_UNITS)
         try:
             complaints = examine(module, z)
-        except Exception:  # if it is one, it shows again in its place in the network
+        except (Exception, SystemExit):  # if it is one, it shows again in its place in the network
             continue
         problems += _as_problems(settings, group, choice, [c for c in complaints if c.kind != RESHAPES])
     if problems:
@@ -206,7 +208,7 @@ def _examine_activations(settings: Settings) -> bool:
 
 
 def _examine_in_place(
-    settings: Settings, group: str, choice: Choice, recorder: InputRecorder, failure: Exception | None
+    settings: Settings, group: str, choice: Choice, recorder: InputRecorder, failure: BaseException | None
 ) -> list[Problem]:
     """What is wrong with an activation at its places in the network, each complaint once.
 
@@ -223,7 +225,7 @@ def _examine_in_place(
         if type(module) is kind:
             try:
                 complaints += examine(module, z)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 if failure is not None:  # without one, it only lacks something that it has within the network
                     complaints.append(Violation("", f"fails: {in_a_line(error)}", ""))
     ours = str(settings.model.target).startswith("actbench.")

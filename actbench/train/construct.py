@@ -52,7 +52,7 @@ def construct(
         return constructor()
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if choice is not None and is_own(choice.target):
             where = f"{group}={choice.name}"
             raise UserError(explain(error, trust), where=where, how=f"fix {choice.target} or its parameters") from error
@@ -63,7 +63,7 @@ def construct(
         raise UserError(what, where=group, how=f"actbench list {group}") from error
 
 
-def blame(error: Exception, settings: Settings, where: str, how: str = "") -> UserError:
+def blame(error: BaseException, settings: Settings, where: str, how: str = "") -> UserError:
     """The error as a message about the choice whose code raised it, with the line of the user's code.
 
     Args:
@@ -77,6 +77,6 @@ def blame(error: Exception, settings: Settings, where: str, how: str = "") -> Us
     return UserError(explain(error, settings.trust), where=blamed(error, settings) or where, how="fix it there")
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of the error's message, or its type where it has none."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

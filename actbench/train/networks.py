@@ -70,7 +70,7 @@ def build_network(
         initialise(network, scheme=scheme, gain=gain, generator=generator(seed, "init"))
     except UserError:
         raise
-    except Exception as error:  # of the init, or of the activation whose gain it needs
+    except (Exception, SystemExit) as error:  # of the init, or of the activation whose gain it needs
         raise blame(error, settings, "init", "actbench list init") from error
     return network
 

@@ -1,0 +1,33 @@
+"""Printing to where perhaps nobody reads any more: `actbench ... | head`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from rich import console
+
+
+class PersistentConsole(console.Console):
+    """For commands whose results go into files: they go on to their end, whoever stops reading.
+
+    Args:
+        going_on: what goes on, for the message on stderr; the others are those of rich's `Console`.
+    """
+
+    def __init__(self, going_on: str, **options: Any) -> None:
+        super().__init__(**options)
+        self.going_on = going_on
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"nobody reads the output any more; {self.going_on}", file=sys.stderr)
+
+
+class ShowingConsole(console.Console):
+    """For commands that only print: there is nothing left to do."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
