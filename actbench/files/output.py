@@ -23,7 +23,7 @@ class PersistentConsole(console.Console):
     def on_broken_pipe(self) -> None:
         self.quiet = True
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        print(f"nobody reads the output any more; {self.going_on}", file=sys.stderr)
+        print(f"the output was closed; {self.going_on}", file=sys.stderr)
 
 
 class ShowingConsole(console.Console):
