@@ -16,7 +16,8 @@ from actbench.activations import PACT, AconC, BipolarReLU, Swish, TopK
 from actbench.choices import packaged_conf
 from actbench.errors import UserError
 from actbench.settings import Choice
-from actbench.train.build import activation_factory, check
+from actbench.train.checks import check
+from actbench.train.networks import activation_factory
 
 YAMLS = sorted((packaged_conf() / "activation").glob("*.yaml"))
 NAMES = [path.stem for path in YAMLS]
