@@ -92,7 +92,7 @@ def _compare(studies: Iterable[Path]) -> int:
 
     code = 0
     for study in studies:
-        if not study.exists():  # nothing was written, and why has been said
+        if not [*study.glob("*/.hydra"), *study.glob("*/settings.yaml")]:  # no job began, and why is said elsewhere
             code = FAILED
             continue
         try:
