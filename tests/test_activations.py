@@ -341,7 +341,7 @@ def test_topk_with_too_large_a_k_is_one_clear_line_before_anything_is_trained():
     ],
 )
 def test_a_module_that_would_work_in_place_is_refused(target):
-    with pytest.raises(UserError, match="probes") as caught:
+    with pytest.raises(UserError, match="that are measured") as caught:
         activation_factory(Choice("mine", target, {"inplace": True}), ())
     assert caught.value.problems[0].where == "activation.inplace=true"
     z = torch.full((1, 1), -2.0)

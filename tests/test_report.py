@@ -178,6 +178,21 @@ def test_what_failed_diverged_or_is_unfinished_is_listed(tmp_path):
     assert any("Seeds diverged in elu (2)" in sentence for sentence in comparison.ranking.conclusion)
 
 
+def test_what_has_gone_on_since_it_was_interrupted_is_not_where_it_was_then(tmp_path):
+    """`summary.json` of the interruption is still there; the process that went on was killed, or is at work."""
+    from actbench.report.runs import find, state
+
+    settings = settings_of("train.epochs=5", "num_seeds=2")
+    folder = tmp_path / settings.folder
+    fake_run(folder, settings, [97.0, 97.0], status="interrupted", reason="after epoch 1 of 5", epochs_done=1)
+    (run,) = find([tmp_path]).runs
+    assert state(run) == "interrupted: after epoch 1 of 5"
+    rows = (folder / "history.csv").read_text().splitlines()
+    later = [",".join([row.split(",")[0], "2", *row.split(",")[2:]]) for row in rows[1:]]
+    (folder / "history.csv").write_text("\n".join([*rows, *later]) + "\n")
+    assert state(run) == "unfinished: 2 of 5 epochs; still running, or killed"
+
+
 def test_a_configuration_that_diverged_wholly_stays_in_the_table(tmp_path):
     runs_of(tmp_path, relu=97.0)
     own = settings("activation=elu")

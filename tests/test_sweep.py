@@ -466,3 +466,13 @@ def the_test_set(mnist):
 
     images = torch.tensor(read("t10k-images-idx3-ubyte", 16).reshape(-1, 784)).float() / 255
     return (images - 0.1307) / 0.3081, torch.tensor(read("t10k-labels-idx1-ubyte", 8)).long()
+
+
+def test_a_launcher_that_cannot_start_is_one_message(actbench, tiny, tmp_path):
+    """Nothing has begun, so there is nothing to compare, which need not be said as well."""
+    done = actbench("-m", *tiny, "activation=relu,gelu", "hydra/launcher=joblib", "hydra.launcher.pre_dispatch=x",
+                    "hydra.launcher.n_jobs=2", "study=s")  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.count("error: ") == 1
+    assert "hydra.launcher.pre_dispatch=x" in done.stderr and "could not be started" in done.stderr
+    assert not list((tmp_path / "outputs" / "s").glob("*/settings.yaml"))

@@ -95,7 +95,10 @@ def _compare(studies: Iterable[Path]) -> int:
 
     code = 0
     for study in studies:
-        if not study.exists():  # nothing was written, for a reason that has been printed
+        if not [
+            *study.glob("*/.hydra"),
+            *study.glob("*/settings.yaml"),
+        ]:  # no job began, for a reason that has been printed
             code = FAILED
             continue
         try:

@@ -74,7 +74,7 @@ def _sweep(jobs: Sequence[Job], config: DictConfig, context: HydraContext) -> No
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(config, folder / "multirun.yaml")  # the typed overrides, by which the sweep can be resumed
     if config.hydra.runtime.choices["hydra/launcher"] == BASIC:
-        console = PersistentConsole("training goes on")
+        console = PersistentConsole("training continues")
         console.out(f"Launching {len(jobs)} jobs locally")
         for number, job in enumerate(jobs):
             console.out(f"\t#{number} : {' '.join(job.task)}")

@@ -59,7 +59,7 @@ def job(composed: DictConfig) -> float:
 def _run(settings: Settings, hydra_config: Any, folder: Path) -> float:
     many = "MULTIRUN" in str(hydra_config.mode)
     name = naming.typed(settings, repeating.swept(hydra_config) if many else hydra_config.overrides.task)
-    console = PersistentConsole("training goes on")
+    console = PersistentConsole("training continues")
     reader.check_owner(folder, settings)
     finished = reader.completed(folder)
     if finished is not None and not reader.lacks_int8(settings, finished):

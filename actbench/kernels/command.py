@@ -44,7 +44,7 @@ def main(asked: argparse.Namespace, activations: Sequence[Choice]) -> int:
     machine.prepare(asked.threads)
     device = _device(asked.device)
     shapes = [_shape(size) for size in asked.sizes.split(",")]
-    console = PersistentConsole("measuring goes on", highlight=False)
+    console = PersistentConsole("measuring continues", highlight=False)
     console.print(f"{machine.describe(device)}, torch {torch.__version__}")
     factories = {choice.name: networks.activation_factory(choice, ()) for choice in activations}
     in_place = {choice.name: made for choice in activations if (made := _in_place(choice)) is not None}

@@ -103,7 +103,7 @@ def _default_folder(paths: Sequence[Path]) -> Path:
 
 def _show_and_write(report: Report, folder: Path | None, *, elsewhere: str = "--output FOLDER") -> None:
     """Shows the comparisons, writes them if there is a folder, and raises the problems at the end."""
-    console = PersistentConsole("files are written all the same", highlight=False)
+    console = PersistentConsole("files are still written", highlight=False)
     terminal.show(report.comparisons, console)
     if report.published:
         terminal.show_published(report.published, console)

@@ -173,11 +173,13 @@ def trained_at(run: Run) -> str:
 
 def state(run: Run) -> str:
     """The state of a run, in one line."""
-    if run.summary is None:
+    if run.summary is None or run.summary.status == "interrupted":
         try:
             done = max((record.epoch for record in reader.records(run.folder / "history.csv", EpochRecord)), default=0)
         except UserError:
             return "unfinished; its history.csv cannot be read"
+    if run.summary is None or (run.summary.status == "interrupted" and done > run.summary.epochs_done):
+        # in the second case it has gone on since it was interrupted
         return f"unfinished: {done} of {run.settings.train.epochs} epochs; still running, or killed"
     if run.summary.status == "diverged":
         return "diverged: " + ", ".join(f"seed {seed} in epoch {at}" for seed, at in run.summary.diverged.items())
