@@ -140,7 +140,7 @@ def metrics_of(folder):
 def test_a_run_whose_units_die_says_so(tmp_path):
     folder = tmp_path / "dying"
     _, said = job(folder, *DYING, "probe_every=5")
-    assert "units died" in said
+    assert "dead-units: units died" in said
     assert re.search(r"^  try  optimizer\.lr=", said, re.MULTILINE)
     assert "of them probe_every" in said
     summary = json.loads((folder / "summary.json").read_text())

@@ -150,8 +150,8 @@ class TerminalSink:
             return
         self._say("diagnosis", style="bold")
         for finding in findings:
-            symptom = Text.assemble((finding.symptom, "bold yellow"), f": {finding.evidence}\n", (finding.cause, "dim"))
-            self.console.print(Padding(symptom, (0, 0, 0, 2)))
+            what = Text.assemble((finding.title, "bold yellow"), f"\n{finding.evidence}\n", (finding.cause, "dim"))
+            self.console.print(Padding(what, (0, 0, 0, 2)))
             for remedy in finding.remedies:  # on one line each, however long: they are pasted
                 self._say(escape(f"  try  {self.whole(remedy)}"), style="green")
             self._say("")
