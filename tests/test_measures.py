@@ -407,3 +407,13 @@ def test_an_interrupted_run_goes_on_with_it(tmp_path, monkeypatch):
     tail = list(fit(second, control=Control(), done=1))
     rows = [epoch.of(measurement.row) for epoch in (*again, *tail)]
     assert rows == [epoch.of(measurement.row) for epoch in whole] and all(rows)
+
+
+def test_a_file_whose_name_ends_otherwise_is_not_ignored_without_a_word(tmp_path, monkeypatch):
+    from actbench.custom import measures
+
+    (tmp_path / "conf/measure").mkdir(parents=True)
+    (tmp_path / "conf/measure/mine.yml").write_text("_target_: my_measures.Positive\n")
+    monkeypatch.chdir(tmp_path)
+    assert measures.enrolled(["my_measures"]) == ()
+    assert measures.unused(["my_measures"]) == ["conf/measure/mine.yml is not used: its name has to end in .yaml"]

@@ -26,12 +26,14 @@ def enrolled(trust: Sequence[str]) -> tuple[Choice, ...]:
 
 
 def unused(trust: Sequence[str]) -> list[str]:
-    """A line for each file that is not used because its module is not trusted."""
-    return [
+    """A line for each file that is not used: its module is not trusted, or its name does not end in `.yaml`."""
+    untrusted = [
         f"{path} is not used: trust={printable(str(choice.target).split('.')[0])} measures what it names"
         for path, choice in _files()
         if not is_trusted(str(choice.target), trust)
     ]
+    misnamed = [path for conf in conf_folders()[1:] for path in sorted((conf / GROUP).glob("*.yml"))]
+    return untrusted + [f"{printable(str(_near(path)))} is not used: its name has to end in .yaml" for path in misnamed]
 
 
 def _files() -> list[tuple[Path, Choice]]:
