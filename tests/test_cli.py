@@ -393,7 +393,7 @@ def test_the_value_for_sweepers_is_the_mean_validation_accuracy(tmp_path, monkey
     from hydra.core.hydra_config import HydraConfig
 
     from actbench.choices import packaged_conf
-    from actbench.command import composing, train
+    from actbench.command import composing, task_function
 
     composing.register()
     monkeypatch.chdir(tmp_path)
@@ -402,7 +402,7 @@ def test_the_value_for_sweepers_is_the_mean_validation_accuracy(tmp_path, monkey
     with initialize_config_dir(str(packaged_conf()), version_base="1.3"):
         composed = compose("config", overrides=overrides, return_hydra_config=True)
     monkeypatch.setattr(HydraConfig.instance(), "cfg", composed)
-    value = train.job(composing.without_hydra(composed))
+    value = task_function.job(composing.without_hydra(composed))
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert value == summary["metrics"]["val_accuracy"]["mean"]
 

@@ -73,7 +73,7 @@ RUNS = (
     + """
 import contextlib, io, json
 from actbench import cli, run
-from actbench.command import composing, contents, launch, listing, planning, starting, train as command_train
+from actbench.command import composing, digests, launch, listing, planning, starting, task_function
 from actbench.custom import loading
 from actbench.store import reader
 from actbench.train import build, checks

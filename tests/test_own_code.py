@@ -10,7 +10,7 @@ import pytest
 from helpers import fake_run, settings_of
 
 from actbench import naming
-from actbench.command import contents
+from actbench.command import digests
 from actbench.custom import source_files
 from actbench.report.configurations import blocks
 from actbench.report.runs import find
@@ -97,8 +97,8 @@ def test_reading_the_content_imports_nothing(here, tmp_path):
 
 def test_what_is_not_trusted_has_no_content():
     plain = settings_of("dataset=digits")
-    assert contents.with_contents(with_content(plain, None)).activation.content is None
-    assert contents.with_contents(plain) == plain
+    assert digests.with_contents(with_content(plain, None)).activation.content is None
+    assert digests.with_contents(plain) == plain
 
 
 # ---------------------------------------------------------------- the report

@@ -10,7 +10,7 @@ from hydra import compose
 from omegaconf import OmegaConf
 
 import actbench
-from actbench.command import composing, launch, planning, starting, train
+from actbench.command import composing, launch, planning, starting, task_function
 from actbench.command.composing import register
 
 SWEEPS = [
@@ -67,7 +67,7 @@ def test_each_job_is_composed_once_and_its_settings_are_made_once(tmp_path, monk
     assert len(list(tmp_path.glob("outputs/s/*/summary.json"))) == 6
     assert len(made) == 6
     assert len(composed) <= 3 + 1  # an activation each, and what tells the sweeper
-    assert train.exit_codes == [0] * 6
+    assert task_function.exit_codes == [0] * 6
     capsys.readouterr()
 
 

@@ -26,7 +26,7 @@ from actbench.choices import choices_of
 from actbench.command.composing import register
 from actbench.command.override import read
 from actbench.command.planning import plan
-from actbench.command.settling import narrow, without_repeats
+from actbench.command.repeated_keys import narrow, without_repeats
 from actbench.files.reading import read_yaml
 from actbench.store import reader
 

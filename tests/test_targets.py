@@ -268,13 +268,13 @@ def test_a_line_that_python_sees_and_yaml_does_not_is_no_door(actbench, tmp_path
 
 def test_what_was_composed_is_judged_as_well():
     """Even where a file gets past the judge, `trust` is what was typed."""
-    from actbench.command import doors
+    from actbench.command import hydra_settings
 
     composed = {"trust": "mine", "output_dir": "outputs"}
-    assert [p.where for p in doors.for_typing(composed, ["activation=bent"])] == ["trust"]
-    assert doors.for_typing(composed, ["trust=mine"]) == []
-    assert [p.where for p in doors.for_typing({"trust": None, "output_dir": "/etc"}, [])] == ["output_dir"]
-    assert doors.for_typing({"trust": None, "output_dir": "/etc"}, ["output_dir=/etc"]) == []
+    assert [p.where for p in hydra_settings.for_typing(composed, ["activation=bent"])] == ["trust"]
+    assert hydra_settings.for_typing(composed, ["trust=mine"]) == []
+    assert [p.where for p in hydra_settings.for_typing({"trust": None, "output_dir": "/etc"}, [])] == ["output_dir"]
+    assert hydra_settings.for_typing({"trust": None, "output_dir": "/etc"}, ["output_dir=/etc"]) == []
 
 
 def test_a_comment_that_would_be_a_directive_is_told_in_our_words(actbench, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from command_lines import answer, check
 
 from actbench import settings
-from actbench.command import sharing, vocabulary
+from actbench.command import duplicate_runs, vocabulary
 from actbench.command.suggestions import choice_meant, key_named, names_of, plain_keys
 from actbench.settings import GROUPS
 
@@ -180,14 +180,14 @@ def test_a_flag_may_stand_anywhere(line, tmp_path, monkeypatch):
 
 def test_every_key_without_identity_is_refused_in_a_sweep_or_stands_in_the_folders_name():
     without = {*settings._NOT_IDENTITY, *(f"train.{key}" for key in settings._NOT_IDENTITY_TRAIN)}
-    told = {*sharing.NOT_COMPARED}
+    told = {*duplicate_runs.NOT_COMPARED}
     assert without - {"dataset_note", "measures"} == (told - {"output_dir"}) | {
         "seed",
         "num_seeds",
     }  # these two are no keys
 
 
-@pytest.mark.parametrize("key", sharing.NOT_COMPARED)
+@pytest.mark.parametrize("key", duplicate_runs.NOT_COMPARED)
 def test_a_sweep_over_such_a_key_is_told_beforehand(key, tmp_path, monkeypatch):
     given = answer(["-m", f"{key}=a,b", D], tmp_path, monkeypatch)
     assert f"{key}=a,b: cannot be swept: it " in given.text

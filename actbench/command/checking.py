@@ -36,13 +36,13 @@ def check(jobs: Sequence[Job], problems: Sequence[Problem], whole: str = "") -> 
         except UserError as error:
             every += error.problems
     if waiting:
-        from actbench.command import contents
+        from actbench.command import digests
         from actbench.train import checks, machine
 
         for sentence in measures.unused(waiting[0].settings.trust):
             print(sentence, file=sys.stderr)
         for job in waiting:
-            for sentence in contents.changes(job.settings, job.folder.parent):
+            for sentence in digests.changes(job.settings, job.folder.parent):
                 print(sentence, file=sys.stderr)
         machine.prepare(waiting[0].settings.train.threads)
         for settings in {job.settings.folder: job.settings for job in waiting}.values():

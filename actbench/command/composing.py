@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from actbench.choices import choices_of, packaged_conf
 from actbench.command import auto, conf_source
-from actbench.command.contents import with_contents
+from actbench.command.digests import with_contents
 from actbench.command.rules import RULES, Rule, is_int, rule_of
 from actbench.command.suggestions import nearest, wrong_value
 from actbench.custom import measures

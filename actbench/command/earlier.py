@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from actbench.command.next_commands import whole
 from actbench.command.planning import Job
-from actbench.command.repeating import whole
 from actbench.errors import Problem, UserError
 from actbench.naming import shown
 from actbench.settings import Settings

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from actbench.choices import choices_of
-from actbench.command import auto, doors
+from actbench.command import auto, hydra_settings
 from actbench.command.composing import without_hydra
 from actbench.command.override import TypedOverride, key_of, read
 from actbench.command.quoting import as_typed, split, wrong_function
@@ -57,7 +57,7 @@ def explain(
     known = flat_keys(without_hydra(config))
     if key in known and override.sign.startswith("+"):
         return Mistake("is changed without a +", shown, f"{key}={value}", key=key, words=(f"{key}={value}",))
-    if doors.is_hydras(text):
+    if hydra_settings.is_hydras(text):
         return _unknown_parameter(text, config.hydra)
     if key in known:
         return Problem(in_words(error), shown)
@@ -91,8 +91,8 @@ def by_itself(override: TypedOverride, typed: Sequence[str], keys: Callable[[], 
     shown = brief(as_typed(text))
     if key == "hydra.launcher.n_jobs" and value == "0":
         return [Problem("must be a whole number other than 0", shown, "-1 is one for each core")]
-    if doors.is_hydras(text):
-        door = doors.typed(text)
+    if hydra_settings.is_hydras(text):
+        door = hydra_settings.typed(text)
         if door is None and override.is_sweep:
             door = Problem("cannot be swept", shown, "one value for the whole sweep")
         return [door] if door else []

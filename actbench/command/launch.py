@@ -11,15 +11,15 @@ from actbench.command import (
     auto,
     checking,
     composing,
+    correcting,
+    duplicate_runs,
     earlier,
-    mending,
-    repeating,
+    next_commands,
     search,
     search_check,
-    sharing,
     showing,
     starting,
-    train,
+    task_function,
     typed,
 )
 from actbench.command.complaints import FAILED, complain, of_the_disk
@@ -42,7 +42,7 @@ def launch(words: Sequence[str]) -> int:
     composing.register()
     if line.multirun:
         search.register()
-    understood = mending.understand(line)
+    understood = correcting.understand(line)
     for preset, rest in understood.narrowed:
         print(f"{preset}: replaced by {rest}", file=sys.stderr)
     if line.shows:
@@ -52,7 +52,7 @@ def launch(words: Sequence[str]) -> int:
     jobs, problems = understood.jobs, list(understood.problems)
     if not problems:
         jobs = auto.resolve(jobs)
-        problems += sharing.shared([(job.overrides, job.folder) for job in jobs])
+        problems += duplicate_runs.shared([(job.overrides, job.folder) for job in jobs])
     problems += earlier.contradictions(jobs, words)
     if line.multirun and not (jobs and jobs[0].config.hydra.runtime.choices["hydra/sweeper"] == BASIC):
         problems += search_check.check(understood.overrides)
@@ -63,21 +63,25 @@ def launch(words: Sequence[str]) -> int:
 
 
 def _train(jobs: Sequence[Job], overrides: Sequence[str], words: Sequence[str], *, multirun: bool) -> int:
-    train.exit_codes.clear()
-    train.typed[:] = words
+    task_function.exit_codes.clear()
+    task_function.typed[:] = words
     compared = 0
     try:
         starting.start(jobs, overrides, multirun=multirun)
     except OSError as error:  # in a file that Hydra writes
-        then = repeating.how_to_go_on(words, jobs[0].settings.study)
-        train.exit_codes.append(complain(of_the_disk(error, str(jobs[0].folder.parent), then=then)))
+        then = next_commands.how_to_go_on(words, jobs[0].settings.study)
+        task_function.exit_codes.append(complain(of_the_disk(error, str(jobs[0].folder.parent), then=then)))
     finally:  # even if some of the runs failed
         if multirun:
             compared = _compare(dict.fromkeys(job.folder.parent for job in jobs))
             _name_jobs_not_started(jobs)
-    if not train.exit_codes:
-        train.exit_codes.extend(0 if how == "completed" else FAILED for how in search.ended)
-    return max(*train.exit_codes, compared) if train.exit_codes else max(_exit_code_by_files(jobs), compared)
+    if not task_function.exit_codes:
+        task_function.exit_codes.extend(0 if how == "completed" else FAILED for how in search.ended)
+    return (
+        max(*task_function.exit_codes, compared)
+        if task_function.exit_codes
+        else max(_exit_code_by_files(jobs), compared)
+    )
 
 
 def _exit_code_by_files(jobs: Sequence[Job]) -> int:
@@ -102,7 +106,7 @@ def _compare(studies: Iterable[Path]) -> int:
             code = FAILED
             continue
         try:
-            command.after_sweep(train.relative(study.absolute()))
+            command.after_sweep(task_function.relative(study.absolute()))
         except (UserError, OSError) as error:
             complain(error if isinstance(error, UserError) else from_disk(error, str(study)))
             code = FAILED
@@ -111,7 +115,7 @@ def _compare(studies: Iterable[Path]) -> int:
 
 def _name_jobs_not_started(jobs: Sequence[Job]) -> None:
     """Prints the jobs that a launcher did not start, or that died before they wrote anything."""
-    if len(train.exit_codes) == len(jobs):  # all ran in this process, which has reported what is missing
+    if len(task_function.exit_codes) == len(jobs):  # all ran in this process, which has reported what is missing
         return
     missing = [job.settings.folder for job in jobs if not job.folder.exists()]
     if missing and len(missing) < len(jobs):  # a search leaves none of the planned folders

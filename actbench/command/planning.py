@@ -17,7 +17,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from actbench.command import auto, doors, explaining, sharing
+from actbench.command import auto, duplicate_runs, explaining, hydra_settings
 from actbench.command.composing import composing, to_settings, without_hydra
 from actbench.command.explaining import COMPOSING
 from actbench.command.override import TypedOverride, key_of, read
@@ -42,7 +42,7 @@ class Job:
     @property
     def task(self) -> list[str]:
         """The overrides without those of Hydra's own settings."""
-        return [override for override in self.overrides if not doors.is_hydras(override)]
+        return [override for override in self.overrides if not hydra_settings.is_hydras(override)]
 
     @property
     def config(self) -> DictConfig:
@@ -85,11 +85,11 @@ class _Planning:
     wrong: set[TypedOverride] = field(default_factory=set)
     chosen: dict[str, list[str]] = field(default_factory=dict)  # group -> its choices in all jobs
     known: dict[tuple[str, ...], DictConfig] = field(default_factory=dict)  # what was composed, by its overrides
-    refused: dict[tuple[str, ...], list[Problem]] = field(default_factory=dict)  # a composition -> problems by `doors`
+    refused: dict[tuple[str, ...], list[Problem]] = field(default_factory=dict)  # by composition
     varied: set[str] = field(default_factory=set)  # keys that are swept over plain values
 
     def jobs(self) -> list[Job]:
-        if self._add(doors.in_the_way()):
+        if self._add(hydra_settings.in_the_way()):
             return []
         texts = [override.text for override in self.overrides]
         asked = self._expand([o for o in self.overrides if not self._add(explaining.by_itself(o, texts, self._keys))])
@@ -100,7 +100,7 @@ class _Planning:
                     names += [] if override.value in names else [override.value]
         jobs = [job for overrides in asked if (job := self._job(overrides)) is not None]
         if self.multirun and not self.problems:
-            self._add(sharing.shared([(job.overrides, job.folder) for job in jobs]))
+            self._add(duplicate_runs.shared([(job.overrides, job.folder) for job in jobs]))
         return jobs
 
     def _keys(self) -> list[str]:
@@ -130,10 +130,10 @@ class _Planning:
             self._add(
                 Mistake("has no effect without -m", o.text, "-m makes a sweep", key=o.key, sweep=True)
                 for o in fixed
-                if doors.is_for_sweeps(o.text)
+                if hydra_settings.is_for_sweeps(o.text)
             )
         sweeper, params = self._sweeper(fixed)
-        hydras = [override for override in fixed if doors.is_hydras(override.text)]
+        hydras = [override for override in fixed if hydra_settings.is_hydras(override.text)]
         twice = [override.text for override in overrides if override.key in {param.key for param in params}]
         if self._add(Problem("is swept by the preset already", text, "leave one of the two out") for text in twice):
             params = []
@@ -162,7 +162,7 @@ class _Planning:
             config = self._config(*good)
         params = config.hydra.sweeper.get("params") or {}
         name = str(config.hydra.runtime.choices["hydra/sweeper"])
-        return name, [read(f"{key}={value}") for key, value in params.items() if not doors.is_hydras(str(key))]
+        return name, [read(f"{key}={value}") for key, value in params.items() if not hydra_settings.is_hydras(str(key))]
 
     def _values(self, override: TypedOverride, sweeper: str) -> list[TypedOverride]:
         """One override for each value of a swept override."""
@@ -178,11 +178,11 @@ class _Planning:
         except (HydraException, ValueError, TypeError) as error:
             self._add([Problem(in_words(error), f"{override.key}={parsed.get_value_string()}")])
             return []
-        if not values and self._add([sharing.empty(override)]):
+        if not values and self._add([duplicate_runs.empty(override)]):
             return []
         if self.multirun:
-            self._add(sharing.needless(override, values, [o.text for o in self.overrides]))
-        if override.key in sharing.NOT_COMPARED:
+            self._add(duplicate_runs.needless(override, values, [o.text for o in self.overrides]))
+        if override.key in duplicate_runs.NOT_COMPARED:
             values = values[:1]
         return [read(f"{parsed.get_key_element()}={value}") for value in dict.fromkeys(values)]
 
@@ -204,7 +204,7 @@ class _Planning:
                 OmegaConf.update(config, override.key, override.parsed.value(), merge=True)
         except COMPOSING:
             return self._config(*overrides)
-        task = [override.text for override in overrides if not doors.is_hydras(override.text)]
+        task = [override.text for override in overrides if not hydra_settings.is_hydras(override.text)]
         config.hydra.overrides.task = task
         config.hydra.job.override_dirname = ",".join(sorted(task))
         return config
@@ -228,7 +228,7 @@ class _Planning:
         except COMPOSING as error:
             raise UserError.of(self._diagnose(overrides) or [Problem(in_words(error))]) from error
         texts = [override.text for override in overrides]
-        problems = doors.for_typing(config, texts) or self._doors(config, overrides)
+        problems = hydra_settings.for_typing(config, texts) or self._hydras_problems(config, overrides)
         if problems:
             raise UserError.of(problems)
         settings = self._settings(config, texts)
@@ -240,11 +240,11 @@ class _Planning:
         self.known.pop(tuple(texts), None)  # no other job has it
         return Job(tuple(texts), settings, folder, pickle.dumps(config), automatic)
 
-    def _doors(self, config: DictConfig, overrides: Sequence[TypedOverride]) -> list[Problem]:
+    def _hydras_problems(self, config: DictConfig, overrides: Sequence[TypedOverride]) -> list[Problem]:
         """Settings of Hydra that files may not change: the same for all jobs that share a composition."""
         shared = tuple(override.text for override in overrides if override.key not in self.varied)
         if shared not in self.refused:
-            self.refused[shared] = doors.composed(config.hydra, [override.text for override in self.overrides])
+            self.refused[shared] = hydra_settings.composed(config.hydra, [override.text for override in self.overrides])
         return self.refused[shared]
 
     def _settings(self, config: DictConfig, overrides: Sequence[str]) -> Settings:
@@ -277,7 +277,7 @@ class _Planning:
                 unsure |= {override.key} & {*explaining.CHOSEN}
         try:
             config = self._config(*good)
-            problems += doors.for_typing(config, [override.text for override in good])
+            problems += hydra_settings.for_typing(config, [override.text for override in good])
             if not problems:
                 self._settings(config, [])
         except UserError as error:

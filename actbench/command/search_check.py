@@ -13,7 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from actbench.command import doors, planning
+from actbench.command import hydra_settings, planning
 from actbench.command.composing import composing
 from actbench.command.override import key_of, read
 from actbench.command.search import TARGET
@@ -34,7 +34,7 @@ def check(overrides: Sequence[str]) -> list[Problem]:
     """
     try:
         fixed = [override for override in overrides if not read(override).is_sweep]
-        hydras = [*filter(doors.is_hydras, fixed)]  # other mistakes must not hide those of the search
+        hydras = [*filter(hydra_settings.is_hydras, fixed)]  # other mistakes must not hide those of the search
         with composing():
             hydra = compose("config", overrides=hydras, return_hydra_config=True).hydra
     except (HydraException, OmegaConfBaseException, ValueError, AssertionError):

@@ -19,7 +19,7 @@ from hydra.core.utils import configure_log
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from actbench.command import auto, composing, train
+from actbench.command import auto, composing, task_function
 from actbench.command.override import key_of
 from actbench.command.planning import BASIC, Job
 from actbench.command.quoting import quoted
@@ -30,7 +30,7 @@ _MULTIRUN = "hydra.mode=MULTIRUN"
 
 
 class _NoCallbacks:
-    """An empty set of Hydra's callbacks, since `doors` does not allow `hydra.callbacks`."""
+    """An empty set of Hydra's callbacks, since `hydra_settings` does not allow `hydra.callbacks`."""
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("on_"):
@@ -64,7 +64,9 @@ def start(jobs: Sequence[Job], overrides: Sequence[str], *, multirun: bool) -> N
         if config.hydra.runtime.choices["hydra/sweeper"] == BASIC:
             _sweep(jobs, config, context)
             return
-        sweeper = Plugins.instance().instantiate_sweeper(config=config, hydra_context=context, task_function=train.job)
+        sweeper = Plugins.instance().instantiate_sweeper(
+            config=config, hydra_context=context, task_function=task_function.job
+        )
         sweeper.sweep(arguments=_with_dataset(jobs[0], list(config.hydra.overrides.task)))
 
 
@@ -80,7 +82,9 @@ def _sweep(jobs: Sequence[Job], config: DictConfig, context: HydraContext) -> No
             console.out(f"\t#{number} : {' '.join(job.task)}")
             _run(job, number)
         return
-    launcher = Plugins.instance().instantiate_launcher(config=config, hydra_context=context, task_function=train.job)
+    launcher = Plugins.instance().instantiate_launcher(
+        config=config, hydra_context=context, task_function=task_function.job
+    )
     at_once = config.hydra.sweeper.get("max_batch_size") or len(jobs)
     for first in range(0, len(jobs), at_once):
         batch = [_for_a_launcher(job) for job in jobs[first : first + at_once]]
@@ -111,7 +115,7 @@ def _run(job: Job, number: int | None = None) -> None:
         (folder / f"{name}.yaml").write_text(OmegaConf.to_yaml(part), encoding="utf-8")
     composing.remember(job.settings)
     try:
-        train.job(task)
+        task_function.job(task)
     finally:
         HydraConfig.instance().cfg = None
 

@@ -10,7 +10,7 @@ from actbench.command.line import CommandLine
 from actbench.command.override import key_of, read
 from actbench.command.planning import Job
 from actbench.command.quoting import command, for_hydra, split
-from actbench.command.settling import for_sweep, narrow, without_repeats
+from actbench.command.repeated_keys import for_sweep, narrow, without_repeats
 from actbench.command.suggestions import Mistake
 from actbench.errors import Problem
 

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from actbench import naming
-from actbench.command import composing, doors, earlier, repeating
+from actbench.command import composing, earlier, hydra_settings, next_commands
 from actbench.command.complaints import FAILED, complain, of_the_disk
 from actbench.command.planning import BASIC
 from actbench.errors import Failure, UserError, in_a_line
@@ -40,13 +40,13 @@ def job(composed: DictConfig) -> float:
     settings = composing.remembered(folder.name)
     try:
         if settings is None:  # a launcher's worker, which gets the overrides only
-            doors.check(composed, hydra_config.overrides.task)
+            hydra_settings.check(composed, hydra_config.overrides.task)
             settings = composing.to_settings(composed, hydra_config.runtime.choices)
         return _run(settings, hydra_config, folder)
     except UserError as error:
         exit_codes.append(complain(error))
     except OSError as error:
-        then = repeating.how_to_go_on(typed, str(composed.study), hydra_config)
+        then = next_commands.how_to_go_on(typed, str(composed.study), hydra_config)
         exit_codes.append(complain(of_the_disk(error, str(folder), then=then)))
     except _Interrupted:
         raise
@@ -58,7 +58,7 @@ def job(composed: DictConfig) -> float:
 
 def _run(settings: Settings, hydra_config: Any, folder: Path) -> float:
     many = "MULTIRUN" in str(hydra_config.mode)
-    name = naming.typed(settings, repeating.swept(hydra_config) if many else hydra_config.overrides.task)
+    name = naming.typed(settings, next_commands.swept(hydra_config) if many else hydra_config.overrides.task)
     console = PersistentConsole("training continues")
     reader.check_owner(folder, settings)
     finished = reader.completed(folder)
@@ -73,14 +73,14 @@ def _run(settings: Settings, hydra_config: Any, folder: Path) -> float:
     summary = run.run(settings, folder, console=console, live=live, name=name, brief=many, stop=stop, whole=_whole)
     if summary.status == "interrupted":
         print(f"interrupted {summary.reason}; what was done is in {folder}", file=sys.stderr)
-        print(repeating.how_to_go_on(typed, settings.study, hydra_config), file=sys.stderr)
+        print(next_commands.how_to_go_on(typed, settings.study, hydra_config), file=sys.stderr)
         raise _Interrupted(128 + stop.signal)
     return _ended(summary, folder)
 
 
 def _whole(remedy: str) -> str:
     """The typed command with a remedy (one or several overrides) added."""
-    return repeating.whole(typed, remedy.split())
+    return next_commands.whole(typed, remedy.split())
 
 
 def _ended(summary: RunSummary, folder: Path) -> float:
