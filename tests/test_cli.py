@@ -29,6 +29,7 @@ ARTEFACTS = {
     "summary.json",
     "checkpoints/seed=0.pt",
     "checkpoints/seed=1.pt",
+    "correct.npz",
 }
 
 

@@ -17,7 +17,7 @@ from actbench.custom.isolation import isolated
 from actbench.errors import Failure, UserError, in_a_line
 from actbench.records import Epoch, RunSummary
 from actbench.run.int8 import score_stored, score_trained
-from actbench.run.summary import Progress, failed, leave_failure, parameters_of_one, summarise
+from actbench.run.summary import Progress, failed, leave_failure, parameters_of_one, score, summarise
 from actbench.settings import Settings
 from actbench.sinks.terminal import Headline, TerminalSink
 from actbench.store import reader
@@ -143,7 +143,11 @@ def _run(
             sinks.epoch(training, progress)
         terminal.executed(training.execution)
         finished = progress.done == training.epochs or len(progress.diverged) == len(training.seeds)
-        summary = summarise(settings, training, progress, finished=finished)
+        test = score(training, progress) if finished else None
+        summary = summarise(settings, training, progress, finished=finished, test=test)
+        if test is not None:
+            sound = [place for place, seed in enumerate(training.seeds) if seed not in summary.diverged]
+            folder.write_correctness([training.seeds[place] for place in sound], test.hits[sound])
         if reader.lacks_int8(settings, summary):
             summary = score_trained(settings, training, summary, folder)
         sinks.end(training, summary, progress)

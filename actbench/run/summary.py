@@ -19,7 +19,7 @@ from actbench.settings import Settings
 from actbench.store import reader
 from actbench.store.folder import RunFolder
 from actbench.store.lock import Hold
-from actbench.train import Training, evaluate, machine
+from actbench.train import Means, Training, evaluate, machine
 from actbench.train.networks import activation_factory
 
 
@@ -39,16 +39,24 @@ class Progress:
         return {seed: epoch.number for epoch in self.epochs for seed in epoch.diverged}
 
 
-def summarise(settings: Settings, training: Training, progress: Progress, *, finished: bool) -> RunSummary:
-    """The summary of a run. The test set is scored here, once, and only if the run is complete (`finished`)."""
+def score(training: Training, progress: Progress) -> Means | None:
+    """Scores the test set, once, after the last epoch; None where every seed diverged."""
+    if len(progress.diverged) == len(training.seeds):
+        return None
+    return evaluate(training, training.splits.test_x, training.splits.test_y)
+
+
+def summarise(
+    settings: Settings, training: Training, progress: Progress, *, finished: bool, test: Means | None = None
+) -> RunSummary:
+    """The summary of a run; `test` has the scores of one that is complete (`finished`)."""
     diverged = progress.diverged
     status: Status = "interrupted"
     if finished:
-        status = "diverged" if len(diverged) == len(training.seeds) else "completed"
+        status = "diverged" if test is None else "completed"
     values: dict[str, list[float]] = {}
-    if status == "completed":
-        loss, accuracy = evaluate(training, training.splits.test_x, training.splits.test_y)
-        rows = [TestScores(seed, accuracy[s], loss[s]) for s, seed in enumerate(training.seeds)]
+    if test is not None:
+        rows = [TestScores(seed, test.accuracies[s], test.losses[s]) for s, seed in enumerate(training.seeds)]
         values |= metrics_of(TestScores, rows, training.seeds)
     if progress.done:
         for kind, of_kind in progress.epochs[-1].tables().items():

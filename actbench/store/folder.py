@@ -14,7 +14,7 @@ from actbench.files.atomic import write_text
 from actbench.measures import registry
 from actbench.records import Epoch, RunSummary
 from actbench.settings import Settings
-from actbench.store import checkpoints, own_tables
+from actbench.store import checkpoints, correctness, own_tables
 from actbench.store.owner import RESUME, TRACEBACK
 from actbench.store.settings_file import write_settings
 from actbench.store.summary import write_summary
@@ -67,6 +67,10 @@ class RunFolder:
     def read_checkpoints(self, seeds: Sequence[int]) -> dict[int, dict[str, Tensor]]:
         """Seed -> the state_dict that `write_checkpoints` left; a UserError where one cannot be read."""
         return checkpoints.read_checkpoints(self.path, seeds)
+
+    def write_correctness(self, seeds: Sequence[int], hits: Tensor) -> None:
+        """`correct.npz`: whether each of `seeds` classified each image of the test set correctly, (S, N)."""
+        correctness.write(self.path, seeds, hits.cpu().numpy())
 
     def write_summary(self, summary: RunSummary) -> None:
         write_summary(self.path, summary)

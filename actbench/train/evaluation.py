@@ -22,10 +22,11 @@ class Scores(NamedTuple):
 
 
 class Means(NamedTuple):
-    """The mean loss (nats) and the accuracy (%) of each seed."""
+    """The mean loss (nats) and accuracy (%) of each seed, and whether it classified each sample correctly: (S, N)."""
 
     losses: list[float]
     accuracies: list[float]
+    hits: Tensor
 
 
 def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
@@ -67,4 +68,4 @@ def means(of_shards: Sequence[Sequence[Scores]]) -> Means:
     hits = torch.cat([torch.cat([batch.hits for batch in batches], dim=1) for batches in of_shards])
     sums = sums_dtype(losses.device)
     loss, share = torch.stack([losses.mean(1, dtype=sums), hits.mean(1, dtype=sums)]).tolist()
-    return Means(loss, [100.0 * part for part in share])
+    return Means(loss, [100.0 * part for part in share], hits)
