@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from actbench.choices import choices_of, packaged_conf
 from actbench.command import auto, conf_source
 from actbench.command.digests import with_contents
-from actbench.command.rules import RULES, Rule, is_int, rule_of
+from actbench.command.rules import Rule, is_int, plain_rules, rule_of
 from actbench.command.suggestions import nearest, wrong_value
 from actbench.custom import measures
 from actbench.errors import Problem, UserError, in_words
@@ -82,12 +82,16 @@ def _choice(group: str, content: Any, name: str, problems: list[Problem]) -> Cho
             problems.append(Problem(what, f"{group}={shown(content)}", f"actbench list {group}"))
         return Choice(name)
     params = {key: value for key, value in content.items() if key not in ("_target_", "_partial_")}
-    defaults = conf_source.values_of(group, name)
+    defaults, comments = conf_source.values_of(group, name), conf_source.comments_of(group, name)
     for key, value in params.items():
         if defaults is not None and key not in defaults:
             problems.append(Problem("no such key", f"{group}.{key}", nearest(key, defaults)))
             continue
-        rule = rule_of(f"{group}.{key}", (defaults or {}).get(key))
+        try:
+            rule = rule_of(group, key, (defaults or {}).get(key), comments.get(key, ""))
+        except UserError as error:
+            problems += error.problems
+            continue
         _check(rule, f"{group}.{key}", value, problems)
         if "_target_" in str(value):
             problems.append(Problem("a parameter is a plain value", f"{group}.{key}", "no `_target_` within it"))
@@ -110,13 +114,13 @@ def _flat(content: dict[str, Any], problems: list[Problem]) -> dict[str, Any]:
         problems.append(Problem("is a group of keys", f"train={shown(train)}", "train.epochs=10, say"))
     if is_int(flat.get("study")):
         flat["study"] = str(flat["study"])  # study=2024
-    known = [*_PLAIN_KEYS, *(f"train.{key}" for key in _TRAIN_KEYS)]
+    known, rules = [*_PLAIN_KEYS, *(f"train.{key}" for key in _TRAIN_KEYS)], plain_rules()
     for key in flat:
         if key not in known:
             problems.append(Problem("no such key", key, nearest(key, [*GROUPS, *known])))
     for key in known:
         if key in flat:
-            _check(RULES[key], key, flat[key], problems)
+            _check(rules[key], key, flat[key], problems)
         elif not key.startswith("train.") or isinstance(train, dict):
             problems.append(Problem("is missing", key, f"leave ~{key} out"))
     return flat

@@ -22,7 +22,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from yaml import YAMLError
 
-from actbench.choices import conf_folders
+from actbench.choices import conf_folders, parameters_in
 from actbench.command.suggestions import names_of, unknown_choice
 from actbench.custom import conf_files
 from actbench.errors import Problem, UserError
@@ -135,14 +135,31 @@ def parsed(text: str, where: str) -> tuple[str, DictConfig | ListConfig]:
 
 def values_of(group: str, name: str) -> dict[str, object] | None:
     """The content of a choice's YAML file, ours before the user's; None where there is no such file."""
+    file = _file_of(group, name)
+    if file is None:
+        return {} if name == "none" and group in GROUPS else None
+    content = OmegaConf.to_container(file[1], resolve=False)
+    return {str(key): value for key, value in content.items()} if isinstance(content, dict) else None
+
+
+def comments_of(group: str, name: str) -> dict[str, str]:
+    """The parameters of a choice, each with the comment behind its default."""
+    file = _file_of(group, name)
+    return dict(_comments(file[0])) if file is not None else {}
+
+
+@lru_cache(maxsize=512)
+def _comments(text: str) -> tuple[tuple[str, str], ...]:
+    return tuple((item.name, item.comment) for item in parameters_in(text.splitlines()))
+
+
+def _file_of(group: str, name: str) -> tuple[str, DictConfig | ListConfig] | None:
     folder = "activation" if group == _UPPER else group
     for number, conf in enumerate(conf_folders()):
         path = conf / folder / f"{name}.yaml"
         if path.exists():
-            config = _read(path, f"{folder}/{name}" if number else "")[1]
-            content = OmegaConf.to_container(config, resolve=False)
-            return {str(key): value for key, value in content.items()} if isinstance(content, dict) else None
-    return {} if name == "none" and group in GROUPS else None
+            return _read(path, f"{folder}/{name}" if number else "")
+    return None
 
 
 def choice_of(group: str, name: str) -> Choice:
