@@ -44,7 +44,8 @@ def validate(
         gradient_norms: of each layer, (L, S).
         alive: the seeds to return rows for, those that have not diverged.
     """
-    with watch_units(training.network) if training.probe else nullcontext() as watch:
+    observers = registry.observers()
+    with watch_units(training.network, observers=observers) if training.probe else nullcontext() as watch:
         scores = evaluate(training, training.splits.val_x, training.splits.val_y)
     if watch is None:
         return scores, ()
