@@ -138,12 +138,12 @@ def _value(text: Any) -> Any:
 
 
 _SPELT = {"true": True, "false": False, "null": None}
-_FOLDER = r"[\w.=,+-][\w.=,+ -]*"
+_FOLDER = r"[\w.=,+-]([\w.=,+ -]*[\w.=,+-])?"
 
 _OTHERS = {  # what no comparison says
     "study": Rule(
         lambda v: isinstance(v, str) and re.fullmatch(_FOLDER, v) is not None and v.strip(".") != "",
-        "a plain folder name: letters, digits, . _ - + = ,",
+        "a plain folder name: letters, digits, blanks within it, . _ - + = ,",
     ),
     "output_dir": Rule(lambda v: isinstance(v, str) and v != "", "a folder"),
     "trust": Rule(
