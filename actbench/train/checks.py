@@ -255,13 +255,13 @@ def _examine_in_place(
 
 
 def _as_problems(settings: Settings, group: str, choice: Choice, complaints: Sequence[Violation]) -> list[Problem]:
-    """The complaints as problems of the choice. Writing to the input disturbs nothing but the probes."""
+    """The complaints as problems of the choice. Writing to the input disturbs nothing but measurements."""
     problems = []
     for complaint in complaints:
         what, how = f"{choice.target} {complaint.what}", complaint.how
         if complaint.kind == WRITES:
             if not settings.probe:
                 continue
-            what, how = f"{what}, which the probes look at", f"{how}; or probe=false"
+            what, how = f"{what}, and z is measured there", f"{how}; or probe=false"
         problems.append(Problem(what, f"{group}={choice.name}", how))
     return problems

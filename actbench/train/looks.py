@@ -15,7 +15,7 @@ from torch import Tensor
 
 from actbench.measures import registry
 from actbench.measures.computing.batch_norm import as_if_trained_on
-from actbench.measures.computing.moments import rows_of
+from actbench.measures.computing.own_rows import rows_of
 from actbench.measures.computing.sites import UnitWatch, watch_units
 from actbench.measures.gradients import untrained_gradient_norms
 from actbench.measures.look import Look
