@@ -128,9 +128,9 @@ class Settings:
         """Ten hexadecimal digits that two runs share exactly when what they compare is the same.
 
         Seeds are not part of it, nor is anything that cannot change a result beyond rounding: device, threads, the
-        evaluation batch, measurements and sinks. Of a choice of ours its group, the name of the class or function and the
-        parameters count, but not the module that it lies in. Of the user's own its target counts as it is written, and
-        its content: the source of a module, the tensors of a dataset.
+        evaluation batch, measurements and sinks. Of a choice of ours its group, the name of the class or function and
+        the parameters count, but not the module that it lies in. Of the user's own its target counts as it is written,
+        and its content: the source of a module, the tensors of a dataset.
         """
         content = asdict(self)
         for key in _NOT_IDENTITY:
