@@ -82,7 +82,7 @@ def _choice(group: str, content: Any, name: str, problems: list[Problem]) -> Cho
             problems.append(Problem(what, f"{group}={shown(content)}", f"actbench list {group}"))
         return Choice(name)
     params = {key: value for key, value in content.items() if key not in ("_target_", "_partial_")}
-    defaults, comments = conf_source.values_of(group, name), conf_source.comments_of(group, name)
+    defaults, comments = conf_source.values_and_comments(group, name)
     for key, value in params.items():
         if defaults is not None and key not in defaults:
             problems.append(Problem("no such key", f"{group}.{key}", nearest(key, defaults)))
@@ -161,24 +161,9 @@ def _stamp() -> str:
 
 def _folder(*, _root_: DictConfig) -> str:
     """The name of a job's folder, where it was not planned: of a trial of a search, or in a launcher's worker."""
-    settings = to_settings(without_hydra(_root_), _root_.hydra.runtime.choices)
-    remember(settings)
-    return settings.folder
+    return to_settings(without_hydra(_root_), _root_.hydra.runtime.choices).folder
 
 
 def assumed_folder(*, _root_: DictConfig) -> str:
     """The same where it is only shown: `dataset=auto` is taken to be MNIST, so that nothing is downloaded."""
     return to_settings(without_hydra(_root_), _root_.hydra.runtime.choices, dataset=auto.ASSUMED).folder
-
-
-_jobs: dict[str, Settings] = {}  # folder -> the settings of a job that is going to run in this process
-
-
-def remember(settings: Settings) -> None:
-    """Keeps the settings of a job that is about to start for `remembered`: Hydra passes it only a configuration."""
-    _jobs[settings.folder] = settings
-
-
-def remembered(folder: str) -> Settings | None:
-    """The settings of the job with this folder, if this process has planned it; they are handed out once."""
-    return _jobs.pop(folder, None)

@@ -135,31 +135,25 @@ def parsed(text: str, where: str) -> tuple[str, DictConfig | ListConfig]:
 
 def values_of(group: str, name: str) -> dict[str, object] | None:
     """The content of a choice's YAML file, ours before the user's; None where there is no such file."""
-    file = _file_of(group, name)
-    if file is None:
-        return {} if name == "none" and group in GROUPS else None
-    content = OmegaConf.to_container(file[1], resolve=False)
-    return {str(key): value for key, value in content.items()} if isinstance(content, dict) else None
+    return values_and_comments(group, name)[0]
 
 
-def comments_of(group: str, name: str) -> dict[str, str]:
-    """The parameters of a choice, each with the comment behind its default."""
-    file = _file_of(group, name)
-    return dict(_comments(file[0])) if file is not None else {}
+def values_and_comments(group: str, name: str) -> tuple[dict[str, object] | None, dict[str, str]]:
+    """The same, and the comments behind the defaults of its parameters."""
+    folder = "activation" if group == _UPPER else group
+    for number, conf in enumerate(conf_folders()):
+        path = conf / folder / f"{name}.yaml"
+        if path.exists():
+            text, config = _read(path, f"{folder}/{name}" if number else "")
+            content = OmegaConf.to_container(config, resolve=False)
+            values = {str(key): value for key, value in content.items()} if isinstance(content, dict) else None
+            return values, dict(_comments(text))
+    return ({} if name == "none" and group in GROUPS else None), {}
 
 
 @lru_cache(maxsize=512)
 def _comments(text: str) -> tuple[tuple[str, str], ...]:
     return tuple((item.name, item.comment) for item in parameters_in(text.splitlines()))
-
-
-def _file_of(group: str, name: str) -> tuple[str, DictConfig | ListConfig] | None:
-    folder = "activation" if group == _UPPER else group
-    for number, conf in enumerate(conf_folders()):
-        path = conf / folder / f"{name}.yaml"
-        if path.exists():
-            return _read(path, f"{folder}/{name}" if number else "")
-    return None
 
 
 def choice_of(group: str, name: str) -> Choice:
