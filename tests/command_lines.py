@@ -62,7 +62,7 @@ def answer(words, folder, monkeypatch) -> Answer:
     return Answer(code, out.getvalue())
 
 
-def _starts(jobs, overrides, *, multirun):  # noqa: ARG001
+def _starts(jobs, overrides, command, *, multirun):  # noqa: ARG001
     print("starts:", *(["--multirun"] if multirun else []), *overrides)
 
 

@@ -25,7 +25,7 @@ FILES = {  # of one addition each, below the copy; no file that is there is chan
 # steep·z for z > 0, 0 otherwise
 _target_: actbench.activations.throwaway.Throwaway
 _partial_: true
-steep: 1.5
+steep: 1.5  # >= 1, < 9; its slope
 """,
         "actbench/activations/throwaway.py": '''\
 """Steeper than ReLU."""
@@ -173,6 +173,8 @@ from typing import TYPE_CHECKING, ClassVar
 from actbench.measures.quantities import OfLayer, measured
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from actbench.measures.look import Look
 
 
@@ -184,17 +186,35 @@ class ThrowawayRecord(OfLayer):
     taken: ClassVar[str] = "before training and after every epoch"
     order: ClassVar[int] = 900
 
+    highest: float = measured("The largest output of the layer.", title="highest output", digits=4)
     throwaway: float = measured(
         "Four tenths, which is thrown away.", title="thrown away", over_layers="mean", tag="throwaway/{layer}",
         summary="throwaway_mean",
     )
 
 
+class Observer:
+    """The largest output of a site."""
+
+    highest: Tensor | None = None
+
+    def update(self, z: Tensor, h: Tensor, slope: Tensor) -> None:
+        """Of some samples."""
+        assert z.shape == h.shape == slope.shape
+        here = h.flatten(1).amax(1)  # (S,)
+        self.highest = here if self.highest is None else here.maximum(self.highest)
+
+    def finish(self) -> Tensor:
+        """Of all: (S,)."""
+        assert self.highest is not None
+        return self.highest
+
+
 def after_epoch(look: Look) -> Iterator[ThrowawayRecord]:
     """A row for each seed and layer."""
-    for seed in look.seeds:
-        for layer in look.watch.layers:
-            yield ThrowawayRecord(seed, look.epoch, layer, 0.4)
+    for layer, highest in look.observed(Observer).items():
+        for seed, value in zip(look.seeds, highest.tolist(), strict=True):
+            yield ThrowawayRecord(seed, look.epoch, layer, value, 0.4)
 ''',
     },
     "plot": {
@@ -230,9 +250,8 @@ def throwaway(weight: Tensor, *, gain: float, generator: torch.Generator, bound:
 '''),
     ],
     "plain key": [
-        ("conf/config.yaml", "train:\n", "  throwaway: 7  # nobody reads it\n"),
+        ("conf/config.yaml", "train:\n", "  throwaway: 7  # 7 | 8; nobody reads it\n"),
         ("actbench/settings.py", '    engine: str = "auto"\n', "    throwaway: int = 7\n"),
-        ("actbench/command/*.py", "RULES: dict[str, Rule] = {\n", '    "train.throwaway": Rule(lambda v: v in (7, 8), "7 or 8"),\n'),
     ],
 }  # fmt: skip
 
@@ -264,7 +283,7 @@ SMALL = ["train.epochs=2", "train.batch_size=20", "num_seeds=2", "train.threads=
 COMMANDS = {
     **{group: ["list", group] for group in (*GROUPS, "sweep", "measures", "findings")},
     "run": [*CHOSEN, *SMALL, "train.throwaway=8"],
-    "wrong key": [*CHOSEN, *SMALL, "train.throwaway=9"],
+    "wrong key": [*CHOSEN, *SMALL, "train.throwaway=9", "activation.steep=0.5"],
     "sweep's runs": ["-m", "+sweep=throwaway", *CHOSEN, *SMALL],
 }
 
@@ -331,6 +350,7 @@ def test_a_plain_key_is_held_to_its_rule_stored_and_part_of_the_identity(answers
     code, _, err = told["wrong key"]
     assert code == 2
     assert "train.throwaway=9" in err and "7 or 8" in err
+    assert "activation.steep=0.5: must be a number from 1 to below 9" in err
     assert yaml.safe_load((run / "settings.yaml").read_text())["train"]["throwaway"] == 8
     others = [yaml.safe_load(path.read_text()) for path in home.glob("outputs/s/*/settings.yaml") if path.parent != run]
     assert {other["train"]["throwaway"] for other in others} == {7}
@@ -346,14 +366,18 @@ def test_a_finding_is_listed_found_and_reported(answers, run):
     assert "thrown away" in (home / "outputs/s/report/report.html").read_text()
 
 
-def test_a_measurement_is_in_the_glossary_in_its_table_and_in_the_summary(answers, run):
-    told, _ = answers
+def test_a_measurement_is_in_the_glossary_in_its_table_in_the_summary_and_in_the_report(answers, run):
+    told, home = answers
     assert "Four tenths, which is thrown away." in " ".join(told["measures"][1].split())
     with (run / "throwaway.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert {(row["seed"], row["epoch"]) for row in rows} == {(s, e) for s in "01" for e in "012"}
     assert {float(row["throwaway"]) for row in rows} == {0.4}
     assert json.loads((run / "summary.json").read_text())["metrics"]["throwaway_mean"]["values"] == [0.4, 0.4]
+    assert all(float(row["highest"]) > 0 for row in rows)
+    _, table = (home / "outputs/s/report/report.md").read_text().split("throwaway\n")
+    last = [float(row["highest"]) for row in rows if row["epoch"] == "2"]
+    assert "highest output" in table and f"{sum(last) / 2:.4f}" in table
 
 
 def test_a_plot_is_in_the_report(answers):

@@ -437,7 +437,7 @@ BAD = {
     "sweep without -m": (["activation=relu,gelu"], ["actbench -m activation=relu,gelu"]),
     "values without -m": (["optimizer.lr=0.1,0.2"], ["actbench -m optimizer.lr=0.1,0.2"]),
     "no site left": (["upper_activation=gelu"], ["split=0.5 leaves none to `upper_activation`"]),
-    "study": (["study=a/b"], ["study=a/b: must be a plain folder name"]),
+    "study": (["study=a/b"], ["study=a/b: must be a plain folder name: letters, digits, blanks within it"]),
     "command": (["lits"], ["lits: is not a command"]),
     "list": (["list", "activatoin"], ["did you mean activation"]),
     "gelu": (["activation=gelu", "activation.approximate=erf"], ["must be one of none, tanh"]),

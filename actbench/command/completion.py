@@ -13,7 +13,7 @@ from pathlib import Path
 
 from actbench.choices import Listed, choices_of, groups, parameters_of, plain_parameters, usual_choices
 from actbench.command import arguments
-from actbench.command.rules import RULES
+from actbench.command.rules import in_words, plain_rules, rule_of
 from actbench.settings import GROUPS
 
 COMMANDS = {
@@ -133,16 +133,13 @@ def _held(words: Sequence[str], key: str) -> dict[str, str]:
         return _described(choices_of(key))
     if key == "study":
         return dict.fromkeys(_studies(words), "")
-    alias = key.replace("upper_activation.", "activation.")
     if group in GROUPS and parameter:
-        defaults = {item.name: item.default for choice in _chosen(words, group) for item in parameters_of(choice)}
-        if parameter not in defaults:
-            return {}
-        if alias not in RULES and defaults[parameter] in ("true", "false"):
-            return {"true": "", "false": ""}
+        items = [item for choice in _chosen(words, group) for item in parameters_of(choice) if item.name == parameter]
+        return {word: "" for item in items for word in rule_of(group, parameter, item.default, item.comment).words}
     if key == "hydra.sweeper.direction":
         return {"maximize": ""}
-    return dict.fromkeys(RULES[alias].words if alias in RULES else (), "")
+    rules = plain_rules()
+    return dict.fromkeys(rules[key].words if key in rules else (), "")
 
 
 def _described(choices: Iterable[Listed]) -> dict[str, str]:
@@ -154,7 +151,7 @@ def _parameters(words: Sequence[str], group: str) -> list[tuple[str, str]]:
     of_each = [{item.name: item for item in parameters_of(choice)} for choice in _chosen(words, group)]
     shared = set.intersection(*map(set, of_each)) if of_each else set()
     return [
-        (name, " ".join(filter(None, [item.default, item.comment])))
+        (name, " ".join(filter(None, [item.default, in_words(item.comment, item.default)])))
         for name, item in (of_each[0] if of_each else {}).items()
         if name in shared
     ]
@@ -188,7 +185,8 @@ def _names(words: Sequence[str], group: str) -> list[str]:
 
 def _plain_keys() -> list[tuple[str, str]]:
     """The keys that are in no group, with what is said of them."""
-    return [(key.name, key.comment or key.default) for key in plain_parameters() if key.name != "train"]
+    keys = [key for key in plain_parameters() if key.name != "train"]
+    return [(key.name, in_words(key.comment, key.default, ranges=False) or key.default) for key in keys]
 
 
 def _sweeps(words: Sequence[str]) -> bool:
@@ -244,7 +242,7 @@ def _of_report(words: Sequence[str], current: str) -> list[Candidate] | str:
 
 def _of_kernels(words: Sequence[str], current: str) -> list[Candidate] | str:
     activations = [choice.name for choice in choices_of("activation")]
-    values: dict[str, Sequence[str] | str] = {"--device": RULES["train.device"].words, "--output": FOLDERS}
+    values: dict[str, Sequence[str] | str] = {"--device": plain_rules()["train.device"].words, "--output": FOLDERS}
     return _options(arguments.kernels_parser(), words, current, values, activations)
 
 

@@ -22,7 +22,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from yaml import YAMLError
 
-from actbench.choices import conf_folders
+from actbench.choices import conf_folders, parameters_in
 from actbench.command.suggestions import names_of, unknown_choice
 from actbench.custom import conf_files
 from actbench.errors import Problem, UserError
@@ -135,14 +135,25 @@ def parsed(text: str, where: str) -> tuple[str, DictConfig | ListConfig]:
 
 def values_of(group: str, name: str) -> dict[str, object] | None:
     """The content of a choice's YAML file, ours before the user's; None where there is no such file."""
+    return values_and_comments(group, name)[0]
+
+
+def values_and_comments(group: str, name: str) -> tuple[dict[str, object] | None, dict[str, str]]:
+    """The same, and the comments behind the defaults of its parameters."""
     folder = "activation" if group == _UPPER else group
     for number, conf in enumerate(conf_folders()):
         path = conf / folder / f"{name}.yaml"
         if path.exists():
-            config = _read(path, f"{folder}/{name}" if number else "")[1]
+            text, config = _read(path, f"{folder}/{name}" if number else "")
             content = OmegaConf.to_container(config, resolve=False)
-            return {str(key): value for key, value in content.items()} if isinstance(content, dict) else None
-    return {} if name == "none" and group in GROUPS else None
+            values = {str(key): value for key, value in content.items()} if isinstance(content, dict) else None
+            return values, dict(_comments(text))
+    return ({} if name == "none" and group in GROUPS else None), {}
+
+
+@lru_cache(maxsize=512)
+def _comments(text: str) -> tuple[tuple[str, str], ...]:
+    return tuple((item.name, item.comment) for item in parameters_in(text.splitlines()))
 
 
 def choice_of(group: str, name: str) -> Choice:

@@ -24,6 +24,7 @@ from actbench.command import (
 )
 from actbench.command.complaints import FAILED, complain, of_the_disk
 from actbench.command.planning import BASIC, Job
+from actbench.command.running import Command
 from actbench.errors import UserError, from_disk
 from actbench.store import reader
 
@@ -63,25 +64,23 @@ def launch(words: Sequence[str]) -> int:
 
 
 def _train(jobs: Sequence[Job], overrides: Sequence[str], words: Sequence[str], *, multirun: bool) -> int:
-    task_function.exit_codes.clear()
-    task_function.typed[:] = words
+    command = Command(words)
+    then = next_commands.how_to_go_on(words, jobs[0].settings.study)
     compared = 0
     try:
-        starting.start(jobs, overrides, multirun=multirun)
+        starting.start(jobs, overrides, command, multirun=multirun)
     except OSError as error:  # in a file that Hydra writes
-        then = next_commands.how_to_go_on(words, jobs[0].settings.study)
-        task_function.exit_codes.append(complain(of_the_disk(error, str(jobs[0].folder.parent), then=then)))
+        command.exit_codes.append(complain(of_the_disk(error, str(jobs[0].folder.parent), then=then)))
+    except KeyboardInterrupt:  # while a launcher's workers train; a run of this process tells this by itself
+        print(then, file=sys.stderr)
+        raise
     finally:  # even if some of the runs failed
         if multirun:
             compared = _compare(dict.fromkeys(job.folder.parent for job in jobs))
-            _name_jobs_not_started(jobs)
-    if not task_function.exit_codes:
-        task_function.exit_codes.extend(0 if how == "completed" else FAILED for how in search.ended)
-    return (
-        max(*task_function.exit_codes, compared)
-        if task_function.exit_codes
-        else max(_exit_code_by_files(jobs), compared)
-    )
+            _name_jobs_not_started(jobs, command)
+    if command.exit_codes:
+        return max(*command.exit_codes, compared)
+    return max(_exit_code_by_files(jobs), compared)
 
 
 def _exit_code_by_files(jobs: Sequence[Job]) -> int:
@@ -113,9 +112,9 @@ def _compare(studies: Iterable[Path]) -> int:
     return code
 
 
-def _name_jobs_not_started(jobs: Sequence[Job]) -> None:
+def _name_jobs_not_started(jobs: Sequence[Job], command: Command) -> None:
     """Prints the jobs that a launcher did not start, or that died before they wrote anything."""
-    if len(task_function.exit_codes) == len(jobs):  # all ran in this process, which has reported what is missing
+    if len(command.exit_codes) == len(jobs):  # all ran in this process, which has reported what is missing
         return
     missing = [job.settings.folder for job in jobs if not job.folder.exists()]
     if missing and len(missing) < len(jobs):  # a search leaves none of the planned folders

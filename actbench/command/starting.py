@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from hydra.core.utils import configure_log
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from actbench.command import auto, composing, task_function
+from actbench.command import auto, composing, search, task_function
+from actbench.command.complaints import FAILED
 from actbench.command.override import key_of
 from actbench.command.planning import BASIC, Job
 from actbench.command.quoting import quoted
+from actbench.command.running import Command
 from actbench.errors import UserError, in_a_line
 from actbench.files.output import PersistentConsole
 
@@ -42,12 +45,13 @@ def _do_nothing(*_arguments: Any, **_options: Any) -> None:
     pass
 
 
-def start(jobs: Sequence[Job], overrides: Sequence[str], *, multirun: bool) -> None:
+def start(jobs: Sequence[Job], overrides: Sequence[str], command: Command, *, multirun: bool) -> None:
     """Runs what was planned.
 
     Args:
         jobs: all jobs of the command; for a search a single one, as an example of its trials.
         overrides: of the whole command, in Hydra's grammar.
+        command: that the jobs belong to.
         multirun: whether the command is a sweep (`-m`).
 
     Raises:
@@ -55,22 +59,23 @@ def start(jobs: Sequence[Job], overrides: Sequence[str], *, multirun: bool) -> N
     """
     with _in_words(overrides), composing.composing():
         if not multirun:
-            _run(jobs[0])
+            _run(jobs[0], command)
             return
         loader = GlobalHydra.instance().config_loader()
         context = HydraContext(config_loader=loader, callbacks=_NoCallbacks())  # type: ignore[arg-type]
         config = loader.load_configuration("config", [*overrides, _MULTIRUN], run_mode=RunMode.MULTIRUN)
         configure_log(config.hydra.hydra_logging, config.hydra.verbose)
         if config.hydra.runtime.choices["hydra/sweeper"] == BASIC:
-            _sweep(jobs, config, context)
+            _sweep(jobs, config, context, command)
             return
-        sweeper = Plugins.instance().instantiate_sweeper(
-            config=config, hydra_context=context, task_function=task_function.job
-        )
-        sweeper.sweep(arguments=_with_dataset(jobs[0], list(config.hydra.overrides.task)))
+        function = partial(task_function.job, command=command)
+        sweeper = Plugins.instance().instantiate_sweeper(config=config, hydra_context=context, task_function=function)
+        ended = sweeper.sweep(arguments=_with_dataset(jobs[0], list(config.hydra.overrides.task)))
+        if isinstance(sweeper, search.Search) and not command.exit_codes:  # a launcher ran the trials elsewhere
+            command.exit_codes += [0 if how == "completed" else FAILED for how in ended]
 
 
-def _sweep(jobs: Sequence[Job], config: DictConfig, context: HydraContext) -> None:
+def _sweep(jobs: Sequence[Job], config: DictConfig, context: HydraContext, command: Command) -> None:
     """Runs all planned jobs: one after the other in this process, or by the chosen launcher."""
     folder = Path(config.hydra.sweep.dir)
     folder.mkdir(parents=True, exist_ok=True)
@@ -80,11 +85,10 @@ def _sweep(jobs: Sequence[Job], config: DictConfig, context: HydraContext) -> No
         console.out(f"Launching {len(jobs)} jobs locally")
         for number, job in enumerate(jobs):
             console.out(f"\t#{number} : {' '.join(job.task)}")
-            _run(job, number)
+            _run(job, command, number)
         return
-    launcher = Plugins.instance().instantiate_launcher(
-        config=config, hydra_context=context, task_function=task_function.job
-    )
+    function = partial(task_function.job, command=command)
+    launcher = Plugins.instance().instantiate_launcher(config=config, hydra_context=context, task_function=function)
     at_once = config.hydra.sweeper.get("max_batch_size") or len(jobs)
     for first in range(0, len(jobs), at_once):
         batch = [_for_a_launcher(job) for job in jobs[first : first + at_once]]
@@ -92,7 +96,7 @@ def _sweep(jobs: Sequence[Job], config: DictConfig, context: HydraContext) -> No
             returned.return_value  # noqa: B018 (raises what the job has raised)
 
 
-def _run(job: Job, number: int | None = None) -> None:
+def _run(job: Job, command: Command, number: int | None = None) -> None:
     """Runs a job in this process, with the configuration and the settings that were planned for it.
 
     Hydra's `run_job` would do the same, and copy the configuration four times, which takes as long as a tiny job.
@@ -113,9 +117,8 @@ def _run(job: Job, number: int | None = None) -> None:
     parts = {"config": task, "hydra": OmegaConf.masked_copy(config, "hydra"), "overrides": config.hydra.overrides.task}
     for name, part in parts.items():
         (folder / f"{name}.yaml").write_text(OmegaConf.to_yaml(part), encoding="utf-8")
-    composing.remember(job.settings)
     try:
-        task_function.job(task)
+        task_function.job(task, command, job.settings)
     finally:
         HydraConfig.instance().cfg = None
 
