@@ -131,6 +131,32 @@ gain: auto
 bound: 0.2
 """,
     },
+    "norm": {
+        "conf/norm/throwaway.yaml": """\
+# each unit is taken from its mean over the batch
+_target_: actbench.models.layers.throwaway
+_partial_: true
+eps: 0.001
+""",
+    },
+    "augment": {
+        "conf/augment/throwaway.yaml": """\
+# each training image is mirrored, or not
+_target_: actbench.augment.throwaway
+_partial_: true
+share: 0.5
+""",
+    },
+    "experiment": {
+        "conf/experiment/throwaway.yaml": """\
+# @package _global_
+# a set-up that nobody needs: three epochs of the throw-away data
+defaults:
+  - override /dataset: throwaway
+train:
+  epochs: 3
+""",
+    },
     "sweep": {
         "conf/sweep/throwaway.yaml": """\
 # @package _global_
@@ -249,13 +275,34 @@ def throwaway(weight: Tensor, *, gain: float, generator: torch.Generator, bound:
     nn.init.uniform_(weight, -bound, bound, generator=generator)
 '''),
     ],
+    "norm": [
+        ("actbench/models/layers.py", "", '''
+
+
+def throwaway(units: int, *, spatial: bool, eps: float) -> nn.Module:
+    """Batch normalisation without parameters."""
+    return (nn.BatchNorm2d if spatial else nn.BatchNorm1d)(units, eps=eps, affine=False)
+'''),
+    ],
+    "augment": [
+        ("actbench/augment.py", "", '''
+
+
+def throwaway(
+    images: Tensor, *, generators: Sequence[torch.Generator], background: float, share: float
+) -> Tensor:
+    """About that share of the images (S, B, C, H, W), left to right."""
+    drawn = [torch.rand(images.shape[1], generator=generator, device=images.device) for generator in generators]
+    return torch.where((torch.stack(drawn) < share)[:, :, None, None, None], images.flip(-1), images)
+'''),
+    ],
     "plain key": [
         ("conf/config.yaml", "train:\n", "  throwaway: 7  # 7 | 8; nobody reads it\n"),
         ("actbench/settings.py", '    engine: str = "auto"\n', "    throwaway: int = 7\n"),
     ],
 }  # fmt: skip
 
-GROUPS = ("activation", "model", "dataset", "optimizer", "scheduler", "clip", "init")
+GROUPS = ("activation", "model", "dataset", "optimizer", "scheduler", "clip", "init", "norm", "augment")
 
 
 RUNS = """
@@ -281,9 +328,10 @@ print(json.dumps(answers))
 CHOSEN = [f"{group}=throwaway" for group in GROUPS]
 SMALL = ["train.epochs=2", "train.batch_size=20", "num_seeds=2", "train.threads=1", "study=s"]
 COMMANDS = {
-    **{group: ["list", group] for group in (*GROUPS, "sweep", "measures", "findings")},
+    **{group: ["list", group] for group in (*GROUPS, "experiment", "sweep", "measures", "findings")},
     "run": [*CHOSEN, *SMALL, "train.throwaway=8"],
     "wrong key": [*CHOSEN, *SMALL, "train.throwaway=9", "activation.steep=0.5"],
+    "experiment's run": ["experiment=throwaway", *SMALL[1:-1], "study=e"],
     "sweep's runs": ["-m", "+sweep=throwaway", *CHOSEN, *SMALL],
 }
 
@@ -334,6 +382,15 @@ def test_a_choice_is_listed_and_trained_by_its_file(answers, run, group):
     settings = yaml.safe_load((run / "settings.yaml").read_text())
     assert settings[group]["name"] == "throwaway"
     assert json.loads((run / "summary.json").read_text())["status"] == "completed"
+
+
+def test_an_experiment_is_listed_and_trained(answers):
+    told, home = answers
+    assert "a set-up that nobody needs" in " ".join(told["experiment"][1].split())
+    code, _, err = told["experiment's run"]
+    assert (code, err) == (0, "")
+    found = [yaml.safe_load(path.read_text()) for path in home.glob("outputs/e/*/settings.yaml")]
+    assert [(one["dataset"]["name"], one["train"]["epochs"]) for one in found] == [("throwaway", 3)]
 
 
 def test_a_preset_is_listed_swept_and_compared(answers):

@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from actbench.command import auto, duplicate_runs, explaining, hydra_settings
 from actbench.command.composing import composing, to_settings, without_hydra
+from actbench.command.compositions import Compositions, plain_values
 from actbench.command.explaining import COMPOSING
 from actbench.command.override import TypedOverride, key_of, read
 from actbench.command.quoting import as_typed
@@ -51,17 +52,20 @@ class Job:
         return config
 
 
-def plan(overrides: Sequence[str], *, multirun: bool) -> tuple[list[Job], list[Problem]]:
+def plan(
+    overrides: Sequence[str], *, multirun: bool, known: Compositions | None = None
+) -> tuple[list[Job], list[Problem]]:
     """Every run that the command line asks for, and all problems with it.
 
     A job with wrong overrides is planned without them, so that its other problems are found as well.
 
     Args:
         overrides: in Hydra's grammar (`quoting.for_hydra`).
+        known: compositions that other plans of the same command share; more are added.
     """
     with warnings.catch_warnings(), composing():
         warnings.simplefilter("ignore")  # of Hydra, about files that are refused in our words
-        planning = _Planning([read(override) for override in overrides], multirun)
+        planning = _Planning([read(override) for override in overrides], multirun, {} if known is None else known)
         jobs = planning.jobs()
     places = {key_of(override): place for place, override in reversed(list(enumerate(overrides)))}
     problems = sorted(planning.problems, key=lambda p: places.get(key_of(p.where), len(places)))
@@ -81,10 +85,10 @@ class _Planning:
 
     overrides: list[TypedOverride]
     multirun: bool
+    known: Compositions
     problems: list[Problem] = field(default_factory=list)
     wrong: set[TypedOverride] = field(default_factory=set)
     chosen: dict[str, list[str]] = field(default_factory=dict)  # group -> its choices in all jobs
-    known: dict[tuple[str, ...], DictConfig] = field(default_factory=dict)  # what was composed, by its overrides
     refused: dict[tuple[str, ...], list[Problem]] = field(default_factory=dict)  # by composition
     varied: set[str] = field(default_factory=set)  # keys that are swept over plain values
 
@@ -110,8 +114,14 @@ class _Planning:
         """The configuration with Hydra's own part. It is shared and must not be changed."""
         texts = tuple(override.text for override in overrides)
         if texts not in self.known:
-            self.known[texts] = compose("config", overrides=list(texts), return_hydra_config=True)
-        return self.known[texts]
+            try:
+                self.known[texts] = compose("config", overrides=list(texts), return_hydra_config=True)
+            except COMPOSING as error:
+                self.known[texts] = error
+        found = self.known[texts]
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     def _add(self, problems: Iterable[Problem]) -> bool:
         """Adds the problems that are new (their `how` may differ by job); returns whether there were any problems."""
@@ -146,7 +156,7 @@ class _Planning:
                 lists.append(self._values(override, sweeper) if override.is_sweep else [override])
         if sweeper != BASIC:
             return [fixed]
-        self.varied = _plain_values(params, overrides)
+        self.varied = plain_values(params, overrides)
         return [[*hydras, *job] for job in itertools.product(*lists)]
 
     def _sweeper(self, fixed: list[TypedOverride]) -> tuple[str, list[TypedOverride]]:
@@ -285,16 +295,3 @@ class _Planning:
         except COMPOSING as error:
             problems.append(Problem(in_words(error)))
         return problems
-
-
-def _plain_values(params: Sequence[TypedOverride], overrides: Sequence[TypedOverride]) -> set[str]:
-    """The swept keys that choose no file, and are neither above nor below the key of another override."""
-    swept = [override for override in [*params, *overrides] if override.is_sweep]
-    keys = {override.key for override in [*params, *overrides]} - {*explaining.CHOSEN}
-
-    def is_plain(override: TypedOverride) -> bool:
-        key = override.key
-        related = (f"{other}.".startswith(f"{key}.") or f"{key}.".startswith(f"{other}.") for other in keys - {key})
-        return not override.sign and key not in explaining.CHOSEN and not {*"/@:"} & {*key} and not any(related)
-
-    return {override.key for override in swept if is_plain(override)}
