@@ -32,7 +32,7 @@ def with_the_best(d: Differences) -> tuple[Floats, Floats, Floats, NDArray[np.bo
     others = ~np.eye(len(d.mean), dtype=bool)  # (k, k)
     difference = np.where(others, d.mean, np.inf).min(1)
     upper, lower = np.where(others, d.high, np.inf), np.where(others, d.low, np.inf)
-    best = (upper > 0).all(1)
+    best = np.logical_and.reduce(upper > 0, axis=1)  # (k,)
     if not best.any():
         best[:] = True
     rivals = others & best  # [i, b]: b may be the best of the others
