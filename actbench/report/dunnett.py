@@ -1,7 +1,7 @@
 """Dunnett's distribution: the largest of several |t| that share one control and one estimate of the variance.
 
 Dunnett 1955, "A Multiple Comparison Procedure for Comparing Several Treatments with a Control"
-(doi:10.1080/01621459.1955.10501294). Computed by fixed quadrature, so that the same data give the same digits each time.
+(doi:10.1080/01621459.1955.10501294). Computed by fixed quadrature, so that the same data give the same digits.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ def exceedance(t: ArrayLike, comparisons: int, df: ArrayLike) -> Array:
 
     The means of equally many results with equal variances, whose differences to the control correlate with 1/2.
 
-    >>> exceedance(2.57058, 1, 5).round(4)  # Student's t
-    array(0.05)
-    >>> exceedance(2.73, 5, 20).round(3)  # Dunnett 1964, table II
-    array(0.05)
+    >>> float(exceedance(2.57058, 1, 5).round(4))  # Student's t
+    0.05
+    >>> float(exceedance(2.73, 5, 20).round(2))  # Dunnett 1964, table II
+    0.05
     """
-    t, df = np.broadcast_arrays(np.asarray(t, dtype=float), np.minimum(np.asarray(df, dtype=float), _LARGEST))
-    flat = [_exceedance(float(x), comparisons, float(f)) for x, f in zip(t.ravel(), df.ravel(), strict=True)]
-    return np.array(flat).reshape(t.shape)
+    values, freedom = np.broadcast_arrays(np.asarray(t, dtype=float), np.minimum(np.asarray(df, dtype=float), _LARGEST))
+    pairs = zip(values.ravel(), freedom.ravel(), strict=True)
+    return np.array([_exceedance(float(x), comparisons, float(f)) for x, f in pairs]).reshape(values.shape)
 
 
 def critical(level: float, comparisons: int, df: ArrayLike) -> Array:
     """The value that the largest of the |t| exceeds with probability `level`; elementwise over `df` (1 or more).
 
-    >>> critical(0.05, 5, 20).round(2)  # Dunnett 1964, table II
-    array(2.73)
+    >>> float(critical(0.05, 5, 20).round(2))  # Dunnett 1964, table II
+    2.73
     """
-    df = np.clip(np.asarray(df, dtype=float), 1.0, _LARGEST)
-    return np.exp(_table(level, comparisons)(1 / df))
+    inverse = 1 / np.clip(np.asarray(df, dtype=float), 1.0, _LARGEST)
+    return np.asarray(np.exp(_table(level, comparisons)(inverse)))
 
 
 def _exceedance(t: float, comparisons: int, df: float) -> float:
-    """The expectation over s (estimated ÷ true standard deviation) and the control's z, given which all are independent."""
+    """Over s (estimated ÷ true standard deviation) and the control's z, given which the comparisons are independent."""
     if not t > 0:
         return 1.0
     s, weight = _scale(df)

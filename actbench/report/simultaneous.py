@@ -14,17 +14,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
 from actbench.report import dunnett
 from actbench.report.crossed import image_variance
+from actbench.report.pooling import moderate
 
 Array = NDArray[np.floating[Any]]
 
 MIN_SEEDS = 3  # with fewer common seeds nothing is said
 MOST_SEEDS = 100_000  # more than this nobody trains
-ALIKE = 0.15  # a pair's variance counts as alike the pool's down to this tail probability, and less and less below it
-REMOVED = 0.002  # tail probability, for all configurations together, at which one's variance is left out of the pool
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,7 @@ def differences(
         step = _resolution(a) if correct is None else np.asarray(100 / correct.shape[-1])
     else:
         step = np.asarray(resolution)
-    spread, df = _moderate(variance, n, enough)
+    spread, df = moderate(variance, n, enough)
     # Equal values are no proof that others will be: as if one more seed had differed by one image.
     spread = spread + step[..., None, None] ** 2 / np.maximum(n, 1)
     of_seeds = spread / np.maximum(n, 1)
@@ -167,61 +165,3 @@ def _resolution(a: Array) -> Array:
     values = np.sort(a.reshape(*a.shape[:-2], -1), axis=-1)  # NaN last
     steps = np.diff(values, axis=-1)
     return np.where(steps > 1e-6, steps, np.inf).min(-1, initial=np.inf)
-
-
-def _moderate(variance: Array, n: NDArray[np.integer[Any]], enough: NDArray[np.bool_]) -> tuple[Array, Array]:
-    """The variance of a difference with strength borrowed from the other pairs, and its degrees of freedom.
-
-    As in Smyth's moderated t (2004, doi:10.2202/1544-6115.1027) each variance is drawn towards a common one, and as in
-    Phipson et al. 2016 (doi:10.1214/16-AOAS920) the less, the clearer it is an outlier. Here the common one is the
-    pooled residual variance of the two-way table (seeds and configurations) of those that are alike.
-    """
-    pair = enough & ~np.eye(n.shape[-1], dtype=bool)
-    alike = _alike(variance, n, pair)
-    pool, pool_df = _pooled(variance, n, pair & alike[..., :, None] & alike[..., None, :], alike.sum(-1))
-    pool, pool_df = pool[..., None, None], pool_df[..., None, None]
-    own_df = np.maximum(n - 1.0, 1.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(pool > 0, variance / pool, np.where(variance > 0, np.inf, 1.0))
-    tail = special.fdtrc(own_df, np.maximum(pool_df, 1.0), np.minimum(ratio, 1e12))
-    weight = np.minimum(1.0, tail / ALIKE) * (alike[..., :, None] & alike[..., None, :])
-    weight = np.where(pool_df > own_df, weight, 0.0)
-    spread = weight * pool + (1 - weight) * np.maximum(variance, pool)
-    return spread, own_df + weight * np.maximum(pool_df - own_df, 0.0)
-
-
-def _alike(variance: Array, n: NDArray[np.integer[Any]], pair: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(..., k): the configurations whose variances may be pooled: the largest is left out while it is an outlier."""
-    alike = pair.any(-1)
-    for _ in range(n.shape[-1] - 2):
-        both = pair & alike[..., :, None] & alike[..., None, :]
-        size = alike.sum(-1)  # (...,)
-        rows = np.where(both, variance, 0.0).sum(-1)  # (..., k): (size - 2) σ_i² + Σ σ²
-        total = rows.sum(-1, keepdims=True) / np.maximum(2 * (size - 1), 1)[..., None]  # Σ σ²
-        own = np.where(alike, (rows - total) / np.maximum(size - 2, 1)[..., None], -np.inf)
-        worst = np.argmax(own, axis=-1)
-        is_worst = np.arange(n.shape[-1]) == worst[..., None]
-        rest = alike & ~is_worst
-        pool, df = _pooled(variance, n, pair & rest[..., :, None] & rest[..., None, :], size - 1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.where(pool > 0, 2 * own.max(-1) / pool, 1.0)
-        own_df = np.maximum(np.take_along_axis(n.max(-1), worst[..., None], -1)[..., 0] - 1.0, 1.0)
-        tail = special.fdtrc(own_df, np.maximum(df, 1.0), np.clip(ratio, 0.0, 1e12))
-        outlier = (size >= 3) & (tail * size < REMOVED)
-        if not outlier.any():
-            break
-        alike = np.where(outlier[..., None], rest, alike)
-    return alike
-
-
-def _pooled(
-    variance: Array, n: NDArray[np.integer[Any]], pairs: NDArray[np.bool_], size: NDArray[np.integer[Any]]
-) -> tuple[Array, Array]:
-    """The mean variance of a difference over `pairs`, and its degrees of freedom: (size - 1) (n - 1) without gaps.
-
-    Without gaps it is twice the residual mean square of the two-way table.
-    """
-    weight = np.where(pairs, n - 1.0, 0.0)
-    freedom = weight.sum((-1, -2))
-    pool = (weight * variance).sum((-1, -2)) / np.maximum(freedom, 1e-300)
-    return pool, freedom / np.maximum(size, 1)
