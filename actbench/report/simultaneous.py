@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from actbench.report import dunnett
+from actbench.report.critical_values import Family, critical, exceedance
 from actbench.report.crossed import image_variance
 from actbench.report.pooling import moderate
 
@@ -41,7 +41,7 @@ class Differences:
     se_images: Array  # 0 for a fixed test set
     critical: Array  # half ÷ standard error
     level: float
-    comparisons: int  # that hold together
+    family: Family  # the comparisons that hold together
     images: int | None  # of the test set; None where it is fixed
 
     @property
@@ -58,7 +58,7 @@ class Differences:
         se = np.hypot(self.se_seeds, self.se_images)
         with np.errstate(invalid="ignore", divide="ignore"):
             t = np.where(self.mean == 0, 0.0, np.abs(self.mean) / se)
-        p = dunnett.exceedance(t, self.comparisons, self.df)
+        p = exceedance(t, self.family, self.df)
         return np.where(np.isnan(self.mean), np.nan, p)
 
 
@@ -67,7 +67,7 @@ def differences(
     correct: NDArray[np.bool_] | None = None,
     *,
     level: float = 0.05,
-    controls: int = 1,
+    controls: int | None = 1,
     resolution: float | None = None,
 ) -> Differences:
     """All differences with simultaneous intervals at `level`.
@@ -77,7 +77,8 @@ def differences(
         correct: (..., k, n, m), whether each seed classified each test image correctly, for intervals about new seeds
             and new images. None: about new seeds on these images.
         level: the probability that any interval of the family excludes the true difference.
-        controls: 1 for comparisons with the unknown best; 2 with a named baseline besides.
+        controls: 1 for comparisons with one configuration, which may be the unknown best; 2 with a named baseline
+            besides; None for all pairs.
         resolution: the smallest step of an accuracy, 100 ÷ the number of test images; found from the values where it is
             not given. Equal values are known to this step alone.
     """
@@ -100,9 +101,9 @@ def differences(
         with np.errstate(divide="ignore", invalid="ignore"):
             square = of_seeds**2 / df + of_images**2 / max(correct.shape[-1] - 1, 1)
             df = np.where(square > 0, (of_seeds + of_images) ** 2 / square, df)
-    comparisons = max(1, controls * int(there.any(-1).sum(-1).max(initial=0) - 1) - (controls - 1))
-    critical = dunnett.critical(level, comparisons, df)
-    half = critical * np.sqrt(of_seeds + of_images)
+    family = _family(int(there.any(-1).sum(-1).max(initial=0)), controls)
+    edge = critical(level, family, df)
+    half = edge * np.sqrt(of_seeds + of_images)
     diagonal = np.eye(a.shape[-2], dtype=bool)
 
     def placed(x: Array) -> Array:
@@ -110,8 +111,8 @@ def differences(
 
     return Differences(
         mean=placed(mean), half=placed(half), n=n, df=np.where(enough, df, np.nan), se_seeds=placed(np.sqrt(of_seeds)),
-        se_images=placed(np.sqrt(of_images)), critical=np.where(enough, critical, np.nan), level=level,
-        comparisons=comparisons, images=None if correct is None else correct.shape[-1],
+        se_images=placed(np.sqrt(of_images)), critical=np.where(enough, edge, np.nan), level=level,
+        family=family, images=None if correct is None else correct.shape[-1],
     )  # fmt: skip
 
 
@@ -132,8 +133,8 @@ def seeds_to_settle(differences: Differences, i: int, j: int, *, target: float, 
         grown = df * (seeds - 1) / (n - 1)
         square = seeds_part**2 / grown + of_images**2 / max((differences.images or 2) - 1, 1)
         freedom = (seeds_part + of_images) ** 2 / square if square > 0 else grown
-        critical = float(dunnett.critical(level_next, differences.comparisons, freedom))
-        return critical * math.sqrt(seeds_part + of_images) <= target
+        edge = float(critical(level_next, differences.family, freedom))
+        return edge * math.sqrt(seeds_part + of_images) <= target
 
     if not reached(MOST_SEEDS):
         return None
@@ -148,8 +149,14 @@ def smallest_visible(differences: Differences, i: int, j: int) -> float:
     """The points below which the test images alone hide a difference of i and j, however many seeds are trained."""
     if differences.images is None:
         return 0.0
-    critical = dunnett.critical(differences.level, differences.comparisons, max(differences.images - 1, 1))
-    return float(critical * differences.se_images[i, j])
+    edge = critical(differences.level, differences.family, max(differences.images - 1, 1))
+    return float(edge * differences.se_images[i, j])
+
+
+def _family(size: int, controls: int | None) -> Family:
+    if controls is None:
+        return Family("pairs", max(size, 2))
+    return Family("control", max(1, controls * (size - 1) - (controls - 1)))
 
 
 def _moments(a: Array, common: NDArray[np.bool_], n: NDArray[np.integer[Any]]) -> tuple[Array, Array]:
