@@ -175,7 +175,7 @@ def _moments(a: Array, common: NDArray[np.bool_], n: NDArray[np.integer[Any]]) -
 
 
 def _resolution(a: Array) -> Array:
-    """(...,): the smallest step between two accuracies of a set; infinite where all are equal."""
+    """(...,): the smallest step between two accuracies, rounding errors apart; infinite where all are equal."""
     values = np.sort(a.reshape(*a.shape[:-2], -1), axis=-1)  # NaN last
     steps = np.diff(values, axis=-1)
-    return np.where(steps > 1e-6, steps, np.inf).min(-1, initial=np.inf)
+    return np.where(steps > 1e-4, steps, np.inf).min(-1, initial=np.inf)
