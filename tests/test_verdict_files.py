@@ -60,7 +60,7 @@ def test_it_is_first_on_the_page_and_last_in_the_terminal(shown, tmp_path):
     study(tmp_path / "study", relu=97.0, gelu=98.0, tanh=96.0)
     code, out = shown("study")
     assert code == 0
-    first, second = out.strip().splitlines()[-2:]
+    first, second = out.partition("plots/)\n\n")[2].replace("\nAvoid", "@Avoid").replace("\n", " ").split("@")
     assert first.startswith("Use gelu: it is the best, ahead of the next by 1.")
     assert second.startswith("Avoid relu (−1.")
     page = (tmp_path / "study" / "report" / "report.html").read_text()
@@ -91,8 +91,8 @@ def test_verdict_json_has_all_of_it(shown, tmp_path):
     }  # fmt: skip
     assert (of["margin"], of["level"], of["look"], of["test_set"]) == (0.2, level(1), 1, "new")
     assert (of["baseline"], of["use"], of["reason"], of["settled"]) == ("relu", "gelu", "only", True)
-    assert [one["word"] for one in of["configurations"]] == ["best", "worse", "diverged", "worse"]
-    gelu, relu, elu, _ = of["configurations"]
+    assert [one["word"] for one in of["configurations"]] == ["best", "diverged", "worse", "worse"]
+    gelu, elu, relu, _ = of["configurations"]
     assert set(gelu) == {
         "name", "id", "word", "accuracy", "n", "diverged", "difference", "low", "high", "more_seeds",
         "limited_by_images", "against_baseline",
@@ -153,7 +153,7 @@ def test_a_condition_has_an_exit_code_of_its_own(shown, tmp_path, condition, cod
     study(tmp_path / "study", relu=97.0, gelu=98.0)
     done, out = shown("study", "--table", "--fail-if", condition)
     assert done == code
-    assert out.splitlines()[-1] == f"--fail-if {condition!r}: {told}"
+    assert " ".join(out.split()).endswith(f"--fail-if {condition!r}: {told}")
 
 
 @pytest.mark.parametrize("margin", ["0", "-0.1", "nan", "inf", "-inf", "0.1points", "", "100"])
@@ -244,7 +244,7 @@ def test_new_test_images_make_intervals_wider_and_older_runs_are_told(tmp_path):
 
 
 def test_where_the_images_are_too_few_no_seeds_are_asked_for(tmp_path):
-    folder = study(tmp_path / "study", images=500, n=8, spread=0, relu=97.4, gelu=97.6)
+    folder = study(tmp_path / "study", images=500, n=8, spread=0, relu=97.4, gelu=97.4)
     (comparison,) = make_report([folder]).comparisons
     verdict = comparison.verdict
     assert all(one.word == "undecided" and one.limited_by_images for one in verdict.decisions)
@@ -273,7 +273,7 @@ def _other_results(path):
 
 
 def _same_share_of_fewer(path):
-    images = {seed: correct for seed, correct in correctness.read(path.parent).items()}
+    images = correctness.read(path.parent)
     halved = []
     for correct in images.values():  # as many wrong ones in half as many images, twice
         wrong = int((~correct).sum())
