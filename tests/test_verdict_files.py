@@ -323,7 +323,7 @@ def test_of_a_seed_that_was_trained_again_the_newer_images_count(tmp_path):
 def seconds(folder, activation, each):
     """Sets the times of the epochs of a run."""
     path = next(folder.glob(f"{activation}-*")) / "history.csv"
-    rows = list(csv.DictReader(path.open()))
+    rows = list(csv.DictReader(path.read_text().splitlines()))
     for row in rows:
         row["seconds"] = each[int(row["epoch"]) - 1]
     with path.open("w", newline="") as file:
