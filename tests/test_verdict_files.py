@@ -131,14 +131,14 @@ def test_the_command_that_settles_it_is_whole_and_quoted(tmp_path):
     (comparison,) = make_report([folder], Asked(margin=0.05, test_set="fixed")).comparisons
     said = next(sentence for sentence in comparison.sentences if "`" in sentence)
     quoted = str(folder).replace("'", "'\"'\"'")
-    assert f"`actbench more '{quoted}' --margin 0.05` (about " in said
+    assert f"`actbench more '{quoted}' --margin 0.05 --test-set fixed --max-seeds " in said
     page.write([comparison], [], tmp_path / "report")
     html = (tmp_path / "report" / "report.html").read_text()
-    assert re.search(r"To settle it: <code>actbench more .* --margin 0\.05</code> \(about ", html)
+    assert re.search(r"To settle it: <code>actbench more .* --margin 0\.05 .*</code> \(about ", html)
     stored.write(folder, stored.Decide(margin=0.05, test_set="fixed"))
     (comparison,) = make_report([folder]).comparisons  # the study's own terms need not be typed
     assert (comparison.verdict.margin, comparison.verdict.test_set) == (0.05, "fixed")
-    assert f"`actbench more '{quoted}'` (about " in " ".join(comparison.sentences)
+    assert f"`actbench more '{quoted}' --max-seeds " in " ".join(comparison.sentences)
 
 
 # ---------------------------------------------------------------- exit codes and bad input

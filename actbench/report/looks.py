@@ -9,7 +9,7 @@ from pathlib import Path
 
 from actbench.errors import Problem, UserError
 from actbench.report.configurations import METRIC, Block, Configuration
-from actbench.report.sentences import study_of
+from actbench.report.more_command import study_of
 from actbench.store import decide as stored
 from actbench.store.decide import Decide, TestSet
 
