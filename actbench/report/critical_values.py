@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import interpolate, optimize, special, stats
+from scipy import interpolate, optimize, special
 
 Array = NDArray[np.floating[Any]]
 
@@ -83,7 +83,7 @@ def _exceedance(t: float, family: Family, df: float) -> float:
 @lru_cache(maxsize=4096)
 def _scale(df: float) -> tuple[Array, Array]:
     """Nodes and weights for sqrt(chi² / df), over the logarithm of chi² between its extreme quantiles."""
-    low, high = (math.log(x) for x in (stats.chi2.ppf(1e-9, df), stats.chi2.isf(1e-13, df)))
+    low, high = math.log(2 * special.gammaincinv(df / 2, 1e-9)), math.log(2 * special.gammainccinv(df / 2, 1e-13))
     x = low + (high - low) * (_U + 1) / 2
     density = np.exp(df / 2 * x - np.exp(x) / 2 - df / 2 * math.log(2) - special.gammaln(df / 2))  # of log chi²
     weight = _U_WEIGHT * density

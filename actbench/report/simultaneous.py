@@ -80,7 +80,8 @@ def differences(
             and new images. None: about new seeds on these images.
         level: the probability that any interval of the family excludes the true difference.
         controls: 1 for comparisons with one configuration, which may be the unknown best; 2 with a named baseline
-            besides; None for all pairs.
+            besides; None for all pairs. With the unknown best, "some other one is better" is said wrongly more often
+            where several are equally good, since each of them is then the best: only all pairs keep the level there.
         resolution: the smallest step of an accuracy, 100 ÷ the number of test images; found from the values where it is
             not given. Equal values are known to this step alone.
     """
@@ -163,7 +164,10 @@ def _half(edge: Array, of_seeds: Array, of_images: Array, level: float, family: 
 def _family(size: int, controls: int | None) -> Family:
     if controls is None:
         return Family("pairs", max(size, 2))
-    return Family("control", max(1, controls * (size - 1) - (controls - 1)))
+    controls = min(controls, size)
+    return Family(
+        "control", max(1, controls * (size - 1) - controls * (controls - 1) // 2)
+    )  # two controls: one pair less
 
 
 def _moments(a: Array, common: NDArray[np.bool_], n: NDArray[np.integer[Any]]) -> tuple[Array, Array]:
