@@ -110,7 +110,7 @@ def _nulls() -> dict[str, Draw]:
 def power(options: argparse.Namespace, rng: Generator) -> None:
     """Six configurations and five seeds, one of which is better: is it seen?"""
     effects, k, n = (0.0, 1.0, 1.5, 2.0, 2.06, 2.5, 3.0, 3.5), 6, 5
-    families = {"simultaneous, one control (Dunnett)": 1, "simultaneous, all pairs (Tukey)": None}
+    families = {"one control (Dunnett)": 1, "a baseline besides": 2, "all pairs (Tukey)": None}
     found: dict[str, list[str]] = {name: [] for name in ("paired t against a baseline, Holm", *families)}
     for effect in effects:
         a = rng.normal(size=(options.rounds, k, n))
