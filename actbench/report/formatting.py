@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from actbench.records import Estimate
 
@@ -23,20 +23,31 @@ def signed(value: float | None) -> str:
     return "–" if value is None else minus(f"{value:+.2f}")
 
 
-def interval(estimate: Estimate) -> str:
-    """`+0.10 to +0.32`."""
-    return "–" if estimate.ci95 is None else f"{signed(estimate.ci95[0])} to {signed(estimate.ci95[1])}"
+def ends(low: float, high: float) -> str:
+    """`+0.10 to +0.32`, rounded outwards; an end that is not finite is a dash.
+
+    With more digits next to 0, so that the text excludes 0 exactly if the interval does:
+
+    >>> ends(-0.104, 0.021), ends(-0.2, -0.0034), ends(-0.2, 0.0)
+    ('−0.11 to +0.03', '−0.20 to −0.003', '−0.20 to 0.00')
+    """
+    return f"{_outwards(low, math.floor)} to {_outwards(high, math.ceil)}"
+
+
+def _outwards(value: float, rounded: Callable[[float], int]) -> str:
+    if not math.isfinite(value):
+        return "–"
+    if value == 0:
+        return "0.00"
+    digits = 2
+    while not rounded(round(value * 10**digits, 6)) and digits < 9:
+        digits += 1
+    return minus(f"{rounded(round(value * 10**digits, 6)) / 10**digits:+.{digits}f}")
 
 
 def p_value(p: float | None) -> str:
     """Three digits; `< 0.001` below."""
     return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def p_equals(p: float | None) -> str:
-    """`p = 0.012`."""
-    text = p_value(p)
-    return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
 def seconds(value: float) -> str:
@@ -69,3 +80,16 @@ def listed(names: Sequence[str], at_most: int = 8) -> str:
 def count(number: int, noun: str) -> str:
     """`1 setting`, `2 settings`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def points(value: float) -> str:
+    """`0.1 points`, `1 point`: percentage points in as few digits as they have."""
+    return f"{value:g} point{'' if value == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Roughly how long something takes: `40 seconds`, `2 minutes`, `3 hours`, `2 days`."""
+    for size, noun in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= 1.5 * size:
+            return count(round(seconds / size), noun)
+    return count(max(1, round(seconds)), "second")

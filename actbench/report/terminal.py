@@ -1,7 +1,9 @@
-"""The comparison in a terminal: the conclusions, then tables of as many columns and rows as there is room for."""
+"""The comparison in a terminal: tables of as many columns and rows as there is room for, and last the verdict."""
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -18,7 +20,8 @@ from actbench.report.tables import comparison_tables
 from actbench.report.text_table import TextTable
 
 _MOST_ROWS = 40  # of a table; the files have all
-_STYLES = {"better": "green", "worse": "red", "baseline": "bold"}
+_KEPT = "\N{NO-BREAK SPACE}"  # at which no line is broken
+_STYLES = {"best": "bold green", "as-good": "green", "worse": "red", "diverged": "red"}
 
 
 def _text(words: str, style: str = "") -> Text:
@@ -27,7 +30,7 @@ def _text(words: str, style: str = "") -> Text:
 
 
 def show(comparisons: Sequence[Comparison], console: Console) -> None:
-    """The conclusions, then the tables, of each block."""
+    """The tables of each block."""
     for comparison in comparisons:
         block = comparison.block
         console.print(_text(block.title, style="bold"))
@@ -35,8 +38,6 @@ def show(comparisons: Sequence[Comparison], console: Console) -> None:
             console.print(_text(block.shared, style="dim"))
         if block.note:
             console.print(_text(block.note, style="bold yellow"))
-        for sentence in comparison.sentences:
-            console.print(_text(sentence))
         for table in comparison_tables(comparison, brief=True):
             _show_table(table, console)
         for remark in comparison.remarks:
@@ -60,8 +61,35 @@ def show_published(published: Sequence[PublishedComparison], console: Console) -
 
 def show_files(folder: Path, console: Console) -> None:
     """Where the report was written."""
-    words = f"report       {folder / 'report.html'}   (also report.md, results.csv, plots/)"
+    words = f"report       {folder / 'report.html'}   (also report.md, verdict.json, results.csv, plots/)"
     console.print(_text(words), soft_wrap=True)
+
+
+def show_verdicts(comparisons: Sequence[Comparison], console: Console) -> None:
+    """The verdict of each block, the last one that of most runs: what a person reads last is what to do."""
+    for comparison in reversed(comparisons):
+        console.print()
+        if len(comparisons) > 1:
+            console.print(_text(comparison.block.title, style="bold"))
+        for number, sentence in enumerate(comparison.sentences):
+            for line in lines(sentence, console.width):
+                console.print(_text(line, style="bold" if number == 0 else ""), soft_wrap=True)
+
+
+def lines(sentence: str, width: int) -> list[str]:
+    """A sentence in lines; a command in it, between backticks, stays on one line, so that it can be copied.
+
+    >>> lines("To settle it: `actbench more outputs/study` (about 10 more seeds).", 30)
+    ['To settle it:', '`actbench more outputs/study`', '(about 10 more seeds).']
+    """
+    whole = re.sub("`[^`]+`", lambda command: command[0].replace(" ", _KEPT), sentence)
+    wrapped = textwrap.wrap(whole, width, break_long_words=False, break_on_hyphens=False)
+    return [line.replace(_KEPT, " ") for line in wrapped]
+
+
+def show_condition(line: str, console: Console) -> None:
+    """What came of `--fail-if`."""
+    console.print(_text(line, style="bold"))
 
 
 def _show_table(table: TextTable, console: Console) -> None:
