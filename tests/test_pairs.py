@@ -136,7 +136,10 @@ def test_presets_and_experiments_choose_too(preset):
         (["activation=relu,gelu", "activation.negative_slope=0.1"], "is a key of leaky_relu alone"),
         (["activation=relu", "activation.negative_slope=0.1,0.2"], "is a key of leaky_relu alone"),
         (["activation=relu,leaky_rellu", "activation.negative_slope=0.1"], "did you mean leaky_relu?"),
-        (["activation=relu,leaky_relu", "activation.negative_slop=0.1,0.2"], "did you mean activation.negative_slope="),
+        (
+            ["activation=relu,leaky_relu", "activation.negative_slop=0.1,0.2"],
+            "activation.negative_slope is a key of leaky_relu",
+        ),
         (["activation=relu,leaky_relu", "+activation.negative_slope=0.1"], "activation.negative_slope"),
         (["activation=relu,leaky_relu", "~activation.negative_slope"], "a key cannot be removed"),
         (["activation=relu,leaky_relu", "activation.negative_slope=a,0.2"], "activation.negative_slope=a: must be"),

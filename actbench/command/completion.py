@@ -19,6 +19,7 @@ from actbench.settings import GROUPS
 COMMANDS = {
     "list": "what can be chosen",
     "report": "the comparison again, from files",
+    "try": "the remedies of a run's diagnosis, tried",
     "kernels": "what each activation costs on this device",
     "completion": "the script for a shell",
 }
@@ -248,6 +249,14 @@ def _of_kernels(words: Sequence[str], current: str) -> list[Candidate] | str:
     return _options(arguments.kernels_parser(), words, current, values, activations)
 
 
+def _of_try(words: Sequence[str], current: str) -> list[Candidate] | str:
+    from actbench.command import glossary
+
+    if current.startswith("t"):
+        return [Candidate("trust=", "a package of yours, typed again", open=True)]
+    return _options(arguments.remedies_parser(), words, current, {"--finding": [*glossary.codes()]}, FOLDERS)
+
+
 def _of_completion(words: Sequence[str], current: str) -> list[Candidate] | str:
     return _options(arguments.completion_parser(), words, current, {}, () if {*words} & {*SHELLS} else SHELLS)
 
@@ -255,6 +264,7 @@ def _of_completion(words: Sequence[str], current: str) -> list[Candidate] | str:
 _SUBCOMMANDS: dict[str, Callable[[Sequence[str], str], list[Candidate] | str]] = {
     "list": _of_list,
     "report": _of_report,
+    "try": _of_try,
     "kernels": _of_kernels,
     "completion": _of_completion,
 }
