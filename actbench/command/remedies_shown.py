@@ -125,8 +125,8 @@ def _findings(outcome: Outcome, trial: Trial) -> list[str]:
     if trial.cured is None or trial.summary is None:
         return ["failed; the study has the reason"]
     evidence = {code_of(finding): finding.evidence for finding in trial.summary.findings or ()}
-    figures = {code: f" ({figure})" if (figure := _figure(outcome, trial, code)) else "" for code in trial.cured}
-    lines = [f"{code}: {'cured' if gone else 'still there'}{figures[code]}" for code, gone in trial.cured.items()]
+    figures = {code: f": {figure}" if (figure := _figure(outcome, trial, code)) else "" for code in trial.cured}
+    lines = [f"{code} {'cured' if gone else 'still there'}{figures[code]}" for code, gone in trial.cured.items()]
     return [*lines, *(f"new: {code}: {evidence[code]}" for code in trial.new)]
 
 
