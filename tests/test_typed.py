@@ -149,7 +149,7 @@ def test_a_wrong_line_is_answered(line, tmp_path, monkeypatch):
 
 REMEDIES = [
     "seeds=0,1,2", "activation=topk activation.k=3 activation=gelu", "relu,gelu", "activation=relu, gelu", "lr=0.1", "negative_slope=0.1", "activation=lrelu", "train.epochs=1e1",
-    "-m activation=relu,gleu optimzer.lr=0.1", "-m activation=prelu,swish,relu activation.num_parameters=units study=s",
+    "-m activation=relu,gleu optimzer.lr=0.1",
     "-m train.threads=1,2 activation=relu,gelu", "-m study=a,b", "-m activation=relu,relu,gelu", "--cfg",
 ]  # fmt: skip
 
