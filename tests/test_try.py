@@ -205,6 +205,8 @@ def without_remedy(folder: Path) -> None:
         (one, ["s", "--finding", "dead-units", "--only", "dropout=0.3"], "is not offered for this run"),
         (one, ["s", "optimizer.lr=3"], "optimizer.lr=3: cannot be typed here"),
         (one, ["s", "s"], "is not KEY=VALUE"),
+        (one, ["s", "hydra/launcher=nothing"], "there is no launcher called nothing"),
+        (one, ["s", "hydra.launcher._target_=os.system"], "cannot be changed here"),
         (unusable, ["s"], "there is no activation called nothing"),
         (without_remedy, ["s"], "no remedy is offered for dead-units"),
     ],

@@ -87,7 +87,8 @@ def main(argv: Sequence[str]) -> int:
 def _overrides(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """What was typed beside RUN: of the launcher, and of the runs."""
     launcher = [word for word in words if hydra_settings.is_for_sweeps(word)]
-    problems = [problem for word in launcher if (problem := hydra_settings.typed(word))] if launcher else []
+    with composing.composing():
+        problems = [problem for word in launcher if (problem := hydra_settings.typed(word))]
     rest = [word for word in words if word not in launcher]
     for word in rest:
         if "=" not in word:
