@@ -11,14 +11,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from actbench.choices import Listed, choices_of, groups, parameters_of, plain_parameters, usual_choices
+from actbench.choices import Listed, choices_of, groups, parameters_of, plain_parameters
 from actbench.command import arguments
+from actbench.command.chosen import chosen, parameters
 from actbench.command.rules import in_words, plain_rules, rule_of
 from actbench.settings import GROUPS
 
 COMMANDS = {
     "list": "what can be chosen",
     "report": "the comparison again, from files",
+    "try": "the remedies of a run's diagnosis, tried",
     "kernels": "what each activation costs on this device",
     "completion": "the script for a shell",
 }
@@ -82,7 +84,7 @@ def _keys(words: Sequence[str], current: str) -> list[Candidate]:
     typed = {word.partition("=")[0] for word in words}
     group, dot, _ = current.partition(".")
     if dot and group in GROUPS:
-        keys = [(f"{group}.{name}", description) for name, description in _parameters(words, group)]
+        keys = [(f"{group}.{name}", description) for name, description in parameters(words, group)]
     else:
         keys = [(group, "") for group in groups() if group != "sweep"] + [("upper_activation", "")]
         keys += [(key, description) for key, description in _plain_keys() if dot or "." not in key]
@@ -94,7 +96,7 @@ def _keys(words: Sequence[str], current: str) -> list[Candidate]:
     ]
     if current and not dot:  # a key has others below it
         below = {key.partition(".")[0] for key, _ in _plain_keys() if "." in key}
-        below |= {group for group in GROUPS if group.startswith(current) and _parameters(words, group)}
+        below |= {group for group in GROUPS if group.startswith(current) and parameters(words, group)}
         found += [Candidate(f"{key}.", open=True) for key in sorted(below)]
     elif not dot:
         found.append(Candidate("train.", open=True))
@@ -134,7 +136,7 @@ def _held(words: Sequence[str], key: str) -> dict[str, str]:
     if key == "study":
         return dict.fromkeys(_studies(words), "")
     if group in GROUPS and parameter:
-        items = [item for choice in _chosen(words, group) for item in parameters_of(choice) if item.name == parameter]
+        items = [item for choice in chosen(words, group) for item in parameters_of(choice) if item.name == parameter]
         return {word: "" for item in items for word in rule_of(group, parameter, item.default, item.comment).words}
     if key == "hydra.sweeper.direction":
         return {"maximize": ""}
@@ -144,43 +146,6 @@ def _held(words: Sequence[str], key: str) -> dict[str, str]:
 
 def _described(choices: Iterable[Listed]) -> dict[str, str]:
     return {choice.name: choice.description for choice in choices}
-
-
-def _parameters(words: Sequence[str], group: str) -> list[tuple[str, str]]:
-    """The parameters that all the chosen choices of a group have, with what is said of them."""
-    of_each = [{item.name: item for item in parameters_of(choice)} for choice in _chosen(words, group)]
-    shared = set.intersection(*map(set, of_each)) if of_each else set()
-    return [
-        (name, " ".join(filter(None, [item.default, in_words(item.comment, item.default)])))
-        for name, item in (of_each[0] if of_each else {}).items()
-        if name in shared
-    ]
-
-
-def _chosen(words: Sequence[str], group: str) -> list[Listed]:
-    """The choices of a group that a command line asks for: typed, of its preset or experiment, or the default."""
-    known = {choice.name: choice for choice in choices_of("activation" if group == "upper_activation" else group)}
-    names = _names(words, group)
-    return [known[name] for name in names if name in known]
-
-
-def _names(words: Sequence[str], group: str) -> list[str]:
-    for word in reversed(words):
-        if word.startswith(f"{group}="):
-            return word.partition("=")[2].split(",")
-    for word in words:
-        key, _, preset = word.partition("=")
-        kind, pattern = {
-            "+sweep": ("sweep", rf"^ +{group}: (.*)$"),
-            "experiment": ("experiment", rf"^ +- override /{group}: (.*)$"),
-        }.get(key, ("", ""))
-        for choice in choices_of(kind) if kind else ():
-            match = re.search(pattern, choice.path.read_text(encoding="utf-8"), re.MULTILINE)
-            if choice.name == preset and match:
-                return match[1].strip().split(",")
-    if group == "upper_activation" and _names(words, "model") == ["hybrid"]:
-        return ["gelu"]
-    return [usual_choices().get(group, "")]
 
 
 def _plain_keys() -> list[tuple[str, str]]:
@@ -246,6 +211,12 @@ def _of_kernels(words: Sequence[str], current: str) -> list[Candidate] | str:
     return _options(arguments.kernels_parser(), words, current, values, activations)
 
 
+def _of_try(words: Sequence[str], current: str) -> list[Candidate] | str:
+    from actbench.command import glossary
+
+    return _options(arguments.remedies_parser(), words, current, {"--finding": [*glossary.codes()]}, FOLDERS)
+
+
 def _of_completion(words: Sequence[str], current: str) -> list[Candidate] | str:
     return _options(arguments.completion_parser(), words, current, {}, () if {*words} & {*SHELLS} else SHELLS)
 
@@ -253,6 +224,7 @@ def _of_completion(words: Sequence[str], current: str) -> list[Candidate] | str:
 _SUBCOMMANDS: dict[str, Callable[[Sequence[str], str], list[Candidate] | str]] = {
     "list": _of_list,
     "report": _of_report,
+    "try": _of_try,
     "kernels": _of_kernels,
     "completion": _of_completion,
 }

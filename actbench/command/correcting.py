@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from actbench.command import planning
-from actbench.command.compositions import Compositions
 from actbench.command.line import CommandLine
 from actbench.command.override import key_of, read
-from actbench.command.planning import Job
+from actbench.command.planning import Compositions, Job
 from actbench.command.quoting import command, for_hydra, split
 from actbench.command.repeated_keys import for_sweep, narrow, without_repeats
 from actbench.command.suggestions import Mistake

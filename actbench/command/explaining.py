@@ -25,6 +25,7 @@ from actbench.command.suggestions import (
     unknown_choice,
     unknown_key,
 )
+from actbench.custom import sweep_lines
 from actbench.errors import Problem, in_words
 from actbench.settings import GROUPS
 
@@ -38,9 +39,7 @@ SWEEP = "-m makes one of them"
 CHOSEN = (*GROUPS, "experiment", "sweep")  # keys whose values are files
 
 
-def explain(
-    override: TypedOverride, error: Exception, config: DictConfig, typed: Sequence[str], chosen: dict[str, list[str]]
-) -> Problem:
+def explain(override: TypedOverride, error: Exception, config: DictConfig, typed: Sequence[str]) -> Problem:
     """Why a configuration cannot be composed with an override.
 
     Args:
@@ -48,7 +47,6 @@ def explain(
         error: what composing raised.
         config: the configuration without it.
         typed: all overrides of the command.
-        chosen: group -> its choices in all jobs.
     """
     key, value, text = override.key, override.value, override.text
     shown = as_typed(text)
@@ -61,7 +59,7 @@ def explain(
         return _unknown_parameter(text, config.hydra)
     if key in known:
         return Problem(in_words(error), shown)
-    return unknown_key(shown, known, chosen, list(map(as_typed, typed)))
+    return unknown_key(shown, known, list(map(as_typed, typed)))
 
 
 def _explain_choice(override: TypedOverride, error: Exception, typed: Sequence[str]) -> Problem:
@@ -110,6 +108,9 @@ def by_itself(override: TypedOverride, typed: Sequence[str], keys: Callable[[], 
         return [Mistake("is not one choice", shown, how, key=key, words=(f"{key}={names}",), sweep="," in names)]
     if key in GROUPS and not value:
         return [Problem("has no value", shown, f"actbench list {key} shows what there is")]
+    if key == "sweep" and override.sign == "+" and override.is_sweep:
+        whole = f"+sweep=[{value}]"
+        return [Mistake("several presets are in brackets", shown, f"both in one: {whole}", key=key, words=(whole,))]
     if "@" in key or ":" in key:
         return [Problem("a choice cannot be put under another key", shown, f"{re.split('[@:]', key)[0]}={value}")]
     if not key or read(f"{key}=x").parsed is None:
@@ -128,6 +129,8 @@ def by_itself(override: TypedOverride, typed: Sequence[str], keys: Callable[[], 
         return [Problem("has no effect with probe=false", shown, "leave out probe=false")]
     if key == auto.NOTE:
         return [Problem("no such key", shown, "actbench list dataset")]
+    if key == sweep_lines.KEY:
+        return [Problem("is for a file", shown, "conf/sweep/NAME.yaml lists configurations: actbench -m +sweep=NAME")]
     return []
 
 

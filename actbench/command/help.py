@@ -15,6 +15,7 @@ _COMMANDS = (
     ("actbench experiment=article_mlp activation=elu", "a published set-up with one thing changed"),
     ("actbench -m +sweep=activations", "a preset sweep; ends in one comparison"),
     ("actbench report PATH ...", "the comparison again, from files (--help shows how)"),
+    ("actbench try RUN", "try each remedy that its diagnosis offers (--help shows how)"),
     ("actbench kernels", "what each activation costs on this device (--help shows how)"),
     ("actbench list [GROUP|CHOICE ...]", "what can be chosen, with one line each; of a choice its parameters"),
     ("actbench list measures|findings", "what is measured and diagnosed, with definitions"),

@@ -11,10 +11,13 @@ from actbench.command import (
     auto,
     checking,
     composing,
+    conditions,
     correcting,
     duplicate_runs,
     earlier,
     next_commands,
+    override,
+    repeated_keys,
     search,
     search_check,
     showing,
@@ -58,7 +61,8 @@ def launch(words: Sequence[str]) -> int:
     if line.multirun and not (jobs and jobs[0].config.hydra.runtime.choices["hydra/sweeper"] == BASIC):
         problems += search_check.check(understood.overrides)
     checking.check(jobs, problems, understood.whole)
-    for remark in earlier.remarks(jobs, words):
+    swept = repeated_keys.of_presets([*map(override.read, line.overrides)])
+    for remark in [*conditions.remarks(jobs, [*line.overrides, *swept]), *earlier.remarks(jobs, words)]:
         print(remark, file=sys.stderr)
     return _train(jobs, understood.overrides, words, multirun=line.multirun)
 
