@@ -18,6 +18,7 @@ from actbench.files.reading import MB, read_json
 from actbench.store.plausible import check_stays, reason
 
 FILE = "decide.json"
+LARGEST = 32 * MB  # that is read: a hundred looks at ten thousand configurations
 TestSet = Literal["new", "fixed"]
 
 
@@ -47,7 +48,7 @@ def read(study: Path) -> Decide:
     how = "remove it: the comparison is then made as if nobody had looked at the results before"
     try:
         check_stays(path)
-        return _checked(read_json(path, MB))
+        return _checked(read_json(path, LARGEST))
     except FileNotFoundError:
         return Decide()
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -55,7 +56,7 @@ def read(study: Path) -> Decide:
 
 
 def write(study: Path, decide: Decide) -> None:
-    write_text(study / FILE, json.dumps(asdict(decide), indent=2) + "\n")
+    write_text(study / FILE, json.dumps(asdict(decide), separators=(",", ":")) + "\n")
 
 
 def with_look(decide: Decide, seeds: Mapping[str, Sequence[int]]) -> Decide:
