@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from actbench.report.critical_values import Family, critical, exceedance, matching_df
+from actbench.report.critical_values import critical, exceedance, matching_df
 from actbench.report.crossed import image_variance
 from actbench.report.sequential import level
 from actbench.report.simultaneous import differences, seeds_to_settle, smallest_visible
@@ -21,8 +21,8 @@ def at_most(wrong, promised):
 
 
 def excluded(of, truth=0.0):
-    """(rounds, k): whether any interval of the comparisons with each configuration excludes the truth."""
-    return (np.abs(of.mean - truth) > of.half).any(-1)
+    """(rounds,): whether the interval of any pair excludes the truth."""
+    return (np.abs(of.mean - truth) > of.half).any((-1, -2))
 
 
 def crossed(rng, rounds, k, n, m, own):
@@ -31,40 +31,25 @@ def crossed(rng, rounds, k, n, m, own):
     return rng.normal(size=(rounds, k, n, m)) < difficulty + 0.05 * rng.normal(size=(rounds, k, n, 1))
 
 
-@pytest.mark.parametrize(
-    ("df", "values"),
-    [
-        (5, (2.57, 3.03, 3.29, 3.48, 3.62)),
-        (10, (2.23, 2.57, 2.76, 2.89, 2.99)),
-        (20, (2.09, 2.38, 2.54, 2.65, 2.73)),
-        (math.inf, (1.96, 2.21, 2.35, 2.44, 2.51)),
-    ],
-)
-def test_critical_values_are_those_of_dunnetts_table(df, values):
-    """Dunnett 1964, "New tables for multiple comparisons with a control", table II: 5 %, two-sided."""
-    assert [round(float(critical(0.05, Family("control", size), df)), 2) for size in range(1, 6)] == list(values)
-
-
-@pytest.mark.parametrize(("size", "df"), [(3, 4), (6, 20), (8, 28), (20, 76)])
-def test_critical_values_of_all_pairs_are_those_of_the_studentized_range(size, df):
+@pytest.mark.parametrize(("size", "df"), [(2, 5), (3, 4), (6, 20), (8, 28), (20, 76), (150, 596)])
+def test_critical_values_are_those_of_the_studentized_range(size, df):
     expected = stats.studentized_range.isf(0.04, size, df) / math.sqrt(2)
-    assert critical(0.04, Family("pairs", size), df) == pytest.approx(expected, rel=1e-6)
-    assert exceedance(expected, Family("pairs", size), df) == pytest.approx(0.04, rel=1e-5)
+    assert critical(0.04, size, df) == pytest.approx(expected, rel=1e-6)
+    assert exceedance(expected, size, df) == pytest.approx(0.04, rel=1e-5)
 
 
-def test_p_values_are_those_of_scipys_dunnett():
-    rng = np.random.default_rng(1)
-    control, *others = rng.normal([[0.0], [0.5], [1.2], [1.9]], 1.0, (4, 6))
-    expected = stats.dunnett(*others, control=control, rng=np.random.default_rng(2))
-    p = exceedance(np.abs(expected.statistic), Family("control", 3), 4 * 5)
-    assert p == pytest.approx(expected.pvalue, abs=2e-3)  # SciPy's own integration is random
+def test_p_values_are_those_of_scipys_tukey_hsd():
+    groups = np.random.default_rng(1).normal([[0.0], [0.5], [1.2], [1.9]], 1.0, (4, 6))
+    t = np.subtract.outer(groups.mean(1), groups.mean(1)) / math.sqrt(2 * groups.var(1, ddof=1).mean() / 6)
+    off = ~np.eye(4, dtype=bool)
+    assert exceedance(np.abs(t), 4, 4 * 5)[off] == pytest.approx(stats.tukey_hsd(*groups).pvalue[off], abs=1e-8)
 
 
 def test_critical_values_between_the_nodes_of_the_table_are_exact():
     df = np.array([1.0, 1.7, 2.0, 3.3, 7.9, 41.5, 999.0])
-    for family in (Family("control", 1), Family("control", 7), Family("pairs", 5)):
-        assert exceedance(critical(0.037, family, df), family, df) == pytest.approx(np.full(7, 0.037), rel=1e-5)
-        assert matching_df(critical(0.037, family, df), 0.037, family) == pytest.approx(df, rel=1e-2)
+    for k in (2, 5, 20):
+        assert exceedance(critical(0.037, k, df), k, df) == pytest.approx(np.full(7, 0.037), rel=1e-5)
+        assert matching_df(critical(0.037, k, df), 0.037, k) == pytest.approx(df, rel=1e-2)
 
 
 @pytest.mark.parametrize("n", [3, 5, 12])
@@ -88,14 +73,13 @@ def test_alike_configurations_share_the_residual_variance_of_the_two_way_table()
     assert of.se_seeds[0, 1] == pytest.approx(math.sqrt(0.96 * pooled))
 
 
-@pytest.mark.parametrize("controls", [1, 2, None])
-def test_p_agrees_with_the_interval_also_for_new_images(controls):
+def test_p_agrees_with_the_interval_also_for_new_images():
     rng = np.random.default_rng(21)
     correct = crossed(rng, 4, 5, 4, 80, own=0.8)
     a = 100 * correct.mean(-1) + rng.normal(0, 2.0, (4, 5, 1))
     off = ~np.eye(5, dtype=bool)
     for images in (None, correct):
-        of = differences(a, images, level=0.2, controls=controls)
+        of = differences(a, images, level=0.2)
         excludes = np.abs(of.mean) > of.half
         assert excludes[:, off].any()
         assert not excludes[:, off].all()
@@ -184,36 +168,18 @@ NULLS = {
 def test_the_family_wise_error_is_kept(name, n):
     """4 % promised; 5.5 % is allowed where variances differ by so much that it cannot be told from the data."""
     a = NULLS[name](np.random.default_rng(31), (1500, 6, n))
-    assert at_most(excluded(differences(a, level=level(1))).mean(-1), 0.055 if "varies" in name else 0.042)
+    assert at_most(excluded(differences(a, level=level(1))), 0.055 if "varies" in name else 0.042)
 
 
-@pytest.mark.parametrize("k", [3, 6])
-def test_comparisons_with_a_baseline_and_the_best_are_kept_together(k):
-    a = np.random.default_rng(34).normal(size=(1500, k, 5))
-    of = differences(a, level=level(1), controls=2)
-    assert at_most(excluded(of)[:, :2].any(-1), 0.042)
-    assert of.family.comparisons == 2 * k - 3
+def test_a_worse_one_is_seen_more_often_than_by_paired_t_tests_with_holm():
+    """One that is 2 standard deviations worse than five equal ones is worse than at least one of them.
 
-
-def test_more_comparisons_widen_the_intervals():
-    edges = [differences(np.eye(6), controls=controls).family for controls in (1, 2, 5, None)]
-    values = [float(critical(0.05, family, 20)) for family in edges]
-    assert values == sorted(values)
-    assert values[0] < values[1] < values[2] == values[3]
-    assert values[1] < stats.t.isf(0.025 / 9, 20)  # Bonferroni's
-
-
-def test_all_pairs_are_kept_together():
-    a = np.random.default_rng(32).normal(size=(1500, 6, 5))
-    assert at_most(excluded(differences(a, level=level(1), controls=None)).any(-1), 0.042)
-
-
-def test_the_power_is_twice_that_of_paired_t_tests_with_holm():
-    """Paired t-tests with Holm's correction see an effect of 2.06 standard deviations in 30 of 100 studies."""
+    Paired t-tests against a baseline with Holm's correction see a difference of that size in 28 of 100 studies.
+    """
     a = np.random.default_rng(33).normal(size=(3000, 6, 5))
-    a[:, 0] += 2.06
+    a[:, 0] -= 2.0
     of = differences(a, level=level(1))
-    assert (of.low[:, 0, 1:] > 0).mean() > 0.59
+    assert (of.high[:, 0] < 0).any(-1).mean() > 0.58
 
 
 def test_the_images_part_is_that_of_the_two_way_table():
@@ -245,7 +211,7 @@ def test_new_images_never_narrow_an_interval():
 def test_intervals_for_new_images_cover_what_other_images_would_give(n):
     correct = crossed(np.random.default_rng(9), 400, 3, n, 300, own=1.0)
     a = 100 * correct.mean(-1)
-    assert at_most(excluded(differences(a, correct, level=level(1))).mean(-1), 0.045)
+    assert at_most(excluded(differences(a, correct, level=level(1))), 0.045)
     if n == 5:  # intervals for these images are wrong about others
         assert excluded(differences(a, level=level(1), resolution=0.0)).mean() > 0.07
 
@@ -297,10 +263,10 @@ def test_looking_again_keeps_the_error_of_all_looks_together(k, schedule):
     margin = 2.0
     shift = np.where(np.arange(k) == 0, 0.0, -margin - 1e-9)
     a = np.random.default_rng(51).normal(size=(2000, k, schedule[-1])) + shift[:, None]
-    wrong, within = np.zeros((2000, k), dtype=bool), np.zeros(2000, dtype=bool)
+    wrong, within = np.zeros((2, 2000), dtype=bool)
     for look, n in enumerate(schedule, start=1):
         of = differences(a[..., :n], level=level(look))
         wrong |= excluded(of, shift[:, None] - shift)
         within |= (of.low[:, 1:, 0] >= -margin).any(-1)
-    assert at_most(wrong.mean(-1), 0.05)
+    assert at_most(wrong, 0.05)
     assert at_most(within, 0.05)

@@ -1,8 +1,8 @@
 """Simultaneous intervals of the differences between configurations, for new seeds and new test images.
 
-They hold together for all comparisons with one configuration, whichever it is: the best, which is not known. With it
-they say who may be the best and how far the others are from it (multiple comparisons with the best: Hsu 1984,
-doi:10.1214/aos/1176346733). Strength is borrowed over configurations, as far as their variances are alike.
+The intervals of all pairs hold together (Tukey-Kramer; Hayter 1984, doi:10.1214/aos/1176346392). So whatever is read
+off them is true at once: who may be the best, who is worse than whom, how far all are from a named baseline. Strength
+is borrowed over configurations, as far as their variances are alike.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from actbench.report.critical_values import Family, critical, exceedance, matching_df, narrowest
+from actbench.report.critical_values import critical, exceedance, matching_df
 from actbench.report.crossed import image_variance
 from actbench.report.pooling import moderate
 
@@ -41,7 +41,7 @@ class Differences:
     se_images: Array  # 0 for a fixed test set
     critical: Array  # half ÷ standard error
     level: float
-    family: Family  # the comparisons that hold together
+    size: int  # configurations whose pairs hold together
     images: int | None  # of the test set; None where it is fixed
 
     @property
@@ -52,16 +52,21 @@ class Differences:
     def high(self) -> Array:
         return self.mean + self.half
 
+    @property
+    def comparisons(self) -> int:
+        """How many intervals hold together."""
+        return self.size * (self.size - 1) // 2
+
     @cached_property
     def p(self) -> Array:
-        """Adjusted for the family: the smallest level at which the interval excludes 0.
+        """Adjusted for all pairs: the smallest level at which the interval excludes 0.
 
         Exact for a fixed test set; for new images near `level`, which decides which side of it the value is on.
         """
-        df = np.where(self.se_images > 0, matching_df(self.critical, self.level, self.family), self.df)
+        df = np.where(self.se_images > 0, matching_df(self.critical, self.level, self.size), self.df)
         with np.errstate(invalid="ignore", divide="ignore"):
             t = np.where(self.mean == 0, 0.0, np.abs(self.mean) / np.hypot(self.se_seeds, self.se_images))
-        return np.where(np.isnan(self.mean), np.nan, exceedance(t, self.family, df))
+        return np.where(np.isnan(self.mean), np.nan, exceedance(t, self.size, df))
 
 
 def differences(
@@ -69,7 +74,6 @@ def differences(
     correct: NDArray[np.bool_] | None = None,
     *,
     level: float = 0.05,
-    controls: int | None = 1,
     resolution: float | None = None,
 ) -> Differences:
     """All differences with simultaneous intervals at `level`.
@@ -78,10 +82,7 @@ def differences(
         accuracies: (..., k, n), in %; NaN where a seed has no result. Columns are seeds: differences are paired.
         correct: (..., k, n, m), whether each seed classified each test image correctly, for intervals about new seeds
             and new images. None: about new seeds on these images.
-        level: the probability that any interval of the family excludes the true difference.
-        controls: 1 for comparisons with one configuration, which may be the unknown best; 2 with a named baseline
-            besides; None for all pairs. With the unknown best, "some other one is better" is said wrongly more often
-            where several are equally good, since each of them is then the best: only all pairs keep the level there.
+        level: the probability that any interval excludes the true difference.
         resolution: the smallest step of an accuracy, 100 ÷ the number of test images; found from the values where it is
             not given. Equal values are known to this step alone.
     """
@@ -101,9 +102,9 @@ def differences(
     spread = spread + step[..., None, None] ** 2 / np.maximum(n, 1)
     of_seeds = spread / np.maximum(n, 1)
     of_images = np.zeros_like(of_seeds) if correct is None else image_variance(correct, common)
-    family = _family(level, int((enough & ~diagonal).any(-1).sum(-1).max(initial=0)), controls)
-    edge = critical(level, family, df)
-    half = _half(edge, of_seeds, of_images, level, family, images)
+    size = max(2, int((enough & ~diagonal).any(-1).sum(-1).max(initial=0)))
+    edge = critical(level, size, df)
+    half = _half(edge, of_seeds, of_images, level, size, images)
     se = np.sqrt(of_seeds + of_images)
     edge = np.divide(half, se, out=edge, where=np.isfinite(half) & (se > 0))
 
@@ -112,7 +113,7 @@ def differences(
 
     return Differences(
         mean=placed(mean), half=placed(half), n=n, df=placed(df, math.inf), se_seeds=placed(np.sqrt(of_seeds)),
-        se_images=placed(np.sqrt(of_images)), critical=placed(edge), level=level, family=family, images=images,
+        se_images=placed(np.sqrt(of_images)), critical=placed(edge), level=level, size=size, images=images,
     )  # fmt: skip
 
 
@@ -129,9 +130,9 @@ def seeds_to_settle(differences: Differences, i: int, j: int, *, target: float, 
         return None
 
     def reached(seeds: int) -> bool:
-        edge = critical(level_next, differences.family, df * (seeds - 1) / (n - 1))
+        edge = critical(level_next, differences.size, df * (seeds - 1) / (n - 1))
         variance = np.asarray(of_seeds * n / seeds), np.asarray(of_images)
-        return bool(_half(edge, *variance, level_next, differences.family, differences.images) <= target)
+        return bool(_half(edge, *variance, level_next, differences.size, differences.images) <= target)
 
     if not reached(MOST_SEEDS):
         return None
@@ -146,11 +147,11 @@ def smallest_visible(differences: Differences, i: int, j: int) -> float:
     """The points below which the test images alone hide a difference of i and j, however many seeds are trained."""
     if differences.images is None:
         return 0.0
-    edge = critical(differences.level, differences.family, max(differences.images - 1, 1))
+    edge = critical(differences.level, differences.size, max(differences.images - 1, 1))
     return float(edge * differences.se_images[i, j])
 
 
-def _half(edge: Array, of_seeds: Array, of_images: Array, level: float, family: Family, images: int | None) -> Array:
+def _half(edge: Array, of_seeds: Array, of_images: Array, level: float, size: int, images: int | None) -> Array:
     """The half-width: those for seeds and for images, each by its own degrees of freedom, added as their squares.
 
     Never less than the seeds' alone. (With Satterthwaite's degrees of freedom it could be, and three seeds would be
@@ -158,15 +159,7 @@ def _half(edge: Array, of_seeds: Array, of_images: Array, level: float, family: 
     """
     if images is None:
         return np.asarray(edge * np.sqrt(of_seeds))
-    return np.asarray(np.sqrt(edge**2 * of_seeds + critical(level, family, max(images - 1, 1)) ** 2 * of_images))
-
-
-def _family(level: float, size: int, controls: int | None) -> Family:
-    pairs = Family("pairs", max(size, 2))
-    if controls is None or controls >= size:
-        return pairs
-    with_controls = Family("control", max(size - 1, 1), controls)
-    return with_controls if controls == 1 else narrowest(level, (with_controls, pairs))
+    return np.asarray(np.sqrt(edge**2 * of_seeds + critical(level, size, max(images - 1, 1)) ** 2 * of_images))
 
 
 def _moments(a: Array, common: NDArray[np.bool_], n: NDArray[np.integer[Any]]) -> tuple[Array, Array]:
