@@ -332,7 +332,7 @@ def test_a_baseline_chosen_by_its_results_gives_no_more_false_alarms(correlation
             by = correlation * (by - by.mean()) + math.sqrt(1 - correlation**2) * rng.normal(0, by.std(), 6)
         made = [configuration(name, values) for name, values in zip(NAMES, tests, strict=False)]
         chosen = made[int(np.argmax(by))]
-        verdict = decide(block(made), margin=1e-6, baseline=chosen, among=6, test_set="fixed")
+        verdict = decide(block(made), margin=1e-6, baseline=chosen, test_set="fixed")
         alarms += any(
             one.against_baseline.word in ("better", "worse") for one in verdict.decisions if one.against_baseline
         )

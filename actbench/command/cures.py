@@ -91,7 +91,7 @@ def judged(original: Path, tried: Mapping[Offered, Path]) -> tuple[list[Trial], 
     summaries = [before, *(summary for summary in after.values())]
     accuracies = np.array([_accuracies(summary, seeds) for summary in summaries])  # (k, n)
     correct = _correct([original, *tried.values()], accuracies, seeds)
-    known = differences(accuracies, correct, level=level(1), controls=1)
+    known = differences(accuracies, correct, level=level(1))
     codes = [code_of(finding) for finding in before.findings or ()]
     trials = []
     for place, (remedy, folder) in enumerate(tried.items(), start=1):

@@ -79,7 +79,7 @@ def compare(block: Block, terms: Terms | None = None, problems: list[Problem] | 
         )
     verdict = decide(
         block, margin=terms.margin, test_set=terms.test_set, look=terms.look, problems=problems,
-        baseline=baseline.configuration if baseline else None, among=baseline.among if baseline else 1,
+        baseline=baseline.configuration if baseline else None,
     )  # fmt: skip
     tuned, tuning_remarks = tune(block, terms.per, baseline.configuration if baseline else None, verdict, problems)
     return Comparison(block, verdict, baseline, tuned, (*remarks, *verdict.remarks, *tuning_remarks))

@@ -126,7 +126,6 @@ def decide(
     baseline: Configuration | None = None,
     test_set: TestSet = "new",
     look: int = 1,
-    among: int = 1,
     problems: list[Problem] | None = None,
 ) -> Verdict:
     """The verdict on a block.
@@ -136,7 +135,6 @@ def decide(
         baseline: one of the block's configurations, to compare with besides the best.
         test_set: `new`, for new seeds and new test images; `fixed`, for new seeds on these images.
         look: the number of this look at the results; see `store.decide.number_of_looks`.
-        among: the number of configurations of which the baseline was chosen by its results.
         problems: what cannot be read is added to it.
     """
     considered, remarks = _considered(block.configurations, baseline)
@@ -149,8 +147,7 @@ def decide(
         remarks=(*remarks, *([found.remark] if found.remark and len(members) > 1 else [])),
     )  # fmt: skip
     if len(members) > 1:
-        controls = 1 + (among if baseline else 0)
-        d = differences(found.accuracies, found.correct, level=verdict.level, controls=controls)
+        d = differences(found.accuracies, found.correct, level=verdict.level)
         judged = settling.with_seeds(_judged(members, d, margin, baseline), d, margin, look)
         verdict = replace(verdict, differences=d, decisions=judged)
     verdict = replace(verdict, decisions=_with_the_rest(considered, verdict))
