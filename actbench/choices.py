@@ -13,6 +13,7 @@ from actbench.errors import UserError, printable
 from actbench.files.reading import read_text
 
 WORDS: dict[str, tuple[str, ...]] = {  # what a key may hold, of those that hold one of a few words
+    "decide.test_set": ("new", "fixed"),
     "quantise": ("none", "int8"),
     "train.precision": ("fp32", "bf16", "tf32"),
     "train.execution": ("auto", "stacked", "seed_by_seed"),

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actbench.errors import UserError
@@ -73,19 +72,23 @@ def resolve(jobs: Sequence[Job]) -> list[Job]:
 
 def _begun_with(jobs: Sequence[Job]) -> Decision | None:
     for job in jobs:
-        if (stored := _stored(job.folder)) is not None:
+        if (stored := _stored(job)) is not None:
             return Decision(stored.dataset.name, stored.dataset_note)
     for job in jobs:
-        if (stored := _stored(_as(job, Decision("digits")).folder)) is not None and stored.dataset_note:
+        if (stored := _stored(_as(job, Decision("digits")))) is not None and stored.dataset_note:
             return Decision("digits", stored.dataset_note)
     return None
 
 
-def _stored(folder: Path) -> Settings | None:
-    try:
-        return reader.settings_of(folder)
-    except UserError:
-        return None
+def _stored(job: Job) -> Settings | None:
+    """The settings of a run of the same configuration, perhaps with other seeds."""
+    of_others = f"{job.settings.label}-{job.settings.id}-seed*"
+    for folder in (job.folder, *sorted(job.folder.parent.glob(of_others))):
+        try:
+            return reader.settings_of(folder)
+        except UserError:
+            continue
+    return None
 
 
 def _as(job: Job, decision: Decision) -> Job:

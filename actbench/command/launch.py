@@ -14,6 +14,7 @@ from actbench.command import (
     correcting,
     duplicate_runs,
     earlier,
+    extending,
     next_commands,
     search,
     search_check,
@@ -53,11 +54,15 @@ def launch(words: Sequence[str]) -> int:
     if not problems:
         jobs = auto.resolve(jobs)
         problems += duplicate_runs.shared([(job.overrides, job.folder) for job in jobs])
+    taken: list[str] = []
+    if not problems:
+        extended = extending.without_seeds_on_disk(jobs)
+        jobs, taken = extended.jobs, extended.remarks
     problems += earlier.contradictions(jobs, words)
     if line.multirun and not (jobs and jobs[0].config.hydra.runtime.choices["hydra/sweeper"] == BASIC):
         problems += search_check.check(understood.overrides)
     checking.check(jobs, problems, understood.whole)
-    for remark in earlier.remarks(jobs, words):
+    for remark in dict.fromkeys([*earlier.remarks(jobs, words), *taken]):
         print(remark, file=sys.stderr)
     return _train(jobs, understood.overrides, words, multirun=line.multirun)
 
@@ -72,7 +77,7 @@ def _train(jobs: Sequence[Job], overrides: Sequence[str], words: Sequence[str], 
         then = next_commands.how_to_go_on(words, jobs[0].settings.study)
         task_function.exit_codes.append(complain(of_the_disk(error, str(jobs[0].folder.parent), then=then)))
     finally:  # even if some of the runs failed
-        if multirun:
+        if multirun or len(jobs) > 1:
             compared = _compare(dict.fromkeys(job.folder.parent for job in jobs))
             _name_jobs_not_started(jobs)
     if not task_function.exit_codes:

@@ -49,9 +49,10 @@ def _integer(low: int, high: int = 2**31 - 1, *, or_words: tuple[Any, ...] = ())
     )
 
 
-def _number(test: Callable[[float], bool], expected: str, *, or_words: tuple[str, ...] = ()) -> Rule:
-    expected = f"a number {expected}" + "".join(f", or {word}" for word in or_words)
-    return Rule(lambda v: v in or_words or (_is_number(v) and test(v)), expected, real=True, words=or_words)
+def _number(test: Callable[[float], bool], expected: str, *, or_words: tuple[str | None, ...] = ()) -> Rule:
+    words = tuple("null" if word is None else word for word in or_words)
+    expected = f"a number {expected}" + "".join(f", or {word}" for word in words)
+    return Rule(lambda v: v in or_words or (_is_number(v) and test(v)), expected, real=True, words=words)
 
 
 def _one_of(*words: str) -> Rule:
@@ -83,6 +84,9 @@ RULES: dict[str, Rule] = {
     "dropout": _PROBABILITY,
     "seed": _integer(0),
     "num_seeds": _COUNT,
+    "decide.margin": _number(lambda v: v > 0 and _finite(v), "above 0", or_words=(None,)),
+    "decide.max_seeds": _integer(3),
+    "decide.max_minutes": _number(lambda v: v > 0 and _finite(v), "above 0", or_words=(None,)),
     "probe": _SWITCH,
     "probe_every": _integer(1, or_words=(None,)),
     "tensorboard": _SWITCH,
