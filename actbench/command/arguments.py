@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from actbench.errors import UserError
+from actbench.errors import Problem, UserError
+from actbench.report import conditions
 
 
 class _Parser(argparse.ArgumentParser):
@@ -16,12 +18,36 @@ class _Parser(argparse.ArgumentParser):
 
 
 def report(arguments: Sequence[str]) -> argparse.Namespace:
-    """The arguments of `actbench report`: paths, baseline, per, output, table, published.
+    """The arguments of `actbench report`: paths, margin (float or None), test_set, baseline, per, fail_if, output, ...
+
+    `fail_if` is a `report.conditions.Condition`, or None.
 
     Raises:
         UserError: they cannot be understood.
     """
-    return report_parser().parse_args(arguments)
+    asked = report_parser().parse_args(arguments)
+    problems: list[Problem] = []
+    for name, read in (("margin", _margin), ("fail_if", conditions.parse)):
+        if (typed := getattr(asked, name)) is not None:
+            try:
+                setattr(asked, name, read(typed))
+            except UserError as error:
+                problems += error.problems
+    if problems:
+        raise UserError.of(problems)
+    return asked
+
+
+def _margin(typed: str) -> float:
+    """Percentage points above 0; raises a UserError."""
+    try:
+        value = float(typed)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < 100:
+        what = "is not a number of percentage points above 0 and below 100"
+        raise UserError(what, where=f"--margin {typed}", how="--margin 0.1: what differs by less is as good")
+    return value
 
 
 def report_parser() -> argparse.ArgumentParser:
@@ -29,7 +55,9 @@ def report_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="actbench report",
         description="Compares runs, from their files alone: which one is better, and which cannot be distinguished.",
-        epilog="Writes report.html, report.md, results.csv and plots into PATH/report.",
+        epilog="Writes report.html, report.md, verdict.json, results.csv and plots into PATH/report. "
+        "Exit codes: 0; 1 and 2 after an error; with --fail-if, 3 where the condition holds and 4 where these runs "
+        "cannot decide it.",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -41,7 +69,24 @@ def report_parser() -> argparse.ArgumentParser:
         help="runs, sweeps or studies (default: outputs)",
     )
     parser.add_argument(
-        "--baseline", metavar="NAME", help="compare with it: `relu`, `gelu lr=0.003` (default: relu, else the best)"
+        "--margin",
+        metavar="POINTS",
+        help="percentage points within which configurations are as good as each other (default: the study's, else 0.1)",
+    )
+    parser.add_argument(
+        "--baseline", metavar="NAME", help="compare with it too, besides the best: `relu`, `gelu lr=0.003`"
+    )
+    parser.add_argument(
+        "--test-set",
+        choices=("new", "fixed"),
+        help="intervals for new seeds and new test images, or for new seeds on these images (default: the study's, "
+        "else new)",
+    )
+    parser.add_argument(
+        "--fail-if",
+        metavar="CONDITION",
+        help='for CI: "gelu worse than relu by 0.2", "relu not best", "undecided"; exits with 3 where it holds, with 4 '
+        "where these runs cannot decide it",
     )
     parser.add_argument(
         "--per", metavar="KEY", help="tune each value of KEY on equal terms (default: activation; `none`: do not)"

@@ -12,31 +12,53 @@ from rich.console import Console
 
 from actbench.errors import Problem, UserError, from_disk
 from actbench.files.output import PersistentConsole
-from actbench.report import runs, terminal
-from actbench.report.comparison import Comparison, check_baseline, compare
+from actbench.report import conditions, looks, runs, terminal
+from actbench.report.comparison import Comparison, Terms, check_baseline, compare
+from actbench.report.conditions import Condition
 from actbench.report.configurations import Block, blocks
 from actbench.report.diagnostics import read_diagnostics
+from actbench.report.looks import Study
 from actbench.report.published import PublishedComparison, published
 from actbench.report.tuning import check_per
+from actbench.report.verdict import MARGIN
+from actbench.store.decide import TestSet
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was typed; what is None comes from the study's `decide.json`, or is the default."""
+
+    margin: float | None = None
+    test_set: TestSet | None = None
+    baseline: str | None = None
+    per: str | None = None
 
 
 @dataclass
 class Report:
-    """The comparisons of the runs below some paths, and every problem with them."""
+    """The comparisons of the runs below some paths, and every problem with them; `studies` are those of the runs.
+
+    `fail_if` is a condition with its outcome.
+    """
 
     comparisons: list[Comparison] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     published: list[PublishedComparison] = field(default_factory=list)
+    studies: list[Study] = field(default_factory=list)
+    fail_if: tuple[Condition, bool | None] | None = None
 
 
 def main(arguments: argparse.Namespace) -> int:
     """`actbench report` with the arguments of `command.arguments.report`; returns the exit code.
 
+    With `--fail-if`, `conditions.HOLDS` or `conditions.OPEN` where the condition holds or cannot be decided.
+
     Raises:
         UserError: with what could not be read or done, after everything else was reported.
     """
+    asked = Asked(arguments.margin, arguments.test_set, arguments.baseline, arguments.per)
     try:
-        report = make_report(arguments.paths, baseline=arguments.baseline, per=arguments.per)
+        report = make_report(arguments.paths, asked)
     except UserError as error:
         if not arguments.published:
             raise
@@ -44,10 +66,12 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.published:
         ours = [configuration for comparison in report.comparisons for configuration in comparison.block.configurations]
         report.published = published(ours)
-    mistyped = any(problem.where.startswith(("--baseline", "--per")) for problem in report.problems)
+    if arguments.fail_if is not None and report.comparisons:
+        _judge(report, arguments.fail_if)
+    mistyped = any(problem.where.startswith(("--baseline", "--per", "--fail-if")) for problem in report.problems)
     nothing_written = arguments.table or mistyped  # it would not be what was asked for
     _show_and_write(report, None if nothing_written else arguments.output or _default_folder(arguments.paths))
-    return 0
+    return conditions.exit_code(report.fail_if[1]) if report.fail_if else 0
 
 
 def after_sweep(study: Path) -> None:
@@ -60,7 +84,7 @@ def after_sweep(study: Path) -> None:
     _show_and_write(make_report([study]), study / "report", elsewhere="output_dir=FOLDER")
 
 
-def make_report(paths: Sequence[Path], *, baseline: str | None = None, per: str | None = None) -> Report:
+def make_report(paths: Sequence[Path], asked: Asked | None = None) -> Report:
     """Finds, reads and compares the runs below some paths.
 
     A mistake in `baseline` or `per` becomes a problem of the report, which then uses the default.
@@ -68,21 +92,38 @@ def make_report(paths: Sequence[Path], *, baseline: str | None = None, per: str 
     Raises:
         UserError: a path does not exist, or holds no run.
     """
+    asked = asked or Asked()
     found = runs.find(paths)
     report = Report(problems=found.problems)
     compared = blocks(found.runs)
-    errors = [error for block in compared if (error := _error(check_per, block, per))]
+    baseline = asked.baseline
+    errors = [error for block in compared if (error := _error(check_per, block, asked.per))]
     if errors and len(errors) == len(compared):  # one block that has it is enough
         report.problems += errors[0].problems
     errors = [error for block in compared if (error := _error(check_baseline, block, baseline))]
     if errors and len(errors) == len(compared):
         report.problems += errors[0].problems
         baseline = None
+    report.studies = looks.studies(compared, report.problems)
+    margin, test_set = looks.terms(report.studies)
     for block in compared:
-        comparison = compare(block, baseline=baseline, per=None if _error(check_per, block, per) else per)
+        terms = Terms(
+            margin=asked.margin or margin or MARGIN, test_set=asked.test_set or test_set, baseline=baseline,
+            per=None if _error(check_per, block, asked.per) else asked.per, look=looks.look_at(block, report.studies),
+        )  # fmt: skip
+        comparison = compare(block, terms, report.problems)
         diagnostics = read_diagnostics(block, report.problems)
         report.comparisons.append(replace(comparison, diagnostics=diagnostics))
     return report
+
+
+def _judge(report: Report, condition: Condition) -> None:
+    """Whether the condition holds; one that names no configuration is a problem of the report."""
+    try:
+        verdicts = [comparison.verdict for comparison in report.comparisons]
+        report.fail_if = condition, conditions.judge(condition, verdicts)
+    except UserError as error:
+        report.problems += error.problems
 
 
 def _error(check: Callable[[Block, str | None], None], block: Block, asked: str | None) -> UserError | None:
@@ -107,10 +148,18 @@ def _show_and_write(report: Report, folder: Path | None, *, elsewhere: str = "--
     terminal.show(report.comparisons, console)
     if report.published:
         terminal.show_published(report.published, console)
+    failed: list[Problem] = []
     if folder is not None and report.comparisons:
-        write(report, folder, console, elsewhere=elsewhere)
-    if report.problems:
-        raise UserError.of(report.problems)
+        looks.record(report.studies)
+        try:
+            write(report, folder, console, elsewhere=elsewhere)
+        except UserError as error:
+            failed = list(error.problems)
+    terminal.show_verdicts(report.comparisons, console)
+    if report.fail_if:
+        terminal.show_condition(conditions.told(*report.fail_if), console)
+    if failed or report.problems:
+        raise UserError.of([*report.problems, *failed])
 
 
 def write(report: Report, folder: Path, console: Console, *, elsewhere: str = "--output FOLDER") -> None:
@@ -122,7 +171,8 @@ def write(report: Report, folder: Path, console: Console, *, elsewhere: str = "-
     from actbench.report import page
 
     try:
-        page.write(report.comparisons, report.problems, folder, report.published)
+        fail_if = (report.fail_if[0].text, report.fail_if[1]) if report.fail_if else None
+        page.write(report.comparisons, report.problems, folder, report.published, fail_if)
     except OSError as error:
         raise from_disk(error, str(folder), elsewhere=elsewhere) from error
     terminal.show_files(folder, console)

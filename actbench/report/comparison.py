@@ -1,76 +1,91 @@
-"""The comparison of a block of configurations: ranking, tuning, and what was measured inside."""
+"""The comparison of a block of configurations: the verdict, the tuning, and what was measured inside."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from actbench import naming
-from actbench.errors import UserError
+from actbench.errors import Problem, UserError
+from actbench.report.baseline import Baseline, find_baseline
 from actbench.report.configurations import Block
 from actbench.report.diagnostics import Diagnostics
-from actbench.report.ranking import Baseline, Ranking, find_baseline, rank
 from actbench.report.tuning import Tuned, check_per, tune
+from actbench.report.verdict import MARGIN, Verdict, decide
+from actbench.store.decide import TestSet
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is asked of a block.
+
+    `margin` and `test_set` are those of `verdict.decide`, `baseline` is the name of a configuration, or words of it
+    (`relu`, `gelu lr=0.003`), `per` the key to tune for: by default the activation where something else varies too,
+    `none` for no tuning.
+    """
+
+    margin: float = MARGIN
+    test_set: TestSet = "new"
+    baseline: str | None = None
+    per: str | None = None
+    look: int = 1
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A block with its ranking and tuning; `diagnostics` is what was measured inside the networks of its runs."""
+    """A block with its verdict and tuning; `diagnostics` is what was measured inside the networks of its runs."""
 
     block: Block
-    ranking: Ranking
+    verdict: Verdict
+    baseline: Baseline | None
     tuned: Tuned | None
     remarks: tuple[str, ...]
     diagnostics: Diagnostics = field(default_factory=Diagnostics)
 
     @property
     def sentences(self) -> list[str]:
-        """What can be concluded and what cannot, one sentence each."""
-        tuned = self.tuned.ranking.conclusion if self.tuned else ()
-        return [*self.ranking.conclusion, *(f"Tuned: {_after_colon(sentence)}" for sentence in tuned)]
+        """The verdict in sentences, with that on tuned configurations."""
+        tuned = self.tuned.verdict.sentences if self.tuned else ()
+        return [*self.verdict.sentences, *(f"Tuned: {_after_colon(sentence)}" for sentence in tuned)]
 
 
 def _after_colon(sentence: str) -> str:
     """With a small letter; a name at the beginning stays as it is."""
     first = sentence.partition(" ")[0]
-    return sentence[0].lower() + sentence[1:] if first in ("Compared", "Nothing", "Seeds") else sentence
+    return sentence[0].lower() + sentence[1:] if first in _FIRST_WORDS else sentence
 
 
-def compare(block: Block, *, baseline: str | None = None, per: str | None = None) -> Comparison:
-    """Ranks a block.
+_FIRST_WORDS = ("Use", "Avoid", "Compared", "Not", "Nothing", "Undecided:", "More", "To")
 
-    Args:
-        baseline: the name of a configuration, or words of it (`relu`, `gelu lr=0.003`). By default, and with a remark
-            where nothing matches, relu is the baseline, else the best.
-        per: the key to tune for, by default the activation where something else varies too; `none` for no tuning.
+
+def compare(block: Block, terms: Terms | None = None, problems: list[Problem] | None = None) -> Comparison:
+    """Judges a block; files that cannot be read are added to `problems`.
 
     Raises:
         UserError: `per` does not vary in the block.
     """
-    check_per(block, per)
+    terms, problems = terms or Terms(), problems if problems is not None else []
+    check_per(block, terms.per)
     remarks = list(block.remarks)
-    try:
-        chosen = find_baseline(block.configurations, baseline)
-    except UserError:
-        chosen = find_baseline(block.configurations, None)
-        remarks.append(f"no configuration here matches --baseline {baseline}")
-    if chosen and chosen.among > 1:
-        remarks.append(_on_choice(chosen, baseline))
-    ranking = rank(block.configurations, chosen)
-    tuned, tuning_remarks = tune(block, per, baseline)
-    return Comparison(block, ranking, tuned, (*remarks, *tuning_remarks))
-
-
-def _on_choice(chosen: Baseline, asked: str | None) -> str:
-    """A remark on a baseline that was chosen among several."""
-    name = chosen.configuration.name
-    if asked or naming.activations(chosen.configuration.settings.flat()) == "relu":
-        return (
-            f"the baseline {name} has the best validation accuracy of {chosen.among} matching configurations; "
+    baseline = None
+    if terms.baseline is not None:
+        try:
+            baseline = find_baseline(block.configurations, terms.baseline)
+        except UserError:
+            remarks.append(f"no configuration here matches --baseline {terms.baseline}")
+    if baseline and baseline.among > 1:
+        name = baseline.configuration.name
+        remarks.append(
+            f"the baseline {name} has the best validation accuracy of {baseline.among} matching configurations; "
             f'--baseline "{name}" fixes it'
         )
-    return f"there is no relu here, so the best is the baseline; --baseline NAME fixes one of the {chosen.among}"
+    verdict = decide(
+        block, margin=terms.margin, test_set=terms.test_set, look=terms.look, problems=problems,
+        baseline=baseline.configuration if baseline else None, among=baseline.among if baseline else 1,
+    )  # fmt: skip
+    tuned, tuning_remarks = tune(block, terms.per, baseline.configuration if baseline else None, verdict, problems)
+    return Comparison(block, verdict, baseline, tuned, (*remarks, *verdict.remarks, *tuning_remarks))
 
 
 def check_baseline(block: Block, name: str | None) -> None:
     """Raises a UserError if no configuration matches `name`."""
-    find_baseline(block.configurations, name)
+    if name is not None:
+        find_baseline(block.configurations, name)

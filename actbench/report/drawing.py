@@ -57,8 +57,8 @@ class Drawing:
 
 def shown_configurations(comparison: Comparison) -> tuple[list[Configuration], str]:
     """The best configurations with the baseline among them, and a sentence that says so where some are left out."""
-    usable = [row.configuration for row in comparison.ranking.rows if row.configuration.n]
-    shown, baseline = usable[:SHOWN], comparison.ranking.baseline
+    usable = [configuration for configuration in comparison.block.configurations if configuration.n]
+    shown, baseline = usable[:SHOWN], comparison.baseline
     if baseline is not None and baseline.configuration not in shown:
         shown[-1] = baseline.configuration
     left_out = len(usable) - len(shown)

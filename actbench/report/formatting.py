@@ -23,20 +23,14 @@ def signed(value: float | None) -> str:
     return "–" if value is None else minus(f"{value:+.2f}")
 
 
-def interval(estimate: Estimate) -> str:
-    """`+0.10 to +0.32`."""
-    return "–" if estimate.ci95 is None else f"{signed(estimate.ci95[0])} to {signed(estimate.ci95[1])}"
+def ends(low: float, high: float) -> str:
+    """`+0.10 to +0.32`; an end that is not finite is a dash."""
+    return " to ".join(signed(end) if math.isfinite(end) else "–" for end in (low, high))
 
 
 def p_value(p: float | None) -> str:
     """Three digits; `< 0.001` below."""
     return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def p_equals(p: float | None) -> str:
-    """`p = 0.012`."""
-    text = p_value(p)
-    return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
 def seconds(value: float) -> str:
@@ -69,3 +63,16 @@ def listed(names: Sequence[str], at_most: int = 8) -> str:
 def count(number: int, noun: str) -> str:
     """`1 setting`, `2 settings`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def points(value: float) -> str:
+    """`0.1 points`, `1 point`: percentage points in as few digits as they have."""
+    return f"{value:g} point{'' if value == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Roughly how long something takes: `40 seconds`, `2 minutes`, `3 hours`, `2 days`."""
+    for size, noun in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= 1.5 * size:
+            return count(round(seconds / size), noun)
+    return count(max(1, round(seconds)), "second")

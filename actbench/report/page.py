@@ -1,4 +1,4 @@
-"""The comparison as files: report.html (everything in one file), report.md, results.csv and the plots."""
+"""The comparison as files: report.html (everything in one file), report.md, verdict.json, results.csv and the plots."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 
 from actbench import __version__
 from actbench.errors import Problem, printable
 from actbench.files.atomic import remove_strays, write_bytes, write_text
-from actbench.report import runs
+from actbench.report import runs, verdict_file
 from actbench.report.comparison import Comparison
+from actbench.report.evidence import evidence
 from actbench.report.formatting import count
 from actbench.report.plots import Plot, draw_plots
 from actbench.report.published import TITLE, PublishedComparison
@@ -32,12 +34,14 @@ class Section:
     """One block of the page, or the published figures."""
 
     title: str
-    sentences: list[str]
+    sentences: Sequence[str]
     tables: list[TextTable]
     shared: str = ""
     note: str = ""
     plots: Sequence[tuple[str, Plot]] = ()  # with the names of their files
     remarks: Sequence[str] = ()
+    verdict: Sequence[str] = ()  # first on the page
+    evidence: TextTable | None = None
 
 
 def write(
@@ -45,10 +49,11 @@ def write(
     problems: list[Problem],
     folder: Path,
     published: Sequence[PublishedComparison] = (),
+    fail_if: tuple[str, bool | None] | None = None,
 ) -> None:
     """Writes everything into `folder`; plots of an earlier report there are replaced.
 
-    Files of runs that cannot be read are added to `problems`.
+    Files of runs that cannot be read are added to `problems`. `fail_if` is a condition, and whether it holds.
 
     Raises:
         OSError: the folder cannot be written to.
@@ -76,10 +81,12 @@ def write(
     for old in earlier:
         if old.name not in written:
             old.unlink(missing_ok=True)
+    verdict_file.write(folder, comparisons, fail_if)
     write_text(folder / "results.csv", tidy(comparisons).to_csv(index=False, lineterminator="\n"))
     environments = [runs.environment(run) for run in _runs(comparisons)]
     content = {
         "sections": sections,
+        "verdicts": [section for section in sections if section.verdict],
         "problems": problems,
         "environment": environment(environments),
         "commands": commands(environments),
@@ -96,7 +103,9 @@ def _section(comparison: Comparison, plots: Sequence[tuple[str, Plot]]) -> Secti
         title=block.title,
         shared=block.shared,
         note=block.note,
-        sentences=comparison.sentences,
+        sentences=(),
+        verdict=comparison.sentences,
+        evidence=evidence(comparison.verdict),
         tables=comparison_tables(comparison),
         plots=plots,
         remarks=comparison.remarks,
@@ -173,6 +182,7 @@ def _template(name: str) -> jinja2.Template:
         undefined=jinja2.StrictUndefined,
     )
     templates.filters["inline"] = lambda svg: "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
+    templates.filters["code"] = lambda text: Markup(re.sub("`([^`]+)`", r"<code>\1</code>", escape(text)))
     templates.filters["cell"] = _markdown_cell
     templates.filters["line"] = lambda text: " ".join(str(text).split())
     return templates.get_template(name)

@@ -10,9 +10,9 @@ from typing import Any
 
 from actbench import naming
 from actbench.files.reading import read_yaml
+from actbench.report.baseline import by_validation
 from actbench.report.configurations import METRIC, Configuration
 from actbench.report.formatting import count, signed
-from actbench.report.ranking import by_validation
 from actbench.report.statistics import prediction_interval
 from actbench.report.text_table import TextTable
 

@@ -10,23 +10,21 @@ from actbench import naming
 from actbench.report.columns import heading, interval_cell, mean_cell
 from actbench.report.comparison import Comparison
 from actbench.report.configurations import Block, Configuration
-from actbench.report.formatting import interval, p_value, seconds, seed_range, signed, thousands
-from actbench.report.ranking import Ranking, Row, correction
+from actbench.report.formatting import ends, points, seconds, seed_range, signed, thousands
 from actbench.report.runs import state
 from actbench.report.text_table import TextTable
 from actbench.report.tuning import Tuned
+from actbench.report.verdict import Decision, Verdict
 
 
 def comparison_tables(comparison: Comparison, *, brief: bool = False) -> list[TextTable]:
-    """The tables of a block: results, differences from the baseline, tuning, diagnostics, and the runs without results.
+    """The tables of a block: results with the verdict, tuning, diagnostics, and the runs without results.
 
     `brief`: as a terminal has room for them.
     """
     tables = []
     if comparison.block.configurations:
         tables.append(_results(comparison))
-    if any(row.against for row in comparison.ranking.rows):
-        tables.append(_differences(comparison))
     if comparison.tuned:
         tables.append(_tuning(comparison.tuned))
     tables += comparison.diagnostics.tables(brief=brief)
@@ -36,28 +34,30 @@ def comparison_tables(comparison: Comparison, *, brief: bool = False) -> list[Te
 
 
 def _results(comparison: Comparison) -> TextTable:
-    configurations = [row.configuration for row in comparison.ranking.rows]
+    configurations, verdict = comparison.block.configurations, comparison.verdict
     # What is measured has a key by which its definition can be found: `actbench.measures`.
     measured = ["val_accuracy", "test_loss"]
     if any("dead_ratio" in configuration.values for configuration in configurations):  # not with probe=false
         measured.append("dead_ratio")
     header = (
-        "configuration", heading("test_accuracy"), "n", *map(heading, measured), "seconds / epoch", "samples / s",
-        "params",
+        "configuration", heading("test_accuracy"), *_verdict_header(verdict), "n", *map(heading, measured),
+        "seconds / epoch", "samples / s", "params",
     )  # fmt: skip
-    rows = tuple(_result(configuration, measured) for configuration in configurations)
-    note = "means over n seeds, ± half the 95 % interval; seconds per seed, with validation"
+    rows = tuple(_result(configuration, verdict, measured) for configuration in configurations)
+    note = f"means over n seeds, ± half the 95 % interval of this mean alone{_verdict_note(verdict)}"
+    note += "; seconds per seed, with validation"
     if "dead_ratio" in measured:
         note += "; dead units after training"
-    return TextTable("Results, best first", header, rows, _marks(comparison.ranking), note)
+    return TextTable("Results, best first", header, rows, _marks(configurations, verdict), note)
 
 
-def _result(configuration: Configuration, measured: Sequence[str]) -> tuple[str, ...]:
+def _result(configuration: Configuration, verdict: Verdict, measured: Sequence[str]) -> tuple[str, ...]:
     diverged = f" ({len(configuration.diverged)} diverged)" if configuration.diverged else ""
     accuracy = interval_cell("test_accuracy", configuration.estimate("test_accuracy"))
     return (
         configuration.name,
         accuracy if configuration.n else "diverged",
+        *_verdict_cells(verdict, verdict.of(configuration)),
         f"{configuration.n}{diverged}",
         *(mean_cell(key, configuration.estimate(key)) for key in measured),
         seconds(configuration.seconds_per_epoch),
@@ -66,66 +66,75 @@ def _result(configuration: Configuration, measured: Sequence[str]) -> tuple[str,
     )
 
 
-def _marks(ranking: Ranking) -> tuple[str, ...]:
-    baseline = ranking.baseline.configuration if ranking.baseline else None
-    return tuple("baseline" if row.configuration is baseline else row.verdict for row in ranking.rows)
+# ---------------------------------------------------------------- the verdict in columns
 
 
-def _differences(comparison: Comparison) -> TextTable:
-    assert comparison.ranking.baseline is not None
-    baseline = comparison.ranking.baseline.configuration
-    rows = [row for row in comparison.ranking.rows if row.against is not None]
-    return TextTable(
-        f"Against {baseline.name}, paired seed by seed",
-        ("configuration", "difference", "95 % interval", "p corrected", "effect size", "P(better)", "n"),
-        tuple(_difference(row) for row in rows),
-        tuple(row.verdict for row in rows),
-        f"difference of test accuracy in points, its interval not corrected; {correction(comparison.ranking)}; "
-        "effect size: Cohen's d_z; P(better): the probability that a random seed is better than a random seed of "
-        "the baseline",
-    )
+def _verdict_header(verdict: Verdict) -> tuple[str, ...]:
+    """None where there is only one."""
+    if len(verdict.decisions) < 2:
+        return ()
+    against = (f"from {verdict.baseline}", "interval") if verdict.baseline else ()
+    return ("verdict", "from the best", "interval", *against)
 
 
-def _difference(row: Row) -> tuple[str, ...]:
-    test = row.against
-    assert test is not None
+def _verdict_cells(verdict: Verdict, decision: Decision | None) -> tuple[str, ...]:
+    if len(verdict.decisions) < 2:
+        return ()
+    empty = ("–",) * (len(_verdict_header(verdict)) - 1)
+    if decision is None:
+        return ("–", *empty)
+    if decision.low is None or decision.high is None:
+        return (decision.word, *empty)
+    against = decision.against_baseline
+    cells = (signed(against.difference), ends(against.low, against.high)) if against else ("–", "–")
     return (
-        row.name,
-        signed(test.difference.mean),
-        interval(test.difference),
-        test.note or p_value(row.p),
-        signed(test.effect_size),
-        "–" if test.improvement is None else f"{test.improvement:.2f}",
-        str(test.n),
+        decision.word, signed(decision.difference), ends(decision.low, decision.high),
+        *(cells if verdict.baseline else ()),
+    )  # fmt: skip
+
+
+def _verdict_note(verdict: Verdict) -> str:
+    if not verdict.members or verdict.differences is None:
+        return ""
+    about = "new test images" if verdict.test_set == "new" else "these test images"
+    return (
+        f"; from the best: difference from the best of the others in points, paired by seed, with an interval for new "
+        f"seeds and {about}; all intervals hold together with {100 * (1 - verdict.level):.3g} % confidence; as good: "
+        f"within {points(verdict.margin)}"
     )
+
+
+def _marks(configurations: Sequence[Configuration], verdict: Verdict) -> tuple[str, ...]:
+    decisions = [verdict.of(configuration) for configuration in configurations]
+    if len(verdict.decisions) < 2:
+        return ("",) * len(decisions)
+    return tuple(decision.word.replace(" ", "-") if decision else "" for decision in decisions)
 
 
 def _tuning(tuned: Tuned) -> TextTable:
+    configurations = [decision.configuration for decision in tuned.verdict.decisions]
     rows = [
         (
-            row.name,
-            tuned.chosen[row.name],
-            interval_cell("test_accuracy", row.configuration.estimate("test_accuracy")),
-            signed(row.against.difference.mean) if row.against else "–",
-            (row.against.note or p_value(row.p)) if row.against else "–",
-            interval_cell("test_accuracy", tuned.untuned[row.name].estimate("test_accuracy")),
+            one.name,
+            tuned.chosen[one.name],
+            interval_cell("test_accuracy", one.estimate("test_accuracy")) if one.n else "diverged",
+            *_verdict_cells(tuned.verdict, tuned.verdict.of(one)),
+            interval_cell("test_accuracy", tuned.untuned[one.name].estimate("test_accuracy")),
             str(len(tuned.settings)),
-            mean_cell("val_accuracy", row.configuration.estimate("val_accuracy")),
+            mean_cell("val_accuracy", one.estimate("val_accuracy")),
         )
-        for row in tuned.ranking.rows
+        for one in configurations
     ]
-    baseline = tuned.ranking.baseline
     header = (
-        tuned.per, "best setting", heading("test_accuracy"), "difference", "p corrected",
+        tuned.per, "best setting", heading("test_accuracy"), *_verdict_header(tuned.verdict),
         f"untuned {heading('test_accuracy')}", "settings tried", heading("val_accuracy"),
     )  # fmt: skip
     note = (
         f"each {tuned.per} at its best of the same {len(tuned.settings)} settings, chosen by validation accuracy; "
-        f"untuned: test accuracy at the common setting {tuned.common}; "
-        f"difference: tuned against tuned {baseline.configuration.name if baseline else '–'}; "
-        f"{correction(tuned.ranking)} of this table"
+        f"untuned: test accuracy at the common setting {tuned.common}{_verdict_note(tuned.verdict)}"
     )
-    return TextTable(f"Tuned per {tuned.per}, on equal terms", header, tuple(rows), _marks(tuned.ranking), note)
+    marks = _marks(configurations, tuned.verdict)
+    return TextTable(f"Tuned per {tuned.per}, on equal terms", header, tuple(rows), marks, note)
 
 
 def _without_results(block: Block) -> TextTable:

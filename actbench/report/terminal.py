@@ -1,4 +1,4 @@
-"""The comparison in a terminal: the conclusions, then tables of as many columns and rows as there is room for."""
+"""The comparison in a terminal: tables of as many columns and rows as there is room for, and last the verdict."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from actbench.report.tables import comparison_tables
 from actbench.report.text_table import TextTable
 
 _MOST_ROWS = 40  # of a table; the files have all
-_STYLES = {"better": "green", "worse": "red", "baseline": "bold"}
+_STYLES = {"best": "bold green", "as-good": "green", "worse": "red", "diverged": "red"}
 
 
 def _text(words: str, style: str = "") -> Text:
@@ -27,7 +27,7 @@ def _text(words: str, style: str = "") -> Text:
 
 
 def show(comparisons: Sequence[Comparison], console: Console) -> None:
-    """The conclusions, then the tables, of each block."""
+    """The tables of each block."""
     for comparison in comparisons:
         block = comparison.block
         console.print(_text(block.title, style="bold"))
@@ -35,8 +35,6 @@ def show(comparisons: Sequence[Comparison], console: Console) -> None:
             console.print(_text(block.shared, style="dim"))
         if block.note:
             console.print(_text(block.note, style="bold yellow"))
-        for sentence in comparison.sentences:
-            console.print(_text(sentence))
         for table in comparison_tables(comparison, brief=True):
             _show_table(table, console)
         for remark in comparison.remarks:
@@ -60,8 +58,23 @@ def show_published(published: Sequence[PublishedComparison], console: Console) -
 
 def show_files(folder: Path, console: Console) -> None:
     """Where the report was written."""
-    words = f"report       {folder / 'report.html'}   (also report.md, results.csv, plots/)"
+    words = f"report       {folder / 'report.html'}   (also report.md, verdict.json, results.csv, plots/)"
     console.print(_text(words), soft_wrap=True)
+
+
+def show_verdicts(comparisons: Sequence[Comparison], console: Console) -> None:
+    """The verdict of each block, the last one that of most runs: what a person reads last is what to do."""
+    for comparison in reversed(comparisons):
+        console.print()
+        if len(comparisons) > 1:
+            console.print(_text(comparison.block.title, style="bold"))
+        for number, sentence in enumerate(comparison.sentences):
+            console.print(_text(sentence, style="bold" if number == 0 else ""), soft_wrap="`" in sentence)
+
+
+def show_condition(line: str, console: Console) -> None:
+    """What came of `--fail-if`."""
+    console.print(_text(line, style="bold"))
 
 
 def _show_table(table: TextTable, console: Console) -> None:

@@ -10,7 +10,7 @@ class TextTable:
     """A table whose cells are text: `header` and each of `rows` have the same length.
 
     The first column is aligned to the left, the others are numbers and aligned to the right (`text`: to the left, too).
-    `marks` says for each row how it compares with the baseline: `better`, `worse`, `unclear`, or `baseline` itself.
+    `marks` has the verdict's word for each row (`best`, `as-good`, `worse`, `undecided`, ...), or is empty.
     `note` explains the columns, below the table.
     """
 

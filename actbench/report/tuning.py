@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from actbench import naming
-from actbench.errors import UserError
+from actbench.errors import Problem, UserError
+from actbench.report import sentences
+from actbench.report.baseline import by_validation
 from actbench.report.configurations import Block, Configuration, in_order
 from actbench.report.formatting import count
-from actbench.report.ranking import Baseline, Ranking, by_validation, find_baseline, rank
+from actbench.report.verdict import Verdict, decide
 
 _ACTIVATIONS = ("activation", "upper_activation")
 
@@ -21,13 +23,13 @@ Table = dict[str, dict[str, Configuration]]  # value of the tuned key -> setting
 class Tuned:
     """The best setting of each value of the key `per` by validation accuracy, out of the same `settings` for all.
 
-    The rows of `ranking` are named by the value. `chosen` has the setting of each, `untuned` its configuration at
-    `common`, the one setting whose validation accuracy is best on average over all values.
+    The configurations of `verdict` are named by the value. `chosen` has the setting of each, `untuned` its configuration
+    at `common`, the one setting whose validation accuracy is best on average over all values.
     """
 
     per: str
     settings: tuple[str, ...]
-    ranking: Ranking
+    verdict: Verdict
     chosen: Mapping[str, str]
     common: str
     untuned: Mapping[str, Configuration]
@@ -46,8 +48,13 @@ def full_key(block: Block, per: str) -> str:
     return ending[0] if len(ending) == 1 else per
 
 
-def tune(block: Block, per: str | None, baseline: str | None) -> tuple[Tuned | None, list[str]]:
-    """The tuning, and remarks on it; None where only one key varies, or no two settings were tried with two values."""
+def tune(
+    block: Block, per: str | None, baseline: Configuration | None, terms: Verdict, problems: list[Problem]
+) -> tuple[Tuned | None, list[str]]:
+    """The tuning, and remarks on it; None where only one key varies, or no two settings were tried with two values.
+
+    Its verdict has the margin, the test set and the look of `terms`, and the value of the baseline as its baseline.
+    """
     key = full_key(block, per or "activation")
     own = [varied for varied in block.varying if _belongs(varied, key)]
     rest = [varied for varied in block.varying if varied not in own]
@@ -60,7 +67,8 @@ def tune(block: Block, per: str | None, baseline: str | None) -> tuple[Tuned | N
     tried, remarks = _equal_terms(table, key)
     if len(tried) < 2 or len(table) < 2:
         return None, [f"no tuning per {key}: there are no two settings that were both tried with two of its values"]
-    return _tuned(key, table, tried, _value_of_baseline(block, own, baseline)), remarks
+    best = naming.fragment(baseline.settings, own) if baseline else None
+    return _tuned(block, key, table, tried, best, terms, problems), remarks
 
 
 def _belongs(key: str, per: str) -> bool:
@@ -90,28 +98,25 @@ def _equal_terms(table: Table, key: str) -> tuple[list[str], list[str]]:
     return tried, remarks
 
 
-def _value_of_baseline(block: Block, own: Sequence[str], baseline: str | None) -> str | None:
-    """The value of the tuned key that the asked baseline has."""
-    if baseline is None:
-        return None
-    try:
-        asked = find_baseline(block.configurations, baseline)
-    except UserError:
-        return None
-    return naming.fragment(asked.configuration.settings, own) if asked else None
-
-
-def _tuned(per: str, table: Table, tried: Sequence[str], baseline: str | None) -> Tuned:
+def _tuned(
+    block: Block, per: str, table: Table, tried: Sequence[str], baseline: str | None, terms: Verdict,
+    problems: list[Problem],
+) -> Tuned:  # fmt: skip
     chosen = {value: max(tried, key=lambda setting: by_validation(of[setting])) for value, of in table.items()}
     best, _ = in_order([replace(of[chosen[value]], name=value) for value, of in table.items()])
     asked = [configuration for configuration in best if configuration.name == baseline and configuration.n]
-    against = Baseline(asked[0]) if asked else find_baseline(best, None)
+    verdict = decide(
+        replace(block, configurations=tuple(best), waiting=(), note=""),
+        margin=terms.margin, test_set=terms.test_set, look=terms.look, problems=problems,
+        baseline=asked[0] if asked else None,
+    )  # fmt: skip
 
     def over_all(setting: str) -> tuple[bool, float]:
         at_setting = [of[setting] for of in table.values()]
         accuracies = [max(0.0, configuration.mean("val_accuracy")) for configuration in at_setting]
         return not any(configuration.diverged for configuration in at_setting), math.fsum(accuracies)
 
+    verdict = replace(verdict, sentences=tuple(sentences.brief(verdict)))
     common = max(tried, key=over_all)
     untuned = {value: of[common] for value, of in table.items()}
-    return Tuned(per, tuple(tried), rank(best, against), chosen, common, untuned)
+    return Tuned(per, tuple(tried), verdict, chosen, common, untuned)

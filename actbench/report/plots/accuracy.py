@@ -27,7 +27,7 @@ ORDER = 20
 def draw(comparison: Comparison, problems: list[Problem]) -> Drawing | None:  # noqa: ARG001
     """A row for each configuration."""
     shown, selection = shown_configurations(comparison)
-    baseline = comparison.ranking.baseline.configuration if comparison.ranking.baseline else None
+    baseline = comparison.baseline.configuration if comparison.baseline else None
     caption = f"Test accuracy: mean with 95 % interval, and every seed as a ring.{selection}"
     return Drawing(accuracies(shown, baseline), caption)
 

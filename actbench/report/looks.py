@@ -1,0 +1,77 @@
+"""The terms of the decision and the looks at the results, which a study keeps in its `decide.json`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from actbench.errors import Problem, UserError
+from actbench.report.configurations import METRIC, Block, Configuration
+from actbench.report.sentences import study_of
+from actbench.store import decide as stored
+from actbench.store.decide import Decide, TestSet
+
+_MOST = 1000  # configurations in a look: `decide.json` stays small enough to be read
+Seeds = dict[str, tuple[int, ...]]  # configuration id -> its seeds that have a result
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study of which runs are compared: its folder, what its `decide.json` says, and the seeds that are seen now."""
+
+    folder: Path
+    decide: Decide
+    seeds: Seeds
+    readable: bool = True
+
+
+def studies(blocks: Iterable[Block], problems: list[Problem]) -> list[Study]:
+    """The studies of the runs that count; a `decide.json` that cannot be read is added to `problems`."""
+    seen: dict[Path, Seeds] = {}
+    for block in blocks:
+        for configuration in block.configurations:
+            for run in configuration.counting:
+                seeds = seen.setdefault(study_of(run.folder), {})
+                own = {seed for seed in run.settings.seeds if seed in _seeds(configuration)}
+                seeds[run.settings.id] = tuple(sorted({*seeds.get(run.settings.id, ()), *own}))
+    found = []
+    for folder, seeds in seen.items():
+        try:
+            found.append(Study(folder, stored.read(folder), seeds))
+        except UserError as error:
+            problems += error.problems
+            found.append(Study(folder, Decide(), seeds, readable=False))
+    return found
+
+
+def _seeds(configuration: Configuration) -> set[int]:
+    return {*configuration.values.get(METRIC, {})}
+
+
+def terms(found: Sequence[Study]) -> tuple[float | None, TestSet]:
+    """The margin and the test set for which the studies were trained; None and `new` where they do not agree."""
+    margins = {study.decide.margin for study in found if study.decide.margin is not None}
+    sets = {study.decide.test_set for study in found}
+    return (margins.pop() if len(margins) == 1 else None), (sets.pop() if len(sets) == 1 else "new")
+
+
+def look_at(block: Block, found: Sequence[Study]) -> int:
+    """The number of this look at a block: that of the study which was looked at most often."""
+    ids = {configuration.settings.id for configuration in block.configurations}
+    numbers = [
+        stored.number_of_looks(study.decide, {name: seeds for name, seeds in study.seeds.items() if name in ids})
+        for study in found
+    ]
+    return max(numbers, default=1)
+
+
+def record(found: Sequence[Study]) -> None:
+    """Adds this look to each study of which two configurations or more are seen; where it can be written."""
+    for study in found:
+        looked = stored.with_look(study.decide, study.seeds)
+        number = len([seeds for seeds in study.seeds.values() if seeds])
+        if study.readable and 1 < number <= _MOST and looked != study.decide:
+            with contextlib.suppress(OSError):  # a folder that may only be read
+                stored.write(study.folder, looked)

@@ -1,0 +1,257 @@
+"""The verdict in sentences that somebody without statistics understands and acts on."""
+
+from __future__ import annotations
+
+import math
+import os
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from actbench.errors import UserError
+from actbench.report import recommendation, settling
+from actbench.report.configurations import METRIC, Block, Configuration
+from actbench.report.formatting import count, duration, listed, points, signed
+from actbench.report.simultaneous import MIN_SEEDS
+from actbench.store import decide as stored
+
+if TYPE_CHECKING:
+    from actbench.report.verdict import Decision, Verdict
+
+_MANY = 30  # seeds more, from which on a larger margin is offered too
+
+
+def of(verdict: Verdict, block: Block) -> list[str]:
+    """What to use, what to avoid, what is not decided and how to settle it, and what the verdict leaves out."""
+    if not verdict.decisions:
+        return [_nothing_complete(block)]
+    sentences = [*_use(verdict), *_avoid(verdict), *_compared_with_baseline(verdict)]
+    sentences += [*_undecided(verdict), *_limited_by_images(verdict), *_too_few_seeds(verdict)]
+    waiting = list(dict.fromkeys(name for name, _ in block.waiting))
+    if waiting:
+        sentences.append(f"Not in this verdict, for lack of results: {listed(waiting)}. {_GO_ON}")
+    if block.note:
+        sentences.append(f"All of this is about the dataset {_dataset(block)}. {block.note}.")
+    return sentences
+
+
+def brief(verdict: Verdict) -> list[str]:
+    """What to use and what to avoid, and who is undecided."""
+    undecided = [decision.name for decision in verdict.with_word("undecided")] if verdict.use is not None else []
+    few = [decision.name for decision in verdict.with_word("too few seeds")]
+    sentences = [*_use(verdict), *_avoid(verdict), *_compared_with_baseline(verdict)]
+    sentences += [f"Undecided: {listed(undecided)}."] if undecided else []
+    return sentences + ([f"Too few seeds in common: {listed(few)}."] if few else [])
+
+
+_GO_ON = "The command that trained them goes on where they stopped."
+
+
+def _nothing_complete(block: Block) -> str:
+    names = list(dict.fromkeys(name for name, _ in block.waiting))
+    return f"Nothing can be said yet: no run is complete ({listed(names)}). {_GO_ON}" if names else "There is no run."
+
+
+def _dataset(block: Block) -> str:
+    return block.configurations[0].runs[0].dataset if block.configurations and block.configurations[0].runs else ""
+
+
+# ---------------------------------------------------------------- what to use
+
+
+def _use(verdict: Verdict) -> Iterator[str]:
+    good = verdict.with_word("best", "as good")
+    if verdict.use is not None:
+        yield _use_this(verdict, good)
+    elif good:  # a single one, without others
+        yield (
+            f"{good[0].name} reaches {accuracy(good[0].configuration)}. There is nothing to compare it with: "
+            f"{_another(good[0].configuration)}"
+        )
+    elif verdict.with_word("undecided"):
+        leader, *others = verdict.with_word("undecided")
+        yield (
+            f"Not decided yet: {leader.name} has the highest mean ({accuracy(leader.configuration)}), but "
+            f"{listed([decision.name for decision in others])} may be as good or better. "
+            f"For now, nothing here speaks against using {leader.name}."
+        )
+    elif all(decision.word == "diverged" for decision in verdict.decisions):
+        yield "Use none of these: seeds diverged in every configuration. A smaller learning rate or clip=norm may help."
+
+
+def _use_this(verdict: Verdict, good: Sequence[Decision]) -> str:
+    use = verdict.use
+    assert use is not None
+    others = [decision.name for decision in good if decision.configuration is not use]
+    within = f"as good within {points(verdict.margin)}"
+    if others:
+        are = "is" if len(others) == 1 else "are"
+        return f"Use {use.name}: {listed(others)} {are} {within}, and {_reason(verdict, len(good))}."
+    decision = good[0]
+    if not verdict.members or len(verdict.members) < 2:
+        return f"Use {use.name}: it is the only one that can be used. It reaches {accuracy(use)}."
+    if decision.word == "as good":
+        return f"Use {use.name}: no other is better by more than {points(verdict.margin)}."
+    range_ = f"{_number(decision.difference)} points of test accuracy (between {_between(decision)})"
+    rivals = [other for other in verdict.members if other is not use]
+    if len(rivals) == 1:
+        return f"Use {use.name}: it is better than {rivals[0].name} by {range_}."
+    return f"Use {use.name}: it is the best, ahead of the next by {range_}."
+
+
+def _reason(verdict: Verdict, among: int) -> str:
+    use = verdict.use
+    assert use is not None
+    of_them = "of the two" if among == 2 else "of them"
+    return {
+        recommendation.CHEAPEST: f"{use.name} is the {'cheaper' if among == 2 else 'cheapest'} {of_them}",
+        recommendation.SMALLEST: f"{use.name} has the {'fewer' if among == 2 else 'fewest'} parameters",
+        recommendation.BASELINE: f"{use.name} is the baseline",
+        recommendation.USUAL: f"{use.name} is the usual choice",
+    }.get(verdict.reason, f"{use.name} has the highest mean ({accuracy(use)})")
+
+
+def _another(configuration: Configuration) -> str:
+    name = configuration.settings.activation.name
+    other = "gelu" if name == "relu" else "relu"
+    return f"`actbench -m activation={shlex.quote(name)},{other}` compares it with {other}."
+
+
+def accuracy(configuration: Configuration) -> str:
+    """`97.68 ± 0.40 %`: the mean over its seeds and half the 95 % interval of this mean alone."""
+    return f"{configuration.estimate(METRIC).plus_minus()} %"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{abs(value):.2f}"
+
+
+def _between(decision: Decision) -> str:
+    assert decision.low is not None and decision.high is not None
+    return f"{_end(decision.low)} and {_end(decision.high)}"
+
+
+def _end(value: float) -> str:
+    return signed(value) if math.isfinite(value) else "anything"
+
+
+# ---------------------------------------------------------------- what to avoid
+
+
+def _avoid(verdict: Verdict) -> Iterator[str]:
+    worse = [f"{decision.name} ({signed(decision.difference)})" for decision in verdict.with_word("worse")]
+    if worse:
+        yield f"Avoid {listed(worse)}."
+    diverged = [
+        f"{decision.name} ({len(decision.configuration.diverged)} of {_trained(decision.configuration)})"
+        for decision in verdict.with_word("diverged")
+    ]
+    if diverged:
+        yield f"Avoid {listed(diverged)}: seeds diverged."
+
+
+def _trained(configuration: Configuration) -> int:
+    return configuration.n + len(configuration.diverged)
+
+
+def _compared_with_baseline(verdict: Verdict) -> Iterator[str]:
+    against = [(decision, decision.against_baseline) for decision in verdict.decisions if decision.against_baseline]
+    if not against:
+        return
+    parts = []
+    for word in ("better", "as good", "worse", "undecided"):
+        names = [
+            f"{decision.name} ({signed(of.difference)})" if word in ("better", "worse") else decision.name
+            for decision, of in against
+            if of is not None and of.word == word
+        ]
+        if names:
+            within = f" within {points(verdict.margin)}" if word == "as good" else ""
+            parts.append(f"{listed(names)} {'is' if len(names) == 1 else 'are'} {word}{within}")
+    yield f"Compared with {verdict.baseline}, {'; '.join(parts)}."
+
+
+# ---------------------------------------------------------------- what is not decided
+
+
+def _undecided(verdict: Verdict) -> Iterator[str]:
+    can_be = [one for one in verdict.with_word("undecided") if one.more_seeds is not None]
+    if not can_be:
+        return
+    names = listed([decision.name for decision in can_be])
+    start = f"Undecided: {names}. " if verdict.use is not None else ""
+    seeds = max(decision.more_seeds or 0 for decision in can_be)
+    each = "" if len(can_be) == 1 else " of each"
+    takes = [f"about {count(seeds, 'more seed')}{each}", *_time(verdict.contenders, seeds)]
+    if seeds > _MANY:
+        takes.append(f"with --margin {_margin_now(verdict)} it would be settled now")
+    yield f"{start}To settle it: {_more(verdict, verdict.contenders)} ({', '.join(takes)})."
+
+
+def _margin_now(verdict: Verdict) -> str:
+    """The margin within which all that are undecided would be as good as the best."""
+    needed = max(-(decision.low or 0.0) for decision in verdict.with_word("undecided"))
+    return f"{settling.rounded_up(needed):g}" if math.isfinite(needed) else "1"
+
+
+def _time(configurations: Sequence[Configuration], seeds: int) -> list[str]:
+    """About how long the seeds take, one configuration after the other."""
+    each = [one.seconds_per_epoch * one.settings.train.epochs for one in configurations]
+    total = seeds * math.fsum(each)
+    return [duration(total)] if math.isfinite(total) and total > 0 else []
+
+
+def _more(verdict: Verdict, configurations: Sequence[Configuration], flags: str = "") -> str:
+    """The command that trains more seeds, one for each study in which these configurations are."""
+    studies = dict.fromkeys(study_of(run.folder) for one in configurations for run in one.counting)
+    commands = []
+    for study in list(studies)[:3]:
+        margin = "" if verdict.margin == _margin_of(study) else f" --margin {verdict.margin:g}"
+        commands.append(f"`actbench more {shlex.quote(str(study))}{flags}{margin}`")
+    return " and ".join(commands) or "more seeds"
+
+
+def study_of(folder: Path) -> Path:
+    """The folder of the study in which a run's folder is."""
+    return folder.parent if folder.name not in ("", "..") else Path(os.path.normpath(folder / ".."))
+
+
+def _margin_of(study: Path) -> float:
+    """The margin that `actbench more` takes from the study."""
+    from actbench.report.verdict import MARGIN
+
+    try:
+        return stored.read(study).margin or MARGIN
+    except UserError:
+        return MARGIN
+
+
+def _limited_by_images(verdict: Verdict) -> Iterator[str]:
+    limited = [decision.name for decision in verdict.decisions if decision.limited_by_images]
+    shown = settling.visible_from(verdict)
+    if shown is None or verdict.differences is None:
+        return
+    images = f"{verdict.differences.images:,} test images"
+    undecided = verdict.with_word("undecided")
+    this = "this" if len(limited) == len(undecided) else listed(limited)
+    start = f"Undecided: {listed(limited)}. " if verdict.use is not None and this == "this" else ""
+    yield (
+        f"{start}More seeds cannot settle {this}: {images} show differences from {shown[0]:.2f} points on; "
+        f"--margin {shown[1]:g} or a larger test set would (or --test-set fixed, which asks about these images only)."
+    )
+
+
+def _too_few_seeds(verdict: Verdict) -> Iterator[str]:
+    few = verdict.with_word("too few seeds")
+    if not few:
+        return
+    names = listed([decision.name for decision in few])
+    everybody = len(few) == len([one for one in verdict.decisions if one.word != "diverged"])
+    about = "Nothing can be said yet" if everybody else f"Nothing can be said about {names} yet"
+    command = _more(verdict, [decision.configuration for decision in few], " --all")
+    lead = ""
+    if everybody:
+        first = max((one.configuration for one in few), key=lambda one: one.mean(METRIC))
+        lead = f" {first.name} has the highest mean so far, {accuracy(first)}."
+    yield f"{about}: fewer than {MIN_SEEDS} seeds in common.{lead} {command} trains what is missing."
