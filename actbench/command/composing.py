@@ -17,7 +17,7 @@ from actbench.command import auto, conf_source
 from actbench.command.digests import with_contents
 from actbench.command.rules import RULES, Rule, is_int, rule_of
 from actbench.command.suggestions import nearest, wrong_value
-from actbench.custom import measures
+from actbench.custom import measures, sweep_lines
 from actbench.errors import Problem, UserError, in_words
 from actbench.naming import shown
 from actbench.settings import GROUPS, Choice, Settings, Train
@@ -48,6 +48,7 @@ def to_settings(config: DictConfig, names: Mapping[str, Any], *, dataset: auto.D
     assert isinstance(content, dict)
     problems: list[Problem] = []
     note = auto.take_note(content, names)
+    content.pop(sweep_lines.KEY, None)  # of the whole sweep: this run's is among its overrides
     choices = _choices(content, names, problems)
     flat = _flat({str(key): value for key, value in content.items() if key not in (*GROUPS, "hydra")}, problems)
     if problems:

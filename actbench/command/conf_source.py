@@ -49,11 +49,14 @@ class ConfFolder(ConfigSource):
             raise ConfigLoadError(f"Config not found : {config_path}")
         text, config = self._content(name)
         where = f"{self.scheme()}://{self.path}"
+        header = self._get_header_dict(text[:512])
+        if name.startswith("sweep/"):  # a preset is always about the whole configuration
+            header["package"] = "_global_"
         return ConfigResult(
             provider=self.provider,
             path=where,
             config=copy.deepcopy(config),  # Hydra takes the list of defaults out of it
-            header=self._get_header_dict(text[:512]),
+            header=header,
         )
 
     def is_group(self, config_path: str) -> bool:

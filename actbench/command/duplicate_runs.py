@@ -95,17 +95,21 @@ def shared(jobs: Sequence[tuple[Sequence[str], Path]]) -> list[Problem]:
     for overrides, folder in jobs:
         by_folder.setdefault(folder, []).append(overrides)
     equal: dict[str, list[str]] = {}  # key -> values that give the same run
+    problems = []
     for same in by_folder.values():
+        explained = len(same) == 1
         for first, second in combinations(same[:20], 2):
             differing = {key_of(o) for o in {*first} ^ {*second}}
             if len(differing) == 1:
                 (key,) = differing
+                explained = True
                 values = equal.setdefault(key, [])
                 texts = [o.partition("=")[2] for o in (*first, *second) if key_of(o) == key]
                 values += [value for value in dict.fromkeys(texts) if value not in values]
-    if not equal and any(len(same) > 1 for same in by_folder.values()):
-        return [Problem("several runs of this sweep would be one run", "", "leave out what changes nothing")]
-    return [_equal_values(key, values) for key, values in equal.items()]
+        if not explained:
+            own = [" ".join(o for o in overrides if o not in {*same[0]} & {*same[1]}) for overrides in same[:2]]
+            problems.append(Problem("are one run", " and ".join(filter(None, own)), "leave out what changes nothing"))
+    return [*(_equal_values(key, values) for key, values in equal.items()), *problems]
 
 
 def _equal_values(key: str, values: Sequence[str]) -> Problem:

@@ -25,6 +25,7 @@ from actbench.command.suggestions import (
     unknown_choice,
     unknown_key,
 )
+from actbench.custom import sweep_lines
 from actbench.errors import Problem, in_words
 from actbench.settings import GROUPS
 
@@ -110,6 +111,9 @@ def by_itself(override: TypedOverride, typed: Sequence[str], keys: Callable[[], 
         return [Mistake("is not one choice", shown, how, key=key, words=(f"{key}={names}",), sweep="," in names)]
     if key in GROUPS and not value:
         return [Problem("has no value", shown, f"actbench list {key} shows what there is")]
+    if key == "sweep" and override.sign == "+" and override.is_sweep:
+        whole = f"+sweep=[{value}]"
+        return [Mistake("several presets are in brackets", shown, f"both in one: {whole}", key=key, words=(whole,))]
     if "@" in key or ":" in key:
         return [Problem("a choice cannot be put under another key", shown, f"{re.split('[@:]', key)[0]}={value}")]
     if not key or read(f"{key}=x").parsed is None:
@@ -128,6 +132,8 @@ def by_itself(override: TypedOverride, typed: Sequence[str], keys: Callable[[], 
         return [Problem("has no effect with probe=false", shown, "leave out probe=false")]
     if key == auto.NOTE:
         return [Problem("no such key", shown, "actbench list dataset")]
+    if key == sweep_lines.KEY:
+        return [Problem("is for a file", shown, "conf/sweep/NAME.yaml lists configurations: actbench -m +sweep=NAME")]
     return []
 
 

@@ -11,11 +11,14 @@ from actbench.command import (
     auto,
     checking,
     composing,
+    conditions,
     correcting,
     duplicate_runs,
     earlier,
     extending,
     next_commands,
+    override,
+    repeated_keys,
     search,
     search_check,
     showing,
@@ -62,7 +65,9 @@ def launch(words: Sequence[str]) -> int:
     if line.multirun and not (jobs and jobs[0].config.hydra.runtime.choices["hydra/sweeper"] == BASIC):
         problems += search_check.check(understood.overrides)
     checking.check(jobs, problems, understood.whole)
-    for remark in dict.fromkeys([*earlier.remarks(jobs, words), *taken]):
+    swept = repeated_keys.of_presets([*map(override.read, line.overrides)])
+    remarks = conditions.remarks(jobs, [*line.overrides, *swept])
+    for remark in dict.fromkeys([*remarks, *earlier.remarks(jobs, words), *taken]):
         print(remark, file=sys.stderr)
     return _train(jobs, understood.overrides, words, multirun=line.multirun)
 

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import itertools
 import pickle
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hydra import compose
-from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from actbench.command import auto, duplicate_runs, explaining, hydra_settings
+from actbench.command import auto, configurations, duplicate_runs, explaining, hydra_settings
 from actbench.command.composing import composing, to_settings, without_hydra
+from actbench.command.expanding import BASIC as BASIC
+from actbench.command.expanding import Expansion
 from actbench.command.explaining import COMPOSING
 from actbench.command.override import TypedOverride, key_of, read
 from actbench.command.quoting import as_typed
 from actbench.command.suggestions import Mistake
 from actbench.errors import Problem, UserError, in_words
 from actbench.settings import GROUPS, Settings
-
-BASIC = "basic"  # Hydra's own launcher, which runs one job after the other here; and its own sweeper, all combinations
 
 
 @dataclass(frozen=True)
@@ -65,7 +61,7 @@ def plan(overrides: Sequence[str], *, multirun: bool) -> tuple[list[Job], list[P
         jobs = planning.jobs()
     places = {key_of(override): place for place, override in reversed(list(enumerate(overrides)))}
     problems = sorted(planning.problems, key=lambda p: places.get(key_of(p.where), len(places)))
-    return jobs, problems
+    return jobs, configurations.placed(problems, planning.lines)
 
 
 def has_key(overrides: Sequence[str], key: str) -> bool:
@@ -87,12 +83,16 @@ class _Planning:
     known: dict[tuple[str, ...], DictConfig] = field(default_factory=dict)  # what was composed, by its overrides
     refused: dict[tuple[str, ...], list[Problem]] = field(default_factory=dict)  # by composition
     varied: set[str] = field(default_factory=set)  # keys that are swept over plain values
+    lines: list[configurations.Line] = field(default_factory=list)  # of a preset that lists configurations
 
     def jobs(self) -> list[Job]:
         if self._add(hydra_settings.in_the_way()):
             return []
         texts = [override.text for override in self.overrides]
-        asked = self._expand([o for o in self.overrides if not self._add(explaining.by_itself(o, texts, self._keys))])
+        good = [o for o in self.overrides if not self._add(explaining.by_itself(o, texts, self._keys))]
+        expanded = Expansion(self.multirun, self._config).expand(good)
+        self._add(expanded.problems)
+        asked, self.varied, self.lines = expanded.jobs, expanded.varied, expanded.lines
         for overrides in asked:
             for override in overrides:
                 if override.key in GROUPS:
@@ -119,72 +119,6 @@ class _Planning:
         known = {(problem.what, problem.where) for problem in self.problems}
         self.problems += [problem for problem in problems if (problem.what, problem.where) not in known]
         return bool(problems)
-
-    # ------------------------------------------------------------ one command line -> overrides of each job
-
-    def _expand(self, overrides: list[TypedOverride]) -> list[list[TypedOverride]]:
-        """The overrides of each job; for a search only the fixed ones, since its sweeper chooses the others later."""
-        fixed = [override for override in overrides if not override.is_sweep]
-        if not self.multirun:
-            self._add(explaining.needs_sweep(override) for override in overrides if override.is_sweep)
-            self._add(
-                Mistake("has no effect without -m", o.text, "-m makes a sweep", key=o.key, sweep=True)
-                for o in fixed
-                if hydra_settings.is_for_sweeps(o.text)
-            )
-        sweeper, params = self._sweeper(fixed)
-        hydras = [override for override in fixed if hydra_settings.is_hydras(override.text)]
-        twice = [override.text for override in overrides if override.key in {param.key for param in params}]
-        if self._add(Problem("is swept by the preset already", text, "leave one of the two out") for text in twice):
-            params = []
-        if not self.multirun and params:
-            preset = next((o.text for o in overrides if o.key == "sweep"), "hydra.sweeper.params")
-            self._add([Mistake("several values need a sweep", preset, explaining.SWEEP, sweep=True)])
-        lists = []
-        for override in [*params, *overrides]:
-            if override not in hydras:
-                lists.append(self._values(override, sweeper) if override.is_sweep else [override])
-        if sweeper != BASIC:
-            return [fixed]
-        self.varied = _plain_values(params, overrides)
-        return [[*hydras, *job] for job in itertools.product(*lists)]
-
-    def _sweeper(self, fixed: list[TypedOverride]) -> tuple[str, list[TypedOverride]]:
-        """The sweeper's name, and what a preset sweeps, as overrides."""
-        try:
-            config = self._config(*fixed)
-        except COMPOSING:
-            good: list[TypedOverride] = []
-            for override in fixed:
-                with contextlib.suppress(*COMPOSING):
-                    self._config(*good, override)
-                    good.append(override)
-            config = self._config(*good)
-        params = config.hydra.sweeper.get("params") or {}
-        name = str(config.hydra.runtime.choices["hydra/sweeper"])
-        return name, [read(f"{key}={value}") for key, value in params.items() if not hydra_settings.is_hydras(str(key))]
-
-    def _values(self, override: TypedOverride, sweeper: str) -> list[TypedOverride]:
-        """One override for each value of a swept override."""
-        assert override.parsed is not None  # else it would be no sweep
-        parsed = replace(override.parsed, config_loader=GlobalHydra.instance().config_loader())  # for glob(...)
-        if not parsed.is_discrete_sweep():
-            if sweeper == BASIC and self.multirun:
-                how = "hydra/sweeper=optuna hydra.sweeper.n_trials=20, or the values themselves: a,b,c"
-                self._add([Problem("needs a search", override.text, how)])
-            return []
-        try:
-            values = list(itertools.islice(parsed.sweep_string_iterator(), 100_000))
-        except (HydraException, ValueError, TypeError) as error:
-            self._add([Problem(in_words(error), f"{override.key}={parsed.get_value_string()}")])
-            return []
-        if not values and self._add([duplicate_runs.empty(override)]):
-            return []
-        if self.multirun:
-            self._add(duplicate_runs.needless(override, values, [o.text for o in self.overrides]))
-        if override.key in duplicate_runs.NOT_COMPARED:
-            values = values[:1]
-        return [read(f"{parsed.get_key_element()}={value}") for value in dict.fromkeys(values)]
 
     # ------------------------------------------------------------ overrides of a job -> its settings
 
@@ -285,16 +219,3 @@ class _Planning:
         except COMPOSING as error:
             problems.append(Problem(in_words(error)))
         return problems
-
-
-def _plain_values(params: Sequence[TypedOverride], overrides: Sequence[TypedOverride]) -> set[str]:
-    """The swept keys that choose no file, and are neither above nor below the key of another override."""
-    swept = [override for override in [*params, *overrides] if override.is_sweep]
-    keys = {override.key for override in [*params, *overrides]} - {*explaining.CHOSEN}
-
-    def is_plain(override: TypedOverride) -> bool:
-        key = override.key
-        related = (f"{other}.".startswith(f"{key}.") or f"{key}.".startswith(f"{other}.") for other in keys - {key})
-        return not override.sign and key not in explaining.CHOSEN and not {*"/@:"} & {*key} and not any(related)
-
-    return {override.key for override in swept if is_plain(override)}

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from actbench.choices import Listed, choices_of
+from actbench.command import configurations
 from actbench.command.override import TypedOverride, read
 from actbench.command.suggestions import brief
-from actbench.custom import conf_files
 from actbench.errors import Problem
-from actbench.files.reading import parse_yaml
+from actbench.settings import GROUPS
 
 
 def without_repeats(words: Sequence[str]) -> tuple[list[str], list[Problem]]:
@@ -62,22 +62,29 @@ def narrow(overrides: Sequence[TypedOverride]) -> tuple[list[TypedOverride], lis
 def for_sweep(overrides: Sequence[TypedOverride]) -> list[TypedOverride]:
     """The overrides of a sweep, in which the parameters of a swept group are swept as well, over their one value.
 
-    Hydra first composes what is not swept by itself, and of the group's default such a parameter may be no key:
+    Hydra first composes what is not swept by itself, and of the group's default such a parameter may be no key. Groups
+    are also swept by presets and by experiments:
 
     >>> typed = map(read, ["activation=prelu,swish", "activation.num_parameters=units", "seed=3"])
     >>> [override.text for override in for_sweep([*typed])]
     ['activation=prelu,swish', 'activation.num_parameters=choice(units)', 'seed=3']
     """
-    preset = next((preset for o in overrides if (preset := _preset_of(o))), None)
-    swept = {o.key for o in overrides if o.is_sweep} | {*(_swept_by(preset) if preset else ())}
+    swept = {o.key for o in overrides if o.is_sweep} | configurations.chosen_by(configurations.presets_of(overrides))
+    swept |= {read(word).key for word in of_presets(overrides)}
 
     def as_swept(override: TypedOverride) -> TypedOverride:
         group, _, parameter = override.key.partition(".")
-        if not parameter or group not in swept or override.is_sweep:
+        if not parameter or not {group, "experiment"} & swept or group not in GROUPS or override.is_sweep:
             return override
         return read(f"{override.head}=choice({override.value})")
 
     return [as_swept(override) for override in overrides]
+
+
+def of_presets(overrides: Sequence[TypedOverride]) -> list[str]:
+    """What the chosen presets sweep, as words: `clip=norm,none`."""
+    presets = configurations.presets_of(overrides)
+    return [f"{key}={value}" for preset in presets for key, value in _swept_by(preset).items()]
 
 
 def _preset_of(override: TypedOverride) -> Listed | None:
@@ -88,7 +95,7 @@ def _preset_of(override: TypedOverride) -> Listed | None:
 
 def _swept_by(preset: Listed) -> dict[str, Any]:
     """Key -> the values that a preset sweeps; nothing of a preset that does more than that."""
-    content = parse_yaml(conf_files.load(preset.path, f"sweep/{preset.name}"))
+    content = configurations.contents(preset)
     for key in ("hydra", "sweeper", "params"):
         content = content[key] if isinstance(content, dict) and [*content] == [key] else None
     return content if isinstance(content, dict) else {}

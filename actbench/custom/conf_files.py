@@ -14,6 +14,7 @@ from typing import Any
 
 from yaml import YAMLError
 
+from actbench.custom import sweep_lines
 from actbench.errors import Problem, UserError, printable
 from actbench.files.reading import parse_yaml, read_text
 from actbench.settings import GROUPS
@@ -31,7 +32,7 @@ def load(path: Path, config: str) -> str:
     Raises:
         UserError: with everything in it that is not allowed.
     """
-    where = printable(str(_near(path)))
+    where = printable(str(near(path)))
     try:
         text = read_text(path, LIMIT)
         content = parse_yaml(text)
@@ -48,8 +49,8 @@ def load(path: Path, config: str) -> str:
     return text
 
 
-def _near(path: Path) -> Path:
-    """As a person would type it."""
+def near(path: Path) -> Path:
+    """A path as a person would type it: relative to the current folder where it is below it."""
     try:
         return path.relative_to(Path.cwd())
     except ValueError:
@@ -90,6 +91,10 @@ def _problems(config: str, content: Mapping[Any, Any], packages: Sequence[str]) 
     if of_hydra:
         yield from _hydra(".".join(group), values)
     else:
+        if sweep_lines.KEY in values and group == ["sweep"]:
+            yield from sweep_lines.violations(values[sweep_lines.KEY])
+        elif sweep_lines.KEY in values and not of_choices:
+            yield f"`{sweep_lines.KEY}` is for a file of conf/sweep", "move it there: actbench -m +sweep=NAME"
         yield from _plain_keys(values)
 
 
