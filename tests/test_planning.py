@@ -10,7 +10,7 @@ from hydra import compose
 from omegaconf import OmegaConf
 
 import actbench
-from actbench.command import composing, launch, planning, starting, task_function
+from actbench.command import batches, composing, launch, planning, task_function
 from actbench.command.composing import register
 
 SWEEPS = [
@@ -88,7 +88,7 @@ def test_a_launcher_that_composes_anew_is_told_the_folder_and_the_dataset(monkey
     assert problems == []
     for job in auto.resolve(jobs):
         with composing.composing():
-            overrides = starting._for_a_launcher(job)
+            overrides = batches._for_a_launcher(job)
             config = compose("config", overrides=overrides, return_hydra_config=True)
         assert config.hydra.sweep.subdir == job.folder.name
         settings = composing.to_settings(composing.without_hydra(config), config.hydra.runtime.choices)

@@ -19,6 +19,13 @@ from actbench.files.output import PersistentConsole
 MULTIRUN = "hydra.mode=MULTIRUN"
 
 
+def note(config: DictConfig) -> None:
+    """Leaves the typed overrides in the folder of the study, by which the sweep can be resumed."""
+    folder = Path(config.hydra.sweep.dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(config, folder / "multirun.yaml")
+
+
 class Batches:
     """Runs the batches of one command, whose jobs are numbered throughout.
 
@@ -29,12 +36,6 @@ class Batches:
 
     def __init__(self, config: DictConfig, context: HydraContext) -> None:
         self.config, self.context, self.started = config, context, 0
-
-    def begin(self) -> None:
-        """Leaves the typed overrides in the folder of the study, by which the sweep can be resumed."""
-        folder = Path(self.config.hydra.sweep.dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(self.config, folder / "multirun.yaml")
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Runs all jobs of a batch, and returns when they have ended."""

@@ -99,6 +99,12 @@ def parts_of(job: Job, study: Study) -> Parts:
     return Parts(tuple(complete), tuple(begun), tuple(with_seeds(job, *run) for run in consecutive(missing)))
 
 
+def trained(job: Job, study: Study) -> set[int]:
+    """The seeds of a job's configuration, whichever it asks for, that were trained to the end, or diverged."""
+    complete = [s for s in study.runs_of(job.settings) if reader.completed(job.folder.parent / s.folder) is not None]
+    return {seed for settings in complete for seed in settings.seeds}
+
+
 def depends_on_seed(job: Job) -> bool:
     """Whether a setting takes its value from the seeds, so that other seeds would be another configuration."""
     return any(f"${{{key}".encode() in job.composed for key in ("seed", "num_seeds"))
@@ -122,7 +128,7 @@ def with_seeds(job: Job, first: int, number: int) -> Job:
     asked = {"seed": first, "num_seeds": number}
     overrides = [o if key_of(o) not in asked else f"{key_of(o)}={asked[key_of(o)]}" for o in job.overrides]
     overrides += [f"{key}={value}" for key, value in asked.items() if key not in map(key_of, overrides)]
-    settings = replace(job.settings, **asked)
+    settings = replace(job.settings, seed=first, num_seeds=number)
     changed = replace(job, overrides=tuple(overrides), settings=settings, folder=job.folder.parent / settings.folder)
     if not job.composed:
         return changed

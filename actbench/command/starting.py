@@ -16,8 +16,9 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import configure_log
 from hydra.types import HydraContext, RunMode
 
-from actbench.command import batches, composing, task_function
+from actbench.command import batches, composing, race, task_function
 from actbench.command.planning import BASIC, Job
+from actbench.command.race_terms import Terms
 from actbench.errors import UserError, in_a_line
 
 
@@ -34,13 +35,18 @@ def _do_nothing(*_arguments: Any, **_options: Any) -> None:
     pass
 
 
-def start(jobs: Sequence[Job], overrides: Sequence[str], *, multirun: bool) -> None:
-    """Runs what was planned.
+def start(
+    jobs: Sequence[Job], overrides: Sequence[str], *, multirun: bool, terms: Terms | None = None, begin: bool = True
+) -> Sequence[Job]:
+    """Runs what was planned; returns the jobs that were started.
 
     Args:
-        jobs: all jobs of the command; for a search a single one, as an example of its trials.
+        jobs: all jobs of the command; for a search a single one, as an example of its trials; for a race one for each
+            configuration.
         overrides: of the whole command, in Hydra's grammar.
         multirun: whether the command is a sweep (`-m`).
+        terms: of a race.
+        begin: whether the overrides are noted as those by which the study can be resumed.
 
     Raises:
         UserError: Hydra fails, for example to start a launcher.
@@ -49,20 +55,23 @@ def start(jobs: Sequence[Job], overrides: Sequence[str], *, multirun: bool) -> N
         if not multirun:
             for number, job in enumerate(jobs):
                 batches.run(job, number if len(jobs) > 1 else None)
-            return
+            return jobs
         loader = GlobalHydra.instance().config_loader()
         context = HydraContext(config_loader=loader, callbacks=_NoCallbacks())  # type: ignore[arg-type]
         config = loader.load_configuration("config", [*overrides, batches.MULTIRUN], run_mode=RunMode.MULTIRUN)
         configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+        if begin and (terms or config.hydra.runtime.choices["hydra/sweeper"] == BASIC):
+            batches.note(config)
+        if terms is not None:
+            return race.start(jobs, terms, config, context)
         if config.hydra.runtime.choices["hydra/sweeper"] == BASIC:
-            sweep = batches.Batches(config, context)
-            sweep.begin()
-            sweep.run(jobs)
-            return
+            batches.Batches(config, context).run(jobs)
+            return jobs
         sweeper = Plugins.instance().instantiate_sweeper(
             config=config, hydra_context=context, task_function=task_function.job
         )
         sweeper.sweep(arguments=batches.with_dataset(jobs[0], list(config.hydra.overrides.task)))
+        return jobs
 
 
 @contextmanager

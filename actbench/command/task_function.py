@@ -23,6 +23,7 @@ from actbench.settings import Settings
 from actbench.store import reader
 
 exit_codes: list[int] = []  # of the jobs that ended in this process; `launch` reads them
+disk_errors: list[OSError] = []  # of the jobs that ended in this process
 typed: list[str] = []  # the words of the command line; none in a launcher's worker
 
 
@@ -46,6 +47,7 @@ def job(composed: DictConfig) -> float:
     except UserError as error:
         exit_codes.append(complain(error))
     except OSError as error:
+        disk_errors.append(error)
         then = next_commands.how_to_go_on(typed, str(composed.study), hydra_config)
         exit_codes.append(complain(of_the_disk(error, str(folder), then=then)))
     except _Interrupted:
@@ -63,8 +65,8 @@ def _run(settings: Settings, hydra_config: Any, folder: Path) -> float:
     reader.check_owner(folder, settings)
     finished = reader.completed(folder)
     if finished is not None and not reader.lacks_int8(settings, finished):
-        for lacking in earlier.not_measured(settings, reader.settings_of(folder)):
-            print(f"{folder} was trained without {lacking}: another study=NAME trains it again")
+        for sentence in earlier.lacking(settings, folder):
+            print(sentence)
         return _ended(_show_again(finished, folder, name, many, console), folder)
     from actbench import run  # imports torch
 
