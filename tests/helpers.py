@@ -8,6 +8,7 @@ from dataclasses import asdict, fields, replace
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -20,6 +21,7 @@ from actbench.measures.layers import LayerRecord
 from actbench.measures.scores import EpochRecord
 from actbench.records import Epoch, Estimate, RunSummary
 from actbench.settings import Choice, Settings
+from actbench.store import correctness
 from actbench.store.folder import RunFolder
 from actbench.train import build
 
@@ -86,13 +88,14 @@ def training_of(settings: Settings, splits: Splits):
 
 def fake_run(
     folder: Path, settings: Settings, accuracies, *, validation=None, diverged=None, status="completed", dead=0.1,
-    time="2026-01-01T00:00:00", tables=None, more_metrics=None, **other,
+    time="2026-01-01T00:00:00", tables=None, more_metrics=None, images=0, **other,
 ):  # fmt: skip
     """A run's folder as `run` leaves it, without training: the test accuracy of each seed, straight learning curves.
 
     `accuracies` has one for each seed of the settings, `validation` likewise (by default half a point below);
     `diverged` maps a seed to an epoch; `tables` maps a kind of record to the rows of its file, `more_metrics` a metric
-    to its values; `other` are fields of the summary.
+    to its values; `other` are fields of the summary. With `images`, so many test images are in `correct.npz`; accuracies
+    have to be multiples of 100 / images then.
     """
     diverged = diverged or {}
     epochs = settings.train.epochs if status == "completed" else 1
@@ -144,10 +147,24 @@ def fake_run(
         }
     )
     files.write_epochs(done)
+    if images:
+        sound = [seed for seed in settings.seeds if seed not in diverged]
+        right = [round(value * images / 100) for value in values if not math.isnan(value)]
+        correctness.write(folder, sound, correct_images(right, images, salt=settings.activation.name))
     files.write_summary(summary)
     for kind, rows in (tables or {}).items():
         _write_table(folder / f"{kind.table}.csv", kind, rows)
     return folder
+
+
+def correct_images(right, images, *, salt="", alike=0.9):
+    """(S, images): which are classified correctly, so many by each seed; `alike` is how much all agree on hard ones."""
+    hard = np.random.default_rng(0).random(images)
+    rng = np.random.default_rng(list(salt.encode()))
+    correct = np.zeros((len(right), images), dtype=bool)
+    for row, number in zip(correct, right, strict=True):
+        row[np.argsort(alike * hard + (1 - alike) * rng.random(images))[:number]] = True
+    return correct
 
 
 def _write_table(path: Path, kind: type, rows) -> None:

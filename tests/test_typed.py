@@ -117,11 +117,8 @@ WRONG = {
     ],
     "activation=prelluu activation.num_parameters=7": ["did you mean prelu?", "activation.num_parameters=7: must be 1 or"],
     "frobnicate relu --lr 3 train.epochs=0": ["frobnicate:", "activation=relu", "optimizer.lr=3", "train.epochs=0: must"],
-    # parameters of some
-    "-m activation=prelu,swish,relu activation.num_parameters=units study=s": [
-        "prelu and swish have such a parameter, relu has none",
-        "actbench activation=relu study=s", "actbench -m activation=prelu,swish activation.num_parameters=units study=s",
-    ],
+    # parameters of none of the choices
+    "-m activation=relu,gelu activation.num_parameters=units": ["is a key of acon, pact, prelu and swish"],
     "activation.num_parameters=1": ["is a key of acon, pact, prelu and swish"],
     # sweeps of nothing, or of one run
     "-m activation.negative_slope=glob(*)": ["has no values", "activation.negative_slope=a,b"],

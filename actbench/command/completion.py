@@ -150,14 +150,9 @@ def _described(choices: Iterable[Listed]) -> dict[str, str]:
 
 
 def _parameters(words: Sequence[str], group: str) -> list[tuple[str, str]]:
-    """The parameters that all the chosen choices of a group have, with what is said of them."""
-    of_each = [{item.name: item for item in parameters_of(choice)} for choice in _chosen(words, group)]
-    shared = set.intersection(*map(set, of_each)) if of_each else set()
-    return [
-        (name, " ".join(filter(None, [item.default, item.comment])))
-        for name, item in (of_each[0] if of_each else {}).items()
-        if name in shared
-    ]
+    """The parameters that one of the chosen choices of a group has, with what is said of them."""
+    parameters = {item.name: item for choice in reversed(_chosen(words, group)) for item in parameters_of(choice)}
+    return [(name, " ".join(filter(None, [item.default, item.comment]))) for name, item in parameters.items()]
 
 
 def _chosen(words: Sequence[str], group: str) -> list[Listed]:
@@ -178,9 +173,14 @@ def _names(words: Sequence[str], group: str) -> list[str]:
             "experiment": ("experiment", rf"^ +- override /{group}: (.*)$"),
         }.get(key, ("", ""))
         for choice in choices_of(kind) if kind else ():
-            match = re.search(pattern, choice.path.read_text(encoding="utf-8"), re.MULTILINE)
-            if choice.name == preset and match:
-                return match[1].strip().split(",")
+            if choice.name != preset:
+                continue
+            text = choice.path.read_text(encoding="utf-8")
+            listed = re.findall(rf"^ *- (?:.* )?{group}=([\w,]+)", text, re.MULTILINE) if kind == "sweep" else []
+            if match := re.search(pattern, text, re.MULTILINE):
+                listed = [match[1].strip()]
+            if listed:
+                return ",".join(listed).split(",")
     if group == "upper_activation" and _names(words, "model") == ["hybrid"]:
         return ["gelu"]
     return [usual_choices().get(group, "")]

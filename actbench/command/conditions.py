@@ -19,16 +19,17 @@ if TYPE_CHECKING:
 
 Given = tuple[Hashable, TypedOverride]  # what an override of a job was typed as, and the override
 _FEW = 4  # choices that are named
+_CHOOSING = ("experiment", "sweep")  # whose files choose in groups
 
 
 def applied(
-    jobs: Iterable[Sequence[Given]], of_experiment: Callable[[TypedOverride], Mapping[str, Any]]
+    jobs: Iterable[Sequence[Given]], usual: Callable[[Sequence[TypedOverride]], Mapping[str, Any]]
 ) -> list[list[TypedOverride]]:
     """The overrides of each job without the parameters that its choices do not have; jobs that are then equal are one.
 
     Args:
         jobs: what was typed for each, in which nothing is left out yet.
-        of_experiment: `experiment=NAME` -> group -> the choice that it makes.
+        usual: with an experiment and a preset, or without any, group -> the choice where none is typed.
     """
     jobs = list(jobs)
     keys: dict[Hashable, str] = {}
@@ -37,12 +38,12 @@ def applied(
         for source, override in job:
             if is_parameter(override):
                 keys[source] = override.key
-                met.setdefault(source, {})[_choice(job, override, of_experiment)] = None
+                met.setdefault(source, {})[_choice(job, override, usual)] = None
     foreign = {source: without for source, names in met.items() if (without := _lacking(keys[source], [*names]))}
     if not foreign:
         return [[override for _, override in job] for job in jobs]
     kept = (
-        tuple(o for source, o in job if source not in foreign or _choice(job, o, of_experiment) not in foreign[source])
+        tuple(o for source, o in job if source not in foreign or _choice(job, o, usual) not in foreign[source])
         for job in jobs
     )
     return [[*job] for job in dict.fromkeys(kept)]
@@ -55,14 +56,12 @@ def is_parameter(override: TypedOverride) -> bool:
 
 
 def _choice(
-    job: Sequence[Given], override: TypedOverride, of_experiment: Callable[[TypedOverride], Mapping[str, Any]]
+    job: Sequence[Given], override: TypedOverride, usual: Callable[[Sequence[TypedOverride]], Mapping[str, Any]]
 ) -> str:
-    """The job's choice in the group of a parameter; empty where nothing in the job chooses it."""
+    """The job's choice in the group of a parameter."""
     group = override.key.partition(".")[0]
-    last = {other.key: other for _, other in job if other.key in (group, "experiment")}
-    if group in last:
-        return _value(last[group])
-    return str(of_experiment(last["experiment"]).get(group, "")) if "experiment" in last else ""
+    typed = [other for _, other in job if other.key == group]
+    return _value(typed[-1]) if typed else str(usual([o for _, o in job if o.key in _CHOOSING]).get(group, ""))
 
 
 def _value(override: TypedOverride) -> str:
@@ -78,7 +77,7 @@ def _lacking(key: str, names: Sequence[str]) -> set[str]:
     group, _, parameter = key.partition(".")
     if len(names) < 2:
         return set()
-    known = names_of(group)
+    known = {*names_of(group), "none"}
     having = {n for n in names if n not in known or parameter.partition(".")[0] in parameters(group, n)}
     return {*names} - having if having else set()
 

@@ -16,6 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
+from actbench.choices import usual_choices
 from actbench.command import conditions, configurations, duplicate_runs, explaining, hydra_settings
 from actbench.command.composing import without_hydra
 from actbench.command.explaining import COMPOSING
@@ -143,10 +144,12 @@ class Expansion:
     def _keys(self) -> list[str]:
         return explaining.flat_keys(without_hydra(self.compose()))
 
-    def _choices(self, experiment: TypedOverride) -> Mapping[str, Any]:
-        """Group -> choice of an experiment; none where it cannot be composed, which is reported with its jobs."""
+    def _choices(self, choosing: Sequence[TypedOverride]) -> Mapping[str, Any]:
+        """Group -> choice with an experiment and presets; none where they cannot be composed, which the jobs report."""
+        if not choosing:
+            return usual_choices()
         try:
-            choices: Mapping[str, Any] = self.compose(experiment).hydra.runtime.choices
+            choices: Mapping[str, Any] = self.compose(*choosing).hydra.runtime.choices
         except COMPOSING:
             return {}
         return choices

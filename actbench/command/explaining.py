@@ -39,9 +39,7 @@ SWEEP = "-m makes one of them"
 CHOSEN = (*GROUPS, "experiment", "sweep")  # keys whose values are files
 
 
-def explain(
-    override: TypedOverride, error: Exception, config: DictConfig, typed: Sequence[str], chosen: dict[str, list[str]]
-) -> Problem:
+def explain(override: TypedOverride, error: Exception, config: DictConfig, typed: Sequence[str]) -> Problem:
     """Why a configuration cannot be composed with an override.
 
     Args:
@@ -49,7 +47,6 @@ def explain(
         error: what composing raised.
         config: the configuration without it.
         typed: all overrides of the command.
-        chosen: group -> its choices in all jobs.
     """
     key, value, text = override.key, override.value, override.text
     shown = as_typed(text)
@@ -62,7 +59,7 @@ def explain(
         return _unknown_parameter(text, config.hydra)
     if key in known:
         return Problem(in_words(error), shown)
-    return unknown_key(shown, known, chosen, list(map(as_typed, typed)))
+    return unknown_key(shown, known, list(map(as_typed, typed)))
 
 
 def _explain_choice(override: TypedOverride, error: Exception, typed: Sequence[str]) -> Problem:

@@ -24,7 +24,8 @@ from actbench.choices import (
 from actbench.command import glossary
 from actbench.command.columns import rows, width, wrapped
 from actbench.command.suggestions import choice_meant
-from actbench.errors import Problem, UserError
+from actbench.custom import sweep_lines
+from actbench.errors import Problem, UserError, printable
 from actbench.files.output import ShowingConsole
 
 _HELP = """\
@@ -154,7 +155,11 @@ def _described(group: str, parameter: Parameter) -> str:
 def _how_to_type(choice: Listed) -> Iterator[tuple[str, str]]:
     typed = f"{choice.group}={choice.name}"
     if choice.group == "sweep":
-        for key, values in _flat(contents(choice)).items():
+        content = contents(choice)
+        lines = content.get(sweep_lines.KEY)
+        for line in lines if isinstance(lines, list) else ():
+            yield "trains", printable(" ".join(str(line).split()))
+        for key, values in _flat({key: value for key, value in content.items() if key != sweep_lines.KEY}).items():
             yield "sweeps", f"{key.removeprefix('hydra.sweeper.params.')}: {values.replace(',', ', ')}"
         yield "type", f"actbench -m +{typed}"
         singular = choice.name.removesuffix("s")

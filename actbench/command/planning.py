@@ -22,7 +22,7 @@ from actbench.command.override import TypedOverride, key_of, read
 from actbench.command.quoting import as_typed
 from actbench.command.suggestions import Mistake
 from actbench.errors import Problem, UserError, in_words
-from actbench.settings import GROUPS, Settings
+from actbench.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,6 @@ class _Planning:
     multirun: bool
     problems: list[Problem] = field(default_factory=list)
     wrong: set[TypedOverride] = field(default_factory=set)
-    chosen: dict[str, list[str]] = field(default_factory=dict)  # group -> its choices in all jobs
     known: dict[tuple[str, ...], DictConfig] = field(default_factory=dict)  # what was composed, by its overrides
     refused: dict[tuple[str, ...], list[Problem]] = field(default_factory=dict)  # by composition
     varied: set[str] = field(default_factory=set)  # keys that are swept over plain values
@@ -93,11 +92,6 @@ class _Planning:
         expanded = Expansion(self.multirun, self._config).expand(good)
         self._add(expanded.problems)
         asked, self.varied, self.lines = expanded.jobs, expanded.varied, expanded.lines
-        for overrides in asked:
-            for override in overrides:
-                if override.key in GROUPS:
-                    names = self.chosen.setdefault(override.key, [])
-                    names += [] if override.value in names else [override.value]
         jobs = [job for overrides in asked if (job := self._job(overrides)) is not None]
         if self.multirun and not self.problems:
             self._add(duplicate_runs.shared([(job.overrides, job.folder) for job in jobs]))
@@ -206,7 +200,7 @@ class _Planning:
                 good.append(override)
             except COMPOSING as error:
                 typed = [o.text for o in self.overrides]
-                problems.append(explaining.explain(override, error, self._config(*good), typed, self.chosen))
+                problems.append(explaining.explain(override, error, self._config(*good), typed))
                 self.wrong.add(override)
                 unsure |= {override.key} & {*explaining.CHOSEN}
         try:

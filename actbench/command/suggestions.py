@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -165,21 +164,18 @@ def unknown_choice(group: str, value: str, override: str) -> Problem:
     return Problem(what, brief(override), how)
 
 
-def unknown_key(
-    override: str, known: Sequence[str], chosen: dict[str, list[str]], typed: Sequence[str] = ()
-) -> Problem:
+def unknown_key(override: str, known: Sequence[str], typed: Sequence[str] = ()) -> Problem:
     """The problem of a key that does not exist.
 
     Args:
         known: all keys that there are, with what else is typed.
-        chosen: group -> its choices in the runs that are asked for.
         typed: all overrides of the command.
     """
     key, _, value = override.lstrip("+~").partition("=")
     group, _, parameter = key.partition(".")
     having = owners(group, parameter) if group in GROUPS and parameter else []
     if having:
-        return _of_others(override, having, chosen.get(group, []), typed)
+        return _of_others(override, having)
     meant = key_named(key)
     if not meant and group in (*GROUPS, "train"):
         meant = called(vocabulary.KEYS, parameter)
@@ -212,28 +208,12 @@ def _several(key: str, value: str) -> str:
     return f"did you mean {' or '.join(whole)}?" if whole and "." not in key else ""
 
 
-def _of_others(override: str, having: list[str], chosen: list[str], typed: Sequence[str]) -> Problem:
-    """A parameter of choices that were not chosen, or of some of the chosen only."""
+def _of_others(override: str, having: list[str]) -> Problem:
+    """A parameter of choices that were not chosen."""
     key, _, value = override.lstrip("+~").partition("=")
-    group, _, parameter = key.partition(".")
-    mine = [name for name in chosen if name in having]
-    others = [name for name in chosen if name not in having]
-    if not mine:
-        what = f"is a key of {having[0]} alone" if len(having) == 1 else f"is a key of {enumerated(having)}"
-        return Problem(what, override, f"leave it out, or choose one that has it: {group}={having[0]} {key}={value}")
-    study = next((word for word in typed if key_of(word) == "study"), f"study={parameter}")
-    rest = [word for word in typed if key_of(word) not in (group, key, "study", "sweep")]
-
-    def one_of_two(names: list[str], *more: str) -> str:
-        words = [f"{group}={','.join(names)}", *more, *rest, study]
-        return shlex.join(["actbench", *(["-m"] if any("," in word for word in words) else []), *words])
-
-    return Problem(
-        f"{enumerated(mine)} {'has' if len(mine) == 1 else 'have'} such a parameter, {enumerated(others)} "
-        f"{'has' if len(others) == 1 else 'have'} none",
-        override,
-        f"two commands, which one study compares:\n    {one_of_two(others)}\n    {one_of_two(mine, override)}",
-    )
+    group = key.partition(".")[0]
+    what = f"is a key of {having[0]} alone" if len(having) == 1 else f"is a key of {enumerated(having)}"
+    return Problem(what, override, f"leave it out, or choose one that has it: {group}={having[0]} {key}={value}")
 
 
 def nearest_key(word: str, known: Iterable[str]) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from actbench.report.verdict import Verdict
 
 
 def evidence(verdict: Verdict) -> TextTable | None:
-    """Each configuration against the baseline, else the one to use, else the highest mean; None where none is compared."""
+    """Each configuration against the baseline, else the one to use, else the best mean; None where none is compared."""
     if verdict.differences is None:
         return None
     reference = _reference(verdict)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from actbench.records import Estimate
 
@@ -24,8 +24,23 @@ def signed(value: float | None) -> str:
 
 
 def ends(low: float, high: float) -> str:
-    """`+0.10 to +0.32`; an end that is not finite is a dash."""
-    return " to ".join(signed(end) if math.isfinite(end) else "–" for end in (low, high))
+    """`+0.10 to +0.32`, rounded outwards; an end that is not finite is a dash.
+
+    With more digits next to 0, so that the text excludes 0 exactly if the interval does:
+
+    >>> ends(-0.104, 0.021), ends(-0.2, -0.0034)
+    ('−0.11 to +0.03', '−0.20 to −0.003')
+    """
+    return f"{_outwards(low, math.floor)} to {_outwards(high, math.ceil)}"
+
+
+def _outwards(value: float, rounded: Callable[[float], int]) -> str:
+    if not math.isfinite(value):
+        return "–"
+    digits = 2
+    while 0 < abs(value) < 10.0**-digits and digits < 9:
+        digits += 1
+    return minus(f"{rounded(round(value * 10**digits, 6)) / 10**digits:+.{digits}f}")
 
 
 def p_value(p: float | None) -> str:

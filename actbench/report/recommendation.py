@@ -44,7 +44,7 @@ def recommend(verdict: Verdict) -> tuple[Configuration | None, str]:
     for one in small:
         if one.name == verdict.baseline:
             return one, BASELINE
-    usual = [one for one in small if one.runs and naming.activations(one.settings.flat()) == _USUAL]
+    usual = [one for one in small if naming.activations(one.settings.flat()) == _USUAL]
     if usual:
         return usual[0], USUAL if len(usual) == 1 else HIGHEST
     return max(small, key=lambda one: one.mean(METRIC)), HIGHEST

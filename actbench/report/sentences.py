@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from actbench.errors import UserError
 from actbench.report import recommendation, settling
 from actbench.report.configurations import METRIC, Block, Configuration
-from actbench.report.formatting import count, duration, listed, points, signed
+from actbench.report.formatting import count, duration, ends, listed, points, signed
 from actbench.report.simultaneous import MIN_SEEDS
 from actbench.store import decide as stored
 
@@ -129,18 +129,15 @@ def _number(value: float | None) -> str:
 
 def _between(decision: Decision) -> str:
     assert decision.low is not None and decision.high is not None
-    return f"{_end(decision.low)} and {_end(decision.high)}"
-
-
-def _end(value: float) -> str:
-    return signed(value) if math.isfinite(value) else "anything"
+    return ends(decision.low, decision.high).replace("+", "").replace(" to ", " and ")
 
 
 # ---------------------------------------------------------------- what to avoid
 
 
 def _avoid(verdict: Verdict) -> Iterator[str]:
-    worse = [f"{decision.name} ({signed(decision.difference)})" for decision in verdict.with_word("worse")]
+    said = len(verdict.members) == 2 and verdict.with_word("best")  # the sentence about the best names the other
+    worse = [f"{decision.name} ({signed(decision.difference)})" for decision in verdict.with_word("worse") if not said]
     if worse:
         yield f"Avoid {listed(worse)}."
     diverged = [
@@ -184,9 +181,8 @@ def _undecided(verdict: Verdict) -> Iterator[str]:
     seeds = max(decision.more_seeds or 0 for decision in can_be)
     each = "" if len(can_be) == 1 else " of each"
     takes = [f"about {count(seeds, 'more seed')}{each}", *_time(verdict.contenders, seeds)]
-    if seeds > _MANY:
-        takes.append(f"with --margin {_margin_now(verdict)} it would be settled now")
-    yield f"{start}To settle it: {_more(verdict, verdict.contenders)} ({', '.join(takes)})."
+    now = f"; with --margin {_margin_now(verdict)} it would be settled now" if seeds > _MANY else ""
+    yield f"{start}To settle it: {_more(verdict, verdict.contenders)} ({', '.join(takes)}){now}."
 
 
 def _margin_now(verdict: Verdict) -> str:

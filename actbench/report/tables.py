@@ -44,10 +44,10 @@ def _results(comparison: Comparison) -> TextTable:
         "seconds / epoch", "samples / s", "params",
     )  # fmt: skip
     rows = tuple(_result(configuration, verdict, measured) for configuration in configurations)
-    note = f"means over n seeds, ± half the 95 % interval of this mean alone{_verdict_note(verdict)}"
-    note += "; seconds per seed, with validation"
+    note = f"means over n seeds; ±: 95 % interval of the mean alone{_verdict_note(verdict)}"
+    note += "; seconds: per seed, with validation"
     if "dead_ratio" in measured:
-        note += "; dead units after training"
+        note += "; dead units: after training"
     return TextTable("Results, best first", header, rows, _marks(configurations, verdict), note)
 
 
@@ -74,7 +74,7 @@ def _verdict_header(verdict: Verdict) -> tuple[str, ...]:
     if len(verdict.decisions) < 2:
         return ()
     against = (f"from {verdict.baseline}", "interval") if verdict.baseline else ()
-    return ("verdict", "from the best", "interval", *against)
+    return ("verdict", "difference", "interval", *against)
 
 
 def _verdict_cells(verdict: Verdict, decision: Decision | None) -> tuple[str, ...]:
@@ -98,9 +98,8 @@ def _verdict_note(verdict: Verdict) -> str:
         return ""
     about = "new test images" if verdict.test_set == "new" else "these test images"
     return (
-        f"; from the best: difference from the best of the others in points, paired by seed, with an interval for new "
-        f"seeds and {about}; all intervals hold together with {100 * (1 - verdict.level):.3g} % confidence; as good: "
-        f"within {points(verdict.margin)}"
+        f"; difference: from the best of the others, in points, for new seeds and {about}, the intervals together with "
+        f"{100 * (1 - verdict.level):.3g} % confidence; as good: within {points(verdict.margin)}"
     )
 
 

@@ -23,8 +23,8 @@ Table = dict[str, dict[str, Configuration]]  # value of the tuned key -> setting
 class Tuned:
     """The best setting of each value of the key `per` by validation accuracy, out of the same `settings` for all.
 
-    The configurations of `verdict` are named by the value. `chosen` has the setting of each, `untuned` its configuration
-    at `common`, the one setting whose validation accuracy is best on average over all values.
+    The configurations of `verdict` are named by the value. `chosen` has the setting of each, `untuned` what it is at
+    `common`, the one setting whose validation accuracy is best on average over all values.
     """
 
     per: str

@@ -2,8 +2,8 @@
 
 {"version": "1.2.0",                 of actbench
  "settled": true,                    nobody is undecided, in any block
- "fail_if": {"condition": "gelu worse than relu by 0.2", "holds": false},    null without --fail-if; holds: null where
-                                     the data cannot decide
+ "fail_if": {"condition": "gelu worse than relu by 0.2", "holds": false},
+                                     null without --fail-if; holds: null where it cannot be decided
  "blocks": [{                        what may be compared with each other: one dataset, one number of epochs
    "title": "digits, 3 epochs",
    "margin": 0.1,                    points within which configurations are as good as each other

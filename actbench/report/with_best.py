@@ -8,7 +8,7 @@ where D[i, j] is the mean difference of i and j, paired by seed, and h[i, j] the
 
 - b is in G, those that may be the best: {i: D[i, j] + h[i, j] > 0 for all j ≠ i};
 - i minus the best of the others is at least min {D[i, b] - h[i, b]: b in G, b ≠ i}; where G is {i}, so that i is b, it
-  is at least min {D[i, j] - h[i, j]: j ≠ i};
+  is at least 0 and at least min {D[i, j] - h[i, j]: j ≠ i};
 - it is at most max {min(0, D[i, b] + h[i, b]): b in G} where i is not in G, and for i in G at most
   min {D[i, j] + h[i, j]: j ≠ i}, which is above 0: if i is not b, the truth is below 0 anyway.
 """
@@ -32,10 +32,10 @@ def with_the_best(d: Differences) -> tuple[Floats, Floats, Floats, NDArray[np.bo
     others = ~np.eye(len(d.mean), dtype=bool)  # (k, k)
     difference = np.where(others, d.mean, np.inf).min(1)
     upper, lower = np.where(others, d.high, np.inf), np.where(others, d.low, np.inf)
-    best = (upper > 0).all(1)
+    best = np.logical_and.reduce(upper > 0, axis=1)  # (k,)
     if not best.any():
         best[:] = True
     rivals = others & best  # [i, b]: b may be the best of the others
-    low = np.where(rivals.any(1), np.where(rivals, lower, np.inf).min(1), lower.min(1))
+    low = np.where(rivals.any(1), np.where(rivals, lower, np.inf).min(1), np.maximum(lower.min(1), 0))
     high = np.where(best, upper.min(1), np.where(rivals, np.minimum(upper, 0), -np.inf).max(1))
     return difference, np.minimum(low, difference), np.maximum(high, difference), best
