@@ -67,7 +67,7 @@ def resolve(jobs: Sequence[Job]) -> list[Job]:
     """
     ours = [job for job in jobs if job.automatic]
     decision = (_begun_with(ours) or decide()) if ours else ASSUMED
-    return [_as(job, decision) if job.automatic else job for job in jobs]
+    return [decided(job, decision) if job.automatic else job for job in jobs]
 
 
 def _begun_with(jobs: Sequence[Job]) -> Decision | None:
@@ -75,7 +75,7 @@ def _begun_with(jobs: Sequence[Job]) -> Decision | None:
         if (stored := _stored(job)) is not None:
             return Decision(stored.dataset.name, stored.dataset_note)
     for job in jobs:
-        if (stored := _stored(_as(job, Decision("digits")))) is not None and stored.dataset_note:
+        if (stored := _stored(decided(job, Decision("digits")))) is not None and stored.dataset_note:
             return Decision("digits", stored.dataset_note)
     return None
 
@@ -91,7 +91,8 @@ def _stored(job: Job) -> Settings | None:
     return None
 
 
-def _as(job: Job, decision: Decision) -> Job:
+def decided(job: Job, decision: Decision) -> Job:
+    """A job with `dataset=auto` as the job of what was decided on."""
     settings = job.settings
     dataset = decision.choice(settings.dataset.params)
     settings = replace(settings, dataset=dataset, dataset_note=decision.note)

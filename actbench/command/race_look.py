@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -34,7 +34,7 @@ class Look:
         return [name for name, word in self.words.items() if word in UNDECIDED]
 
 
-def at(study: Path, terms: Terms) -> Look:
+def at(study: Path, terms: Terms, *, record: bool = True) -> Look:
     """Looks at all results that a study has now, and records that in its `decide.json`.
 
     Raises:
@@ -48,16 +48,16 @@ def at(study: Path, terms: Terms) -> Look:
     block, seen = compared[0], found[0]
     verdict = _verdict(block, terms, looks.look_at(block, found), problems)
     recorded = stored.with_look(seen.decide, seen.seeds)
-    if recorded != seen.decide:
+    if record and recorded != seen.decide:
         stored.write(study, recorded)
     return _look(verdict, seen.seeds)
 
 
-def again(study: Path, terms: Terms) -> Look | None:
-    """The last look that was recorded, as it was; None where there is none.
+def again(study: Path, terms: Terms, ids: Collection[str]) -> Look | None:
+    """The last look that was recorded, as it was; None where there is none at all the configurations `ids`.
 
     A race that was stopped in the middle of a round goes on from there, as if it had not been: what has been trained
-    since is not looked at before the round is over.
+    since is not looked at before the round is over. Whoever diverged may be missing in a look.
     """
     decide_file = stored.read(study)
     compared = blocks(runs.find([study]).runs) if decide_file.looks else []
@@ -65,7 +65,8 @@ def again(study: Path, terms: Terms) -> Look | None:
         return None
     seeds = decide_file.looks[-1]
     block = _as_of(compared[0], seeds)
-    return _look(_verdict(block, terms, stored.number_of_looks(decide_file, seeds), []), seeds)
+    seen = _look(_verdict(block, terms, stored.number_of_looks(decide_file, seeds), []), seeds)
+    return seen if all(key in seeds or seen.words.get(key) == "diverged" for key in ids) else None
 
 
 def _verdict(block: Block, terms: Terms, number: int, problems: list[Problem]) -> Verdict:

@@ -71,7 +71,7 @@ class Rounds:
         if done := self._on_disk():
             self.tell(f"race {done} seed{'s' if done != 1 else ''} in {self.study} already")
         yield from self._train([*self.by_id], self.entrants[0].settings.num_seeds)
-        seen = self._seen_before()
+        seen = None if self._trained else race_look.again(self.study, self.terms, {*self.by_id} - self._failed)
         self._look = race_look.at(self.study, self.terms) if seen is None else seen
         everyone, reason = self.terms.everyone, ""
         while True:
@@ -138,27 +138,19 @@ class Rounds:
             return ""
         return "max_minutes" if self._seconds * (1 + missing / self._trained) > 60 * minutes else ""
 
-    def _seen_before(self) -> Look | None:
-        """The last look that was recorded, if it was at all entrants; whoever diverged may be missing in it."""
-        if self._trained:
-            return None
-        seen = race_look.again(self.study, self.terms)
-        covers = seen is not None and all(
-            key in seen.seeds or seen.words.get(key) == "diverged" for key in self.by_id if key not in self._failed
-        )
-        return seen if covers else None
-
     # ------------------------------------------------------------ what is said
 
     def _tell_round(self, racing: Sequence[str]) -> None:
         """One line: how many seeds there are, who is out since the last one and why, and who is left."""
         look, gone = self._look, [key for key in self.by_id if key not in racing and key not in self._out]
-        self._out |= {*gone}
+        back = [key for key in racing if key in self._out]
+        self._out = (self._out | {*gone}) - {*back}
         most = max((len(look.seeds.get(key, ())) for key in self.by_id), default=0)
-        said = [f"after {most} seed{'s' if most != 1 else ''}"]
+        said = [f"race after {most} seed{'s' if most != 1 else ''}"]
         said += [f"out: {', '.join(f'{self._name(key)} ({self._word(key)})' for key in gone)}"] if gone else []
+        said += [f"back: {', '.join(map(self._name, back))}"] if back else []
         said += [f"left: {', '.join(map(self._name, racing))}"] if racing else []
-        self.tell("race " + "; ".join(said))
+        self.tell("; ".join(said))
 
     def _name(self, key: str) -> str:
         return self._look.names.get(key, self.by_id[key].settings.label)
