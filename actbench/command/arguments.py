@@ -135,7 +135,7 @@ def more_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="actbench more",
         description="Trains more seeds of what is undecided in a study, in rounds, until it is settled.",
-        epilog="What was typed for the runs is in their folders; a run that would be another one today is not added to.",
+        epilog="What was typed for the runs is in their folders. What would be another configuration today is named.",
         allow_abbrev=False,
     )
     parser.add_argument("study", type=Path, metavar="STUDY", help="the folder of a study: outputs/NAME")

@@ -19,6 +19,7 @@ from actbench.settings import GROUPS
 COMMANDS = {
     "list": "what can be chosen",
     "report": "the comparison again, from files",
+    "more": "more seeds for what is undecided in a study",
     "kernels": "what each activation costs on this device",
     "completion": "the script for a shell",
 }
@@ -33,6 +34,7 @@ FLAGS = {
 SHELLS = ("bash", "zsh", "fish")
 FOLDERS = "folders"  # in place of words: what follows is the path of a folder
 
+_OF_KEYS = ("train", "decide")  # groups of keys that are no choices
 _OF_HYDRA = {  # choice of Hydra's -> the keys that it brings
     "hydra/launcher=joblib": ("hydra.launcher.n_jobs",),
     "hydra/sweeper=optuna": ("hydra.sweeper.n_trials", "hydra.sweeper.n_jobs", "hydra.sweeper.sampler.seed"),
@@ -97,7 +99,7 @@ def _keys(words: Sequence[str], current: str) -> list[Candidate]:
         below |= {group for group in GROUPS if group.startswith(current) and _parameters(words, group)}
         found += [Candidate(f"{key}.", open=True) for key in sorted(below)]
     elif not dot:
-        found.append(Candidate("train.", open=True))
+        found += [Candidate(f"{key}.", open=True) for key in _OF_KEYS if key == "train" or _sweeps(words)]
     if "+sweep" not in typed and (current.startswith("+") or _sweeps(words)):
         found.append(Candidate("+sweep=", "a preset sweep, with -m", open=True))
     return found
@@ -188,7 +190,7 @@ def _names(words: Sequence[str], group: str) -> list[str]:
 
 def _plain_keys() -> list[tuple[str, str]]:
     """The keys that are in no group, with what is said of them."""
-    return [(key.name, key.comment or key.default) for key in plain_parameters() if key.name != "train"]
+    return [(key.name, key.comment or key.default) for key in plain_parameters() if key.name not in _OF_KEYS]
 
 
 def _sweeps(words: Sequence[str]) -> bool:
@@ -242,6 +244,10 @@ def _of_report(words: Sequence[str], current: str) -> list[Candidate] | str:
     return _options(arguments.report_parser(), words, current, values, FOLDERS)
 
 
+def _of_more(words: Sequence[str], current: str) -> list[Candidate] | str:
+    return _options(arguments.more_parser(), words, current, {}, FOLDERS)
+
+
 def _of_kernels(words: Sequence[str], current: str) -> list[Candidate] | str:
     activations = [choice.name for choice in choices_of("activation")]
     values: dict[str, Sequence[str] | str] = {"--device": RULES["train.device"].words, "--output": FOLDERS}
@@ -255,6 +261,7 @@ def _of_completion(words: Sequence[str], current: str) -> list[Candidate] | str:
 _SUBCOMMANDS: dict[str, Callable[[Sequence[str], str], list[Candidate] | str]] = {
     "list": _of_list,
     "report": _of_report,
+    "more": _of_more,
     "kernels": _of_kernels,
     "completion": _of_completion,
 }

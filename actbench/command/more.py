@@ -9,7 +9,7 @@ from pathlib import Path
 
 from actbench.command import arguments, composing, quoting, race, race_look, replanning, search, training
 from actbench.command.extending import depends_on_seed, with_seeds
-from actbench.command.override import key_of, read
+from actbench.command.override import key_of
 from actbench.command.planning import Job
 from actbench.command.race_look import Look
 from actbench.command.race_terms import Terms
@@ -50,7 +50,7 @@ def main(words: Sequence[str]) -> int:
     entrants = _entrants(found, asked.overrides)
     have = max((len(seeds) for seeds in look.seeds.values()), default=0)
     terms = Terms(margin, terms.test_set, asked.max_seeds or max(_MOST, _GROWTH * have), None, asked.all)
-    _check_room(terms, have, asked.study)
+    _check_room(terms, have)
     launched = [quoting.for_hydra(word) for word in asked.overrides if key_of(word).startswith("hydra")]
     overrides = [*replanning.place_of(asked.study), *launched]
     return training.train(entrants, overrides, ["more", *words], multirun=True, terms=terms, begin=False)
@@ -100,7 +100,7 @@ def _nothing_to_do(study: Path, block: Block, look: Look, terms: Terms) -> int:
     raise UserError(what if images else "has no results yet", where=str(study), how=how)
 
 
-def _check_room(terms: Terms, have: int, study: Path) -> None:
+def _check_room(terms: Terms, have: int) -> None:
     if have >= terms.max_seeds:
         how = f"--max-seeds {2 * have}, say"
         raise UserError(f"has {have} seeds of a configuration already", where=f"--max-seeds {terms.max_seeds}", how=how)
@@ -116,9 +116,8 @@ def _entrants(found: Sequence[Run], changed: Sequence[str]) -> list[Job]:
         UserError: with every configuration that is not what it was, or that a changed key would make another one.
     """
     trust = [package for word in changed if key_of(word) == "trust" for package in _packages(word)]
-    others = [
-        quoting.for_hydra(word) for word in changed if key_of(word) != "trust" and not key_of(word).startswith("hydra")
-    ]
+    of_runs = [word for word in changed if key_of(word) != "trust" and not key_of(word).startswith("hydra")]
+    others = [quoting.for_hydra(word) for word in of_runs]
     first = min(run.settings.seed for run in found)
     entrants: list[Job] = []
     problems: list[Problem] = []
@@ -126,7 +125,7 @@ def _entrants(found: Sequence[Run], changed: Sequence[str]) -> list[Job]:
         try:
             job = replanning.planned_again(run.folder, others, trust=trust)
             if job.settings.id != run.settings.id:
-                how = "the command itself, with what is changed; what may be changed here changes no result: train.device, say"
+                how = "what is changed here may change no result: train.device, say"
                 raise UserError("would make another configuration", where=" ".join(changed), how=how)
             if depends_on_seed(job):
                 raise UserError("a setting depends on the seed", where=str(run.folder), how="a sweep with more seeds")
@@ -144,8 +143,4 @@ def _one_of_each(found: Sequence[Run]) -> list[Run]:
 
 
 def _packages(word: str) -> list[str]:
-    parsed = read(quoting.for_hydra(word)).parsed
-    value = (
-        parsed.value() if parsed is not None and not parsed.is_sweep_override() else word.partition("=")[2].split(",")
-    )
-    return [str(package) for package in (value if isinstance(value, list) else [value])]
+    return [package.strip() for package in word.partition("=")[2].strip("[]").split(",") if package.strip()]

@@ -48,6 +48,8 @@ def how_to_go_on(typed: Sequence[str], study: str, hydra_config: Any = None) -> 
         hydra_config: of the job, by which a worker finds them.
     """
     words = list(typed)
+    if words[:1] == ["more"]:  # which finds everything in the folder of the study
+        return f"to go on:  {quoting.command(words)}"
     if not words and (command := _of_sweep(hydra_config)) is not None:
         own = [word for word in command["hydra"] if key_of(word) != "hydra.mode"]
         words = ["-m", *map(quoting.as_typed, [*own, *command["task"]])]

@@ -110,9 +110,8 @@ class _Planning:
         if self._add(hydra_settings.in_the_way()):
             return None
         texts = [override.text for override in self.overrides]
-        if any([self._add(explaining.by_itself(override, texts, self._keys)) for override in self.overrides]):
-            return None
-        return self._job(self.overrides)
+        problems = [problem for o in self.overrides for problem in explaining.by_itself(o, texts, self._keys)]
+        return None if self._add(problems) else self._job(self.overrides)
 
     def _keys(self) -> list[str]:
         return explaining.flat_keys(without_hydra(self._config()))
