@@ -61,6 +61,12 @@ def critical(level: float, family: Family, df: ArrayLike) -> Array:
     return np.asarray(np.exp(_table(level, family)(inverse)))
 
 
+def matching_df(edge: ArrayLike, level: float, family: Family) -> Array:
+    """The degrees of freedom at which `critical` is `edge`; elementwise, between 1 and infinitely many."""
+    df = 1 / np.maximum(np.linspace(0, 1, 4097), 1 / _LARGEST)
+    return np.asarray(1 / np.interp(np.asarray(edge), critical(level, family, df), 1 / df))
+
+
 def _exceedance(t: float, family: Family, df: float) -> float:
     """The expectation over s, the estimated ÷ the true standard deviation."""
     if not t > 0:
