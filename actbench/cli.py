@@ -56,6 +56,10 @@ def _main(argv: Sequence[str]) -> int:
         from actbench.kernels import command as kernels
 
         return kernels.main(asked, conf_source.activations(asked.activations))
+    if argv[:1] == ["try"]:
+        from actbench.command import remedies
+
+        return remedies.main(argv[1:])
     if argv[:1] == ["completion"]:
         from actbench.command import shells
 

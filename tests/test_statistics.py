@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 import pytest
+from actbench.report.ranking import Baseline, paired_by_seed, rank
 from scipy import stats
 
 from actbench.report.configurations import Configuration
-from actbench.report.ranking import Baseline, paired_by_seed, rank
 from actbench.report.statistics import holm, paired_test, seeds_needed
 
 

@@ -196,6 +196,41 @@ def kernels_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def remedies(arguments: Sequence[str]) -> argparse.Namespace:
+    """The arguments of `actbench try`: run, finding, only, overrides.
+
+    Raises:
+        UserError: they cannot be understood.
+    """
+    asked = remedies_parser().parse_args(arguments)
+    asked.overrides += [word for word in asked.only or () if word.startswith("trust=")]  # typed behind --only
+    asked.only = [word for word in asked.only or () if not word.startswith("trust=")]
+    return asked
+
+
+def remedies_parser() -> argparse.ArgumentParser:
+    """What `actbench try` accepts, and its help."""
+    parser = _Parser(
+        prog="actbench try",
+        description="Tries each remedy that the diagnosis of a run offers, with the same seeds: which one cures it, and "
+        "what becomes of the accuracy.",
+        epilog="Trains in a study of its own beside that of the run, which is only read. The same command goes on where "
+        "it was stopped.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "run", type=Path, metavar="RUN", help="a run's folder, or a study in which one run has findings"
+    )
+    parser.add_argument(
+        "overrides", nargs="*", metavar="KEY=VALUE", help="what has to be typed again: trust=NAME; or train.device=cuda"
+    )
+    parser.add_argument("--finding", metavar="CODE", help="only what is offered for this finding: dead-units, say")
+    parser.add_argument(
+        "--only", nargs="+", metavar="REMEDY", help="only these: norm=batch 'clip=norm clip.max_norm=1'"
+    )
+    return parser
+
+
 _INSTALLING = """\
 to have it in every shell:
   bash  eval "$(actbench completion bash)"      a line for ~/.bashrc

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from actbench.choices import Listed, choices_of
 from actbench.command.override import TypedOverride, key_of, read
 from actbench.command.quoting import as_typed, for_hydra
-from actbench.command.suggestions import brief, enumerated
+from actbench.command.suggestions import brief, counted, enumerated
 from actbench.custom import conf_files
 from actbench.custom.sweep_lines import KEY, words_of
 from actbench.errors import Problem
@@ -123,11 +123,6 @@ def _placed(problem: Problem, lines: Sequence[Line]) -> Problem:
         return problem
     more = f" (and {counted(len(same) - 1, 'more line')})" if len(same) > 1 else ""
     return Problem(f"{problem.where}: {problem.what}", f"{same[0].shown}{more}", problem.how)
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 line`, `2 lines`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _named(lines: Sequence[Line]) -> str:

@@ -7,10 +7,11 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from actbench.command import arguments, composing, quoting, race, race_look, replanning, search, training
+from actbench.command import arguments, composing, race, race_look, search, stored, task_function, training
 from actbench.command.extending import depends_on_seed, with_seeds
 from actbench.command.override import key_of
 from actbench.command.planning import Job
+from actbench.command.quoting import as_typed, for_hydra, quoted
 from actbench.command.race_look import Look
 from actbench.command.race_terms import Terms
 from actbench.command.suggestions import enumerated
@@ -20,6 +21,7 @@ from actbench.report import runs
 from actbench.report.configurations import Block, blocks
 from actbench.report.runs import Run
 from actbench.report.verdict import MARGIN
+from actbench.settings import GROUPS
 from actbench.store import decide
 
 _MOST = 40  # seeds of each configuration, where nothing else is said and a third of them are not there yet
@@ -37,9 +39,9 @@ def main(words: Sequence[str]) -> int:
     logging.raiseExceptions = False  # as in `launch`
     found = _runs_of(asked.study)
     block = _only_block(asked.study, found)
-    stored = decide.read(asked.study)
-    margin = asked.margin or stored.margin or MARGIN
-    terms = Terms(margin, asked.test_set or stored.test_set, everyone=asked.all)
+    begun = decide.read(asked.study)
+    margin = asked.margin or begun.margin or MARGIN
+    terms = Terms(margin, asked.test_set or begun.test_set, everyone=asked.all)
     look = race_look.again(asked.study, terms, {run.settings.id for run in found})
     look = look or race_look.at(asked.study, terms, record=False)
     if not asked.all and not look.contenders:
@@ -47,13 +49,14 @@ def main(words: Sequence[str]) -> int:
     composing.register()
     search.register()
     race.register()
-    entrants = _entrants(found, asked.overrides)
+    place = _place(asked.study)
+    typed = [for_hydra(word) for word in asked.overrides]
+    launched = [word for word in typed if key_of(word).startswith("hydra")]
+    entrants = _entrants(found, place, [word for word in typed if word not in launched])
     have = max((len(seeds) for seeds in look.seeds.values()), default=0)
     terms = Terms(margin, terms.test_set, asked.max_seeds or max(_MOST, _GROWTH * have), None, asked.all)
     _check_room(terms, have)
-    launched = [quoting.for_hydra(word) for word in asked.overrides if key_of(word).startswith("hydra")]
-    overrides = [*replanning.place_of(asked.study), *launched]
-    return training.train(entrants, overrides, ["more", *words], multirun=True, terms=terms, begin=False)
+    return training.train(entrants, [*place, *launched], ["more", *words], multirun=True, terms=terms, begin=False)
 
 
 # ---------------------------------------------------------------- what there is
@@ -62,7 +65,7 @@ def main(words: Sequence[str]) -> int:
 def _runs_of(study: Path) -> list[Run]:
     """The runs of a study; a UserError where the folder is none."""
     if (study / "settings.yaml").exists():
-        how = f"its study: actbench more {shlex.quote(str(study.absolute().parent))}"
+        how = f"its study: actbench more {shlex.quote(str(task_function.relative(study.absolute().parent)))}"
         raise UserError("is the folder of a single run", where=str(study), how=how)
     found = runs.find([study])
     if found.problems:
@@ -109,26 +112,21 @@ def _check_room(terms: Terms, have: int) -> None:
 # ---------------------------------------------------------------- who takes part
 
 
-def _entrants(found: Sequence[Run], changed: Sequence[str]) -> list[Job]:
+def _entrants(found: Sequence[Run], place: Sequence[str], typed: Sequence[str]) -> list[Job]:
     """A job for each configuration, planned again from one of its runs.
 
     Raises:
         UserError: with every configuration that is not what it was, or that a changed key would make another one.
     """
-    trust = [package for word in changed if key_of(word) == "trust" for package in _packages(word)]
-    of_runs = [word for word in changed if key_of(word) != "trust" and not key_of(word).startswith("hydra")]
-    others = [quoting.for_hydra(word) for word in of_runs]
+    trust = [word for word in typed if key_of(word) == "trust"]
+    others = [word for word in typed if key_of(word) != "trust"]
     first = min(run.settings.seed for run in found)
     entrants: list[Job] = []
     problems: list[Problem] = []
     for run in _one_of_each(found):
         try:
-            job = replanning.planned_again(run.folder, others, trust=trust)
-            if job.settings.id != run.settings.id:
-                how = "what is changed here may change no result: train.device, say"
-                raise UserError("would make another configuration", where=" ".join(changed), how=how)
-            if depends_on_seed(job):
-                raise UserError("a setting depends on the seed", where=str(run.folder), how="a sweep with more seeds")
+            job = stored.planned_again(run.folder, [*others, *place], trust)
+            _check_same(job, run, others)
             entrants.append(with_seeds(job, first, _FIRST))
         except UserError as error:
             problems += [problem for problem in error.problems if problem not in problems]
@@ -137,10 +135,34 @@ def _entrants(found: Sequence[Run], changed: Sequence[str]) -> list[Job]:
     return entrants
 
 
+def _check_same(job: Job, run: Run, typed: Sequence[str]) -> None:
+    """Raises where more seeds would be those of another configuration."""
+    if lacking := [package for package in run.settings.trust if package not in job.settings.trust]:
+        how = f"add trust={','.join(lacking)}, if it is yours"
+        raise UserError("was trained with code of your own", where=str(run.folder), how=how)
+    if depends_on_seed(job):
+        how = "the command that trained it, with more seeds"
+        raise UserError("has a setting that depends on the seed", where=str(run.folder), how=how)
+    if job.settings.id == run.settings.id:
+        return
+    changed = [
+        group for group in GROUPS if getattr(job.settings, group).content != getattr(run.settings, group).content
+    ]
+    if changed and job.settings.without_content().id == run.settings.without_content().id:
+        what = f"what is your own in it has changed since: {enumerated(changed)}"
+        how = "what is trained stays comparable; another study=NAME trains all of it as it is now"
+        raise UserError(what, where=str(run.folder), how=how)
+    how = "what is changed here may change no result: train.device, say"
+    raise UserError("would make another configuration", where=" ".join(map(as_typed, typed)), how=how)
+
+
+def _place(study: Path) -> list[str]:
+    """The overrides by which a command finds the study."""
+    near = task_function.relative(study.absolute())
+    folder = near if near.name else study.absolute()
+    return [f"study={quoted(folder.name)}", f"output_dir={quoted(str(folder.parent))}"]
+
+
 def _one_of_each(found: Sequence[Run]) -> list[Run]:
     """One run of each configuration: the one that was planned last, whose keys are the newest."""
     return list({run.settings.id: run for run in sorted(found, key=runs.trained_at)}.values())
-
-
-def _packages(word: str) -> list[str]:
-    return [package.strip() for package in word.partition("=")[2].strip("[]").split(",") if package.strip()]

@@ -18,10 +18,16 @@ from actbench.settings import GROUPS
 def whole(typed: Sequence[str], overrides: Sequence[str]) -> str:
     """The typed command with some overrides replaced, quoted for a shell.
 
-    Where a choice is replaced, the parameters that were typed for it are removed:
-
     >>> whole(["activation=topk", "activation.k=3", "study=a b"], ["activation=prelu"])
     "actbench 'study=a b' activation=prelu"
+    """
+    return quoting.command(replaced(typed, overrides))
+
+
+def replaced(typed: Sequence[str], overrides: Sequence[str]) -> list[str]:
+    """The words with some overrides in the place of those with the same keys.
+
+    Where a choice is replaced, the parameters that were typed for it are removed.
     """
     new = {key_of(override) for override in overrides}
     chosen = new & {*GROUPS, "experiment"}
@@ -30,7 +36,7 @@ def whole(typed: Sequence[str], overrides: Sequence[str]) -> str:
         for word in typed
         if "=" not in word or (key_of(word) not in new and key_of(word).partition(".")[0] not in chosen)
     ]
-    return quoting.command([*kept, *overrides])
+    return [*kept, *overrides]
 
 
 def swept(hydra_config: Any) -> list[str]:
@@ -53,7 +59,7 @@ def how_to_go_on(typed: Sequence[str], study: str, hydra_config: Any = None) -> 
     if not words and (command := _of_sweep(hydra_config)) is not None:
         own = [word for word in command["hydra"] if key_of(word) != "hydra.mode"]
         words = ["-m", *map(quoting.as_typed, [*own, *command["task"]])]
-    if not any(key_of(word) == "study" for word in words):
+    if words[:1] != ["try"] and not any(key_of(word) == "study" for word in words):
         words.append(quoting.typed("study", study))
     return f"to go on:  {quoting.command(words)}"
 

@@ -64,14 +64,6 @@ def plan(overrides: Sequence[str], *, multirun: bool) -> tuple[list[Job], list[P
     return jobs, configurations.placed(problems, planning.lines)
 
 
-def plan_as_is(overrides: Sequence[str]) -> tuple[Job | None, list[Problem]]:
-    """The job of overrides that are those of one run already, whatever a preset among them sweeps; and its problems."""
-    with warnings.catch_warnings(), composing():
-        warnings.simplefilter("ignore")
-        planning = _Planning([read(override) for override in overrides], multirun=True)
-        return planning.job(), planning.problems
-
-
 def has_key(overrides: Sequence[str], key: str) -> bool:
     """Whether the configuration that the overrides give has a key, which may be of Hydra's own."""
     with composing():
@@ -104,14 +96,6 @@ class _Planning:
         if self.multirun and not self.problems:
             self._add(duplicate_runs.shared([(job.overrides, job.folder) for job in jobs]))
         return jobs
-
-    def job(self) -> Job | None:
-        """The only job, of which nothing is expanded."""
-        if self._add(hydra_settings.in_the_way()):
-            return None
-        texts = [override.text for override in self.overrides]
-        problems = [problem for o in self.overrides for problem in explaining.by_itself(o, texts, self._keys)]
-        return None if self._add(problems) else self._job(self.overrides)
 
     def _keys(self) -> list[str]:
         return explaining.flat_keys(without_hydra(self._config()))

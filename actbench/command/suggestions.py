@@ -263,6 +263,11 @@ def enumerated(words: Sequence[str], link: str = "and") -> str:
     return f"{', '.join(words[:-1])} {link} {words[-1]}" if len(words) > 1 else "".join(words)
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 line`, `2 lines`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def brief(text: str, most: int = 100) -> str:
     """A text in one line, cut where it is long."""
     line = "".join(letter if letter.isprintable() else "?" for letter in text)

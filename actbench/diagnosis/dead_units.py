@@ -19,6 +19,7 @@ DEAD = 0.5
 RULE = Rule(
     code="dead-units",
     rank=40,
+    metric="dead_ratio",
     summary="Half of a layer's units or more are dead.",
     what="At the end half of a layer's units or more are dead: the slope of the activation is exactly 0 for every "
     "validation sample. It says how many were dead before training and how many died in it.",

@@ -22,6 +22,7 @@ LARGE = 100.0
 RULE = Rule(
     code="exploding-gradients",
     rank=31,
+    metric="grad_norm",
     summary="Gradients grow from the last layer to the first, or are very large.",
     what="In some epoch the norm of the first layer's gradient is more than 300 times that of the last one's, or the "
     "norm of the whole gradient is above 100.",

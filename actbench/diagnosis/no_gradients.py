@@ -10,6 +10,7 @@ from actbench.records import Finding
 RULE = Rule(
     code="no-gradients",
     rank=30,
+    metric="grad_norm",
     summary="The gradients of the first and the last layer are exactly 0.",
     what="Over the last epoch the gradient of the first and of the last layer is exactly 0.",
     why="Nothing below the output layer moves any more: some layer lets nothing through.",

@@ -11,6 +11,7 @@ from actbench.records import Finding
 RULE = Rule(
     code="overfitting",
     rank=70,
+    metric="val_loss",
     summary="Validation accuracy falls, or stays far below training accuracy.",
     what="Validation accuracy ends 3 points or more under its best epoch while training accuracy rose; or training "
     "accuracy ends 5 points or more above it, without jumps. Both are medians over seeds, and at least 3 standard "

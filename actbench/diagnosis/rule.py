@@ -20,6 +20,8 @@ class Rule:
         why: why it is bad.
         example: a command whose run has this finding.
         remedy: what is suggested, and under which conditions.
+        metric: the metric of `summary.json` that shows it best, to be shown before and after a remedy; empty where none
+            does.
     """
 
     code: str
@@ -29,6 +31,7 @@ class Rule:
     why: str
     example: str
     remedy: str
+    metric: str = ""
 
 
 def as_markdown(rules: Iterable[Rule]) -> str:

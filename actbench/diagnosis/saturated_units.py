@@ -17,6 +17,7 @@ SATURATED = 0.1
 RULE = Rule(
     code="saturated-units",
     rank=50,
+    metric="saturated_ratio",
     summary="A tenth of a layer's units or more are saturated.",
     what="At the end a tenth of a layer's units or more are saturated: for every validation sample the slope is below "
     "0.01 of the activation's steepest. Units whose slope is exactly 0 count here only where the activation is nowhere "

@@ -33,6 +33,7 @@ FALLING = 0.02  # of ln(classes) from each epoch to the next: slow, but on its w
 RULE = Rule(
     code="stalled-loss",
     rank=20,
+    metric="train_loss",
     summary="The training loss does not fall early.",
     what="After the first three epochs (two, if there are no more) the training loss of most seeds is above 0.9 times "
     "that of guessing, ln(classes), and the training accuracy less than a third of the way from guessing to 100 %.",

@@ -16,6 +16,7 @@ VANISHING = 1 / 300
 RULE = Rule(
     code="vanishing-gradients",
     rank=32,
+    metric="grad_norm",
     summary="Gradients shrink from the last layer to the first.",
     what="In some epoch, or before training, the norm of the first layer's gradient is less than 1/300 of the last "
     "one's.",

@@ -1,0 +1,224 @@
+"""What `actbench try` shows and writes: the table of the remedies, the one to use, and `try.json`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from actbench.command import next_commands, quoting, stored
+from actbench.command.cures import METRIC, Offered, Trial, best_of, code_of
+from actbench.command.suggestions import counted, enumerated
+from actbench.diagnosis import rules
+from actbench.errors import from_disk
+from actbench.files.atomic import write_text
+from actbench.records import RunSummary
+from actbench.report.columns import quantity
+from actbench.report.formatting import minus
+from actbench.report.runs import Run
+from actbench.report.sequential import level
+from actbench.store.summary import finite
+
+FILE = "try.json"
+_STYLES = {"better": "green", "worse": "red", "no result": "red"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out: the run, the findings that were to be cured, the trials, best first, and the others' reasons."""
+
+    run: Run
+    codes: Sequence[str]
+    trials: Sequence[Trial]
+    not_tried: Mapping[str, str]
+    test_set: str
+    study: Path
+
+    @property
+    def before(self) -> RunSummary:
+        """The results of the original."""
+        assert self.run.summary is not None
+        return self.run.summary
+
+
+def begin(
+    console: Console, run: Run, codes: Sequence[str], remedies: Sequence[Offered], not_tried: Mapping[str, str],
+    study: Path,
+) -> None:  # fmt: skip
+    """What is going to be trained, and what not."""
+    seeds = counted(run.settings.num_seeds, "seed")
+    said = f"{counted(len(remedies), 'remedy').replace('remedys', 'remedies')} for {enumerated(codes)} of {run.folder}"
+    console.print(Text(f"{said}, {seeds} each; in {study}"), soft_wrap=True)
+    for remedy, why in not_tried.items():
+        console.print(Text(f"not tried: {remedy}: {why}"), soft_wrap=True)
+
+
+def end(console: Console, outcome: Outcome) -> None:
+    """The table and, last, what to do."""
+    console.print()
+    console.print(_table(outcome))
+    percent = f"{100 * (1 - level(1)):.0f} %"
+    about = "new seeds and new test images" if outcome.test_set == "new" else "new seeds on these test images"
+    original = outcome.before.metrics[METRIC].plus_minus(2) if METRIC in outcome.before.metrics else "none"
+    note = f"original: test accuracy {original} %; ±: simultaneous {percent} intervals for {about}"
+    console.print(Text(note, style="dim"))
+    console.print()
+    for sentence in sentences(outcome):
+        console.print(Text(sentence), soft_wrap=True)
+
+
+def sentences(outcome: Outcome) -> list[str]:
+    """What to do, and the command that does it."""
+    symptoms, use = enumerated(outcome.codes), best_of(outcome.trials, outcome.codes)
+    if use is not None:
+        name, figures = use.remedy.overrides, "".join(f" ({text})" for text in _figures(outcome, use))
+        new = f" It brought {enumerated(use.new)}." if use.new else ""
+        return [
+            f"Use {name}: it cured {symptoms}{figures}; {_accuracy(use)}.{new}",
+            f"    {command(outcome.run, name)}",
+        ]
+    cured = [trial for trial in outcome.trials if trial.cures(outcome.codes)]
+    if cured:
+        each = "; ".join(f"{trial.remedy.overrides}: {_accuracy(trial)}" for trial in cured)
+        return [f"What cured {symptoms} cost accuracy ({each}): none is recommended."]
+    better = [trial for trial in outcome.trials if trial.word == "better"]
+    also = f" {better[0].remedy.overrides} raised the accuracy all the same: {_accuracy(better[0])}." if better else ""
+    number = counted(len(outcome.trials), "remedy").replace("remedys", "remedies")
+    return [
+        f"None of {number} cured {symptoms}.{also}" if len(outcome.trials) > 1 else f"It did not cure {symptoms}.{also}"
+    ]
+
+
+def command(run: Run, remedy: str) -> str:
+    """The command of the run with a remedy in it."""
+    words = [quoting.as_typed(word) for word in stored.overrides_of(run.folder)]
+    return next_commands.whole(words, remedy.split())
+
+
+def _table(outcome: Outcome) -> Table:
+    table = Table(title="What each remedy did", title_justify="left", title_style="bold", box=SIMPLE_HEAD,
+                  pad_edge=False, padding=(0, 1, 0, 0))  # fmt: skip
+    for head, left in (("remedy", True), ("findings", True), ("accuracy %", False), ("difference", False), ("", True)):
+        table.add_column(head, justify="left" if left else "right", overflow="fold")
+    for trial in outcome.trials:
+        mean = trial.summary.metrics[METRIC].mean if trial.summary and METRIC in trial.summary.metrics else None
+        cells = (
+            trial.remedy.overrides,
+            "\n".join(_findings(outcome, trial)),
+            "–" if mean is None else f"{mean:.2f}",
+            _difference(trial),
+            _said(outcome, trial),
+        )
+        table.add_row(*map(Text, cells), style=_STYLES.get(trial.word, ""))
+    return table
+
+
+def _findings(outcome: Outcome, trial: Trial) -> list[str]:
+    """A line for each finding of the original, and for each new one."""
+    if trial.cured is None or trial.summary is None:
+        return ["failed; the study has the reason"]
+    evidence = {code_of(finding): finding.evidence for finding in trial.summary.findings or ()}
+    figures = {code: f" ({figure})" if (figure := _figure(outcome, trial, code)) else "" for code in trial.cured}
+    lines = [f"{code}: {'cured' if gone else 'still there'}{figures[code]}" for code, gone in trial.cured.items()]
+    return [*lines, *(f"new: {code}: {evidence[code]}" for code in trial.new)]
+
+
+def _figures(outcome: Outcome, trial: Trial) -> list[str]:
+    return [figure for code in outcome.codes if (figure := _figure(outcome, trial, code))]
+
+
+def _figure(outcome: Outcome, trial: Trial, code: str) -> str:
+    """`dead 74.8 → 0.0 %`: what shows a finding best, before and after."""
+    if code == "diverged-loss" and trial.summary is not None:
+        return f"seeds {len(outcome.before.diverged)} → {len(trial.summary.diverged)}"
+    metric = next((rule.metric for rule in rules() if rule.code == code), "")
+    if not metric or trial.summary is None:
+        return ""
+    means = [summary.metrics[metric].mean for summary in (outcome.before, trial.summary) if metric in summary.metrics]
+    if len(means) < 2 or None in means:
+        return ""
+    shown, column = [], quantity(metric)
+    for mean in means:
+        assert mean is not None
+        shown.append(minus(f"{column.scale * mean:.{column.digits}f}"))
+    return f"{column.title} {' → '.join(shown)}{' %' if column.percent else ''}"
+
+
+def _difference(trial: Trial) -> str:
+    if trial.difference is None:
+        return "–"
+    if trial.high is None:
+        return minus(f"{trial.difference:+.2f}")
+    return minus(f"{trial.difference:+.2f} ± {trial.high - trial.difference:.2f}")
+
+
+def _accuracy(trial: Trial) -> str:
+    if trial.difference is None:
+        return "accuracy cannot be compared with fewer than 3 seeds"
+    said = f"accuracy {_difference(trial)}"
+    return f"{said}, not told apart" if trial.word == "not told apart" else said
+
+
+def _said(outcome: Outcome, trial: Trial) -> str:
+    """`cured, better`; `made it worse`."""
+    if trial.word == "no result":
+        return "made it worse" if trial.summary is not None else "no result"
+    cures = trial.cures(outcome.codes)
+    if trial.word == "worse" and not cures:
+        return "made it worse"
+    words = {"better": "more accurate", "worse": "less accurate"}
+    return ", ".join(filter(None, ["cured" if cures else "not cured", words.get(trial.word, "")]))
+
+
+def write(outcome: Outcome) -> None:
+    """Writes `try.json` into the study of the remedies.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    use = best_of(outcome.trials, outcome.codes)
+    content = {
+        "run": str(outcome.run.folder),
+        "id": outcome.run.settings.id,
+        "seeds": outcome.run.settings.seeds,
+        "findings": [asdict(finding) for finding in outcome.before.findings or ()],
+        "to_cure": [*outcome.codes],
+        "level": level(1),
+        "test_set": outcome.test_set,
+        "remedies": [_as_json(outcome, trial) for trial in outcome.trials],
+        "not_tried": dict(outcome.not_tried),
+        "use": use.remedy.overrides if use else None,
+        "command": command(outcome.run, use.remedy.overrides) if use else None,
+    }
+    path = outcome.study / FILE
+    try:
+        write_text(path, json.dumps(finite(content), indent=2, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise from_disk(error, str(path)) from error
+
+
+def _as_json(outcome: Outcome, trial: Trial) -> dict[str, object]:
+    before, after = outcome.before.metrics, trial.summary.metrics if trial.summary else {}
+    metrics = {rule.metric for rule in rules() if rule.metric and trial.cured and rule.code in trial.cured}
+    return {
+        "remedy": trial.remedy.overrides,
+        "offered_by": [*trial.remedy.codes],
+        "folder": str(trial.folder),
+        "status": trial.summary.status if trial.summary else "failed",
+        "cured": trial.cured,
+        "new_findings": [*trial.new],
+        "metrics": {
+            name: [before[name].mean, after[name].mean] for name in sorted(metrics) if {name} <= {*before} & {*after}
+        },
+        "accuracy": after[METRIC].mean if METRIC in after else None,
+        "difference": trial.difference,
+        "low": trial.low,
+        "high": trial.high,
+        "word": trial.word,
+    }
