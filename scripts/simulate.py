@@ -110,11 +110,8 @@ def _nulls() -> dict[str, Draw]:
 def power(options: argparse.Namespace, rng: Generator) -> None:
     """Six configurations and five seeds, one of which is better: is it seen?"""
     effects, k, n = (0.0, 1.0, 1.5, 2.0, 2.06, 2.5, 3.0, 3.5), 6, 5
-    found: dict[str, list[str]] = {
-        "paired t against a baseline, Holm": [],
-        "one control (Dunnett)": [],
-        "all pairs (Tukey)": [],
-    }
+    families = {"simultaneous, one control (Dunnett)": 1, "simultaneous, all pairs (Tukey)": None}
+    found: dict[str, list[str]] = {name: [] for name in ("paired t against a baseline, Holm", *families)}
     for effect in effects:
         a = rng.normal(size=(options.rounds, k, n))
         a[:, 0] += effect
@@ -160,8 +157,9 @@ def _worse(of: Differences) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """(rounds, k) each: below any other one; below all others that may be the best."""
     others = ~np.eye(of.mean.shape[-1], dtype=bool)
     below = (of.high < 0) & others
-    may_be_best = ~below.any(-1)
-    return below.any(-1), below.any(-1) & (below | ~(may_be_best[:, None, :] & others)).all(-1)
+    any_other = np.asarray(below.any(-1))
+    may_be_best = ~any_other[:, None, :] & others
+    return any_other, any_other & (below | ~may_be_best).all(-1)
 
 
 def looks(options: argparse.Namespace, rng: Generator) -> None:
@@ -231,14 +229,15 @@ def real(options: argparse.Namespace, rng: Generator) -> None:
         if not np.isfinite(values).all():
             continue
         correct = np.unpackbits(packed, axis=-1).astype(bool)
-        control, pairs, se = {"new": [], "fixed": []}, [], []
+        control: dict[str, list[NDArray[np.bool_]]] = {"new": [], "fixed": []}
+        pairs, se = [], []
         for size in _split(500, 10):
             split = np.stack([rng.permutation(40).reshape(8, 5) for _ in range(size)])  # (rounds, 8, 5)
             of = differences(values[split], correct[split], level=level(1))
             control["new"].append(_excluded(of))
-            same = {"level": level(1), "resolution": 100 / correct.shape[-1]}
-            control["fixed"].append(_excluded(differences(values[split], **same)))
-            tukey = differences(values[split], controls=None, **same)
+            step = 100 / correct.shape[-1]
+            control["fixed"].append(_excluded(differences(values[split], level=level(1), resolution=step)))
+            tukey = differences(values[split], level=level(1), resolution=step, controls=None)
             pairs.append(_excluded(tukey).any(-1))
             se.append((of.se_seeds[:, 0, 1].mean(), of.se_images[:, 0, 1].mean()))
         rates = (_rate(np.concatenate(control[test_set])) for test_set in ("new", "fixed"))
@@ -251,7 +250,7 @@ def real(options: argparse.Namespace, rng: Generator) -> None:
 
 def _excluded(of: Differences) -> NDArray[np.bool_]:
     """(rounds, k): whether any interval of the comparisons with each configuration excludes 0."""
-    return (np.abs(of.mean) > of.half).any(-1)
+    return np.asarray((np.abs(of.mean) > of.half).any(-1))
 
 
 def _rate(wrong: NDArray[np.bool_]) -> str:

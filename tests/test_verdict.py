@@ -318,3 +318,22 @@ def test_of_very_many_the_best_by_validation_are_judged(monkeypatch):
     verdict = decide(block(made), test_set="fixed")
     assert {decision.name for decision in verdict.decisions} == {"relu", "mish", "sigmoid"}
     assert verdict.remarks == ("the verdict is about the 3 configurations with the best validation accuracy, of 7",)
+
+
+@pytest.mark.parametrize("correlation", [None, 0.8])
+def test_a_baseline_chosen_by_its_results_gives_no_more_false_alarms(correlation):
+    """The best of six equal ones by the test set (None), or by a validation accuracy that goes along with it."""
+    rng = np.random.default_rng(11)
+    alarms = 0
+    for _ in range(200):
+        tests = rng.normal(97.8, 0.2, 5) + rng.normal(0, 0.1, (6, 5))
+        by = tests.mean(1)
+        if correlation is not None:
+            by = correlation * (by - by.mean()) + math.sqrt(1 - correlation**2) * rng.normal(0, by.std(), 6)
+        made = [configuration(name, values) for name, values in zip(NAMES, tests, strict=False)]
+        chosen = made[int(np.argmax(by))]
+        verdict = decide(block(made), margin=1e-6, baseline=chosen, among=6, test_set="fixed")
+        alarms += any(
+            one.against_baseline.word in ("better", "worse") for one in verdict.decisions if one.against_baseline
+        )
+    assert alarms / 200 <= 0.06

@@ -11,7 +11,7 @@ from actbench import naming
 from actbench.records import Estimate, RunSummary
 from actbench.report.runs import Run, trained_at
 from actbench.report.shared_settings import shared_settings
-from actbench.report.statistics import MIN_SEEDS
+from actbench.report.simultaneous import MIN_SEEDS
 from actbench.settings import Settings
 
 METRIC = "test_accuracy"  # what is ranked and tested

@@ -60,12 +60,12 @@ def _p(d: Differences, i: int, j: int) -> float:
 
 
 def _method(verdict: Verdict, d: Differences) -> str:
-    images = f"and {d.images:,} test images, both as random samples (crossed variances, Owen 2007)" if d.images else ""
+    images = f"and of {d.images:,} test images (crossed, Owen 2007)" if d.images else "(of these test images)"
     return (
-        f"test accuracy in points; intervals of {count(d.comparisons, 'comparison')} that hold together at level "
-        f"{verdict.level:.3g} (look {verdict.look} at the results; 5 % over all looks): Dunnett's critical values, "
-        f"variances over seeds {images} drawn towards a common one as far as they are alike (Smyth 2004); the verdict "
-        "compares with the unknown best (Hsu 1984); p: adjusted for the same comparisons, the smallest level at which "
-        "the interval excludes 0; effect size: Cohen's d_z; P(better): the probability that a random seed is better "
-        "than a random seed of the other"
+        f"test accuracy in points; intervals for {count(d.family.comparisons, 'comparison')} with one configuration, "
+        f"together at level {verdict.level:.3g} (look {verdict.look} at these results; 5 % over all looks), by "
+        f"Dunnett's critical values; variances of seeds {images}, drawn towards a common one as far as they are alike "
+        "(Smyth 2004); the verdict compares with the best, which is not known (Hsu 1984); p: for the same comparisons, "
+        "the smallest level at which the interval excludes 0; effect size: Cohen's d_z; P(better): the probability that a "
+        "random seed is better than a random seed of the other"
     )

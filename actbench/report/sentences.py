@@ -28,9 +28,7 @@ def of(verdict: Verdict, block: Block) -> list[str]:
         return [_nothing_complete(block)]
     sentences = [*_use(verdict), *_avoid(verdict), *_compared_with_baseline(verdict)]
     sentences += [*_undecided(verdict), *_limited_by_images(verdict), *_too_few_seeds(verdict)]
-    waiting = list(dict.fromkeys(name for name, _ in block.waiting))
-    if waiting:
-        sentences.append(f"Not in this verdict, for lack of results: {listed(waiting)}. {_GO_ON}")
+    sentences += _not_finished(verdict, block)
     if block.note:
         sentences.append(f"All of this is about the dataset {_dataset(block)}. {block.note}.")
     return sentences
@@ -46,6 +44,17 @@ def brief(verdict: Verdict) -> list[str]:
 
 
 _GO_ON = "The command that trained them goes on where they stopped."
+
+
+def _not_finished(verdict: Verdict, block: Block) -> Iterator[str]:
+    waiting = list(dict.fromkeys(name for name, _ in block.waiting))
+    judged = {decision.name for decision in verdict.decisions}
+    missing = [name for name in waiting if name not in judged]
+    partly = [name for name in waiting if name in judged]
+    parts = [f"Not in this verdict, for lack of results: {listed(missing)}."] if missing else []
+    parts += [f"Some seeds of {listed(partly)} are not finished."] if partly else []
+    if parts:
+        yield " ".join([*parts, _GO_ON])
 
 
 def _nothing_complete(block: Block) -> str:
@@ -179,7 +188,7 @@ def _undecided(verdict: Verdict) -> Iterator[str]:
     names = listed([decision.name for decision in can_be])
     start = f"Undecided: {names}. " if verdict.use is not None else ""
     seeds = max(decision.more_seeds or 0 for decision in can_be)
-    each = "" if len(can_be) == 1 else " of each"
+    each = "" if len(verdict.contenders) == 1 else " of each"
     takes = [f"about {count(seeds, 'more seed')}{each}", *_time(verdict.contenders, seeds)]
     now = f"; with --margin {_margin_now(verdict)} it would be settled now" if seeds > _MANY else ""
     yield f"{start}To settle it: {_more(verdict, verdict.contenders)} ({', '.join(takes)}){now}."

@@ -1,4 +1,4 @@
-"""Paired differences with their intervals and tests, prediction intervals, and power. Plain numbers in, by SciPy."""
+"""Paired tests with effect sizes, and prediction intervals. Plain numbers in, by SciPy."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ import numpy as np
 from scipy import stats
 
 from actbench.records import Estimate
-
-MIN_SEEDS = 3  # with fewer pairs no test is made
-LEVEL = 0.05  # of significance
+from actbench.report.simultaneous import MIN_SEEDS
 
 
 @dataclass(frozen=True)
@@ -78,51 +76,3 @@ def prediction_interval(
     assert estimate.mean is not None and estimate.std is not None
     half = float(stats.t.isf(0.025, len(values) - 1)) * estimate.std * math.sqrt(1 + 1 / len(values))
     return max(at_least, estimate.mean - half), min(at_most, estimate.mean + half)
-
-
-def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Adjusts for the number of tests, so that the chance of one false alarm or more stays at the level.
-
-    Holm 1979, "A simple sequentially rejective multiple test procedure": the k-th smallest of m is multiplied by
-    m − k + 1, and none may come out smaller than one before it. None (no test was made) stays None and is not counted.
-
-    >>> holm([0.01, 0.04, None, 0.03])
-    [0.03, 0.06, None, 0.06]
-    """
-    order = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
-    adjusted: list[float | None] = [None] * len(p_values)
-    least = 0.0
-    for rank, (p, place) in enumerate(order):
-        least = max(least, min(1.0, p * (len(order) - rank)))
-        adjusted[place] = least
-    return adjusted
-
-
-def seeds_needed(
-    difference: float, std: float, *, level: float = LEVEL, power: float = 0.8, at_most: int = 10_000
-) -> int | None:
-    """How many seeds a paired t-test at `level` needs to detect a true `difference` with the given power.
-
-    From the noncentral t distribution (Cohen 1988, "Statistical Power Analysis", chapter 2) with the standard deviation
-    `std` of the differences. None where it is more than `at_most`.
-
-    >>> seeds_needed(0.5, 1.0)  # a medium effect: the textbook's 34
-    34
-    """
-    if difference == 0 or not math.isfinite(difference):
-        return None
-    shift = abs(difference) / std if std else math.inf
-
-    def reached(n: int) -> bool:
-        edge, nc = float(stats.t.isf(level / 2, n - 1)), shift * math.sqrt(n)
-        if nc > max(8.0, 3 * edge):  # SciPy's noncentral t is inaccurate there, and the power is almost 1
-            return True
-        return bool(stats.nct.sf(edge, n - 1, nc) >= power)  # the chance of a significant wrong sign is left out
-
-    if not reached(at_most):
-        return None
-    low, high = MIN_SEEDS - 1, at_most  # the result is above low, and not above high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if reached(middle) else (middle, high)
-    return high

@@ -199,7 +199,7 @@ def _with_the_rest(considered: Sequence[Configuration], verdict: Verdict) -> tup
     for one in considered:
         if one.diverged:
             decision = Decision(one, "diverged")
-        elif len(comparable) == 1 and one.n >= MIN_SEEDS:
+        elif len(comparable) == 1:
             decision = Decision(one, "best")  # there is no other that can be used
         else:
             decision = judged.get(id(one), Decision(one, "too few seeds"))
