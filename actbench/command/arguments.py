@@ -212,21 +212,21 @@ def remedies_parser() -> argparse.ArgumentParser:
     """What `actbench try` accepts, and its help."""
     parser = _Parser(
         prog="actbench try",
-        description="Tries each remedy that the diagnosis of a run offers, with the same seeds: which one cures it, and "
-        "what becomes of the accuracy.",
-        epilog="Trains in a study of its own beside that of the run, which is only read. The same command goes on where "
-        "it was stopped.",
+        description="Tries each remedy that the diagnosis of a run offers, with the same seeds: which one cures it, "
+        "and what becomes of the accuracy.",
+        epilog="Trains in a study of its own beside that of the run, which is only read, and leaves try.json and a "
+        "report there. The same command goes on where it was stopped.",
         allow_abbrev=False,
     )
     parser.add_argument(
-        "run", type=Path, metavar="RUN", help="a run's folder, or a study in which one run has findings"
+        "run", type=Path, metavar="RUN", help="the folder of a run, or of a study with one that has findings"
     )
     parser.add_argument(
         "overrides", nargs="*", metavar="KEY=VALUE", help="what has to be typed again: trust=NAME; or train.device=cuda"
     )
     parser.add_argument("--finding", metavar="CODE", help="only what is offered for this finding: dead-units, say")
     parser.add_argument(
-        "--only", nargs="+", metavar="REMEDY", help="only these: norm=batch 'clip=norm clip.max_norm=1'"
+        "--only", nargs="+", metavar="REMEDY", help="only these: norm=batch 'init=he_normal init.gain=auto'"
     )
     return parser
 

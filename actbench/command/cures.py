@@ -35,9 +35,9 @@ class Offered:
 class Trial:
     """A remedy that was tried.
 
-    `cured` maps each finding of the original to whether it is gone; None where the run has no result. `new` are findings
-    that the original does not have. The accuracy is that of the remedy minus that of the original in percentage points,
-    with its interval; None where fewer than three seeds have both.
+    `cured` maps each finding of the original to whether it is gone; None where the run has no result. `new` are
+    findings that the original does not have. The accuracy is that of the remedy minus that of the original in
+    percentage points, with its interval; None where fewer than three seeds have both.
     """
 
     remedy: Offered

@@ -29,7 +29,7 @@ from actbench.command.complaints import FAILED, complain
 from actbench.command.cures import Offered, code_of
 from actbench.command.override import key_of, read
 from actbench.command.planning import Job
-from actbench.command.quoting import for_hydra, quoted
+from actbench.command.quoting import for_hydra
 from actbench.command.suggestions import counted, enumerated
 from actbench.errors import Problem, UserError
 from actbench.files.output import PersistentConsole
@@ -66,7 +66,7 @@ def main(argv: Sequence[str]) -> int:
     run = run_of(asked.run)
     codes, remedies = chosen(run, asked)
     study = _study(run.folder)
-    place = [f"study={quoted(study.name)}", f"output_dir={quoted(str(study.parent))}"]
+    place = [for_hydra(f"study={study.name}"), for_hydra(f"output_dir={study.parent}")]
     plan = _plan(run, remedies, place, typed)
     if not plan.jobs:
         raise UserError.of(plan.problems or [Problem(why, remedy) for remedy, why in plan.not_tried.items()])

@@ -53,7 +53,7 @@ def begin(
 ) -> None:  # fmt: skip
     """What is going to be trained, and what not."""
     seeds = counted(run.settings.num_seeds, "seed")
-    said = f"{counted(len(remedies), 'remedy').replace('remedys', 'remedies')} for {enumerated(codes)} of {run.folder}"
+    said = f"{_number(remedies)} for {enumerated(codes)} of {run.folder}"
     console.print(Text(f"{said}, {seeds} each; in {study}"), soft_wrap=True)
     for remedy, why in not_tried.items():
         console.print(Text(f"not tried: {remedy}: {why}"), soft_wrap=True)
@@ -77,22 +77,23 @@ def sentences(outcome: Outcome) -> list[str]:
     """What to do, and the command that does it."""
     symptoms, use = enumerated(outcome.codes), best_of(outcome.trials, outcome.codes)
     if use is not None:
-        name, figures = use.remedy.overrides, "".join(f" ({text})" for text in _figures(outcome, use))
+        name, figures = use.remedy.overrides, ", ".join(_figures(outcome, use))
         new = f" It brought {enumerated(use.new)}." if use.new else ""
-        return [
-            f"Use {name}: it cured {symptoms}{figures}; {_accuracy(use)}.{new}",
-            f"    {command(outcome.run, name)}",
-        ]
+        said = f"Use {name}: it cured {symptoms}{f' ({figures})' if figures else ''}; {_accuracy(use)}.{new}"
+        return [said, f"    {command(outcome.run, name)}"]
     cured = [trial for trial in outcome.trials if trial.cures(outcome.codes)]
     if cured:
         each = "; ".join(f"{trial.remedy.overrides}: {_accuracy(trial)}" for trial in cured)
         return [f"What cured {symptoms} cost accuracy ({each}): none is recommended."]
     better = [trial for trial in outcome.trials if trial.word == "better"]
     also = f" {better[0].remedy.overrides} raised the accuracy all the same: {_accuracy(better[0])}." if better else ""
-    number = counted(len(outcome.trials), "remedy").replace("remedys", "remedies")
-    return [
-        f"None of {number} cured {symptoms}.{also}" if len(outcome.trials) > 1 else f"It did not cure {symptoms}.{also}"
-    ]
+    if len(outcome.trials) == 1:
+        return [f"{outcome.trials[0].remedy.overrides} did not cure {symptoms}.{also}"]
+    return [f"None of {_number(outcome.trials)} cured {symptoms}.{also}"]
+
+
+def _number(remedies: Sequence[object]) -> str:
+    return "1 remedy" if len(remedies) == 1 else f"{len(remedies)} remedies"
 
 
 def command(run: Run, remedy: str) -> str:
@@ -124,8 +125,8 @@ def _findings(outcome: Outcome, trial: Trial) -> list[str]:
     if trial.cured is None or trial.summary is None:
         return ["failed; the study has the reason"]
     evidence = {code_of(finding): finding.evidence for finding in trial.summary.findings or ()}
-    figures = {code: f" ({figure})" if (figure := _figure(outcome, trial, code)) else "" for code in trial.cured}
-    lines = [f"{code}: {'cured' if gone else 'still there'}{figures[code]}" for code, gone in trial.cured.items()]
+    figures = {code: f": {figure}" if (figure := _figure(outcome, trial, code)) else "" for code in trial.cured}
+    lines = [f"{code} {'cured' if gone else 'still there'}{figures[code]}" for code, gone in trial.cured.items()]
     return [*lines, *(f"new: {code}: {evidence[code]}" for code in trial.new)]
 
 
@@ -166,14 +167,10 @@ def _accuracy(trial: Trial) -> str:
 
 
 def _said(outcome: Outcome, trial: Trial) -> str:
-    """`cured, better`; `made it worse`."""
-    if trial.word == "no result":
-        return "made it worse" if trial.summary is not None else "no result"
-    cures = trial.cures(outcome.codes)
-    if trial.word == "worse" and not cures:
-        return "made it worse"
-    words = {"better": "more accurate", "worse": "less accurate"}
-    return ", ".join(filter(None, ["cured" if cures else "not cured", words.get(trial.word, "")]))
+    """What became of the accuracy, in words."""
+    without_result = "made it worse" if trial.summary is not None else "failed"
+    spoiled = trial.word == "worse" and not trial.cures(outcome.codes)
+    return "made it worse" if spoiled else without_result if trial.word == "no result" else trial.word
 
 
 def write(outcome: Outcome) -> None:
@@ -206,6 +203,7 @@ def write(outcome: Outcome) -> None:
 def _as_json(outcome: Outcome, trial: Trial) -> dict[str, object]:
     before, after = outcome.before.metrics, trial.summary.metrics if trial.summary else {}
     metrics = {rule.metric for rule in rules() if rule.metric and trial.cured and rule.code in trial.cured}
+    both = sorted(metrics & {*before} & {*after})
     return {
         "remedy": trial.remedy.overrides,
         "offered_by": [*trial.remedy.codes],
@@ -213,9 +211,7 @@ def _as_json(outcome: Outcome, trial: Trial) -> dict[str, object]:
         "status": trial.summary.status if trial.summary else "failed",
         "cured": trial.cured,
         "new_findings": [*trial.new],
-        "metrics": {
-            name: [before[name].mean, after[name].mean] for name in sorted(metrics) if {name} <= {*before} & {*after}
-        },
+        "metrics": {name: [before[name].mean, after[name].mean] for name in both},
         "accuracy": after[METRIC].mean if METRIC in after else None,
         "difference": trial.difference,
         "low": trial.low,
