@@ -112,6 +112,8 @@ def more(arguments: Sequence[str]) -> argparse.Namespace:
     Raises:
         UserError: they cannot be understood.
     """
+    if not arguments:
+        raise UserError("which study?", where="actbench more", how="actbench more outputs/NAME")
     asked = more_parser().parse_intermixed_args(arguments)
     problems = [
         Problem("is not KEY=VALUE, which may follow the study", word, "one study at a time")

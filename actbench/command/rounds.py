@@ -69,7 +69,7 @@ class Rounds:
         """
         race_terms.begin(self.study, self.terms)
         if done := self._on_disk():
-            self.tell(f"race {done} seed{'s' if done != 1 else ''} in {self.study} already")
+            self.tell(f"race: {done} seed{'s' if done != 1 else ''} in {self.study} already")
         yield from self._train([*self.by_id], self.entrants[0].settings.num_seeds)
         seen = None if self._trained else race_look.again(self.study, self.terms, {*self.by_id} - self._failed)
         self._look = race_look.at(self.study, self.terms) if seen is None else seen
@@ -96,9 +96,9 @@ class Rounds:
     def _train(self, racing: Sequence[str], number: int) -> Iterator[list[Job]]:
         """One batch, in which each of `racing` gets its first `number` seeds; none where they have them."""
         asked = {key: extending.with_seeds(self.by_id[key], self.first, number) for key in racing}
-        batch, due = [], 0
+        batch, due, study = [], 0, Study(self.study)
         for job in asked.values():
-            parts = extending.parts_of(job, Study(self.study))
+            parts = extending.parts_of(job, study)
             batch += [part for part in parts.all if checking.is_due(part.settings, part.folder)]
             due += sum(part.settings.num_seeds for part in parts.due)
         if not batch:
@@ -106,7 +106,7 @@ class Rounds:
         began = self.clock()
         yield batch
         self._seconds, self._trained = self._seconds + self.clock() - began, self._trained + due
-        study = Study(self.study)
+        study = Study(self.study)  # as it is now
         self._failed |= {key for key, job in asked.items() if extending.parts_of(job, study).due}
 
     def _racing(self, everyone: bool) -> list[str]:
@@ -146,7 +146,7 @@ class Rounds:
         back = [key for key in racing if key in self._out]
         self._out = (self._out | {*gone}) - {*back}
         most = max((len(look.seeds.get(key, ())) for key in self.by_id), default=0)
-        said = [f"race after {most} seed{'s' if most != 1 else ''}"]
+        said = [f"race: after {most} seed{'s' if most != 1 else ''}"]
         said += [f"out: {', '.join(f'{self._name(key)} ({self._word(key)})' for key in gone)}"] if gone else []
         said += [f"back: {', '.join(map(self._name, back))}"] if back else []
         said += [f"left: {', '.join(map(self._name, racing))}"] if racing else []
@@ -169,13 +169,13 @@ class Rounds:
             "settled": f"decided after {of}",
             "images": f"ended after {of}: more seeds cannot settle {undecided}, which the test images limit",
             "failed": f"ended after {of}: the runs of {enumerated([*map(self._name, self._failed)])} failed",
-            "max_seeds": f"ended after {of}: decide.max_seeds={most} is reached, and {undecided} is undecided",
+            "max_seeds": f"ended after {of}: decide.max_seeds={most} is reached; undecided: {undecided}",
             "max_minutes": (
                 f"ended after {of}: another round would take longer than "
-                f"decide.max_minutes={shown(self.terms.max_minutes)}, and {undecided} is undecided"
+                f"decide.max_minutes={shown(self.terms.max_minutes)}; undecided: {undecided}"
             ),
         }
-        self.tell(f"race {why[reason]}")
+        self.tell(f"race: {why[reason]}")
 
     def _on_disk(self) -> int:
         """Of the seeds up to `max_seeds`, those that are trained."""
