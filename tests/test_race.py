@@ -241,14 +241,14 @@ class Stopped(Exception):
     pass
 
 
-@pytest.mark.parametrize("at", range(1, 12))
+@pytest.mark.parametrize("at", range(1, 9))
 def test_stopped_before_any_run_and_typed_again_it_ends_as_if_it_had_not_been(races, tmp_path, at):
     """The oracle is the race that nothing stopped. `at` is the run before which it stops, of those that it has."""
     names, terms = ("relu", "gelu", "elu", "tanh"), Terms(0.1, max_seeds=12)
     usual = Races(tmp_path / "usual")
     usual.study.mkdir()
     usual.race(terms, *names)
-    assert len(usual.jobs) == 11  # this is what the numbers of `at` are for
+    assert len(usual.jobs) == 8  # this is what the numbers of `at` are for
 
     def run(job):
         if len(races.jobs) + 1 == at:
@@ -261,7 +261,7 @@ def test_stopped_before_any_run_and_typed_again_it_ends_as_if_it_had_not_been(ra
     assert sorted(races.trained.items()) == sorted(usual.trained.items())  # nothing twice, nothing more
     assert races.files == usual.files
     again = races.race(terms, *names)
-    assert len(again.jobs) == 11
+    assert len(again.jobs) == 8
     assert again.files == usual.files
 
 
@@ -282,6 +282,12 @@ def race_lines(text):
     return [line for line in text.splitlines() if line.startswith("race: ")]
 
 
+def outcome(home):
+    """All that a race leaves, without times."""
+    study = home / "outputs" / "s"
+    return outcome_of_study(study), (study / "decide.json").read_text()
+
+
 @pytest.fixture(scope="module")
 def undisturbed_race(tmp_path_factory):
     home = tmp_path_factory.mktemp("race")
@@ -289,7 +295,7 @@ def undisturbed_race(tmp_path_factory):
     done = Command(*RACE, cwd=home, before=partial(faults.install, str(home), log=str(log))).wait()
     assert (done.returncode, done.stderr) == (0, "")
     steps = log.read_text().splitlines()
-    return SimpleNamespace(home=home, done=done, steps=steps, outcome=outcome_of_study(home / "outputs" / "s"))
+    return SimpleNamespace(home=home, done=done, steps=steps, outcome=outcome(home))
 
 
 def test_a_race_trains_looks_and_ends_in_the_comparison(undisturbed_race):
@@ -297,7 +303,7 @@ def test_a_race_trains_looks_and_ends_in_the_comparison(undisturbed_race):
     stored = json.loads((study / "decide.json").read_text())
     assert (stored["margin"], stored["test_set"]) == (0.5, "new")
     assert [sorted(map(len, look.values())) for look in stored["looks"]] == [[3, 3], [5, 5]]
-    folders = sorted(re.sub("-mlp-.*-", " ", path.parent.name) for path in study.glob("*/summary.json"))
+    folders = sorted(re.sub("-mlp-[0-9a-f]{10}-", " ", path.parent.name) for path in study.glob("*/summary.json"))
     assert folders == ["gelu seeds0-2", "gelu seeds3-4", "relu seeds0-2", "relu seeds3-4"]
     lines = race_lines(undisturbed_race.done.stdout)
     assert lines[0] == "race: after 3 seeds; left: relu, gelu"
@@ -315,7 +321,7 @@ def test_a_race_that_is_killed_goes_on_where_it_was(undisturbed_race, tmp_path, 
     assert Command(*RACE, cwd=tmp_path, before=kill).wait().returncode == -signal.SIGKILL
     done = Command(*RACE, cwd=tmp_path).wait()
     assert (done.returncode, done.stderr) == (0, "")
-    assert outcome_of_study(tmp_path / "outputs" / "s") == undisturbed_race.outcome
+    assert outcome(tmp_path) == undisturbed_race.outcome
 
 
 def interrupt():
@@ -335,17 +341,17 @@ def test_an_interrupted_race_looks_at_nothing_and_a_full_disk_neither(undisturbe
     assert "Results" not in done.stdout
     done = Command(*RACE, cwd=tmp_path).wait()
     assert (done.returncode, done.stderr) == (0, "")
-    assert outcome_of_study(tmp_path / "outputs" / "s") == undisturbed_race.outcome
+    assert outcome(tmp_path) == undisturbed_race.outcome
 
 
-def test_a_race_through_joblib_and_more_of_it(undisturbed_race, tmp_path):
+def test_a_race_through_joblib(undisturbed_race, tmp_path):
     """In a process of its own: the launcher's workers outlive a fork."""
     command = [sys.executable, "-m", "actbench", *RACE, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
     environment = {**os.environ, **OFFLINE}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
     assert race_lines(done.stdout) == race_lines(undisturbed_race.done.stdout)
-    assert outcome_of_study(tmp_path / "outputs" / "s") == undisturbed_race.outcome
+    assert outcome(tmp_path) == undisturbed_race.outcome
 
 
 def test_nothing_is_composed_more_often_than_needed(tmp_path, monkeypatch, capsys):
@@ -375,7 +381,7 @@ def test_nothing_is_composed_more_often_than_needed(tmp_path, monkeypatch, capsy
         ("-m activation=relu,gelu hydra/sweeper=race", "hydra/sweeper=race: has no effect without decide.margin"),
         ("-m activation=relu,gelu decide.margin=1 seed=0,9", "seed=0,9: cannot be swept in a race"),
         ("-m activation=relu,gelu decide.margin=1 num_seeds=50", "num_seeds=50: is more than decide.max_seeds=40"),
-        ("-m activation=relu,gelu decide.margin=1 dropout='0.0${seed}'", "a setting depends on the seed"),
+        ("-m activation=relu,gelu decide.margin=1 optimizer.weight_decay=${seed}", "a setting depends on the seed"),
         ("-m decide.margin=1 train.epochs=1,2", "train.epochs: "),
         ("-m activation=relu,gelu margin=0.1", "did you mean decide.margin=0.1?"),
     ],
