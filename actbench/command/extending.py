@@ -165,13 +165,25 @@ def without_seeds_on_disk(jobs: Iterable[Job]) -> Extended:
 
 
 def _remark(job: Job, parts: Parts) -> str:
-    """`relu-mlp: seeds 0-4 are in outputs/s; 5-14 are trained`."""
-    said = [f"seeds {_listed(parts.complete)} are there already"] if parts.complete else []
-    said += [f"seeds {_listed(parts.begun)} were begun and go on"] if parts.begun else []
-    said += [f"seeds {_listed(parts.new)} are trained"] if parts.new else []
+    """`relu-mlp in outputs/s: seeds 0-4 are there already, seeds 5-14 are trained`."""
+    said = [
+        f"{_seeds(jobs)} {'is' if _is_one(jobs) else 'are'} {how}"
+        for jobs, how in ((parts.complete, "there already"), (parts.new, "trained"))
+        if jobs
+    ]
+    if parts.begun:
+        said.insert(
+            -1 if parts.new else len(said), f"{_seeds(parts.begun)} {'goes' if _is_one(parts.begun) else 'go'} on"
+        )
     return f"{job.settings.label} in {job.folder.parent}: {', '.join(said)}"
 
 
-def _listed(jobs: Sequence[Job]) -> str:
+def _is_one(jobs: Sequence[Job]) -> bool:
+    return sum(job.settings.num_seeds for job in jobs) == 1
+
+
+def _seeds(jobs: Sequence[Job]) -> str:
+    """`seed 3`, `seeds 0-4, 7`."""
     ranges = consecutive({seed for job in jobs for seed in job.settings.seeds})
-    return ", ".join(f"{first}-{first + number - 1}" if number > 1 else str(first) for first, number in ranges)
+    listed = ", ".join(f"{first}-{first + number - 1}" if number > 1 else str(first) for first, number in ranges)
+    return f"seed{'' if _is_one(jobs) else 's'} {listed}"
