@@ -161,6 +161,6 @@ def test_a_launcher_trains_the_missing_seeds(actbench, tmp_path):
     environment = {**os.environ, **OFFLINE}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
-    names = {path.parent.name[21:] for path in (tmp_path / "outputs" / "s").glob("*/settings.yaml")}
+    names = {path.parent.name[20:] for path in (tmp_path / "outputs" / "s").glob("*/settings.yaml")}
     assert names == {"seed2", "seeds0-1"}
     assert "seeds 0-1 are there already, seed 2 is trained" in done.stderr
