@@ -153,7 +153,8 @@ def _subcommand(rng: random.Random) -> list[str]:
     known = {
         "list": [*groups(), "relu", "measures", "findings", "--help", "all", "activation=relu"],
         "report": ["outputs", ".", "..", "nowhere", "/dev/null", "--baseline", "relu", "--per", "optimizer.lr", "--table",
-                   "--output", "rep", "--published", "--help", "outputs/*"],
+                   "--output", "rep", "--published", "--help", "outputs/*", "--margin", "0.5", "0", "--test-set", "fixed",
+                   "--fail-if", "undecided", "relu not best"],
         "kernels": ["relu", "gelu", "nope", "--sizes", "2x2", "0x0", "--rounds", "1", "0", "-1", "--device", "cpu", "--threads",
                     "--resnet", "18", "--batch", "2", "--output", "rep", "--compiled", "--help"],
     }[name]  # fmt: skip

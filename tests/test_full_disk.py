@@ -118,7 +118,7 @@ def test_a_report_on_a_full_disk_leaves_the_earlier_one_whole(undisturbed, tmp_p
     home = tmp_path / "home"
     shutil.copytree(undisturbed("sweep").home, home)
     expected = outcome_of_report(home / "outputs" / "s" / "report")
-    for step, fault in ((2, "full"), (20, "once"), (37, "once"), (43, "full")):
+    for step, fault in ((2, "full"), (20, "once"), (37, "once"), (42, "full")):
         full = partial(faults.install, str(home), at=step, fault=fault)
         done = Command("report", "outputs/s", cwd=home, before=full).wait()
         check_told(done)

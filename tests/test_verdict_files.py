@@ -13,7 +13,7 @@ from helpers import fake_run, settings_of
 
 from actbench.command import arguments
 from actbench.errors import UserError
-from actbench.report import command, runs
+from actbench.report import command, page, runs
 from actbench.report.command import Asked, make_report
 from actbench.report.comparison import compare
 from actbench.report.configurations import blocks
@@ -63,13 +63,13 @@ def test_it_is_first_on_the_page_and_last_in_the_terminal(shown, tmp_path):
     first, second = out.partition("plots/)\n\n")[2].replace("\nAvoid", "@Avoid").replace("\n", " ").split("@")
     assert first.startswith("Use gelu: it is the best, ahead of the next by 1.")
     assert second.startswith("Avoid relu (−1.")
-    page = (tmp_path / "study" / "report" / "report.html").read_text()
-    body = re.sub(r"<[^>]*>", " ", page.split("<body>")[1])
+    html = (tmp_path / "study" / "report" / "report.html").read_text()
+    body = re.sub(r"<[^>]*>", " ", html.split("<body>")[1])
     assert re.match(r"\s*Verdict\s+digits, 3 epochs · actbench \S+, \S+ \S+\s+Use gelu: it is the best, ", body)
-    assert "Use gelu" in page.split("<title>")[1].split("</title>")[0]
+    assert "Use gelu" in html.split("<title>")[1].split("</title>")[0]
     markdown = (tmp_path / "study" / "report" / "report.md").read_text()
     assert markdown.startswith("# Verdict\n\n**Use gelu: it is the best")
-    for text in (page, markdown):  # p-values and effect sizes are in the fold
+    for text in (html, markdown):  # p-values and effect sizes are in the fold
         before, fold = text.split("<details>")
         assert not any(word in before for word in ("effect size", "P(better)", "Dunnett"))
         assert all(word in fold for word in ("effect size", "P(better)", "Dunnett", "Against gelu"))
@@ -131,11 +131,14 @@ def test_the_command_that_settles_it_is_whole_and_quoted(tmp_path):
     (comparison,) = make_report([folder], Asked(margin=0.05, test_set="fixed")).comparisons
     said = next(sentence for sentence in comparison.sentences if "`" in sentence)
     quoted = str(folder).replace("'", "'\"'\"'")
-    assert f"`actbench more '{quoted}' --margin 0.05` (about " in said
+    assert f"`actbench more '{quoted}' --margin 0.05 --test-set fixed --max-seeds " in said
+    page.write([comparison], [], tmp_path / "report")
+    html = (tmp_path / "report" / "report.html").read_text()
+    assert re.search(r"To settle it: <code>actbench more .* --margin 0\.05 .*</code> \(about ", html)
     stored.write(folder, stored.Decide(margin=0.05, test_set="fixed"))
     (comparison,) = make_report([folder]).comparisons  # the study's own terms need not be typed
     assert (comparison.verdict.margin, comparison.verdict.test_set) == (0.05, "fixed")
-    assert f"`actbench more '{quoted}'` (about " in " ".join(comparison.sentences)
+    assert f"`actbench more '{quoted}' --max-seeds " in " ".join(comparison.sentences)
 
 
 # ---------------------------------------------------------------- exit codes and bad input

@@ -148,18 +148,20 @@ def _show_and_write(report: Report, folder: Path | None, *, elsewhere: str = "--
     terminal.show(report.comparisons, console)
     if report.published:
         terminal.show_published(report.published, console)
-    failed: list[Problem] = []
+    failed: UserError | None = None
     if folder is not None and report.comparisons:
         looks.record(report.studies)
         try:
             write(report, folder, console, elsewhere=elsewhere)
         except UserError as error:
-            failed = list(error.problems)
+            failed = error
     terminal.show_verdicts(report.comparisons, console)
     if report.fail_if:
         terminal.show_condition(conditions.told(*report.fail_if), console)
-    if failed or report.problems:
-        raise UserError.of([*report.problems, *failed])
+    if failed:
+        raise type(failed).of([*report.problems, *failed.problems])
+    if report.problems:
+        raise UserError.of(report.problems)
 
 
 def write(report: Report, folder: Path, console: Console, *, elsewhere: str = "--output FOLDER") -> None:

@@ -66,6 +66,6 @@ def _method(verdict: Verdict, d: Differences) -> str:
         f"together at level {verdict.level:.3g} (look {verdict.look} at these results; 5 % over all looks), by "
         f"Dunnett's critical values; variances of seeds {images}, drawn towards a common one as far as they are alike "
         "(Smyth 2004); the verdict compares with the best, which is not known (Hsu 1984); p: for the same comparisons, "
-        "the smallest level at which the interval excludes 0; effect size: Cohen's d_z; P(better): the probability that a "
-        "random seed is better than a random seed of the other"
+        "the smallest level at which the interval excludes 0; effect size: Cohen's d_z; P(better): the probability "
+        "that a random seed is better than a random seed of the other"
     )

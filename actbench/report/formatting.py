@@ -28,8 +28,8 @@ def ends(low: float, high: float) -> str:
 
     With more digits next to 0, so that the text excludes 0 exactly if the interval does:
 
-    >>> ends(-0.104, 0.021), ends(-0.2, -0.0034)
-    ('−0.11 to +0.03', '−0.20 to −0.003')
+    >>> ends(-0.104, 0.021), ends(-0.2, -0.0034), ends(-0.2, 0.0)
+    ('−0.11 to +0.03', '−0.20 to −0.003', '−0.20 to 0.00')
     """
     return f"{_outwards(low, math.floor)} to {_outwards(high, math.ceil)}"
 
@@ -37,8 +37,10 @@ def ends(low: float, high: float) -> str:
 def _outwards(value: float, rounded: Callable[[float], int]) -> str:
     if not math.isfinite(value):
         return "–"
+    if value == 0:
+        return "0.00"
     digits = 2
-    while 0 < abs(value) < 10.0**-digits and digits < 9:
+    while not rounded(round(value * 10**digits, 6)) and digits < 9:
         digits += 1
     return minus(f"{rounded(round(value * 10**digits, 6)) / 10**digits:+.{digits}f}")
 

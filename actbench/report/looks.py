@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actbench.errors import Problem, UserError
-from actbench.report.configurations import METRIC, Block, Configuration
-from actbench.report.sentences import study_of
+from actbench.report.configurations import METRIC, Block
+from actbench.report.more_command import study_of
 from actbench.store import decide as stored
 from actbench.store.decide import Decide, TestSet
 
@@ -32,10 +32,10 @@ def studies(blocks: Iterable[Block], problems: list[Problem]) -> list[Study]:
     seen: dict[Path, Seeds] = {}
     for block in blocks:
         for configuration in block.configurations:
+            name, with_result = configuration.settings.id, {*configuration.values.get(METRIC, {})}
             for run in configuration.counting:
                 seeds = seen.setdefault(study_of(run.folder), {})
-                own = {seed for seed in run.settings.seeds if seed in _seeds(configuration)}
-                seeds[run.settings.id] = tuple(sorted({*seeds.get(run.settings.id, ()), *own}))
+                seeds[name] = tuple(sorted({*seeds.get(name, ()), *(with_result & {*run.settings.seeds})}))
     found = []
     for folder, seeds in seen.items():
         try:
@@ -44,10 +44,6 @@ def studies(blocks: Iterable[Block], problems: list[Problem]) -> list[Study]:
             problems += error.problems
             found.append(Study(folder, Decide(), seeds, readable=False))
     return found
-
-
-def _seeds(configuration: Configuration) -> set[int]:
-    return {*configuration.values.get(METRIC, {})}
 
 
 def terms(found: Sequence[Study]) -> tuple[float | None, TestSet]:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-import os
 import shlex
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actbench.errors import UserError
 from actbench.report import recommendation, settling
 from actbench.report.configurations import METRIC, Block, Configuration
 from actbench.report.formatting import count, duration, ends, listed, points, signed
+from actbench.report.more_command import more
 from actbench.report.simultaneous import MIN_SEEDS
-from actbench.store import decide as stored
 
 if TYPE_CHECKING:
     from actbench.report.verdict import Decision, Verdict
@@ -191,7 +188,7 @@ def _undecided(verdict: Verdict) -> Iterator[str]:
     each = "" if len(verdict.contenders) == 1 else " of each"
     takes = [f"about {count(seeds, 'more seed')}{each}", *_time(verdict.contenders, seeds)]
     now = f"; with --margin {_margin_now(verdict)} it would be settled now" if seeds > _MANY else ""
-    yield f"{start}To settle it: {_more(verdict, verdict.contenders)} ({', '.join(takes)}){now}."
+    yield f"{start}To settle it: {more(verdict, verdict.contenders, seeds)} ({', '.join(takes)}){now}."
 
 
 def _margin_now(verdict: Verdict) -> str:
@@ -205,31 +202,6 @@ def _time(configurations: Sequence[Configuration], seeds: int) -> list[str]:
     each = [one.seconds_per_epoch * one.settings.train.epochs for one in configurations]
     total = seeds * math.fsum(each)
     return [duration(total)] if math.isfinite(total) and total > 0 else []
-
-
-def _more(verdict: Verdict, configurations: Sequence[Configuration], flags: str = "") -> str:
-    """The command that trains more seeds, one for each study in which these configurations are."""
-    studies = dict.fromkeys(study_of(run.folder) for one in configurations for run in one.counting)
-    commands = []
-    for study in list(studies)[:3]:
-        margin = "" if verdict.margin == _margin_of(study) else f" --margin {verdict.margin:g}"
-        commands.append(f"`actbench more {shlex.quote(str(study))}{flags}{margin}`")
-    return " and ".join(commands) or "more seeds"
-
-
-def study_of(folder: Path) -> Path:
-    """The folder of the study in which a run's folder is."""
-    return folder.parent if folder.name not in ("", "..") else Path(os.path.normpath(folder / ".."))
-
-
-def _margin_of(study: Path) -> float:
-    """The margin that `actbench more` takes from the study."""
-    from actbench.report.verdict import MARGIN
-
-    try:
-        return stored.read(study).margin or MARGIN
-    except UserError:
-        return MARGIN
 
 
 def _limited_by_images(verdict: Verdict) -> Iterator[str]:
@@ -254,7 +226,7 @@ def _too_few_seeds(verdict: Verdict) -> Iterator[str]:
     names = listed([decision.name for decision in few])
     everybody = len(few) == len([one for one in verdict.decisions if one.word != "diverged"])
     about = "Nothing can be said yet" if everybody else f"Nothing can be said about {names} yet"
-    command = _more(verdict, [decision.configuration for decision in few], " --all")
+    command = more(verdict, [decision.configuration for decision in few], everyone=True)
     lead = ""
     if everybody:
         first = max((one.configuration for one in few), key=lambda one: one.mean(METRIC))

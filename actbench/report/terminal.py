@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -18,6 +20,7 @@ from actbench.report.tables import comparison_tables
 from actbench.report.text_table import TextTable
 
 _MOST_ROWS = 40  # of a table; the files have all
+_KEPT = "\N{NO-BREAK SPACE}"  # at which no line is broken
 _STYLES = {"best": "bold green", "as-good": "green", "worse": "red", "diverged": "red"}
 
 
@@ -69,7 +72,19 @@ def show_verdicts(comparisons: Sequence[Comparison], console: Console) -> None:
         if len(comparisons) > 1:
             console.print(_text(comparison.block.title, style="bold"))
         for number, sentence in enumerate(comparison.sentences):
-            console.print(_text(sentence, style="bold" if number == 0 else ""), soft_wrap="`" in sentence)
+            for line in lines(sentence, console.width):
+                console.print(_text(line, style="bold" if number == 0 else ""), soft_wrap=True)
+
+
+def lines(sentence: str, width: int) -> list[str]:
+    """A sentence in lines; a command in it, between backticks, stays on one line, so that it can be copied.
+
+    >>> lines("To settle it: `actbench more outputs/study` (about 10 more seeds).", 30)
+    ['To settle it:', '`actbench more outputs/study`', '(about 10 more seeds).']
+    """
+    whole = re.sub("`[^`]+`", lambda command: command[0].replace(" ", _KEPT), sentence)
+    wrapped = textwrap.wrap(whole, width, break_long_words=False, break_on_hyphens=False)
+    return [line.replace(_KEPT, " ") for line in wrapped]
 
 
 def show_condition(line: str, console: Console) -> None:
