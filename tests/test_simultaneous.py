@@ -187,6 +187,22 @@ def test_the_family_wise_error_is_kept(name, n):
     assert at_most(excluded(differences(a, level=level(1))).mean(-1), 0.055 if "varies" in name else 0.042)
 
 
+@pytest.mark.parametrize("k", [3, 6])
+def test_comparisons_with_a_baseline_and_the_best_are_kept_together(k):
+    a = np.random.default_rng(34).normal(size=(1500, k, 5))
+    of = differences(a, level=level(1), controls=2)
+    assert at_most(excluded(of)[:, :2].any(-1), 0.042)
+    assert of.family.comparisons == 2 * k - 3
+
+
+def test_more_comparisons_widen_the_intervals():
+    edges = [differences(np.eye(6), controls=controls).family for controls in (1, 2, 5, None)]
+    values = [float(critical(0.05, family, 20)) for family in edges]
+    assert values == sorted(values)
+    assert values[0] < values[1] < values[2] == values[3]
+    assert values[1] < stats.t.isf(0.025 / 9, 20)  # Bonferroni's
+
+
 def test_all_pairs_are_kept_together():
     a = np.random.default_rng(32).normal(size=(1500, 6, 5))
     assert at_most(excluded(differences(a, level=level(1), controls=None)).any(-1), 0.042)

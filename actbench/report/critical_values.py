@@ -8,12 +8,13 @@ which one estimate is shared. Computed by fixed quadrature, so that the same dat
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import interpolate, optimize, special, stats
+from scipy import interpolate, optimize, special
 
 Array = NDArray[np.floating[Any]]
 
@@ -25,15 +26,22 @@ _NODES = 48  # of the table of critical values
 
 
 class Family(NamedTuple):
-    """The comparisons whose intervals hold together: `size` with one control, or all pairs of `size` configurations."""
+    """The comparisons whose intervals hold together: `size` with each control, or all pairs of `size` configurations.
+
+    With several controls, those with one and those with another are taken as independent. The probability that all hold
+    is at least that (the Gaussian correlation inequality, Royen 2014, arXiv:1408.1028).
+    """
 
     kind: Literal["control", "pairs"]
     size: int
+    controls: int = 1
 
     @property
     def comparisons(self) -> int:
-        """Their number."""
-        return self.size if self.kind == "control" else self.size * (self.size - 1) // 2
+        """Their number; a pair of two controls counts once."""
+        if self.kind == "pairs":
+            return self.size * (self.size - 1) // 2
+        return self.controls * self.size - self.controls * (self.controls - 1) // 2
 
 
 def exceedance(t: ArrayLike, family: Family, df: ArrayLike) -> Array:
@@ -67,6 +75,11 @@ def matching_df(edge: ArrayLike, level: float, family: Family) -> Array:
     return np.asarray(1 / np.interp(np.asarray(edge), critical(level, family, df), 1 / df))
 
 
+def narrowest(level: float, families: Sequence[Family]) -> Family:
+    """Of families that have the comparisons in question, the one with the smallest critical value."""
+    return min(families, key=lambda family: _exact(level, family, 100.0))
+
+
 def _exceedance(t: float, family: Family, df: float) -> float:
     """The expectation over s, the estimated ÷ the true standard deviation."""
     if not t > 0:
@@ -74,16 +87,17 @@ def _exceedance(t: float, family: Family, df: float) -> float:
     s, weight = _scale(df)
     edge = math.sqrt(2) * t * s[:, None]  # (64, 1): in standard deviations of one mean
     if family.kind == "control":  # given the control's mean z, the other means are independent
-        inside = (special.ndtr(edge - _Z) - special.ndtr(-edge - _Z)) ** family.size
+        each = (special.ndtr(edge - _Z) - special.ndtr(-edge - _Z)) ** family.size
     else:  # one mean is the largest, z, and all others are within the range below it
-        inside = family.size * (special.ndtr(_Z) - special.ndtr(_Z - edge)) ** (family.size - 1)
-    return float(np.clip(weight @ (1 - inside @ _Z_WEIGHT), 0.0, 1.0))
+        each = family.size * (special.ndtr(_Z) - special.ndtr(_Z - edge)) ** (family.size - 1)
+    inside = np.clip(each @ _Z_WEIGHT, 0.0, 1.0) ** family.controls  # (64,): given s
+    return float(np.clip(weight @ (1 - inside), 0.0, 1.0))
 
 
 @lru_cache(maxsize=4096)
 def _scale(df: float) -> tuple[Array, Array]:
     """Nodes and weights for sqrt(chi² / df), over the logarithm of chi² between its extreme quantiles."""
-    low, high = (math.log(x) for x in (stats.chi2.ppf(1e-9, df), stats.chi2.isf(1e-13, df)))
+    low, high = math.log(2 * special.gammaincinv(df / 2, 1e-9)), math.log(2 * special.gammainccinv(df / 2, 1e-13))
     x = low + (high - low) * (_U + 1) / 2
     density = np.exp(df / 2 * x - np.exp(x) / 2 - df / 2 * math.log(2) - special.gammaln(df / 2))  # of log chi²
     weight = _U_WEIGHT * density
@@ -99,8 +113,9 @@ def _table(level: float, family: Family) -> interpolate.CubicSpline:
 
 
 def _exact(level: float, family: Family, df: float) -> float:
-    """By bisection between one comparison and Bonferroni's inequality, which bounds any number of them."""
-    low, high = (float(special.stdtrit(df, 1 - tail)) for tail in (level / 2, level / 2 / family.comparisons))
+    """Between the critical values of one comparison and of Bonferroni's inequality, which bounds any number of them."""
     if family.comparisons == 1:
-        return low
+        return float(special.stdtrit(df, 1 - level / 2))
+    most = family.controls * family.size if family.kind == "control" else family.comparisons
+    low, high = (float(special.stdtrit(df, 1 - level / 2 / number)) for number in (1, most))
     return float(optimize.brentq(lambda t: _exceedance(t, family, df) - level, 0.99 * low, 1.01 * high, xtol=1e-10))

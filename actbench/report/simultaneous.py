@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from actbench.report.critical_values import Family, critical, exceedance, matching_df
+from actbench.report.critical_values import Family, critical, exceedance, matching_df, narrowest
 from actbench.report.crossed import image_variance
 from actbench.report.pooling import moderate
 
@@ -80,7 +80,8 @@ def differences(
             and new images. None: about new seeds on these images.
         level: the probability that any interval of the family excludes the true difference.
         controls: 1 for comparisons with one configuration, which may be the unknown best; 2 with a named baseline
-            besides; None for all pairs.
+            besides; None for all pairs. With the unknown best, "some other one is better" is said wrongly more often
+            where several are equally good, since each of them is then the best: only all pairs keep the level there.
         resolution: the smallest step of an accuracy, 100 ÷ the number of test images; found from the values where it is
             not given. Equal values are known to this step alone.
     """
@@ -100,7 +101,7 @@ def differences(
     spread = spread + step[..., None, None] ** 2 / np.maximum(n, 1)
     of_seeds = spread / np.maximum(n, 1)
     of_images = np.zeros_like(of_seeds) if correct is None else image_variance(correct, common)
-    family = _family(int((enough & ~diagonal).any(-1).sum(-1).max(initial=0)), controls)
+    family = _family(level, int((enough & ~diagonal).any(-1).sum(-1).max(initial=0)), controls)
     edge = critical(level, family, df)
     half = _half(edge, of_seeds, of_images, level, family, images)
     se = np.sqrt(of_seeds + of_images)
@@ -160,10 +161,12 @@ def _half(edge: Array, of_seeds: Array, of_images: Array, level: float, family: 
     return np.asarray(np.sqrt(edge**2 * of_seeds + critical(level, family, max(images - 1, 1)) ** 2 * of_images))
 
 
-def _family(size: int, controls: int | None) -> Family:
-    if controls is None:
-        return Family("pairs", max(size, 2))
-    return Family("control", max(1, controls * (size - 1) - (controls - 1)))
+def _family(level: float, size: int, controls: int | None) -> Family:
+    pairs = Family("pairs", max(size, 2))
+    if controls is None or controls >= size:
+        return pairs
+    with_controls = Family("control", max(size - 1, 1), controls)
+    return with_controls if controls == 1 else narrowest(level, (with_controls, pairs))
 
 
 def _moments(a: Array, common: NDArray[np.bool_], n: NDArray[np.integer[Any]]) -> tuple[Array, Array]:
