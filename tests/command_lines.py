@@ -36,7 +36,7 @@ class Answer:
 def answer(words, folder, monkeypatch) -> Answer:
     """What `actbench WORDS` answers in a folder; `starts: ...` where it would begin to train."""
     from actbench import cli
-    from actbench.command import auto, launch, planning, showing, starting
+    from actbench.command import auto, planning, showing, starting, training
     from actbench.train import checks
 
     if not (folder / "conf").exists():
@@ -49,8 +49,8 @@ def answer(words, folder, monkeypatch) -> Answer:
     monkeypatch.setattr(showing, "show", lambda flags, overrides: print("starts:", *flags, *overrides))
     monkeypatch.setattr(auto, "decide", lambda: auto.ASSUMED)
     monkeypatch.setattr(checks, "check", lambda settings, quick: None)  # what is composed is enough
-    monkeypatch.setattr(launch, "_exit_code_by_files", lambda jobs: 0)
-    monkeypatch.setattr(launch, "_compare", lambda studies: 0)
+    monkeypatch.setattr(training, "_exit_code_by_files", lambda jobs: 0)
+    monkeypatch.setattr(training, "_compare", lambda studies: 0)
     out = io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
         try:
@@ -62,8 +62,9 @@ def answer(words, folder, monkeypatch) -> Answer:
     return Answer(code, out.getvalue())
 
 
-def _starts(jobs, overrides, *, multirun):  # noqa: ARG001
+def _starts(jobs, overrides, *, multirun, terms, begin):  # noqa: ARG001
     print("starts:", *(["--multirun"] if multirun else []), *overrides)
+    return jobs
 
 
 def check(given: Answer, folder, before=()) -> None:

@@ -10,7 +10,7 @@ from hydra import compose
 from omegaconf import OmegaConf
 
 import actbench
-from actbench.command import batches, composing, launch, planning, task_function
+from actbench.command import batches, composing, launch, planning, task_function, training
 from actbench.command.composing import register
 
 SWEEPS = [
@@ -59,7 +59,7 @@ def test_each_job_is_composed_once_and_its_settings_are_made_once(tmp_path, monk
         (composing, "to_settings", making),
     ):
         monkeypatch.setattr(module, name, spy)
-    monkeypatch.setattr(launch, "_compare", lambda _: 0)
+    monkeypatch.setattr(training, "_compare", lambda _: 0)
     monkeypatch.chdir(tmp_path)
     jobs = ["activation=relu,gelu,elu", "optimizer.lr=1e-3,2e-3"]
     tiny = ["dataset=digits", "train.epochs=1", "num_seeds=1", "model.width=4", "tensorboard=false", "train.threads=1"]

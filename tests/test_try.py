@@ -205,6 +205,8 @@ def without_remedy(folder: Path) -> None:
         (one, ["s", "--finding", "dead-units", "--only", "dropout=0.3"], "is not offered for this run"),
         (one, ["s", "optimizer.lr=3"], "optimizer.lr=3: cannot be typed here"),
         (one, ["s", "s"], "is not KEY=VALUE"),
+        (one, ["s", "hydra/launcher=nothing"], "there is no launcher called nothing"),
+        (one, ["s", "hydra.launcher._target_=os.system"], "cannot be changed here"),
         (unusable, ["s"], "there is no activation called nothing"),
         (without_remedy, ["s"], "no remedy is offered for dead-units"),
     ],
@@ -217,6 +219,15 @@ def test_what_cannot_be_tried_is_one_clear_message_and_writes_nothing(tmp_path, 
         remedies.main(words)
     assert said in str(caught.value)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_is_trusted_has_to_be_typed_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = replace(settings_of("dataset=digits", "num_seeds=3"), trust=("mine", "yours"))
+    own = replace(own, activation=replace(own.activation, target="mine.Bent"))
+    fake_run(tmp_path / "s" / "run", own, (90, 91, 92), findings=(DEAD,))
+    with pytest.raises(UserError, match=r"actbench try s/run 'trust=\[mine,yours\]'"):
+        remedies.main(["s"])
 
 
 def test_what_is_not_tried_has_its_reason(tmp_path, monkeypatch):

@@ -9,10 +9,11 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from actbench.choices import Listed, choices_of, groups, parameters_of, plain_parameters, usual_choices
+from actbench.choices import Listed, choices_of, groups, parameters_of, plain_parameters
 from actbench.command import arguments
 from actbench.command.candidates import Candidate as Candidate
 from actbench.command.candidates import options, plain
+from actbench.command.chosen import chosen, parameters
 from actbench.command.rules import RULES
 from actbench.settings import GROUPS
 
@@ -76,7 +77,7 @@ def _keys(words: Sequence[str], current: str) -> list[Candidate]:
     typed = {word.partition("=")[0] for word in words}
     group, dot, _ = current.partition(".")
     if dot and group in GROUPS:
-        keys = [(f"{group}.{name}", description) for name, description in _parameters(words, group)]
+        keys = [(f"{group}.{name}", description) for name, description in parameters(words, group)]
     else:
         keys = [(group, "") for group in groups() if group != "sweep"] + [("upper_activation", "")]
         keys += [(key, description) for key, description in _plain_keys() if dot or "." not in key]
@@ -88,7 +89,7 @@ def _keys(words: Sequence[str], current: str) -> list[Candidate]:
     ]
     if current and not dot:  # a key has others below it
         below = {key.partition(".")[0] for key, _ in _plain_keys() if "." in key}
-        below |= {group for group in GROUPS if group.startswith(current) and _parameters(words, group)}
+        below |= {group for group in GROUPS if group.startswith(current) and parameters(words, group)}
         found += [Candidate(f"{key}.", open=True) for key in sorted(below)]
     elif not dot:
         found += [Candidate(f"{key}.", open=True) for key in _OF_KEYS if key == "train" or _sweeps(words)]
@@ -129,7 +130,7 @@ def _held(words: Sequence[str], key: str) -> dict[str, str]:
         return dict.fromkeys(_studies(words), "")
     alias = key.replace("upper_activation.", "activation.")
     if group in GROUPS and parameter:
-        defaults = {item.name: item.default for choice in _chosen(words, group) for item in parameters_of(choice)}
+        defaults = {item.name: item.default for choice in chosen(words, group) for item in parameters_of(choice)}
         if parameter not in defaults:
             return {}
         if alias not in RULES and defaults[parameter] in ("true", "false"):
@@ -141,43 +142,6 @@ def _held(words: Sequence[str], key: str) -> dict[str, str]:
 
 def _described(choices: Iterable[Listed]) -> dict[str, str]:
     return {choice.name: choice.description for choice in choices}
-
-
-def _parameters(words: Sequence[str], group: str) -> list[tuple[str, str]]:
-    """The parameters that one of the chosen choices of a group has, with what is said of them."""
-    parameters = {item.name: item for choice in reversed(_chosen(words, group)) for item in parameters_of(choice)}
-    return [(name, " ".join(filter(None, [item.default, item.comment]))) for name, item in parameters.items()]
-
-
-def _chosen(words: Sequence[str], group: str) -> list[Listed]:
-    """The choices of a group that a command line asks for: typed, of its preset or experiment, or the default."""
-    known = {choice.name: choice for choice in choices_of("activation" if group == "upper_activation" else group)}
-    names = _names(words, group)
-    return [known[name] for name in names if name in known]
-
-
-def _names(words: Sequence[str], group: str) -> list[str]:
-    for word in reversed(words):
-        if word.startswith(f"{group}="):
-            return word.partition("=")[2].split(",")
-    for word in words:
-        key, _, preset = word.partition("=")
-        kind, pattern = {
-            "+sweep": ("sweep", rf"^ +{group}: (.*)$"),
-            "experiment": ("experiment", rf"^ +- override /{group}: (.*)$"),
-        }.get(key, ("", ""))
-        for choice in choices_of(kind) if kind else ():
-            if choice.name != preset:
-                continue
-            text = choice.path.read_text(encoding="utf-8")
-            listed = re.findall(rf"^ *- (?:.* )?{group}=([\w,]+)", text, re.MULTILINE) if kind == "sweep" else []
-            if match := re.search(pattern, text, re.MULTILINE):
-                listed = [match[1].strip()]
-            if listed:
-                return ",".join(listed).split(",")
-    if group == "upper_activation" and _names(words, "model") == ["hybrid"]:
-        return ["gelu"]
-    return [usual_choices().get(group, "")]
 
 
 def _plain_keys() -> list[tuple[str, str]]:

@@ -29,13 +29,15 @@ from actbench.command.complaints import FAILED, complain
 from actbench.command.cures import Offered, code_of
 from actbench.command.override import key_of, read
 from actbench.command.planning import Job
-from actbench.command.quoting import for_hydra
+from actbench.command.quoting import command, for_hydra
 from actbench.command.suggestions import counted, enumerated
+from actbench.custom.trust import is_own
 from actbench.errors import Problem, UserError
 from actbench.files.output import PersistentConsole
 from actbench.report import command as report
 from actbench.report import runs
 from actbench.report.runs import Run
+from actbench.settings import GROUPS
 
 # What may be typed beside RUN: it changes how a run is computed, not what.
 _TYPED = (
@@ -64,6 +66,7 @@ def main(argv: Sequence[str]) -> int:
     composing.register()
     launcher, typed = _overrides(asked.overrides)
     run = run_of(asked.run)
+    _check_trust(run, typed)
     codes, remedies = chosen(run, asked)
     study = _study(run.folder)
     place = [for_hydra(f"study={study.name}"), for_hydra(f"output_dir={study.parent}")]
@@ -74,7 +77,7 @@ def main(argv: Sequence[str]) -> int:
     remedies_shown.begin(console, run, codes, [*plan.jobs], plan.not_tried, study)
     _train([*plan.jobs.values()], [*stored.planned_again(run.folder, place, typed).overrides, *launcher], argv)
     trials, test_set = cures.judged(run.folder, {remedy: job.folder for remedy, job in plan.jobs.items()})
-    outcome = remedies_shown.Outcome(run, codes, cures.ranked(trials, codes), plan.not_tried, test_set, study)
+    outcome = remedies_shown.Outcome(run, codes, cures.ranked(trials, codes), plan.not_tried, test_set, study, typed)
     remedies_shown.write(outcome)
     code = _report(study, run, console)
     remedies_shown.end(console, outcome)
@@ -84,7 +87,8 @@ def main(argv: Sequence[str]) -> int:
 def _overrides(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """What was typed beside RUN: of the launcher, and of the runs."""
     launcher = [word for word in words if hydra_settings.is_for_sweeps(word)]
-    problems = [problem for word in launcher if (problem := hydra_settings.typed(word))] if launcher else []
+    with composing.composing():
+        problems = [problem for word in launcher if (problem := hydra_settings.typed(word))]
     rest = [word for word in words if word not in launcher]
     for word in rest:
         if "=" not in word:
@@ -95,6 +99,16 @@ def _overrides(words: Sequence[str]) -> tuple[list[str], list[str]]:
     if problems:
         raise UserError.of(problems)
     return launcher, [for_hydra(word) for word in rest]
+
+
+def _check_trust(run: Run, typed: Sequence[str]) -> None:
+    """Raises where a run has the user's own code, and what is trusted was not typed again."""
+    own = any(is_own(getattr(run.settings, group).target) for group in GROUPS)
+    if own and run.settings.trust and not any(key_of(word) == "trust" for word in typed):
+        names = run.settings.trust
+        trust = f"trust={names[0]}" if len(names) == 1 else f"trust=[{','.join(names)}]"
+        what = "runs code of your own, and what is trusted has to be typed again"
+        raise UserError(what, where=str(run.folder), how=command(["try", str(run.folder), trust]))
 
 
 # ---------------------------------------------------------------- which run, which remedies

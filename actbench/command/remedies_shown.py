@@ -39,6 +39,7 @@ class Outcome:
     not_tried: Mapping[str, str]
     test_set: str
     study: Path
+    typed: Sequence[str] = ()  # beside the run: trust=...
 
     @property
     def before(self) -> RunSummary:
@@ -80,7 +81,7 @@ def sentences(outcome: Outcome) -> list[str]:
         name, figures = use.remedy.overrides, ", ".join(_figures(outcome, use))
         new = f" It brought {enumerated(use.new)}." if use.new else ""
         said = f"Use {name}: it cured {symptoms}{f' ({figures})' if figures else ''}; {_accuracy(use)}.{new}"
-        return [said, f"    {command(outcome.run, name)}"]
+        return [said, f"    {command(outcome, name)}"]
     cured = [trial for trial in outcome.trials if trial.cures(outcome.codes)]
     if cured:
         each = "; ".join(f"{trial.remedy.overrides}: {_accuracy(trial)}" for trial in cured)
@@ -96,17 +97,18 @@ def _number(remedies: Sequence[object]) -> str:
     return "1 remedy" if len(remedies) == 1 else f"{len(remedies)} remedies"
 
 
-def command(run: Run, remedy: str) -> str:
+def command(outcome: Outcome, remedy: str) -> str:
     """The command of the run with a remedy in it."""
-    words = [quoting.as_typed(word) for word in stored.overrides_of(run.folder)]
-    return next_commands.whole(words, remedy.split())
+    words = next_commands.replaced(stored.overrides_of(outcome.run.folder), outcome.typed)
+    return next_commands.whole([*map(quoting.as_typed, words)], remedy.split())
 
 
 def _table(outcome: Outcome) -> Table:
     table = Table(title="What each remedy did", title_justify="left", title_style="bold", box=SIMPLE_HEAD,
                   pad_edge=False, padding=(0, 1, 0, 0))  # fmt: skip
-    for head, left in (("remedy", True), ("findings", True), ("accuracy %", False), ("difference", False), ("", True)):
-        table.add_column(head, justify="left" if left else "right", overflow="fold")
+    for head in ("remedy", "findings", "accuracy %", "difference", ""):
+        right = head in ("accuracy %", "difference")
+        table.add_column(head, justify="right" if right else "left", overflow="fold", no_wrap=head != "findings")
     for trial in outcome.trials:
         mean = trial.summary.metrics[METRIC].mean if trial.summary and METRIC in trial.summary.metrics else None
         cells = (
@@ -191,7 +193,7 @@ def write(outcome: Outcome) -> None:
         "remedies": [_as_json(outcome, trial) for trial in outcome.trials],
         "not_tried": dict(outcome.not_tried),
         "use": use.remedy.overrides if use else None,
-        "command": command(outcome.run, use.remedy.overrides) if use else None,
+        "command": command(outcome, use.remedy.overrides) if use else None,
     }
     path = outcome.study / FILE
     try:

@@ -137,12 +137,12 @@ class TerminalSink:
                 self._say(escape(remark), style="dim")
         if summary.findings is not None:
             probed = "dead_ratio" in summary.metrics
-            self._diagnosis(summary.findings, probed=probed)
+            self._diagnosis(summary.findings, folder, probed=probed)
         self._say(escape(f"files        {folder}"))
         if (folder / "tensorboard").exists():
             self._say(escape(f"look inside  tensorboard --logdir {_quoted(folder)}"))
 
-    def _diagnosis(self, findings: Sequence[Finding], *, probed: bool) -> None:
+    def _diagnosis(self, findings: Sequence[Finding], folder: Path, *, probed: bool) -> None:
         """What went wrong inside, why, and the commands that try something else; or that nothing did."""
         if not findings:
             where = "" if probed else " in loss and accuracy; units were not measured (probe=false)"
@@ -155,6 +155,8 @@ class TerminalSink:
             for remedy in finding.remedies:  # on one line each, however long: they are pasted
                 self._say(escape(f"  try  {self.whole(remedy)}"), style="green")
             self._say("")
+        if any(finding.remedies for finding in findings):
+            self._say(escape(f"try them all  actbench try {_quoted(folder)}"))
 
     def _say(self, text: str, style: str = "") -> None:
         self.console.print(text, style=style or None, highlight=False, soft_wrap=True)
