@@ -145,7 +145,7 @@ def kill_itself():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_int8_and_probes_that_are_asked_for_later(actbench, tmp_path):
+def test_int8_and_probes_that_are_asked_for_later(actbench):
     actbench(*RUN, "num_seeds=2", "probe=false")
     done = actbench(*RUN, "num_seeds=3", "quantise=int8")
     assert done.returncode == 0, done.stderr
