@@ -169,7 +169,8 @@ def _plugins(key: str) -> list[str]:
     texts = [path.read_text(encoding="utf-8") for folder in folders for path in Path(folder).glob("*/*.py")]
     pattern = rf"""group=["']{key}["'],\s*name=["'](\w+)["']"""
     names = {name for text in texts for name in re.findall(pattern, text)}
-    return sorted(names if key.endswith("sampler") else {*names, "basic"})
+    ours = {"hydra/launcher": {"basic"}, "hydra/sweeper": {"basic", "race"}}
+    return sorted(names | ours.get(key, set()))
 
 
 # ---------------------------------------------------------------- subcommands
