@@ -19,7 +19,7 @@ from outcome import outcome_of_study
 from processes import OFFLINE, Command
 
 from actbench.cli import main
-from actbench.command import extending, planning, race_look, race_terms, rounds
+from actbench.command import composing, correcting, extending, planning, race, race_look, race_terms, rounds, typed
 from actbench.command.planning import Job
 from actbench.command.race_look import Look
 from actbench.command.race_terms import Terms
@@ -371,7 +371,7 @@ def test_nothing_is_composed_more_often_than_needed(tmp_path, monkeypatch, capsy
 
 
 @pytest.mark.parametrize(
-    ("typed", "told"),
+    ("words", "told"),
     [
         ("activation=relu decide.margin=0.1", "decide.margin=0.1: has no effect without -m"),
         ("-m activation=relu decide.margin=0.1", "a race is between several configurations, and this is one"),
@@ -386,11 +386,10 @@ def test_nothing_is_composed_more_often_than_needed(tmp_path, monkeypatch, capsy
         ("-m activation=relu,gelu margin=0.1", "did you mean decide.margin=0.1?"),
     ],
 )
-def test_what_does_not_go_with_a_race_is_one_clear_message(tmp_path, monkeypatch, capsys, typed, told):
+def test_what_does_not_go_with_a_race_is_one_clear_message(tmp_path, monkeypatch, capsys, words, told):
     monkeypatch.chdir(tmp_path)
-    shared = [word for word in SHARED if word.partition("=")[0] not in typed]
-    words = [word.replace("'", "") for word in typed.split()]
-    monkeypatch.setattr(sys, "argv", ["actbench", *words, *shared, "study=s"])
+    shared = [word for word in SHARED if word.partition("=")[0] not in words]
+    monkeypatch.setattr(sys, "argv", ["actbench", *words.split(), *shared, "study=s"])
     with pytest.raises(SystemExit) as ended:
         main()
     said = capsys.readouterr().err
@@ -398,6 +397,26 @@ def test_what_does_not_go_with_a_race_is_one_clear_message(tmp_path, monkeypatch
     assert told in said
     assert said.count("error:") == 1
     assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "number"),
+    [
+        ("+sweep=inits", 7),
+        ("+sweep=activations activation=relu,gelu", 2),
+        ("+sweep=matched_inits", None),
+        ("activation=relu,gelu optimizer.lr=1e-3,3e-3", 4),
+        ("activation=relu,gelu hydra/sweeper=race hydra/launcher=joblib", 2),
+    ],
+)
+def test_whatever_is_swept_may_race(words, number):
+    composing.register()
+    race.register()
+    line = typed.read(["-m", *words.split(), *SHARED, "decide.margin=0.3", "study=s"])
+    understood = correcting.understand(line)
+    assert understood.problems == []
+    assert race_terms.of(understood.jobs[0].config) == Terms(0.3)
+    assert len({job.settings.id for job in understood.jobs}) == len(understood.jobs) == (number or len(understood.jobs))
 
 
 def test_a_race_goes_on_on_its_own_terms_alone(races):
