@@ -72,7 +72,7 @@ def test_rounds_of_seeds_are_added_to_a_plain_sweep(more):
     assert seeds(study) == {"relu": [*range(7)], "gelu": [*range(7)]}
     assert [line for line in out.splitlines() if line.startswith("race: ")][0::3] == [
         "race: 6 seeds in outputs/s already",
-        "race: after 7 seeds; left: relu, gelu",
+        "race: after 7 seeds; left: gelu, relu",
     ]
     assert out.index("Results, best first") > out.index("race: ended after 14 of 14 trainings")
     stored = json.loads((study / "decide.json").read_text())

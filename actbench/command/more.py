@@ -164,5 +164,6 @@ def _place(study: Path) -> list[str]:
 
 
 def _one_of_each(found: Sequence[Run]) -> list[Run]:
-    """One run of each configuration: the one that was planned last, whose keys are the newest."""
-    return list({run.settings.id: run for run in sorted(found, key=runs.trained_at)}.values())
+    """One run of each configuration, by their names: the one that was planned last, whose keys are the newest."""
+    newest = {run.settings.id: run for run in sorted(found, key=runs.trained_at)}
+    return sorted(newest.values(), key=lambda run: run.settings.folder)
