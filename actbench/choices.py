@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,19 +11,6 @@ from typing import Any
 
 from actbench.errors import UserError, printable
 from actbench.files.reading import read_text
-
-WORDS: dict[str, tuple[str, ...]] = {  # what a key may hold, of those that hold one of a few words
-    "decide.test_set": ("new", "fixed"),
-    "quantise": ("none", "int8"),
-    "train.precision": ("fp32", "bf16", "tf32"),
-    "train.execution": ("auto", "stacked", "seed_by_seed"),
-    "train.memory_format": ("auto", "contiguous", "channels_last"),
-    "train.engine": ("auto", "eager", "graph", "compiled"),
-    "activation.approximate": ("none", "tanh"),
-    "init.mode": ("fan_in", "fan_out"),
-    "scheduler.total_steps": ("total_steps",),
-    "scheduler.interval": ("epoch", "step"),
-}
 
 
 @dataclass(frozen=True)
@@ -90,7 +77,7 @@ def _description(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Parameter:
-    """A key of a choice: its default as it would be typed, and what the file says of it."""
+    """A key of a choice: its default as it would be typed, and the comment behind it (`command/rules.py` reads it)."""
 
     name: str
     default: str
@@ -106,11 +93,16 @@ def parameters_of(listed: Listed) -> list[Parameter]:
     Raises:
         UserError: the file cannot be read.
     """
+    return parameters_in(_lines(listed.path))
+
+
+def parameters_in(lines: Iterable[str]) -> list[Parameter]:
+    """The same, of the lines of a file."""
     parameters = []
-    for line in _lines(listed.path):
+    for line in lines:
         match = _LINE.match(line)
         if match and match[1] not in ("_target_", "_partial_", "defaults"):
-            value, _, comment = (match[2] or "").partition(" #")
+            value, _, comment = f" {match[2] or ''}".partition(" #")
             parameters.append(Parameter(match[1], re.sub(r",\s+", ",", value.strip()), comment.strip()))
     return parameters
 

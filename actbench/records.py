@@ -179,7 +179,7 @@ class RunSummary:
     """A run's results; `summary.json`.
 
     `diverged` maps a seed to the epoch in which its loss stopped being finite. `seconds` are wall time: `train`,
-    `eval` (validation and probes) and `looks` (of `probe_every`) of all epochs, and `total`, their sum.
+    `eval` (validation and measurements) and `looks` (of `probe_every`) of all epochs, and `total`, their sum.
     """
 
     status: Status

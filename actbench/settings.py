@@ -75,6 +75,10 @@ _NOT_IDENTITY = (
 )  # fmt: skip
 _NOT_IDENTITY_TRAIN = ("device", "threads", "eval_batch_size", "execution", "memory_format", "engine")
 
+# Parameters that a target of ours has got since version 0.1.0, with the values by which runs without them were trained.
+# One that is added from now on belongs here, so that stored runs are the configuration of its default.
+_LATER: dict[str, dict[str, Any]] = {"actbench.models.mlp": {"residual": False, "gated": False}}
+
 
 def identity_of_target(group: str, target: str | None) -> str | None:
     """A target as it counts in the identity of a run: one of ours by its last component, any other as it is.
@@ -124,9 +128,9 @@ class Settings:
         """Ten hexadecimal digits that two runs share exactly when what they compare is the same.
 
         Seeds are not part of it, nor is anything that cannot change a result beyond rounding: device, threads, the
-        evaluation batch, probes and sinks. Of a choice of ours its group, the name of the class or function and the
-        parameters count, but not the module that it lies in. Of the user's own its target counts as it is written, and
-        its content: the source of a module, the tensors of a dataset.
+        evaluation batch, measurements and sinks. Of a choice of ours its group, the name of the class or function and
+        the parameters count, but not the module that it lies in. Of the user's own its target counts as it is written,
+        and its content: the source of a module, the tensors of a dataset.
         """
         content = asdict(self)
         for key in _NOT_IDENTITY:
@@ -159,6 +163,11 @@ class Settings:
     def without_content(self) -> Settings:
         """The same settings without the digests of the user's own files."""
         return replace(self, **{group: replace(getattr(self, group), content=None) for group in GROUPS})
+
+    def with_later_parameters(self) -> Settings:
+        """The same settings with the parameters that a choice of ours has got since the run was stored."""
+        target = identity_of_target("model", self.model.target)
+        return replace(self, model=replace(self.model, params={**_LATER.get(str(target), {}), **self.model.params}))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for `settings.yaml`, with the `id` first."""

@@ -33,8 +33,11 @@ class Answer:
     text: str
 
 
-def answer(words, folder, monkeypatch) -> Answer:
-    """What `actbench WORDS` answers in a folder; `starts: ...` where it would begin to train."""
+def answer(words, folder, monkeypatch, checked=False) -> Answer:
+    """What `actbench WORDS` answers in a folder; `starts: ...` where it would begin to train.
+
+    With `checked`, what is composed is built and checked as well before it would start.
+    """
     from actbench import cli
     from actbench.command import auto, planning, showing, starting, training
     from actbench.train import checks
@@ -48,7 +51,8 @@ def answer(words, folder, monkeypatch) -> Answer:
     monkeypatch.setattr(starting, "start", _starts)
     monkeypatch.setattr(showing, "show", lambda flags, overrides: print("starts:", *flags, *overrides))
     monkeypatch.setattr(auto, "decide", lambda: auto.ASSUMED)
-    monkeypatch.setattr(checks, "check", lambda settings, quick: None)  # what is composed is enough
+    if not checked:
+        monkeypatch.setattr(checks, "check", lambda settings, quick: None)  # what is composed is enough
     monkeypatch.setattr(training, "_exit_code_by_files", lambda jobs: 0)
     monkeypatch.setattr(training, "_compare", lambda studies: 0)
     out = io.StringIO()
@@ -62,7 +66,7 @@ def answer(words, folder, monkeypatch) -> Answer:
     return Answer(code, out.getvalue())
 
 
-def _starts(jobs, overrides, *, multirun, terms, begin):  # noqa: ARG001
+def _starts(jobs, overrides, command, *, multirun, terms, begin):  # noqa: ARG001
     print("starts:", *(["--multirun"] if multirun else []), *overrides)
     return jobs
 

@@ -46,6 +46,16 @@ def pytest_terminal_summary(terminalreporter, config):
     terminalreporter.write_line(f"random moments, steps and command lines were those of --draw {config.option.draw}")
 
 
+_DEAR = (  # files whose tests take many seconds each: begun first, so that no process waits for another at the end
+    "test_sweep", "test_search", "test_engines", "test_hostile_folders", "test_fuzz", "test_additions", "test_install",
+    "test_full_disk", "test_killed", "test_cli", "test_surroundings",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: _DEAR.index(item.path.stem) if item.path.stem in _DEAR else len(_DEAR))
+
+
 def pytest_collection_finish():
     """What is imported by now stays: looking for garbage in it again and again takes a tenth of the time."""
     gc.collect()

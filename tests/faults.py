@@ -11,6 +11,7 @@ import errno
 import io
 import itertools
 import os
+import resource
 import signal
 import sys
 import threading
@@ -108,19 +109,52 @@ def install(root, at=None, fault="count", log=None):
 # ---------------------------------------------------------------- what happens around a run
 
 
-def after_epoch(number, action, *arguments):
-    """Once epoch `number` of a run is written, `action` happens; of a sweep, in its first job."""
+def after_epoch(number, action, *arguments, job=1):
+    """Once epoch `number` of a run is written, `action` happens; of a sweep, in its first job or another."""
     from actbench.run.job import Sinks
 
     epoch, seen = Sinks.epoch, []
 
     def then(self, parts, progress):
         epoch(self, parts, progress)
-        if progress.done == number and not seen:
+        if progress.done == number:
             seen.append(number)
-            action(*arguments)
+            if len(seen) == job:
+                action(*arguments)
 
     Sinks.epoch = then
+
+
+def send_soon(which, seconds=0.005):
+    """A signal to this process, while it does whatever comes next."""
+
+    def send():
+        time.sleep(seconds)
+        os.kill(os.getpid(), which)
+
+    threading.Thread(target=send, daemon=True).start()
+
+
+def nobody_reads():
+    """What is printed goes into a pipe without a reader."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    os.dup2(writing, sys.stdout.fileno())
+    os.close(writing)
+
+
+def is_read_once(pipe, closed):
+    """What is printed goes into a named pipe; after the first epoch whoever reads it has closed it, and made a file."""
+    writing = os.open(pipe, os.O_WRONLY)
+    os.dup2(writing, sys.stdout.fileno())
+    os.close(writing)
+    after_epoch(1, wait_for_file, closed)
+
+
+def small_files(size):
+    """No file of this process may be larger than so many bytes."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
 def wait_for_file(path, seconds=100):

@@ -68,6 +68,10 @@ def _command(arguments, cwd, environment, out, err, before, rendered):
     os.chdir(cwd)
     os.environ.update(environment)
     sys.argv = ["actbench", *arguments]
+    if os.path.lexists("conf"):
+        from actbench.command import hydra_settings
+
+        hydra_settings._baseline.cache_clear()
     if before is not None:
         before()
     from actbench.cli import main
@@ -85,14 +89,18 @@ class Done:
 
 
 class Command:
-    """A command that is running. `before` is called in its process first: a function of a module, or a partial of one."""
+    """A command that is running. `before` is called in its process first: a function of a module, or a partial of one.
 
-    def __init__(self, *arguments, cwd, env=None, before=None):
+    Its `pictures` are rendered where that is asked for, or where the test is marked so.
+    """
+
+    def __init__(self, *arguments, cwd, env=None, before=None, pictures=None):
+        pictures = rendered if pictures is None else pictures
         self._folder = tempfile.TemporaryDirectory()
         self._out, self._err = (Path(self._folder.name) / name for name in ("out", "err"))
         environment = {**OFFLINE, **{k: v for k, v in os.environ.items() if k.startswith("ACTBENCH")}, **(env or {})}
         out, err = str(self._out), str(self._err)
-        self._process = process(_command, arguments, str(cwd), environment, out, err, before, rendered)
+        self._process = process(_command, arguments, str(cwd), environment, out, err, before, pictures)
 
     def wait(self, timeout=100):
         self._process.join(timeout)

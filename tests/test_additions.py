@@ -25,7 +25,7 @@ FILES = {  # of one addition each, below the copy; no file that is there is chan
 # steep·z for z > 0, 0 otherwise
 _target_: actbench.activations.throwaway.Throwaway
 _partial_: true
-steep: 1.5
+steep: 1.5  # >= 1, < 9; its slope
 """,
         "actbench/activations/throwaway.py": '''\
 """Steeper than ReLU."""
@@ -131,6 +131,32 @@ gain: auto
 bound: 0.2
 """,
     },
+    "norm": {
+        "conf/norm/throwaway.yaml": """\
+# each unit is taken from its mean over the batch
+_target_: actbench.models.layers.throwaway
+_partial_: true
+eps: 0.001
+""",
+    },
+    "augment": {
+        "conf/augment/throwaway.yaml": """\
+# each training image is mirrored, or not
+_target_: actbench.augment.throwaway
+_partial_: true
+share: 0.5
+""",
+    },
+    "experiment": {
+        "conf/experiment/throwaway.yaml": """\
+# @package _global_
+# a set-up that nobody needs: three epochs of the throw-away data
+defaults:
+  - override /dataset: throwaway
+train:
+  epochs: 3
+""",
+    },
     "sweep": {
         "conf/sweep/throwaway.yaml": """\
 # @package _global_
@@ -173,6 +199,8 @@ from typing import TYPE_CHECKING, ClassVar
 from actbench.measures.quantities import OfLayer, measured
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from actbench.measures.look import Look
 
 
@@ -184,17 +212,35 @@ class ThrowawayRecord(OfLayer):
     taken: ClassVar[str] = "before training and after every epoch"
     order: ClassVar[int] = 900
 
+    highest: float = measured("The largest output of the layer.", title="highest output", digits=4)
     throwaway: float = measured(
         "Four tenths, which is thrown away.", title="thrown away", over_layers="mean", tag="throwaway/{layer}",
         summary="throwaway_mean",
     )
 
 
+class Observer:
+    """The largest output of a site."""
+
+    highest: Tensor | None = None
+
+    def update(self, z: Tensor, h: Tensor, slope: Tensor) -> None:
+        """Of some samples."""
+        assert z.shape == h.shape == slope.shape
+        here = h.flatten(1).amax(1)  # (S,)
+        self.highest = here if self.highest is None else here.maximum(self.highest)
+
+    def finish(self) -> Tensor:
+        """Of all: (S,)."""
+        assert self.highest is not None
+        return self.highest
+
+
 def after_epoch(look: Look) -> Iterator[ThrowawayRecord]:
     """A row for each seed and layer."""
-    for seed in look.seeds:
-        for layer in look.watch.layers:
-            yield ThrowawayRecord(seed, look.epoch, layer, 0.4)
+    for layer, highest in look.observed(Observer).items():
+        for seed, value in zip(look.seeds, highest.tolist(), strict=True):
+            yield ThrowawayRecord(seed, look.epoch, layer, value, 0.4)
 ''',
     },
     "plot": {
@@ -229,14 +275,34 @@ def throwaway(weight: Tensor, *, gain: float, generator: torch.Generator, bound:
     nn.init.uniform_(weight, -bound, bound, generator=generator)
 '''),
     ],
+    "norm": [
+        ("actbench/models/layers.py", "", '''
+
+
+def throwaway(units: int, *, spatial: bool, eps: float) -> nn.Module:
+    """Batch normalisation without parameters."""
+    return (nn.BatchNorm2d if spatial else nn.BatchNorm1d)(units, eps=eps, affine=False)
+'''),
+    ],
+    "augment": [
+        ("actbench/augment.py", "", '''
+
+
+def throwaway(
+    images: Tensor, *, generators: Sequence[torch.Generator], background: float, share: float
+) -> Tensor:
+    """About that share of the images (S, B, C, H, W), left to right."""
+    drawn = [torch.rand(images.shape[1], generator=generator, device=images.device) for generator in generators]
+    return torch.where((torch.stack(drawn) < share)[:, :, None, None, None], images.flip(-1), images)
+'''),
+    ],
     "plain key": [
-        ("conf/config.yaml", "train:\n", "  throwaway: 7  # nobody reads it\n"),
+        ("conf/config.yaml", "train:\n", "  throwaway: 7  # 7 | 8; nobody reads it\n"),
         ("actbench/settings.py", '    engine: str = "auto"\n', "    throwaway: int = 7\n"),
-        ("actbench/command/*.py", "RULES: dict[str, Rule] = {\n", '    "train.throwaway": Rule(lambda v: v in (7, 8), "7 or 8"),\n'),
     ],
 }  # fmt: skip
 
-GROUPS = ("activation", "model", "dataset", "optimizer", "scheduler", "clip", "init")
+GROUPS = ("activation", "model", "dataset", "optimizer", "scheduler", "clip", "init", "norm", "augment")
 
 
 RUNS = """
@@ -262,9 +328,10 @@ print(json.dumps(answers))
 CHOSEN = [f"{group}=throwaway" for group in GROUPS]
 SMALL = ["train.epochs=2", "train.batch_size=20", "num_seeds=2", "train.threads=1", "study=s"]
 COMMANDS = {
-    **{group: ["list", group] for group in (*GROUPS, "sweep", "measures", "findings")},
+    **{group: ["list", group] for group in (*GROUPS, "experiment", "sweep", "measures", "findings")},
     "run": [*CHOSEN, *SMALL, "train.throwaway=8"],
-    "wrong key": [*CHOSEN, *SMALL, "train.throwaway=9"],
+    "wrong key": [*CHOSEN, *SMALL, "train.throwaway=9", "activation.steep=0.5"],
+    "experiment's run": ["experiment=throwaway", *SMALL[1:-1], "study=e"],
     "sweep's runs": ["-m", "+sweep=throwaway", *CHOSEN, *SMALL],
 }
 
@@ -317,6 +384,15 @@ def test_a_choice_is_listed_and_trained_by_its_file(answers, run, group):
     assert json.loads((run / "summary.json").read_text())["status"] == "completed"
 
 
+def test_an_experiment_is_listed_and_trained(answers):
+    told, home = answers
+    assert "a set-up that nobody needs" in " ".join(told["experiment"][1].split())
+    code, _, err = told["experiment's run"]
+    assert (code, err) == (0, "")
+    found = [yaml.safe_load(path.read_text()) for path in home.glob("outputs/e/*/settings.yaml")]
+    assert [(one["dataset"]["name"], one["train"]["epochs"]) for one in found] == [("throwaway", 3)]
+
+
 def test_a_preset_is_listed_swept_and_compared(answers):
     told, home = answers
     assert "throwaway" in told["sweep"][1]
@@ -331,6 +407,7 @@ def test_a_plain_key_is_held_to_its_rule_stored_and_part_of_the_identity(answers
     code, _, err = told["wrong key"]
     assert code == 2
     assert "train.throwaway=9" in err and "7 or 8" in err
+    assert "activation.steep=0.5: must be a number from 1 to below 9" in err
     assert yaml.safe_load((run / "settings.yaml").read_text())["train"]["throwaway"] == 8
     others = [yaml.safe_load(path.read_text()) for path in home.glob("outputs/s/*/settings.yaml") if path.parent != run]
     assert {other["train"]["throwaway"] for other in others} == {7}
@@ -346,14 +423,18 @@ def test_a_finding_is_listed_found_and_reported(answers, run):
     assert "thrown away" in (home / "outputs/s/report/report.html").read_text()
 
 
-def test_a_measurement_is_in_the_glossary_in_its_table_and_in_the_summary(answers, run):
-    told, _ = answers
+def test_a_measurement_is_in_the_glossary_in_its_table_in_the_summary_and_in_the_report(answers, run):
+    told, home = answers
     assert "Four tenths, which is thrown away." in " ".join(told["measures"][1].split())
     with (run / "throwaway.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert {(row["seed"], row["epoch"]) for row in rows} == {(s, e) for s in "01" for e in "012"}
     assert {float(row["throwaway"]) for row in rows} == {0.4}
     assert json.loads((run / "summary.json").read_text())["metrics"]["throwaway_mean"]["values"] == [0.4, 0.4]
+    assert all(float(row["highest"]) > 0 for row in rows)
+    _, table = (home / "outputs/s/report/report.md").read_text().split("throwaway\n")
+    last = [float(row["highest"]) for row in rows if row["epoch"] == "2"]
+    assert "highest output" in table and f"{sum(last) / 2:.4f}" in table
 
 
 def test_a_plot_is_in_the_report(answers):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -11,6 +12,7 @@ from helpers import build_training, random_splits, settings_of
 from torch import nn
 
 from actbench.models import Components
+from actbench.settings import Choice
 from actbench.train import Control, build, checks, fit, networks
 from actbench.train.construct import with_fresh_parameters
 
@@ -44,6 +46,31 @@ def test_a_run_builds_one_network_to_check_and_one_for_each_seed(built):
     assert len({id(parameter) for network in plain for parameter in network.parameters()}) == 3 * len(
         list(plain[0].parameters())
     )
+
+
+def test_an_activation_is_examined_by_itself_once_in_a_process_and_again_once_its_source_has_changed(
+    monkeypatch, tmp_path
+):
+    examined, examine = [], checks.examine
+    monkeypatch.setattr(checks, "examine", lambda module, z: examined.append(z.shape) or examine(module, z))
+    monkeypatch.setattr(checks, "_sound", set())
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own_once.py").write_text("import torch\n\nclass Own(torch.nn.Tanh):\n    pass\n")
+    ours = settings_of(*TINY)
+    own = replace(ours, activation=Choice("own", "own_once.Own", content="1"), trust=("own_once",))
+    by_itself = (16, 8)  # in its place in the network it is examined in each job
+
+    def times(settings):
+        examined.clear()
+        checks.check(settings)
+        assert any(shape != by_itself for shape in examined)
+        return examined.count(by_itself)
+
+    assert (times(ours), times(replace(ours, seed=7))) == (1, 0)
+    assert (times(own), times(replace(own, seed=7))) == (1, 0)
+    assert times(replace(own, activation=replace(own.activation, content="2"))) == 1
+    unknown = replace(own, activation=replace(own.activation, content=None))
+    assert (times(unknown), times(unknown)) == (1, 1)
 
 
 def test_the_components_are_those_of_the_networks():

@@ -6,15 +6,17 @@ import csv
 import json
 import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
+import faults
 import pytest
 import torch
 import yaml
+from command_lines import answer
 from conftest import HAS_MNIST
 from processes import Command
 from torch import nn
@@ -189,15 +191,17 @@ def test_a_configuration_is_shown_without_looking_for_data(actbench, tmp_path):
 
 def test_nobody_need_read_what_is_printed(tiny, tmp_path):
     """`actbench ... | head -1`: the run goes on to its end."""
-    command = (
-        f"{shlex.quote(sys.executable)} -m actbench {shlex.join([*tiny[:1], 'train.epochs=30', *tiny[2:]])} | head -1"
-    )
-    done = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; {command}"], cwd=tmp_path, capture_output=True, text=True, timeout=100
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == "the output was closed; training continues\n"
-    assert json.loads((the_run(tmp_path) / "summary.json").read_text())["status"] == "completed"
+    pipe, closed = tmp_path / "pipe", tmp_path / "closed"
+    os.mkfifo(pipe)
+    home = tmp_path / "home"
+    home.mkdir()
+    command = Command(*tiny, cwd=home, before=partial(faults.is_read_once, pipe, closed))
+    with pipe.open() as file:
+        assert file.readline()
+    closed.touch()
+    done = command.wait()
+    assert (done.returncode, done.stderr) == (0, "the output was closed; training continues\n")
+    assert json.loads((the_run(home) / "summary.json").read_text())["status"] == "completed"
 
 
 def _unread(tmp_path, *words: str) -> tuple[int, str]:
@@ -229,10 +233,10 @@ def test_a_report_that_nobody_reads_is_written(actbench, tiny, tmp_path):
     page = tmp_path / "outputs/s/report/report.html"
     for again in (["report", "outputs/s"], words):
         page.unlink()
-        code, said = _unread(tmp_path, *again)
-        assert (code, page.exists()) == (0, True), said
-        assert said.startswith("the output was closed; ")
-        assert said.count("\n") == 1
+        done = Command(*again, cwd=tmp_path, before=faults.nobody_reads).wait()
+        assert (done.returncode, page.exists()) == (0, True), done.stderr
+        assert done.stderr.startswith("the output was closed; ")
+        assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.skipif(not HAS_MNIST, reason="ACTBENCH_DATA does not point at MNIST")
@@ -266,6 +270,7 @@ def test_other_seeds_and_settings_get_folders_of_their_own(actbench, tiny, tmp_p
 
 LONG = [
     "dataset=digits",
+    "dataset.train_size=400",
     "num_seeds=2",
     "train.threads=1",
     "study=mine",
@@ -275,15 +280,21 @@ LONG = [
 ]
 
 
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """What twelve epochs come to that nobody stops."""
+    home = tmp_path_factory.mktemp("straight")
+    done = Command(*LONG, "train.epochs=12", cwd=home).wait()
+    assert done.returncode == 0, done.stderr
+    return without_times(the_run(home))
+
+
 @pytest.mark.parametrize(
     ("which", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)]
 )
-def test_stopped_and_continued_is_bit_equal_to_never_stopped(actbench, tmp_path, which, code):
+def test_stopped_and_continued_is_bit_equal_to_never_stopped(actbench, straight, tmp_path, which, code):
     long = [*LONG, "train.epochs=12"]
-    command = Command(*long, cwd=tmp_path)
-    command.wait_for("epoch 3/12")
-    command.send(which)
-    stopped = command.wait()
+    stopped = Command(*long, cwd=tmp_path, before=partial(faults.after_epoch, 3, faults.send_soon, which)).wait()
     assert stopped.returncode == code
     folder = the_run(tmp_path)
     done = max(int(row["epoch"]) for row in rows(folder / "history.csv"))
@@ -302,19 +313,15 @@ def test_stopped_and_continued_is_bit_equal_to_never_stopped(actbench, tmp_path,
     again = actbench(*long)
     assert again.returncode == 0, again.stderr
     assert re.search(r"going on after epoch \d+ of 12", again.stdout)
-    straight = actbench(*long[:3], *long[4:], "study=straight")
-    assert straight.returncode == 0, straight.stderr
-    other = the_run(tmp_path / "outputs" / "straight")
-    assert without_times(folder) == without_times(other)
+    assert without_times(folder) == straight
     assert not (folder / "resume.pt").exists()
 
 
 def test_the_command_that_goes_on_works_for_a_run_without_a_study(actbench, tmp_path):
     overrides = [o for o in LONG if not o.startswith("study")] + ["train.epochs=12"]
-    command = Command(*overrides, cwd=tmp_path)
-    command.wait_for("epoch 2/12")
-    command.send(signal.SIGINT)
-    (arguments,) = re.findall(r"to go on:  actbench (.*)", command.wait().stderr)
+    stop = partial(faults.after_epoch, 2, faults.send_soon, signal.SIGINT)
+    stopped = Command(*overrides, cwd=tmp_path, before=stop).wait()
+    (arguments,) = re.findall(r"to go on:  actbench (.*)", stopped.stderr)
     again = actbench(*arguments.split())
     assert "going on after epoch" in again.stdout
     assert len(list((tmp_path / "outputs").glob("*/*/settings.yaml"))) == 1
@@ -323,7 +330,8 @@ def test_the_command_that_goes_on_works_for_a_run_without_a_study(actbench, tmp_
 def test_kill_at_any_moment_leaves_no_half_file(tmp_path):
     """Killed at many moments of starting, training and writing: every file that is there can be read."""
     for number, moment in enumerate((0.01, 0.05, 0.11, 0.23, 0.37, 0.52)):
-        command = Command(*LONG[:3], f"study=s{number}", "train.epochs=60", "model.width=64", cwd=tmp_path)
+        small = ["dataset=digits", "num_seeds=2", "train.threads=1", "model.width=64"]
+        command = Command(*small, f"study=s{number}", "train.epochs=60", cwd=tmp_path)
         command.wait_for("epoch 1/60")
         time.sleep(moment)
         command.send(signal.SIGKILL)
@@ -437,7 +445,7 @@ BAD = {
     "sweep without -m": (["activation=relu,gelu"], ["actbench -m activation=relu,gelu"]),
     "values without -m": (["optimizer.lr=0.1,0.2"], ["actbench -m optimizer.lr=0.1,0.2"]),
     "no site left": (["upper_activation=gelu"], ["split=0.5 leaves none to `upper_activation`"]),
-    "study": (["study=a/b"], ["study=a/b: must be a plain folder name"]),
+    "study": (["study=a/b"], ["study=a/b: must be a plain folder name: letters, digits, blanks within it"]),
     "command": (["lits"], ["lits: is not a command"]),
     "list": (["list", "activatoin"], ["did you mean activation"]),
     "gelu": (["activation=gelu", "activation.approximate=erf"], ["must be one of none, tanh"]),
@@ -486,16 +494,25 @@ BAD = {
 }
 
 
+OF_ITS_OWN = ("misspelt choice", "command", "list", "launcher", "output", "no convolution")
+
+
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_gets_one_clear_message_and_nothing_is_written(actbench, tmp_path, case):
+def test_bad_input_gets_one_clear_message_and_nothing_is_written(tmp_path, monkeypatch, case):
+    """Some in processes of their own, most in this one, where what would start is seen."""
     overrides, parts = BAD[case]
-    base = [] if overrides[0] in ("list", "lits") else ["dataset=digits"]
-    done = actbench(*overrides, *base)
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stderr.startswith("error: ")
+    words = overrides if overrides[0] in ("list", "lits") else [*overrides, "dataset=digits"]
+    if case in OF_ITS_OWN:
+        done = Command(*words, cwd=tmp_path).wait()
+        code, told = done.returncode, done.stderr
+    else:
+        given = answer(words, tmp_path, monkeypatch, checked=True)
+        code, told = given.code, given.text
+    assert code == 2, told
+    assert "Traceback" not in told
+    assert told.startswith("error: ")
     for part in parts:
-        assert part in done.stderr
+        assert part in told
     assert list(tmp_path.iterdir()) == []
 
 
@@ -558,10 +575,8 @@ def test_a_users_yaml_with_what_cannot_step_is_refused_before_training(actbench,
 
 
 def test_a_resume_file_of_another_device_is_refused(actbench, tmp_path):
-    command = Command(*LONG, "train.epochs=40", cwd=tmp_path)
-    command.wait_for("epoch 2/40")
-    command.send(signal.SIGTERM)
-    command.wait()
+    stop = partial(faults.after_epoch, 2, faults.send_soon, signal.SIGTERM)
+    Command(*LONG, "train.epochs=40", cwd=tmp_path, before=stop).wait()
     path = the_run(tmp_path) / "resume.pt"
     torch.save({**torch.load(path, weights_only=True), "device": "cuda"}, path)
     done = actbench(*LONG, "train.epochs=40")
@@ -642,15 +657,8 @@ def test_a_hand_edited_summary_is_named(actbench, tiny, tmp_path):
 
 def test_a_full_disk_is_said_and_loses_nothing(tmp_path, tiny):
     """A limit on the size of files stands in for a full disk: resume.pt cannot be written."""
-    code = (
-        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000));"
-        "from actbench.cli import main; sys.argv = ['actbench', *sys.argv[1:]]; main()"
-    )
     wide = [o for o in tiny if "width" not in o]
-    done = subprocess.run(
-        [sys.executable, "-c", code, *wide], cwd=tmp_path, capture_output=True, text=True, timeout=100
-    )
+    done = Command(*wide, cwd=tmp_path, before=partial(faults.small_files, 60_000)).wait()
     assert done.returncode == 1, done.stderr
     assert "File too large" in done.stderr
     assert "Traceback" not in done.stderr

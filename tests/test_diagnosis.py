@@ -22,6 +22,7 @@ from actbench.records import Epoch, Traits
 from actbench.run.summary import traits_of
 from actbench.settings import Choice, Settings
 from actbench.train import Control, fit
+from actbench.train.networks import build_components
 from actbench.train.step import GRADIENT_LOOKS
 
 # `experiment=article_mlp`, mean over five seeds
@@ -34,7 +35,7 @@ UNTRAINED = {"dead": 0.0, "dormant": 0.0, "saturated": 0.0, "active": 0.5, "mean
 
 @cache
 def _traits(activation: str, upper: str) -> dict[str, Traits]:
-    return traits_of(settings_of(f"activation={activation}", f"upper_activation={upper}"))
+    return traits_of(build_components(settings_of(f"activation={activation}", f"upper_activation={upper}")))
 
 
 def traits(settings: Settings) -> dict[str, Traits]:

@@ -275,13 +275,22 @@ def test_every_file_of_ours_would_be_allowed():
         conf_files.load(path, f"{path.parent.name}/{path.stem}")
 
 
-@pytest.mark.parametrize("kind", ["pipe", "device", "large", "latin", "folder"])
+NO_FILE = {
+    "pipe": "cannot be read (it is not a plain file)",
+    "device": "cannot be read (it is not a plain file)",
+    "large": "cannot be read (it has 10,000 MB; at most 200,000 bytes are read)",
+    "latin": "is not YAML: ",
+    "folder": "is a folder, where a YAML file is expected",
+}
+
+
+@pytest.mark.parametrize("kind", NO_FILE)
 def test_a_file_of_conf_that_is_none(tmp_path, kind):
     path = tmp_path / "x.yaml"
     make_strange(path, kind)
     with pytest.raises(UserError) as caught:
         conf_files.load(path, "activation/x")
-    assert "is not YAML" in str(caught.value)
+    assert f"{path}: {NO_FILE[kind]}" in str(caught.value)
 
 
 def make_strange(path: Path, kind: str) -> None:

@@ -171,6 +171,17 @@ def test_a_folder_of_version_0_1_0_is_read_and_has_the_id_that_it_was_given(fold
     assert reader.summary(folder).metrics["test_accuracy"].n == 2
 
 
+def test_runs_from_before_and_after_a_parameter_was_added_are_one_configuration():
+    """Their ids differ, since a stored run keeps its own; what they were trained with does not."""
+    old, new = (reader.settings_of(folder) for folder in FOLDERS if folder.name.startswith("relu-"))
+    assert old.id != new.id and old.with_later_parameters().id == new.id == new.with_later_parameters().id
+    (block,) = blocks(find([STORED]).runs)
+    assert {one.name: len(one.runs) for one in block.configurations} == {"prelu": 1, "relu": 2}
+    assert "trained twice with different" not in str(block.remarks)
+    own = replace(old, model=Choice("mlp", "mine.models.mlp", old.model.params))
+    assert own.with_later_parameters() == own
+
+
 def test_a_run_of_today_is_the_one_of_version_0_1_0(actbench, tmp_path):
     """The same command has the same id, the same files with the same columns, and the same numbers."""
     (old,) = (STORED / "last").glob("prelu-*")

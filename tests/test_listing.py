@@ -12,6 +12,7 @@ from actbench.command import listing
 from actbench.command.columns import rows, wrapped
 from actbench.command.completion import candidates
 from actbench.command.conf_source import choice_of
+from actbench.command.rules import split
 from actbench.diagnosis import rules
 from actbench.errors import UserError
 from actbench.measures import glossary
@@ -96,7 +97,9 @@ def test_a_choice_shows_its_description_parameters_defaults_and_comments_and_how
             value = truth[one.name]
             default = f"as {value[2:-1]}" if str(value).startswith("${") else one.default
             assert re.search(rf"{group}\.{one.name} +{re.escape(default)}", text), one
-            assert one.comment in " ".join(text.split())
+            rule, remark = split(one.comment, whole=isinstance(value, int))
+            assert remark in " ".join(text.split())
+            assert rule is None or isinstance(value, list) or rule.expected in " ".join(text.split())
             if not isinstance(value, (str, list)):
                 assert float(one.default) == value if isinstance(value, float) else one.default == shown(value)
 

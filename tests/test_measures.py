@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import string
 import subprocess
@@ -353,13 +354,13 @@ def test_it_is_told_at_once_by_the_command(tmp_path):
     ],
 )
 def test_a_strangers_file_does_nothing(text, said, tmp_path, monkeypatch):
-    from actbench.custom import measures
+    from actbench.custom import measure_files
 
     place(tmp_path, evil=text)
     monkeypatch.chdir(tmp_path)
     try:
-        assert measures.enrolled(()) == ()
-        lines = measures.unused(())
+        assert measure_files.enrolled(()) == ()
+        lines = measure_files.unused(())
     except UserError as error:
         lines = [str(error)]
     assert said in "\n".join(lines) and "my_measures" not in sys.modules
@@ -374,6 +375,38 @@ def test_a_damaged_measures_json_is_told(tmp_path):
         with pytest.raises(UserError, match=r"measures\.json"):
             own_tables.read(tmp_path)
         assert own_tables.metrics(tmp_path) == []
+
+
+def test_a_table_that_every_run_has_is_no_own_one(tmp_path):
+    content = (
+        '{"History": {"seed": {"type": "int"}, "epoch": {"type": "int"}, "v": {"type": "float", "definition": "x"}}}'
+    )
+    (tmp_path / "measures.json").write_text(content)
+    with pytest.raises(
+        UserError, match=r"measures\.json: does not describe tables \(History\.csv is a table of actbench"
+    ):
+        own_tables.read(tmp_path)
+
+
+@pytest.mark.parametrize("when", [3, None, "start", [], ["start", "later"], [["start"]], {"start": 1}])
+def test_when_is_a_list_of_moments(when):
+    measurement = type("Measurement", (), {"when": when, "row": None, "measure": print})
+    with pytest.raises(ValueError, match=r"`when` is .* has to be a list of some of start, epoch, end"):
+        own.checked_row_type("mine", measurement)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"), [(Path.mkdir, "is a folder"), (os.mkfifo, "cannot be read (it is not a plain file)")]
+)
+def test_what_is_no_file_is_told_as_what_it_is(make, said, tmp_path, monkeypatch):
+    from actbench.custom import measure_files
+
+    (tmp_path / "conf/measure").mkdir(parents=True)
+    make(tmp_path / "conf/measure/mine.yaml")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as error:
+        measure_files.enrolled(())
+    assert f"conf/measure/mine.yaml: {said}" in str(error.value) and str(tmp_path) not in str(error.value)
 
 
 def test_an_interrupted_run_goes_on_with_it(tmp_path, monkeypatch):
@@ -410,10 +443,10 @@ def test_an_interrupted_run_goes_on_with_it(tmp_path, monkeypatch):
 
 
 def test_a_file_whose_name_ends_otherwise_is_not_ignored_without_a_word(tmp_path, monkeypatch):
-    from actbench.custom import measures
+    from actbench.custom import measure_files
 
     (tmp_path / "conf/measure").mkdir(parents=True)
     (tmp_path / "conf/measure/mine.yml").write_text("_target_: my_measures.Positive\n")
     monkeypatch.chdir(tmp_path)
-    assert measures.enrolled(["my_measures"]) == ()
-    assert measures.unused(["my_measures"]) == ["conf/measure/mine.yml is not used: its name has to end in .yaml"]
+    assert measure_files.enrolled(["my_measures"]) == ()
+    assert measure_files.unused(["my_measures"]) == ["conf/measure/mine.yml is not used: its name has to end in .yaml"]

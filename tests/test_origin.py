@@ -34,11 +34,11 @@ class Log(nn.Module):
 
 
 def parts_of(monkeypatch, splits, *overrides, activation=None, **changes):
-    monkeypatch.setattr(build, "load_splits", lambda settings: splits)
-    if activation is not None:
-        monkeypatch.setattr(networks, "activation_factory", lambda *_: lambda units: activation())
-    parts = build.build(settings_of(*SMALL, *overrides))
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:  # what the caller has patched stays
+        patch.setattr(build, "load_splits", lambda settings: splits)
+        if activation is not None:
+            patch.setattr(networks, "activation_factory", lambda *_: lambda units: activation())
+        parts = build.build(settings_of(*SMALL, *overrides))
     return replace(parts, **changes)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from omegaconf import OmegaConf
 import actbench
 from actbench.command import batches, composing, launch, planning, task_function, training
 from actbench.command.composing import register
+from actbench.command.running import Command
 
 SWEEPS = [
     ["activation=relu,gelu", "optimizer.lr=1e-3,3e-3"],
@@ -59,6 +61,8 @@ def test_each_job_is_composed_once_and_its_settings_are_made_once(tmp_path, monk
         (composing, "to_settings", making),
     ):
         monkeypatch.setattr(module, name, spy)
+    commands, job = [], task_function.job
+    monkeypatch.setattr(task_function, "job", lambda *given: commands.append(given[1]) or job(*given))
     monkeypatch.setattr(training, "_compare", lambda _: 0)
     monkeypatch.chdir(tmp_path)
     jobs = ["activation=relu,gelu,elu", "optimizer.lr=1e-3,2e-3"]
@@ -67,7 +71,7 @@ def test_each_job_is_composed_once_and_its_settings_are_made_once(tmp_path, monk
     assert len(list(tmp_path.glob("outputs/s/*/summary.json"))) == 6
     assert len(made) == 6
     assert len(composed) <= 3 + 1  # an activation each, and what tells the sweeper
-    assert task_function.exit_codes == [0] * 6
+    assert commands[0].exit_codes == [0] * 6 and list(commands[0].typed[:1]) == ["-m"]
     capsys.readouterr()
 
 
@@ -94,3 +98,28 @@ def test_a_launcher_that_composes_anew_is_told_the_folder_and_the_dataset(monkey
         settings = composing.to_settings(composing.without_hydra(config), config.hydra.runtime.choices)
         assert settings == job.settings
         assert (settings.dataset.name, settings.dataset_note) == ("digits", 'NOT MNIST: "nobody", answers')
+
+
+def test_ctrl_c_while_workers_of_a_launcher_train_says_how_to_go_on(tmp_path, monkeypatch, capsys):
+    def interrupted(*_arguments, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(starting, "start", interrupted)
+    monkeypatch.setattr(launch, "_compare", lambda _: 0)
+    monkeypatch.chdir(tmp_path)
+    words = ["-m", "dataset=digits", "activation=relu,gelu", "model.width=4", "num_seeds=1", "hydra/launcher=basic"]
+    with pytest.raises(KeyboardInterrupt):
+        launch.launch(words)
+    (told,) = re.findall("^to go on:  actbench (.*) study=[^ ]+$", capsys.readouterr().err, re.MULTILINE)
+    assert told.split() == words
+
+
+def test_what_a_worker_is_sent_knows_what_was_typed_and_has_exit_codes_of_its_own():
+    """As launchers send it; a job in the worker adds to a list of its own."""
+    cloudpickle = pytest.importorskip("cloudpickle")
+    command = Command(("-m", "activation=relu,gelu"), [0])
+    sent = cloudpickle.loads(cloudpickle.dumps(partial(task_function.job, command=command)))
+    assert sent.func is task_function.job
+    assert sent.keywords["command"] == command and sent.keywords["command"] is not command
+    sent.keywords["command"].exit_codes.append(1)
+    assert command.exit_codes == [0]

@@ -9,6 +9,7 @@ import torch
 from helpers import build_training, random_splits
 from torch import nn
 
+from actbench.measures import registry
 from actbench.measures.computing.histograms import preactivation_histograms
 from actbench.measures.computing.sites import SiteSums, watch_units
 from actbench.measures.computing.slopes import slopes, steepest_slope
@@ -16,6 +17,7 @@ from actbench.measures.gradients import gradient_norms, untrained_gradient_norms
 from actbench.measures.layers import LayerRecord
 from actbench.measures.units import STATISTICS, network_ratio
 from actbench.stacking import Replicas, SingleReplica, StackedReplicas
+from actbench.train import Control, fit
 from actbench.train.seeding import generators
 
 
@@ -60,6 +62,70 @@ def judged(network, *batches):
 HAND_WEIGHTS = [[1.0, 0.0], [0.0, 0.0], [0.0, 0.0], [-1.0, 0.0], [0.001, 0.0]]
 HAND_BIASES = [0.0, -5.0, 3.0, 0.0, 0.001]
 HAND_X = torch.tensor([[2.0, 9.0], [-1.0, 9.0], [1.0, 9.0], [-2.0, 9.0]])  # x1 in 2, -1, 1, -2
+
+
+class Extremes:
+    """An observer of the least z, the largest h and the sum of slopes of each unit."""
+
+    def __init__(self):
+        self.parts = []
+
+    def update(self, z, h, slope):
+        assert not (z.requires_grad or h.requires_grad or slope.requires_grad)
+        over = (1, *range(3, z.ndim))
+        self.parts.append(torch.stack([z.amin(over), h.amax(over), slope.sum(over)], dim=1))
+
+    def finish(self):
+        parts = torch.stack(self.parts)  # (portions, S, 3, F)
+        return torch.stack([parts[:, :, 0].amin(0), parts[:, :, 1].amax(0), parts[:, :, 2].sum(0)], dim=1)
+
+
+@pytest.mark.parametrize("stacked", [True, False])
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.Tanh])
+def test_an_observer_sees_every_sample_of_every_seed_once(stacked, activation):
+    weights = torch.randn(2, 5, 2, generator=torch.Generator().manual_seed(1))
+    network = replicas([wired(activation(), w.tolist(), HAND_BIASES) for w in weights], stacked).eval()
+    x = torch.randn(300, 2, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad(), watch_units(network, observers=[Extremes]) as watch:
+        for part in (x[:100], x[100:]):
+            network(part.expand(2, *part.shape))
+    z = torch.einsum("sfi,bi->sbf", weights, x) + torch.tensor(HAND_BIASES)
+    slope = (z > 0).float() if activation is nn.ReLU else 1 - z.tanh().square()
+    expected = torch.stack([z.amin(1), activation()(z).amax(1), slope.sum(1)], dim=1)
+    torch.testing.assert_close(watch.observed(Extremes)["hidden1"], expected)
+    with pytest.raises(KeyError):
+        watch.observed(nn.ReLU)
+    with watch_units(network, thorough=False, observers=[Extremes]) as brief, torch.no_grad():
+        network(x.expand(2, *x.shape))
+    assert brief.peaks()["hidden1"].shape == (2, 5)  # a look at dead units alone calls no observer
+    with pytest.raises(KeyError):
+        brief.observed(Extremes)
+
+
+@pytest.mark.parametrize("execution", ["stacked", "seed_by_seed"])
+@pytest.mark.parametrize("model", ["mlp", "cnn"])
+def test_observers_change_no_bit_of_training(monkeypatch, execution, model):
+    words = (
+        "num_seeds=2",
+        "train.epochs=2",
+        f"train.execution={execution}",
+        f"model={model}",
+        "dropout=0.2",
+        "init=he_normal",
+    )
+    small = {"mlp": ["model.width=16"], "cnn": ["model.channels=[2,3]", "model.dense=8"]}[model]
+    splits = random_splits(side=12)
+
+    def trained():
+        training = build_training(monkeypatch, splits, *words, *small, "train.batch_size=20")
+        epochs = list(fit(training, control=Control()))
+        return {name: p.clone() for name, p in training.network.named_parameters()}, [e.of(LayerRecord) for e in epochs]
+
+    before, rows = trained()
+    monkeypatch.setattr(registry, "observers", lambda: (Extremes,))
+    after, same = trained()
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+    assert repr(rows) == repr(same)
 
 
 @pytest.mark.parametrize("stacked", [True, False])

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from helpers import settings_of
 from torch import nn
 
 from actbench import augment
-from actbench.custom.randomness import check_augmentation, check_optimizer_step, drawn_globally
+from actbench.clipping import clip_value
+from actbench.custom.randomness import check_augmentation, check_clip, check_optimizer_step, drawn_globally
 from actbench.errors import UserError
 from actbench.settings import Choice
+from actbench.train import checks
 
 MINE = Choice("mine", "own_augment.flip")
 
@@ -82,6 +86,45 @@ def test_one_of_ours_is_not_tried():
         )
         == []
     )
+
+
+def shaken(gradients):
+    for gradient in gradients:
+        gradient.add_(torch.randn_like(gradient))
+
+
+def halved(gradients):
+    for gradient in gradients:
+        gradient.mul_(0.5)
+
+
+def test_a_clip_that_draws_globally_is_refused():
+    gradients = [torch.ones(1, 3, 2), torch.ones(1, 3)]
+    with pytest.raises(UserError, match="global random numbers of torch") as caught:
+        check_clip(Choice("shaken", "own_clips.shaken"), lambda: shaken(gradients))
+    assert caught.value.problems[0].where == "clip=shaken"
+    check_clip(Choice("halved", "own_clips.halved"), lambda: halved(gradients))
+    check_clip(Choice("value", "actbench.clipping.clip_value"), lambda: clip_value(gradients, clip_value=0.1))
+    assert all(gradient.abs().max() <= 0.1 for gradient in gradients)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [("gradients[0].add_(torch.rand(1))", "draws from the global"), ("gradients.boom()", "has no attribute 'boom'")],
+)
+def test_a_clip_of_the_users_own_is_tried_before_anything_is_trained(body, said, tmp_path, monkeypatch):
+    name = f"own_clips_{abs(hash(body))}"
+    (tmp_path / f"{name}.py").write_text(
+        f"import torch\n\ndef clip(gradients):\n    assert gradients[0].shape[0] == 1\n    {body}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    settings = replace(
+        settings_of("dataset=digits", "model.width=4", "num_seeds=1"), clip=Choice("own", f"{name}.clip"), trust=(name,)
+    )
+    with pytest.raises(UserError) as caught:
+        checks.check(settings)
+    (problem,) = caught.value.problems
+    assert said in problem.what and problem.where == "clip=own"
 
 
 class Langevin(torch.optim.SGD):

@@ -417,6 +417,7 @@ def test_every_curve_ends_within_its_panel(tmp_path):
     assert low < min(ends) < max(ends) < high <= 100.5
 
 
+@pytest.mark.rendered
 def test_accuracies_are_drawn_within_100_percent_and_labels_within_the_picture(tmp_path):
     """Two seeds far apart have an interval of more than 100 points, and long names leave little room."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -33,9 +33,6 @@ RATE = "optimizer.lr=tag(log,interval(1e-4,1e-1))"
 def _registered():
     composing.register()
     search.register()
-    search.ended.clear()
-    yield
-    search.ended.clear()
 
 
 # ---------------------------------------------------------------- whole searches

@@ -13,7 +13,9 @@ import signal
 import statistics
 import subprocess
 import sys
+from functools import partial
 
+import faults
 import pytest
 import torch
 from command_lines import answer
@@ -197,11 +199,9 @@ def test_a_run_that_cannot_be_built_is_listed_and_repeated(monkeypatch, tmp_path
 
 def test_ctrl_c_leaves_the_comparison_of_what_is_complete(three, tmp_path):
     long = [word for word in three if "epochs" not in word and "study" not in word]
-    command = [*long, "train.epochs=40", "model.depth=3", "activation=relu,gelu,tanh"]
-    running = Command(*command, "study=s", cwd=tmp_path)
-    running.wait_for("gelu  epoch 2/40")
-    running.send(signal.SIGINT)
-    done = running.wait()
+    command = [*long, "dataset.train_size=400", "train.epochs=8", "model.depth=3", "activation=relu,gelu,tanh"]
+    stop = partial(faults.after_epoch, 2, faults.send_soon, signal.SIGINT, job=2)
+    done = Command(*command, "study=s", cwd=tmp_path, before=stop).wait()
     assert done.returncode == 130
     study = tmp_path / "outputs" / "s"
     assert {row["configuration"] for row in rows(study / "report" / "results.csv")} == {"relu"}
@@ -363,18 +363,28 @@ def as_typed(*arguments, cwd):
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=200)
 
 
-def test_joblib_shares_the_cores_and_ends_in_the_same_comparison(actbench, three, tmp_path):
-    shared = [word for word in three if "threads" not in word and "study" not in word]
+@pytest.fixture(scope="module")
+def in_workers(tmp_path_factory):
+    """A sweep in joblib's workers of which the last job fails: where, and how it ended."""
+    home = tmp_path_factory.mktemp("joblib")
+    a_burst(home, at=90)
     parallel = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
-    done = as_typed(*shared, "study=p", "activation=relu,gelu", *parallel, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    study = tmp_path / "outputs" / "p"
+    done = as_typed("-m", *IN_WORKERS, "study=p", "activation=relu,gelu,burst", "trust=my_acts", *parallel, cwd=home)
+    return home, done
+
+
+IN_WORKERS = ["dataset=digits", "train.epochs=2", "num_seeds=3", "model.width=16"]
+
+
+def test_joblib_shares_the_cores_and_ends_in_the_same_comparison(in_workers, actbench, tmp_path):
+    home, done = in_workers
+    study = home / "outputs" / "p"
     threads = [json.loads(path.read_text())["threads"] for path in study.glob("*/environment.json")]
-    assert threads == [max(os.cpu_count() // 2, 1)] * 2
-    lines = [line for line in done.stdout.splitlines() if "train loss" in line]
+    assert threads == [max(os.cpu_count() // 2, 1)] * 3
+    lines = [line for line in done.stdout.splitlines() if "train loss" in line and not line.startswith("burst")]
     assert all(re.match(r"(relu|gelu)  epoch \d/2", line) for line in lines)
     assert len(lines) == 4
-    alone = actbench(*shared, "study=q", "activation=relu,gelu", "train.threads=1")
+    alone = actbench("-m", *IN_WORKERS, "study=q", "activation=relu,gelu", "train.threads=1")
     assert alone.returncode == 0, alone.stderr
     values = [
         [(r["configuration"], r["seed"], r["metric"], float(r["value"])) for r in rows(path)]
@@ -385,14 +395,14 @@ def test_joblib_shares_the_cores_and_ends_in_the_same_comparison(actbench, three
         assert one[3] == pytest.approx(other[3], rel=1e-3, abs=0.6)
 
 
-def test_a_job_that_fails_in_a_worker_is_told_all_the_same(three, tmp_path):
-    a_burst(tmp_path, at=90)
-    parallel = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
-    done = as_typed(*three, "activation=relu,burst", "trust=my_acts", *parallel, cwd=tmp_path)
+def test_a_job_that_fails_in_a_worker_is_told_all_the_same(in_workers):
+    home, done = in_workers
     assert done.returncode == 1
     said = "the run failed in activation=burst: RuntimeError: too <b>hot</b> (my_acts.py, line "
     assert said in done.stderr
-    assert "relu reaches" in done.stdout
+    assert "Results, best first" in done.stdout
+    results = rows(home / "outputs" / "p" / "report" / "results.csv")
+    assert {row["configuration"] for row in results} == {"relu", "gelu"}
 
 
 def test_a_search_goes_for_validation_accuracy_and_is_compared(actbench, three, tmp_path):

@@ -18,7 +18,7 @@ def run(tmp_path_factory):
     home = tmp_path_factory.mktemp("run")
     overrides = ["dataset=digits", "train.epochs=2", "num_seeds=3", "model.width=8", "model.depth=2", "train.threads=1",
                  "activation=prelu", "upper_activation=gelu"]  # fmt: skip
-    done = Command(*overrides, cwd=home).wait()
+    done = Command(*overrides, cwd=home, pictures=True).wait()
     assert done.returncode == 0, done.stderr
     (folder,) = {path.parent for path in home.glob("**/settings.yaml")}
     views = {}
@@ -101,7 +101,12 @@ def test_hparams_sessions_are_flat_finished_and_one_row_each(run):
 
 def test_pictures_and_histograms_are_there(run):
     _, views = run
-    assert set(views["mean"].Tags()["images"]) == {"activation/prelu", "activation/gelu", "activation/learned"}
+    names = {"activation/prelu", "activation/gelu", "activation/learned"}
+    assert set(views["mean"].Tags()["images"]) == names
+    for name in names:
+        (picture,) = views["mean"].Images(name)
+        assert (picture.width, picture.height) >= (500, 300)
+        assert len(picture.encoded_image_string) > 8000  # drawn: a blank one has a few hundred bytes
     for seed in range(3):
         tags = set(views[f"seed={seed}"].Tags()["histograms"])
         assert tags == {"preactivation/hidden1", "preactivation/hidden2"}

@@ -97,7 +97,7 @@ WRONG = {
     "optimizer.lr=nofunc(3)": ["there is no function nofunc"],
     "-m optimizer.lr=range(a)": ["range(1,5) is 1,2,3,4"],
     "-m optimizer.lr=interval(0.1,1)": ["needs a search"],
-    "model.channels=[16,32 model=cnn": ["model.channels=[16,32: must be a list of sizes"],
+    "model.channels=[16,32 model=cnn": ["model.channels=[16,32: must be a list, [A,B,...], of whole numbers of 1 or more"],
     "study='a${b'": ["cannot be read"],
     "study='${nothing}'": ["study=${nothing}: Interpolation key 'nothing' not found"],
     "+optimizer.lr=0.1": ["actbench optimizer.lr=0.1"],

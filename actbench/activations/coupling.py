@@ -169,7 +169,9 @@ def _depends(apply: Apply, z: Tensor, h: Tensor, dims: tuple[int, ...] | range, 
 def _once_more(apply: Apply, z: Tensor) -> Tensor:
     devices = [z.device] if z.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices, enabled=z.device.type in ("cpu", "cuda")):
-        torch.manual_seed(0)
+        for device in devices:
+            torch.cuda.default_generators[device.index].manual_seed(0)
+        torch.default_generator.manual_seed(0)  # `torch.manual_seed` formats a stack for each kind of device
         return apply(z.clone())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -14,6 +15,7 @@ from actbench.command import auto, composing, task_function
 from actbench.command.override import key_of
 from actbench.command.planning import BASIC, Job
 from actbench.command.quoting import quoted
+from actbench.command.running import Command
 from actbench.files.output import PersistentConsole
 
 MULTIRUN = "hydra.mode=MULTIRUN"
@@ -32,10 +34,11 @@ class Batches:
     Args:
         config: of the whole command, with Hydra's own part.
         context: what Hydra hands to its plugins.
+        command: that the jobs belong to.
     """
 
-    def __init__(self, config: DictConfig, context: HydraContext) -> None:
-        self.config, self.context, self.started = config, context, 0
+    def __init__(self, config: DictConfig, context: HydraContext, command: Command) -> None:
+        self.config, self.context, self.command, self.started = config, context, command, 0
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Runs all jobs of a batch, and returns when they have ended."""
@@ -45,10 +48,12 @@ class Batches:
             console.out(f"Launching {len(jobs)} jobs locally")
             for number, job in enumerate(jobs, start=first):
                 console.out(f"\t#{number} : {' '.join(job.task)}")
-                run(job, number)
+                run(job, self.command, number)
             return
         launcher = Plugins.instance().instantiate_launcher(
-            config=self.config, hydra_context=self.context, task_function=task_function.job
+            config=self.config,
+            hydra_context=self.context,
+            task_function=partial(task_function.job, command=self.command),
         )
         at_once = self.config.hydra.sweeper.get("max_batch_size") or len(jobs)
         for place in range(0, len(jobs), at_once):
@@ -57,7 +62,7 @@ class Batches:
                 returned.return_value  # noqa: B018 (raises what the job has raised)
 
 
-def run(job: Job, number: int | None = None) -> None:
+def run(job: Job, command: Command, number: int | None = None) -> None:
     """Runs a job in this process, with the configuration and the settings that were planned for it.
 
     Hydra's `run_job` would do the same, and copy the configuration four times, which takes as long as a tiny job.
@@ -78,9 +83,8 @@ def run(job: Job, number: int | None = None) -> None:
     parts = {"config": task, "hydra": OmegaConf.masked_copy(config, "hydra"), "overrides": config.hydra.overrides.task}
     for name, part in parts.items():
         (folder / f"{name}.yaml").write_text(OmegaConf.to_yaml(part), encoding="utf-8")
-    composing.remember(job.settings)
     try:
-        task_function.job(task)
+        task_function.job(task, command, job.settings)
     finally:
         HydraConfig.instance().cfg = None
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from actbench.command.planning import Job
-from actbench.custom import measures
+from actbench.custom import measure_files
 from actbench.errors import Problem, UserError
 from actbench.settings import Settings
 from actbench.store import reader
@@ -39,7 +39,7 @@ def check(jobs: Sequence[Job], problems: Sequence[Problem], whole: str = "") -> 
         from actbench.command import digests
         from actbench.train import checks, machine
 
-        for sentence in measures.unused(waiting[0].settings.trust):
+        for sentence in measure_files.unused(waiting[0].settings.trust):
             print(sentence, file=sys.stderr)
         for job in waiting:
             for sentence in digests.changes(job.settings, job.folder.parent):

@@ -6,12 +6,16 @@ import re
 from collections.abc import Sequence
 
 from actbench.choices import Listed, choices_of, parameters_of, usual_choices
+from actbench.command.rules import in_words
 
 
 def parameters(words: Sequence[str], group: str) -> list[tuple[str, str]]:
     """The parameters that one of the chosen choices of a group has, with what is said of them."""
     by_name = {item.name: item for choice in reversed(chosen(words, group)) for item in parameters_of(choice)}
-    return [(name, " ".join(filter(None, [item.default, item.comment]))) for name, item in by_name.items()]
+    return [
+        (name, " ".join(filter(None, [item.default, in_words(item.comment, item.default)])))
+        for name, item in by_name.items()
+    ]
 
 
 def chosen(words: Sequence[str], group: str) -> list[Listed]:

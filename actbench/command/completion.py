@@ -14,7 +14,7 @@ from actbench.command import arguments
 from actbench.command.candidates import Candidate as Candidate
 from actbench.command.candidates import options, plain
 from actbench.command.chosen import chosen, parameters
-from actbench.command.rules import RULES
+from actbench.command.rules import in_words, plain_rules, rule_of
 from actbench.settings import GROUPS
 
 COMMANDS = {
@@ -128,16 +128,13 @@ def _held(words: Sequence[str], key: str) -> dict[str, str]:
         return _described(choices_of(key))
     if key == "study":
         return dict.fromkeys(_studies(words), "")
-    alias = key.replace("upper_activation.", "activation.")
     if group in GROUPS and parameter:
-        defaults = {item.name: item.default for choice in chosen(words, group) for item in parameters_of(choice)}
-        if parameter not in defaults:
-            return {}
-        if alias not in RULES and defaults[parameter] in ("true", "false"):
-            return {"true": "", "false": ""}
+        items = [item for choice in chosen(words, group) for item in parameters_of(choice) if item.name == parameter]
+        return {word: "" for item in items for word in rule_of(group, parameter, item.default, item.comment).words}
     if key == "hydra.sweeper.direction":
         return {"maximize": ""}
-    return dict.fromkeys(RULES[alias].words if alias in RULES else (), "")
+    rules = plain_rules()
+    return dict.fromkeys(rules[key].words if key in rules else (), "")
 
 
 def _described(choices: Iterable[Listed]) -> dict[str, str]:
@@ -146,7 +143,8 @@ def _described(choices: Iterable[Listed]) -> dict[str, str]:
 
 def _plain_keys() -> list[tuple[str, str]]:
     """The keys that are in no group, with what is said of them."""
-    return [(key.name, key.comment or key.default) for key in plain_parameters() if key.name not in _OF_KEYS]
+    keys = [key for key in plain_parameters() if key.name not in _OF_KEYS]
+    return [(key.name, in_words(key.comment, key.default, ranges=False) or key.default) for key in keys]
 
 
 def _sweeps(words: Sequence[str]) -> bool:
@@ -207,7 +205,7 @@ def _of_more(words: Sequence[str], current: str) -> list[Candidate] | str:
 
 def _of_kernels(words: Sequence[str], current: str) -> list[Candidate] | str:
     activations = [choice.name for choice in choices_of("activation")]
-    values: dict[str, Sequence[str] | str] = {"--device": RULES["train.device"].words, "--output": FOLDERS}
+    values: dict[str, Sequence[str] | str] = {"--device": plain_rules()["train.device"].words, "--output": FOLDERS}
     return options(arguments.kernels_parser(), words, current, values, activations)
 
 

@@ -15,9 +15,9 @@ from omegaconf.errors import OmegaConfBaseException
 from actbench.choices import choices_of, packaged_conf
 from actbench.command import auto, conf_source
 from actbench.command.digests import with_contents
-from actbench.command.rules import RULES, Rule, is_int, rule_of
+from actbench.command.rules import Rule, is_int, plain_rules, rule_of
 from actbench.command.suggestions import nearest, wrong_value
-from actbench.custom import measures, sweep_lines
+from actbench.custom import measure_files, sweep_lines
 from actbench.errors import Problem, UserError, in_words
 from actbench.naming import shown
 from actbench.settings import GROUPS, Choice, Settings, Train
@@ -61,7 +61,7 @@ def to_settings(config: DictConfig, names: Mapping[str, Any], *, dataset: auto.D
     values: dict[str, Any] = {**choices, **plain, "dataset_note": note}
     values |= {"split": float(flat["split"]), "dropout": float(flat["dropout"])}
     values |= {"trust": tuple([trust] if isinstance(trust, str) else trust)}
-    values |= {"measures": measures.enrolled(values["trust"])}
+    values |= {"measures": measure_files.enrolled(values["trust"])}
     return with_contents(Settings(**values, train=Train(**{key: flat[f"train.{key}"] for key in _TRAIN_KEYS})))
 
 
@@ -84,12 +84,16 @@ def _choice(group: str, content: Any, name: str, problems: list[Problem]) -> Cho
             problems.append(Problem(what, f"{group}={shown(content)}", f"actbench list {group}"))
         return Choice(name)
     params = {key: value for key, value in content.items() if key not in ("_target_", "_partial_")}
-    defaults = conf_source.values_of(group, name)
+    defaults, comments = conf_source.values_and_comments(group, name)
     for key, value in params.items():
         if defaults is not None and key not in defaults:
             problems.append(Problem("no such key", f"{group}.{key}", nearest(key, defaults)))
             continue
-        rule = rule_of(f"{group}.{key}", (defaults or {}).get(key))
+        try:
+            rule = rule_of(group, key, (defaults or {}).get(key), comments.get(key, ""))
+        except UserError as error:
+            problems += error.problems
+            continue
         _check(rule, f"{group}.{key}", value, problems)
         if "_target_" in str(value):
             problems.append(Problem("a parameter is a plain value", f"{group}.{key}", "no `_target_` within it"))
@@ -115,12 +119,13 @@ def _flat(content: dict[str, Any], problems: list[Problem]) -> dict[str, Any]:
     if is_int(flat.get("study")):
         flat["study"] = str(flat["study"])  # study=2024
     known = [*_PLAIN_KEYS, *(f"train.{key}" for key in _TRAIN_KEYS), *(f"decide.{key}" for key in _DECIDE_KEYS)]
+    rules = plain_rules()
     for key in flat:
         if key not in known:
             problems.append(Problem("no such key", key, nearest(key, [*GROUPS, *known])))
     for key in known:
         if key in flat:
-            _check(RULES[key], key, flat[key], problems)
+            _check(rules[key], key, flat[key], problems)
         elif whole or "." not in key:
             problems.append(Problem("is missing", key, f"leave ~{key} out"))
     return flat
@@ -161,24 +166,9 @@ def _stamp() -> str:
 
 def _folder(*, _root_: DictConfig) -> str:
     """The name of a job's folder, where it was not planned: of a trial of a search, or in a launcher's worker."""
-    settings = to_settings(without_hydra(_root_), _root_.hydra.runtime.choices)
-    remember(settings)
-    return settings.folder
+    return to_settings(without_hydra(_root_), _root_.hydra.runtime.choices).folder
 
 
 def assumed_folder(*, _root_: DictConfig) -> str:
     """The same where it is only shown: `dataset=auto` is taken to be MNIST, so that nothing is downloaded."""
     return to_settings(without_hydra(_root_), _root_.hydra.runtime.choices, dataset=auto.ASSUMED).folder
-
-
-_jobs: dict[str, Settings] = {}  # folder -> the settings of a job that is going to run in this process
-
-
-def remember(settings: Settings) -> None:
-    """Keeps the settings of a job that is about to start for `remembered`: Hydra passes it only a configuration."""
-    _jobs[settings.folder] = settings
-
-
-def remembered(folder: str) -> Settings | None:
-    """The settings of the job with this folder, if this process has planned it; they are handed out once."""
-    return _jobs.pop(folder, None)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from actbench.command import planning, race_terms
+from actbench.command.compositions import Compositions
 from actbench.command.line import CommandLine
 from actbench.command.override import key_of, read
 from actbench.command.planning import Job
@@ -35,7 +36,8 @@ def understand(line: CommandLine) -> Understood:
     """Plans what was typed. Mistakes are corrected where possible, so that problems behind them are found as well."""
     problems = list(line.problems)
     typed, multirun = _single(line.overrides, problems), line.multirun
-    first = round_ = _Round.of(typed, multirun)
+    known: Compositions = {}
+    first = round_ = _Round.of(typed, multirun, known)
     for _ in range(_ROUNDS):
         _add(problems, round_.problems)
         mistakes = [p for p in round_.problems if isinstance(p, Mistake) and p.mends]
@@ -46,7 +48,7 @@ def understand(line: CommandLine) -> Understood:
         if (again, sweep) == (typed, multirun):
             break
         typed, multirun = again, sweep
-        round_ = _Round.of(typed, multirun)
+        round_ = _Round.of(typed, multirun, known)
     if "--package" in line.shows and not problems:
         package, part = (line.shows[line.shows.index(flag) + 1] for flag in ("--package", "--cfg"))
         elsewhere = part != "all" and (part == "hydra") != (package.partition(".")[0] == "hydra")
@@ -81,12 +83,12 @@ class _Round:
     problems: list[Problem]
 
     @classmethod
-    def of(cls, typed: Sequence[str], multirun: bool) -> _Round:
+    def of(cls, typed: Sequence[str], multirun: bool, known: Compositions) -> _Round:
         overrides, narrowed = narrow([read(for_hydra(word, multirun=multirun)) for word in typed])
         if multirun:
             overrides = for_sweep(overrides)
         texts = [override.text for override in overrides]
-        jobs, problems = planning.plan(texts, multirun=multirun)
+        jobs, problems = planning.plan(texts, multirun=multirun, known=known)
         if multirun and not problems:
             problems = race_terms.check(jobs, texts)
         return cls(jobs, texts, narrowed, problems)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 
 from actbench.choices import choices_of, groups, plain_parameters, usual_choices, usual_values
+from actbench.command import rules
 from actbench.command.columns import rows, width, wrapped
 from actbench.files.output import ShowingConsole
 
@@ -60,7 +61,7 @@ def _keys(room: int) -> list[str]:
     for key in plain_parameters():
         default = "(a time stamp)" if key.default.startswith("$") else key.default
         if default:
-            pairs.append((f"{key.name}={default}", key.comment))
+            pairs.append((f"{key.name}={default}", rules.in_words(key.comment, key.default, ranges=False)))
         elif key.comment:  # of keys below it, and a switch itself
             pairs.append((f"{key.name}=true", key.comment))
     return rows(pairs, room)

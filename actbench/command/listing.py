@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.text import Text
 
 from actbench.choices import (
-    WORDS,
     Listed,
     Parameter,
     builds,
@@ -21,7 +20,7 @@ from actbench.choices import (
     parameters_of,
     usual_choices,
 )
-from actbench.command import glossary
+from actbench.command import glossary, rules
 from actbench.command.columns import rows, width, wrapped
 from actbench.command.suggestions import choice_meant
 from actbench.custom import sweep_lines
@@ -134,7 +133,7 @@ def _show_choice(choice: Listed, console: Console) -> None:
     for line in wrapped(choice.description, room, indent="  "):
         console.print(Text(line))
     if choice.group not in _PRESETS:
-        pairs = [(f"{choice.group}.{item.name}", _described(choice.group, item)) for item in parameters_of(choice)]
+        pairs = [(f"{choice.group}.{item.name}", _described(item)) for item in parameters_of(choice)]
         head = "parameters, with their defaults" if pairs else "no parameters"
         console.print("\n".join(wrapped(head, room, indent="  ")))
         for line in rows(pairs, room, indent=4):
@@ -143,13 +142,11 @@ def _show_choice(choice: Listed, console: Console) -> None:
         console.print(Text(line))
 
 
-def _described(group: str, parameter: Parameter) -> str:
-    """`0.01` and the comment, or the words that it may be."""
-    words = WORDS.get(f"{group}.{parameter.name}", ())
+def _described(parameter: Parameter) -> str:
+    """`0.01` and the comment, which says what it may be."""
     follows = re.fullmatch(r"\$\{(.+)\}", parameter.default)
     default = f"as {follows[1]}" if follows else parameter.default
-    remarks = [f"one of {', '.join(words)}" if len(words) > 1 else "", parameter.comment]
-    return "  ".join([default, *filter(None, ["; ".join(filter(None, remarks))])])
+    return "  ".join(filter(None, [default, rules.in_words(parameter.comment, parameter.default)]))
 
 
 def _how_to_type(choice: Listed) -> Iterator[tuple[str, str]]:

@@ -46,19 +46,11 @@ def swept(hydra_config: Any) -> list[str]:
     return own if command is None else [override for override in own if override not in command["task"]]
 
 
-def how_to_go_on(typed: Sequence[str], study: str, hydra_config: Any = None) -> str:
-    """The command that resumes an interrupted run: what was typed, and the name of the study if none was typed.
-
-    Args:
-        typed: the words of the command line; none in a launcher's worker.
-        hydra_config: of the job, by which a worker finds them.
-    """
+def how_to_go_on(typed: Sequence[str], study: str) -> str:
+    """The command that resumes an interrupted run: what was typed, and the name of the study if none was typed."""
     words = list(typed)
     if words[:1] == ["more"]:  # which finds everything in the folder of the study
         return f"to go on:  {quoting.command(words)}"
-    if not words and (command := _of_sweep(hydra_config)) is not None:
-        own = [word for word in command["hydra"] if key_of(word) != "hydra.mode"]
-        words = ["-m", *map(quoting.as_typed, [*own, *command["task"]])]
     if words[:1] != ["try"] and not any(key_of(word) == "study" for word in words):
         words.append(quoting.typed("study", study))
     return f"to go on:  {quoting.command(words)}"

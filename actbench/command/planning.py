@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from actbench.command import auto, configurations, duplicate_runs, explaining, hydra_settings
 from actbench.command.composing import composing, to_settings, without_hydra
+from actbench.command.compositions import Compositions
 from actbench.command.expanding import BASIC as BASIC
 from actbench.command.expanding import Expansion
 from actbench.command.explaining import COMPOSING
@@ -47,17 +48,20 @@ class Job:
         return config
 
 
-def plan(overrides: Sequence[str], *, multirun: bool) -> tuple[list[Job], list[Problem]]:
+def plan(
+    overrides: Sequence[str], *, multirun: bool, known: Compositions | None = None
+) -> tuple[list[Job], list[Problem]]:
     """Every run that the command line asks for, and all problems with it.
 
     A job with wrong overrides is planned without them, so that its other problems are found as well.
 
     Args:
         overrides: in Hydra's grammar (`quoting.for_hydra`).
+        known: compositions that other plans of the same command share; more are added.
     """
     with warnings.catch_warnings(), composing():
         warnings.simplefilter("ignore")  # of Hydra, about files that are refused in our words
-        planning = _Planning([read(override) for override in overrides], multirun)
+        planning = _Planning([read(override) for override in overrides], multirun, {} if known is None else known)
         jobs = planning.jobs()
     places = {key_of(override): place for place, override in reversed(list(enumerate(overrides)))}
     problems = sorted(planning.problems, key=lambda p: places.get(key_of(p.where), len(places)))
@@ -77,9 +81,10 @@ class _Planning:
 
     overrides: list[TypedOverride]
     multirun: bool
+    known: Compositions
     problems: list[Problem] = field(default_factory=list)
     wrong: set[TypedOverride] = field(default_factory=set)
-    known: dict[tuple[str, ...], DictConfig] = field(default_factory=dict)  # what was composed, by its overrides
+    chosen: dict[str, list[str]] = field(default_factory=dict)  # group -> its choices in all jobs
     refused: dict[tuple[str, ...], list[Problem]] = field(default_factory=dict)  # by composition
     varied: set[str] = field(default_factory=set)  # keys that are swept over plain values
     lines: list[configurations.Line] = field(default_factory=list)  # of a preset that lists configurations
@@ -104,8 +109,14 @@ class _Planning:
         """The configuration with Hydra's own part. It is shared and must not be changed."""
         texts = tuple(override.text for override in overrides)
         if texts not in self.known:
-            self.known[texts] = compose("config", overrides=list(texts), return_hydra_config=True)
-        return self.known[texts]
+            try:
+                self.known[texts] = compose("config", overrides=list(texts), return_hydra_config=True)
+            except COMPOSING as error:
+                self.known[texts] = error
+        found = self.known[texts]
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     def _add(self, problems: Iterable[Problem]) -> bool:
         """Adds the problems that are new (their `how` may differ by job); returns whether there were any problems."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -20,6 +21,7 @@ from actbench.command.batches import Batches
 from actbench.command.planning import Job
 from actbench.command.race_terms import Terms
 from actbench.command.rounds import Rounds
+from actbench.command.running import Command
 from actbench.files.output import PersistentConsole
 
 NAME = "race"
@@ -35,19 +37,21 @@ def register() -> None:
     Plugins.instance().register(Race)
 
 
-def start(entrants: Sequence[Job], terms: Terms, config: DictConfig, context: HydraContext) -> list[Job]:
+def start(
+    entrants: Sequence[Job], terms: Terms, config: DictConfig, context: HydraContext, command: Command
+) -> list[Job]:
     """Runs a race in place of the sweeper that `config` names; returns the jobs that it has had run.
 
     Args:
         entrants: a job for each configuration, whose seeds are those of the first round.
         config: of the whole command, with Hydra's own part.
+        command: that the jobs belong to.
     """
     config.hydra.sweeper._target_ = TARGET
-    sweeper = Plugins.instance().instantiate_sweeper(
-        config=config, hydra_context=context, task_function=task_function.job
-    )
+    function = partial(task_function.job, command=command)
+    sweeper = Plugins.instance().instantiate_sweeper(config=config, hydra_context=context, task_function=function)
     assert isinstance(sweeper, Race)
-    sweeper.entrants, sweeper.terms = entrants, terms
+    sweeper.entrants, sweeper.terms, sweeper.batches = entrants, terms, Batches(config, context, command)
     sweeper.sweep(arguments=list(config.hydra.overrides.task))
     return sweeper.started
 
@@ -63,20 +67,21 @@ class Race(Sweeper):
     __module__ = _PLUGIN
 
     def __init__(self, max_batch_size: int | None = None, params: Any = None) -> None:  # noqa: ARG002
-        self.entrants: Sequence[Job] = ()  # as they were planned; `start` sets them and the terms
+        self.entrants: Sequence[Job] = ()  # as they were planned; `start` sets all but what was started
         self.terms: Terms | None = None
+        self.batches: Batches | None = None
         self.started: list[Job] = []
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:  # noqa: ARG002
         """What Hydra hands to every sweeper."""
-        self.config, self.batches = config, Batches(config, hydra_context)
+        self.config = config
 
     def sweep(self, arguments: list[str]) -> None:  # noqa: ARG002
         """Runs the race; what was typed is in the jobs already. It stops where a disk is full."""
-        assert self.terms is not None
+        assert self.terms is not None and self.batches is not None
         console = PersistentConsole("training continues", highlight=False)
         for batch in Rounds(self.entrants, self.terms, lambda line: console.print(line, soft_wrap=True)).batches():
             self.started += batch
             self.batches.run(batch)
-            if task_function.disk_errors:
+            if self.batches.command.disk_errors:
                 return  # which has been reported with the command that goes on

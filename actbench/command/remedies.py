@@ -240,9 +240,7 @@ def _needless(job: Job, run: Run, plan: Plan) -> str:
 
 
 def _train(jobs: Sequence[Job], overrides: Sequence[str], argv: Sequence[str]) -> None:
-    task_function.exit_codes.clear()
-    task_function.typed[:] = ["try", *argv]
-    starting.start(jobs, overrides, multirun=True)
+    starting.start(jobs, overrides, Command(["try", *argv]), multirun=True)
 
 
 def _report(study: Path, run: Run, console: PersistentConsole) -> int:

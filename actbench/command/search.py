@@ -52,8 +52,6 @@ def register() -> None:
 
 # ---------------------------------------------------------------- the search
 
-ended: list[str] = []  # how each trial of this process ended, for the exit code: a launcher may run them in others
-
 
 @dataclass(frozen=True)
 class Trial:
@@ -92,8 +90,12 @@ class Search(Sweeper):
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
-    def sweep(self, arguments: list[str]) -> None:
-        """Trains what the sampler asks for, and ends with what was found, also where it is interrupted."""
+    def sweep(self, arguments: list[str]) -> list[str]:
+        """Trains what the sampler asks for, and ends with what was found, also where it is interrupted.
+
+        Returns:
+            How each trial ended, as `Trial.ended` has it.
+        """
         overrides = [*(f"{key}={value}" for key, value in self._params.items()), *arguments]
         chosen = {override.input_line for override in swept(overrides)}
         fixed = [override for override in overrides if override not in chosen]  # of every trial
@@ -114,6 +116,7 @@ class Search(Sweeper):
                     break
         finally:
             self._tell(fixed)
+        return [trial.ended for trial in self._trials]
 
     def _study(self, grid: dict[str, list[Any]]) -> Any:
         with without_warnings():
@@ -146,7 +149,6 @@ class Search(Sweeper):
         for asking, trial in zip(asked, done, strict=True):
             _answer(study, asking, trial)
         self._trials += done
-        ended.extend(trial.ended for trial in done)
         return done
 
     def _tell(self, fixed: Sequence[str]) -> None:

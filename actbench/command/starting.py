@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
@@ -16,9 +17,11 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import configure_log
 from hydra.types import HydraContext, RunMode
 
-from actbench.command import batches, composing, race, task_function
+from actbench.command import batches, composing, race, search, task_function
+from actbench.command.complaints import FAILED
 from actbench.command.planning import BASIC, Job
 from actbench.command.race_terms import Terms
+from actbench.command.running import Command
 from actbench.errors import UserError, in_a_line
 
 
@@ -36,7 +39,13 @@ def _do_nothing(*_arguments: Any, **_options: Any) -> None:
 
 
 def start(
-    jobs: Sequence[Job], overrides: Sequence[str], *, multirun: bool, terms: Terms | None = None, begin: bool = True
+    jobs: Sequence[Job],
+    overrides: Sequence[str],
+    command: Command,
+    *,
+    multirun: bool,
+    terms: Terms | None = None,
+    begin: bool = True,
 ) -> Sequence[Job]:
     """Runs what was planned; returns the jobs that were started.
 
@@ -44,6 +53,7 @@ def start(
         jobs: all jobs of the command; for a search a single one, as an example of its trials; for a race one for each
             configuration.
         overrides: of the whole command, in Hydra's grammar.
+        command: that the jobs belong to.
         multirun: whether the command is a sweep (`-m`).
         terms: of a race.
         begin: whether the overrides are noted as those by which the study can be resumed.
@@ -54,7 +64,7 @@ def start(
     with _in_words(overrides), composing.composing():
         if not multirun:
             for number, job in enumerate(jobs):
-                batches.run(job, number if len(jobs) > 1 else None)
+                batches.run(job, command, number if len(jobs) > 1 else None)
             return jobs
         loader = GlobalHydra.instance().config_loader()
         context = HydraContext(config_loader=loader, callbacks=_NoCallbacks())  # type: ignore[arg-type]
@@ -63,14 +73,15 @@ def start(
         if begin and (terms or config.hydra.runtime.choices["hydra/sweeper"] == BASIC):
             batches.note(config)
         if terms is not None:
-            return race.start(jobs, terms, config, context)
+            return race.start(jobs, terms, config, context, command)
         if config.hydra.runtime.choices["hydra/sweeper"] == BASIC:
-            batches.Batches(config, context).run(jobs)
+            batches.Batches(config, context, command).run(jobs)
             return jobs
-        sweeper = Plugins.instance().instantiate_sweeper(
-            config=config, hydra_context=context, task_function=task_function.job
-        )
-        sweeper.sweep(arguments=batches.with_dataset(jobs[0], list(config.hydra.overrides.task)))
+        function = partial(task_function.job, command=command)
+        sweeper = Plugins.instance().instantiate_sweeper(config=config, hydra_context=context, task_function=function)
+        ended = sweeper.sweep(arguments=batches.with_dataset(jobs[0], list(config.hydra.overrides.task)))
+        if isinstance(sweeper, search.Search) and not command.exit_codes:  # a launcher ran the trials elsewhere
+            command.exit_codes += [0 if how == "completed" else FAILED for how in ended]
         return jobs
 
 

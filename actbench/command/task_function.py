@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from rich.console import Console
 
 from actbench import naming
 from actbench.command import composing, earlier, hydra_settings, next_commands
 from actbench.command.complaints import FAILED, complain, of_the_disk
 from actbench.command.planning import BASIC
+from actbench.command.running import Command
 from actbench.errors import Failure, UserError, in_a_line
 from actbench.files.atomic import write_text
 from actbench.files.output import PersistentConsole
@@ -22,85 +23,80 @@ from actbench.records import RunSummary
 from actbench.settings import Settings
 from actbench.store import reader
 
-exit_codes: list[int] = []  # of the jobs that ended in this process; `launch` reads them
-disk_errors: list[OSError] = []  # of the jobs that ended in this process
-typed: list[str] = []  # the words of the command line; none in a launcher's worker
-
 
 class _Interrupted(SystemExit):
     """A signal has stopped the run, and with it the whole command."""
 
 
-def job(composed: DictConfig) -> float:
+def job(composed: DictConfig, command: Command | None = None, settings: Settings | None = None) -> float:
     """Trains one run and returns its mean validation accuracy (%), which Hydra's sweepers maximise; NaN if it failed.
 
     A run that fails does not stop the other runs of a sweep: its error is printed.
+
+    Args:
+        composed: the configuration of the job, without Hydra's own part.
+        command: that it belongs to.
+        settings: that were planned for it; without them, those of the configuration.
     """
-    hydra_config = HydraConfig.get()
+    hydra_config, command = HydraConfig.get(), command or Command()
     folder = relative(Path(hydra_config.runtime.output_dir))
-    settings = composing.remembered(folder.name)
     try:
-        if settings is None:  # a launcher's worker, which gets the overrides only
+        if settings is None:  # a trial of a search, or a launcher's worker, which gets the overrides only
             hydra_settings.check(composed, hydra_config.overrides.task)
             settings = composing.to_settings(composed, hydra_config.runtime.choices)
-        return _run(settings, hydra_config, folder)
+        return _run(settings, hydra_config, folder, command)
     except UserError as error:
-        exit_codes.append(complain(error))
+        command.exit_codes.append(complain(error))
     except OSError as error:
-        disk_errors.append(error)
-        then = next_commands.how_to_go_on(typed, str(composed.study), hydra_config)
-        exit_codes.append(complain(of_the_disk(error, str(folder), then=then)))
+        command.disk_errors.append(error)
+        then = next_commands.how_to_go_on(command.typed, str(composed.study))
+        command.exit_codes.append(complain(of_the_disk(error, str(folder), then=then)))
     except _Interrupted:
         raise
     except (Exception, SystemExit) as error:  # the user's own code may call `sys.exit()`
         complain(_unexpected(error, folder, settings))
-        exit_codes.append(FAILED)
+        command.exit_codes.append(FAILED)
     return float("nan")
 
 
-def _run(settings: Settings, hydra_config: Any, folder: Path) -> float:
+def _run(settings: Settings, hydra_config: Any, folder: Path, command: Command) -> float:
     many = "MULTIRUN" in str(hydra_config.mode)
     name = naming.typed(settings, next_commands.swept(hydra_config) if many else hydra_config.overrides.task)
-    console = PersistentConsole("training continues")
+    console, whole = PersistentConsole("training continues"), partial(_whole, command)
     reader.check_owner(folder, settings)
     finished = reader.completed(folder)
     if finished is not None and not reader.lacks_int8(settings, finished):
+        from actbench.sinks.terminal import TerminalSink
+
         for sentence in earlier.lacking(settings, folder):
             print(sentence)
-        return _ended(_show_again(finished, folder, name, many, console), folder)
+        reader.tidy(folder)
+        terminal = TerminalSink(console, live=False, name=name, brief=many, whole=whole)
+        terminal.end(finished, reader.last_layers(folder), folder, stored=True)
+        return _ended(finished, folder, command)
     from actbench import run  # imports torch
 
     stop = run.Stop()
     live = console.is_terminal and hydra_config.runtime.choices["hydra/launcher"] == BASIC  # one job at a time
-    summary = run.run(settings, folder, console=console, live=live, name=name, brief=many, stop=stop, whole=_whole)
+    summary = run.run(settings, folder, console=console, live=live, name=name, brief=many, stop=stop, whole=whole)
     if summary.status == "interrupted":
         print(f"interrupted {summary.reason}; what was done is in {folder}", file=sys.stderr)
-        print(next_commands.how_to_go_on(typed, settings.study, hydra_config), file=sys.stderr)
+        print(next_commands.how_to_go_on(command.typed, settings.study), file=sys.stderr)
         raise _Interrupted(128 + stop.signal)
-    return _ended(summary, folder)
+    return _ended(summary, folder, command)
 
 
-def _whole(remedy: str) -> str:
+def _whole(command: Command, remedy: str) -> str:
     """The typed command with a remedy (one or several overrides) added."""
-    return next_commands.whole(typed, remedy.split())
+    return next_commands.whole(command.typed, remedy.split())
 
 
-def _ended(summary: RunSummary, folder: Path) -> float:
+def _ended(summary: RunSummary, folder: Path, command: Command) -> float:
     if summary.status == "diverged":
         complain(Failure("every seed diverged", where=str(folder)))
-    exit_codes.append(FAILED if summary.status == "diverged" else 0)
+    command.exit_codes.append(FAILED if summary.status == "diverged" else 0)
     mean = summary.metrics["val_accuracy"].mean
     return float("nan") if mean is None else mean
-
-
-def _show_again(summary: RunSummary, folder: Path, name: str, many: bool, console: Console) -> RunSummary:
-    """Prints the stored result of a complete run."""
-    from actbench.sinks.terminal import TerminalSink
-
-    reader.tidy(folder)
-    terminal = TerminalSink(console, live=False, name=name, brief=many, whole=_whole)
-    terminal.end(summary, reader.last_layers(folder), folder, stored=True)
-    return summary
 
 
 def _unexpected(error: BaseException, folder: Path, settings: Settings | None) -> UserError:

@@ -6,10 +6,11 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from actbench.command import next_commands, search, starting, task_function
+from actbench.command import next_commands, starting, task_function
 from actbench.command.complaints import FAILED, complain, of_the_disk
 from actbench.command.planning import Job
 from actbench.command.race_terms import Terms
+from actbench.command.running import Command
 from actbench.errors import UserError, from_disk
 from actbench.store import reader
 
@@ -30,24 +31,23 @@ def train(
     Args:
         words: the command line, for the command that goes on; the others are those of `starting.start`.
     """
-    task_function.exit_codes.clear()
-    task_function.disk_errors.clear()
-    task_function.typed[:] = words
+    command = Command(words)
+    then = next_commands.how_to_go_on(words, jobs[0].settings.study)
     compared, started, ended = 0, jobs, False
     try:
-        started = starting.start(jobs, overrides, multirun=multirun, terms=terms, begin=begin)
-        ended = not task_function.disk_errors
+        started = starting.start(jobs, overrides, command, multirun=multirun, terms=terms, begin=begin)
+        ended = not command.disk_errors
     except OSError as error:  # in a file that Hydra writes
-        then = next_commands.how_to_go_on(words, jobs[0].settings.study)
-        task_function.exit_codes.append(complain(of_the_disk(error, str(jobs[0].folder.parent), then=then)))
+        command.exit_codes.append(complain(of_the_disk(error, str(jobs[0].folder.parent), then=then)))
+    except KeyboardInterrupt:  # while a launcher's workers train; a run of this process tells this by itself
+        print(then, file=sys.stderr)
+        raise
     finally:  # even if some of the runs failed
         if (multirun or len(jobs) > 1) and (ended or terms is None):
             compared = _compare(dict.fromkeys(job.folder.parent for job in jobs))
-            _name_jobs_not_started(started)
-    if not task_function.exit_codes:
-        task_function.exit_codes.extend(0 if how == "completed" else FAILED for how in search.ended)
-    if task_function.exit_codes:
-        return max(*task_function.exit_codes, compared)
+            _name_jobs_not_started(started, command)
+    if command.exit_codes:
+        return max(*command.exit_codes, compared)
     return max(_exit_code_by_files(started), compared) if started else compared
 
 
@@ -80,9 +80,9 @@ def _compare(studies: Iterable[Path]) -> int:
     return code
 
 
-def _name_jobs_not_started(jobs: Sequence[Job]) -> None:
+def _name_jobs_not_started(jobs: Sequence[Job], command: Command) -> None:
     """Prints the jobs that a launcher did not start, or that died before they wrote anything."""
-    if len(task_function.exit_codes) == len(jobs):  # all ran in this process, which has reported what is missing
+    if len(command.exit_codes) == len(jobs):  # all ran in this process, which has reported what is missing
         return
     missing = [job.settings.folder for job in jobs if not job.folder.exists()]
     if missing and len(missing) < len(jobs):  # a search leaves none of the planned folders

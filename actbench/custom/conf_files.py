@@ -16,7 +16,7 @@ from yaml import YAMLError
 
 from actbench.custom import sweep_lines
 from actbench.errors import Problem, UserError, printable
-from actbench.files.reading import parse_yaml, read_text
+from actbench.files.reading import NotReadable, parse_yaml, read_text
 from actbench.settings import GROUPS
 
 LIMIT = 200_000  # bytes of one file
@@ -35,8 +35,18 @@ def load(path: Path, config: str) -> str:
     where = printable(str(near(path)))
     try:
         text = read_text(path, LIMIT)
+    except IsADirectoryError as error:
+        raise UserError(
+            "is a folder, where a YAML file is expected", where=where, how="give it another name"
+        ) from error
+    except (NotReadable, OSError) as error:
+        why = (isinstance(error, OSError) and error.strerror) or str(error)
+        raise UserError(f"cannot be read ({printable(why)})", where=where) from error
+    except ValueError as error:
+        raise UserError(f"is not YAML: {printable(' '.join(str(error).split()))}", where=where) from error
+    try:
         content = parse_yaml(text)
-    except (ValueError, OSError, YAMLError) as error:
+    except (ValueError, YAMLError) as error:
         raise UserError(f"is not YAML: {printable(' '.join(str(error).split()))}", where=where) from error
     if content is None:
         content = {}

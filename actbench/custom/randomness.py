@@ -104,14 +104,28 @@ def check_optimizer_step(choice: Choice, step: Callable[[], Any]) -> None:
         UserError: it draws from global random numbers.
         Exception: what the step raises.
     """
+    _check_draws("optimizer", choice, step, made="the optimizer")
+
+
+def check_clip(choice: Choice, clip: Callable[[], Any]) -> None:
+    """Clips gradients with a clip of the user's own.
+
+    Raises:
+        UserError: it draws from global random numbers.
+        Exception: what the clip raises.
+    """
+    _check_draws("clip", choice, clip, made="the clip, a class with __call__")
+
+
+def _check_draws(group: str, choice: Choice, call: Callable[[], Any], *, made: str) -> None:
     if not is_own(choice.target):
-        step()
+        call()
         return
-    libraries = drawn_globally(step)
+    libraries = drawn_globally(call)
     if libraries:
         raise UserError(
             f"{choice.target} draws from the global random numbers of {' and '.join(libraries)}, so that the "
             "steps of a seed would depend on the seeds beside it",
-            where=f"optimizer={choice.name}",
-            how="draw from a generator of its own: torch.Generator().manual_seed(0), made with the optimizer",
+            where=f"{group}={choice.name}",
+            how=f"draw from a generator of its own: torch.Generator().manual_seed(0), made with {made}",
         )

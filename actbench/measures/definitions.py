@@ -24,6 +24,7 @@ class DefinitionRecord(OfLayer):
     table: ClassVar[str] = "definitions"
     taken: ClassVar[str] = "before training and after every epoch"
     order: ClassVar[int] = 50
+    reported: ClassVar[bool] = False
 
     units: int = measured("Number of units of the layer: features, or channels of a convolution.", digits=0)
     definition: str = identified(

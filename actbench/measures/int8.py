@@ -77,6 +77,7 @@ class QuantisedRecord(OfSeed):
     table: ClassVar[str] = "quantised"
     taken: ClassVar[str] = "once, at the end, with quantise=int8"
     order: ClassVar[int] = 72
+    reported: ClassVar[bool] = False
 
     scheme: str = identified(_SCHEME, among=SCHEMES)
     layer: str = identified("Name of the layer; `output` for the logits, which are not rounded.")

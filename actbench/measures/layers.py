@@ -27,6 +27,7 @@ class LayerRecord(Lives, LayerGradient, UnitStatistics, OfLayer):
     always: ClassVar[bool] = True
     taken: ClassVar[str] = "before training and after every epoch"
     order: ClassVar[int] = 20
+    reported: ClassVar[bool] = False
 
 
 def after_epoch(look: Look) -> Iterator[LayerRecord]:

@@ -62,6 +62,7 @@ class LookRecord(Lives, DeadUnits, AtStep):
     table: ClassVar[str] = "looks"
     taken: ClassVar[str] = "every probe_every steps"
     order: ClassVar[int] = 30
+    reported: ClassVar[bool] = False
 
     otherwise: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "dead": {"tag": "dead_ratio_by_step/{layer}", "summary": "", "over_layers": "", "place": 0},
@@ -80,6 +81,7 @@ class UnitEvent(AtStep):
     table: ClassVar[str] = "units"
     taken: ClassVar[str] = "at every measurement of the units"
     order: ClassVar[int] = 40
+    reported: ClassVar[bool] = False
 
     unit: int = identified("Number of the unit within its layer, from 0.", at_least=0)
     event: str = identified("`dead` (already at the first measurement), `birth`, `death` or `revival`.", among=EVENTS)

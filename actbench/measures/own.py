@@ -244,8 +244,9 @@ def checked_row_type(name: str, measurement: Any) -> None:
     if name.lower() in (*registry.tables(), "results"):
         raise ValueError(f"a run has a {name.lower()}.csv already; the file needs another name")
     when = getattr(measurement, "when", None)
-    if isinstance(when, str) or not when or not {*when} <= {*MOMENTS}:
-        raise ValueError(f"`when` is {when!r}, and has to be some of {', '.join(MOMENTS)}")
+    moments = when if isinstance(when, (tuple, list, set, frozenset)) else ()
+    if not moments or any(moment not in MOMENTS for moment in moments):
+        raise ValueError(f"`when` is {when!r:.60}, and has to be a list of some of {', '.join(MOMENTS)}")
     if not callable(getattr(measurement, "measure", None)):
         raise TypeError("it has no method `measure(moment)`")
     row = getattr(measurement, "row", None)

@@ -131,6 +131,7 @@ class Row:
         always: whether the file is written even if it has no rows.
         taken: when it is measured; empty for a group of columns, which is no table.
         order: the table's position in the glossary, smaller numbers first.
+        reported: whether the report has a table of its last rows; False where it shows them in another way.
         otherwise: column -> attributes that differ from its declaration, where it is shared with another table.
     """
 
@@ -138,6 +139,7 @@ class Row:
     always: ClassVar[bool] = False
     taken: ClassVar[str] = ""
     order: ClassVar[int] = 100
+    reported: ClassVar[bool] = True
     otherwise: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
 

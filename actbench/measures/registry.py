@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import lru_cache
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actbench.measures.quantities import Quantity, Row, quantities_of
+
+if TYPE_CHECKING:
+    from actbench.measures.look import SiteObserver
 
 
 @lru_cache(maxsize=1)
@@ -43,6 +46,11 @@ def tables() -> dict[str, type[Row]]:
 def functions_after_epoch() -> tuple[Callable[[Any], Iterable[Any]], ...]:
     """The functions `after_epoch(look)`, which return rows, of all measurements that have one."""
     return tuple(module.after_epoch for module in modules() if hasattr(module, "after_epoch"))
+
+
+def observers() -> tuple[type[SiteObserver], ...]:
+    """The classes `Observer` (`measures.look.SiteObserver`) of all measurements that have one."""
+    return tuple(module.Observer for module in modules() if hasattr(module, "Observer"))
 
 
 def declared() -> list[Quantity]:

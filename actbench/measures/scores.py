@@ -17,6 +17,7 @@ class EpochRecord(OfEpoch):
     always: ClassVar[bool] = True
     taken: ClassVar[str] = "every epoch"
     order: ClassVar[int] = 10
+    reported: ClassVar[bool] = False
 
     lr: float = measured("Learning rate of the epoch's last step.", title="learning rate", tag="lr")
     train_loss: float = measured(

@@ -22,6 +22,7 @@ class ShapeRecord(OfLayer):
     table: ClassVar[str] = "shapes"
     taken: ClassVar[str] = "before training and after every epoch"
     order: ClassVar[int] = 60
+    reported: ClassVar[bool] = False
 
     parameter: str = identified("Name of the parameter that the activation learns.")
     mean: float = measured("Mean over the layer's units.", title="learned value", tag="learned_{parameter}/{layer}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from actbench import naming
 from actbench.records import Estimate, RunSummary
@@ -76,7 +76,7 @@ class Block:
 def blocks(runs: Iterable[Run]) -> list[Block]:
     """One block for each protocol; the one with most runs comes first."""
     by_protocol: dict[tuple[object, ...], list[Run]] = {}
-    for run in runs:
+    for run in (replace(run, settings=run.settings.with_later_parameters()) for run in runs):
         by_protocol.setdefault(_protocol(run), []).append(run)
     titles = {protocol: _title(members[0]) for protocol, members in by_protocol.items()}
     number_of = Counter(titles.values())

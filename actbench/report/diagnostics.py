@@ -1,4 +1,4 @@
-"""Tables of what was measured inside networks: findings, depth, dead units, INT8, the user's own measurements."""
+"""Tables of what was measured inside networks: findings, depth, dead units, INT8, other measurements."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from actbench.report.configurations import Block
 from actbench.report.dead_by_definition import dead_by_definition, dead_by_definition_table
 from actbench.report.findings import ConfigurationFinding, findings, findings_table
 from actbench.report.int8 import int8_table
-from actbench.report.own_measures import own_measure_tables
+from actbench.report.measure_tables import measure_tables
 from actbench.report.seed_records import most_dead, read_each, selection_note
 from actbench.report.text_table import TextTable
 from actbench.report.trainable_depth import trainable_depth_table
@@ -39,6 +39,6 @@ def read_diagnostics(block: Block, problems: list[Problem]) -> Diagnostics:
         unit_history_table(read_each(selected, unit_history, problems), selection),
         dead_by_definition_table(read_each(selected, dead_by_definition, problems), selection),
         int8_table(usable, problems),
-        *own_measure_tables(usable, problems),
+        *measure_tables(usable, problems),
     )
     return Diagnostics(tuple(findings(block.configurations)), tuple(table for table in tables if table))

@@ -14,13 +14,13 @@ from actbench.diagnosis import RunHistory, diagnose
 from actbench.errors import Failure
 from actbench.measures.quantities import metrics_of
 from actbench.measures.scores import TestScores
+from actbench.models import Components
 from actbench.records import Epoch, Estimate, RunSummary, Status, Traits
 from actbench.settings import Settings
 from actbench.store import reader
 from actbench.store.folder import RunFolder
 from actbench.store.lock import Hold
 from actbench.train import Means, Training, evaluate, machine
-from actbench.train.networks import activation_factory
 
 
 @dataclass
@@ -69,7 +69,7 @@ def summarise(
     history = RunHistory(
         settings=settings, epochs=progress.epochs, device=training.device.type, classes=training.splits.classes,
         validation=len(training.splits.val_y), steps=training.steps_per_epoch,
-        traits=traits_of(settings) if finished else {},
+        traits=traits_of(training.components) if finished else {},
     )  # fmt: skip
     return RunSummary(
         status=status,
@@ -93,14 +93,10 @@ def summarise(
     )
 
 
-def traits_of(settings: Settings) -> dict[str, Traits]:
+def traits_of(components: Components) -> dict[str, Traits]:
     """The measured traits of a run's untrained activations: `activation` and, if there is one, `upper_activation`."""
-    chosen = {"activation": settings.activation, "upper_activation": settings.upper_activation}
-    return {
-        group: traits.measure(activation_factory(choice, settings.trust, group)(_UNITS))
-        for group, choice in chosen.items()
-        if choice.target is not None
-    }
+    factories = {"activation": components.activation, "upper_activation": components.upper_activation}
+    return {group: traits.measure(make(_UNITS)) for group, make in factories.items() if make is not None}
 
 
 _UNITS = 8  # units of the layer for which an activation is built when its traits are measured

@@ -14,6 +14,7 @@ from typing import Any
 from actbench.errors import UserError
 from actbench.files.atomic import write_text
 from actbench.files.reading import MB, read_json
+from actbench.measures import registry
 from actbench.measures.own import check_row
 from actbench.measures.quantities import DECLARED, Quantity, check, column_kinds, quantities_of
 from actbench.store.plausible import AWAY, check_stays, reason, words
@@ -85,6 +86,8 @@ def metrics(folder: Path) -> list[Quantity]:
 def _row_type(name: str, columns: Mapping[str, Mapping[str, Any]]) -> type:
     if not name.replace("-", "_").isidentifier():
         raise ValueError("a table's name is no plain word")
+    if name.lower() in registry.tables():
+        raise ValueError(f"{name}.csv is a table of actbench's own")
     kinds = {"int": int, "float": float, "str": str}
     made: list[tuple[str, Any, Any]] = []
     for key, about in columns.items():

@@ -12,7 +12,8 @@ from torch import nn
 from actbench.activations.examination import RESHAPES, WRITES, InputRecorder, Violation, examine
 from actbench.custom import loading
 from actbench.custom.isolation import isolated
-from actbench.custom.randomness import check_augmentation, check_optimizer_step
+from actbench.custom.randomness import check_augmentation, check_clip, check_optimizer_step
+from actbench.custom.trust import is_own
 from actbench.datasets import TRAINING_SAMPLES
 from actbench.errors import Problem, UserError, in_a_line
 from actbench.measures import own
@@ -27,6 +28,7 @@ from actbench.train.seeding import generators
 from actbench.train.updates import update_of
 
 _UNITS = 8  # of the layer in which an activation is first examined
+_sound: set[str] = set()  # activations in which nothing was found, by `_fingerprint`: a sweep has each in many jobs
 
 
 @isolated()
@@ -52,7 +54,7 @@ def check(settings: Settings, *, quick: bool = False) -> None:
         return None
 
     device = attempt(lambda: choose_device(settings.train.device, settings.train.precision))
-    attempt(lambda: optional_constructor("clip", settings.clip, settings.trust))
+    clip = attempt(lambda: optional_constructor("clip", settings.clip, settings.trust))
     augment = attempt(lambda: optional_constructor("augment", settings.augment, settings.trust))
     attempt(lambda: own.load(settings.measures, settings.trust))
     splits = None if quick else attempt(lambda: loading.load_splits(settings.dataset, settings.trust))
@@ -71,7 +73,7 @@ def check(settings: Settings, *, quick: bool = False) -> None:
     if network is not None:
         attempt(lambda: _check_memory(settings, network))
     if network is not None and device is not None and not quick and not problems:
-        attempt(lambda: _try_a_step(settings, network, inputs, samples, device))
+        attempt(lambda: _try_a_step(settings, network, inputs, samples, device, clip))
     if splits is not None or settings.dataset.name in TRAINING_SAMPLES:
         attempt(lambda: check_batches(settings, samples))
     if problems:
@@ -116,8 +118,9 @@ def _check_memory(settings: Settings, network: nn.Module) -> None:
 
 
 def _try_a_step(
-    settings: Settings, network: nn.Module, inputs: tuple[int, ...], samples: int, device: torch.device
-) -> None:
+    settings: Settings, network: nn.Module, inputs: tuple[int, ...], samples: int, device: torch.device,
+    clip: Callable[..., None] | None,
+) -> None:  # fmt: skip
     """One step of everything, on random images.
 
     Raises:
@@ -125,6 +128,10 @@ def _try_a_step(
     """
     _try_forward_and_backward(settings, network, inputs)
     cpu = torch.device("cpu")
+    if clip is not None:
+        gradients = [parameter.grad[None] for parameter in network.parameters() if parameter.grad is not None]
+        clipping = partial(check_clip, settings.clip, partial(clip, gradients))
+        construct("clip", clipping, settings.clip, settings.trust)
     constructor = optimizer_constructor(settings)
     optimizer = build_optimizer(settings, constructor, list(network.parameters()), cpu)
     scheduler = build_scheduler(settings, optimizer, samples)  # before the first step, since it counts steps
@@ -196,15 +203,26 @@ def _examine_activations(settings: Settings) -> bool:
     problems: list[Problem] = []
     z = 2 * torch.randn(16, _UNITS, generator=torch.Generator().manual_seed(0))
     for group, choice in _activations(settings):
+        fingerprint = _fingerprint(choice, settings.trust)
+        if fingerprint in _sound:
+            continue
         module = activation_factory(choice, settings.trust, group)(_UNITS)
         try:
             complaints = examine(module, z)
         except (Exception, SystemExit):  # if it is one, it shows again in its place in the network
             continue
+        if not complaints and fingerprint:
+            _sound.add(fingerprint)
         problems += _as_problems(settings, group, choice, [c for c in complaints if c.kind != RESHAPES])
     if problems:
         raise UserError.of(problems)
     return True
+
+
+def _fingerprint(choice: Choice, trust: Sequence[str]) -> str:
+    """What tells an activation from another, the digest of the user's own code included; empty if that is not known."""
+    known = choice.content is not None or not is_own(choice.target)
+    return repr((choice.target, sorted(choice.params.items()), choice.content, tuple(trust))) if known else ""
 
 
 def _examine_in_place(
@@ -237,13 +255,13 @@ def _examine_in_place(
 
 
 def _as_problems(settings: Settings, group: str, choice: Choice, complaints: Sequence[Violation]) -> list[Problem]:
-    """The complaints as problems of the choice. Writing to the input disturbs nothing but the probes."""
+    """The complaints as problems of the choice. Writing to the input disturbs nothing but measurements."""
     problems = []
     for complaint in complaints:
         what, how = f"{choice.target} {complaint.what}", complaint.how
         if complaint.kind == WRITES:
             if not settings.probe:
                 continue
-            what, how = f"{what}, which the probes look at", f"{how}; or probe=false"
+            what, how = f"{what}, and z is measured there", f"{how}; or probe=false"
         problems.append(Problem(what, f"{group}={choice.name}", how))
     return problems

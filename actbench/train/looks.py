@@ -15,7 +15,7 @@ from torch import Tensor
 
 from actbench.measures import registry
 from actbench.measures.computing.batch_norm import as_if_trained_on
-from actbench.measures.computing.moments import rows_of
+from actbench.measures.computing.own_rows import rows_of
 from actbench.measures.computing.sites import UnitWatch, watch_units
 from actbench.measures.gradients import untrained_gradient_norms
 from actbench.measures.look import Look
@@ -44,7 +44,8 @@ def validate(
         gradient_norms: of each layer, (L, S).
         alive: the seeds to return rows for, those that have not diverged.
     """
-    with watch_units(training.network) if training.probe else nullcontext() as watch:
+    observers = registry.observers()
+    with watch_units(training.network, observers=observers) if training.probe else nullcontext() as watch:
         scores = evaluate(training, training.splits.val_x, training.splits.val_y)
     if watch is None:
         return scores, ()

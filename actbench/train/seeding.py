@@ -36,5 +36,5 @@ def generators(seeds: Sequence[int], purpose: Purpose, device: torch.device | st
 def global_seed(seed: int, purpose: Purpose) -> Iterator[None]:
     """Within the block, torch's global CPU generator starts from the seed; afterwards its state is restored."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(seed, purpose))
+        torch.default_generator.manual_seed(derive(seed, purpose))
         yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +17,7 @@ from actbench.activations.coupling import Apply, Coupling, any_gradient, column_
 from actbench.measures.computing.slopes import slopes, steepest_slope
 from actbench.measures.computing.sums import sums_dtype
 from actbench.measures.definitions import SELDOM, TAUS
+from actbench.measures.look import SiteObserver
 from actbench.measures.units import DORMANT, SATURATED
 from actbench.stacking import ReplicaGroup, Replicas, StackedLearned, StackedPReLU
 from actbench.stacking.protocol import PerSample
@@ -34,6 +35,7 @@ class SiteSums:
     parameters: int = 0  # values of one seed's parameter: more than one means that units differ
     selects: bool = False  # the activation compares units and lets some through: these are the active ones
     thorough: bool = True  # False: only what is needed to find dead units
+    observers: dict[type, SiteObserver] = field(default_factory=dict)  # what single measurements add up
     foreign: bool = False  # a user's own activation: whether it is elementwise is measured on the first samples
     coupling: Coupling = field(default_factory=Coupling)
     positions: int = 0  # number of dimensions after the units, such as H and W
@@ -62,6 +64,8 @@ class SiteSums:
         if not self.thorough:
             self._add("absolute", _over_samples(torch.sum, h).abs().to(sums_dtype(z.device)))  # is it finite?
             return
+        for observer in self.observers.values():
+            observer.update(z.detach(), h, slope)
         scratch = torch.empty_like(h)  # booleans as floats, which are summed ten times as fast
         of_a_sample = tuple(range(2, h.ndim))
         double = sums_dtype(z.device)  # for sums over samples, in which float32 would lose too many digits
@@ -212,12 +216,24 @@ class UnitWatch:
         """
         return {layer: torch.cat([s.peaks() for s in sites]).cpu() for layer, sites in self._sites.items()}
 
+    def observed(self, observer: type[SiteObserver]) -> dict[str, Tensor]:
+        """Layer -> what one kind of `observers` has found there, (S, ...), on the CPU.
+
+        Raises:
+            KeyError: it is not among the observers of this watch.
+        """
+        found = {layer: [site.observers[observer].finish() for site in sites] for layer, sites in self._sites.items()}
+        return {layer: torch.cat(parts).cpu() for layer, parts in found.items()}
+
 
 @contextmanager
-def watch_units(network: Replicas, *, thorough: bool = True) -> Iterator[UnitWatch]:
+def watch_units(
+    network: Replicas, *, thorough: bool = True, observers: Sequence[type[SiteObserver]] = ()
+) -> Iterator[UnitWatch]:
     """Within the block, every forward pass of `network` adds to the statistics of its activation sites.
 
-    `thorough=False` costs less, and the watch then has only `peaks`, `layers` and `units`.
+    `thorough=False` costs less, and the watch then has only `peaks`, `layers` and `units`; otherwise one of each of
+    `observers` is called at each site.
 
     >>> with watch_units(network) as watch:  # doctest: +SKIP
     ...     network(x)
@@ -229,7 +245,8 @@ def watch_units(network: Replicas, *, thorough: bool = True) -> Iterator[UnitWat
         for layer, module in group.sites().items():
             apply, parameters = _as_stacked(module, group)
             selecting = _selects(module, apply, group.seeds, parameters)
-            site = SiteSums(apply, parameters, selecting, thorough, not is_known(module, *_STACKED))
+            observing = {observer: observer() for observer in observers if thorough}
+            site = SiteSums(apply, parameters, selecting, thorough, observing, not is_known(module, *_STACKED))
             sites[layer].append(site)
             handles.append(module.register_forward_pre_hook(partial(_look, site, group.stacked)))
     try:

@@ -1,4 +1,7 @@
-"""Runs a user's own measurements: copies the inputs and outputs of all activation sites for a sample of the data."""
+"""Takes a user's own measurements: copies z and h of all activation sites for a sample of the data, and asks for rows.
+
+`custom.measure_files` finds these measurements, and `measures.own` defines, loads and checks them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Finds the user's own measurements: YAML files in `conf/measure` of the current folder. `measures.own` loads them."""
+"""Finds the user's own measurements: YAML files in `conf/measure` of the current folder.
+
+`measures.own` loads and checks what they name, and `measures.computing.own_rows` takes the measurements.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Tables of the user's own measurements, whose columns each run's `measures.json` describes."""
+"""A table for each measurement that the report shows in no other way, derived from the declarations of its columns.
+
+These are tables of `measures` with `reported`, and those of the user's own measurements, which each run's
+`measures.json` describes.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from actbench.errors import Problem
+from actbench.measures import registry
 from actbench.measures.quantities import Quantity, column_kinds, over_layers, results_of
 from actbench.records import Estimate
 from actbench.report.configurations import Configuration
@@ -16,10 +21,11 @@ from actbench.store import own_tables, reader
 Rows = Mapping[str, tuple[type, Mapping[int, Sequence[Any]]]]  # measurement -> its rows' class, and seed -> last rows
 
 
-def own_measure_tables(configurations: Sequence[Configuration], problems: list[Problem]) -> list[TextTable]:
-    """A table for each measurement of the user's own; files that cannot be read are added to `problems`."""
+def measure_tables(configurations: Sequence[Configuration], problems: list[Problem]) -> list[TextTable]:
+    """The tables, those of this package first; files that cannot be read are added to `problems`."""
     of_configurations = read_each(configurations, _last_rows, problems)
-    measurements = dict.fromkeys(name for rows in of_configurations.values() for name in rows)
+    present = dict.fromkeys(name for rows in of_configurations.values() for name in rows)
+    measurements = sorted(present, key=lambda name: name not in registry.tables())  # stable: in the order of the files
     return [
         _table(name, {configuration: rows[name] for configuration, rows in of_configurations.items() if name in rows})
         for name in measurements
@@ -30,15 +36,25 @@ def _last_rows(configuration: Configuration) -> Rows:
     """The last rows of each measurement, of the seeds that did not diverge; where two runs have a seed, the newer's."""
     last_rows: dict[str, tuple[type, dict[int, Sequence[Any]]]] = {}
     for run in configuration.runs:  # oldest first
-        for name, kind in own_tables.read(run.folder).items():
+        for name, kind in {**_reported(), **own_tables.read(run.folder)}.items():
             rows: list[Any] = reader.records(run.folder / f"{name}.csv", kind)
-            end = max((row.epoch for row in rows), default=0)
-            last = [row for row in rows if row.epoch == end and row.seed not in configuration.diverged]
+            if not rows and name not in last_rows and name in registry.tables():
+                continue  # not measured in this run
+            end = max((_epoch(row) for row in rows), default=0)
+            last = [row for row in rows if _epoch(row) == end and row.seed not in configuration.diverged]
             of_seeds = {seed: [row for row in last if row.seed == seed] for seed in {row.seed for row in last}}
             earlier_kind, earlier = last_rows.get(name, (kind, {}))
             same = column_kinds(earlier_kind) == column_kinds(kind)
             last_rows[name] = (kind, {**(earlier if same else {}), **of_seeds})
     return last_rows
+
+
+def _reported() -> dict[str, type]:
+    return {name: kind for name, kind in registry.tables().items() if kind.reported}
+
+
+def _epoch(row: Any) -> float:
+    return getattr(row, "epoch", 0)  # one that is measured at the end may have none
 
 
 def _table(name: str, of_configurations: Rows) -> TextTable:
@@ -53,7 +69,8 @@ def _table(name: str, of_configurations: Rows) -> TextTable:
             rows.append((configuration, *([layer] if layered else []), *cells))
     header = ("configuration", *(["layer"] if layered else []), *(quantity.heading for quantity in quantities))
     meaning = "; ".join(f"{quantity.title}: {quantity.definition}" for quantity in quantities if quantity.definition)
-    note = f"measured by conf/measure/{name}.yaml, after training; mean over seeds, ± half the 95 % interval"
+    by = "actbench" if name in registry.tables() else f"conf/measure/{name}.yaml"
+    note = f"measured by {by}, after training; mean over seeds, ± half the 95 % interval"
     return TextTable(name, header, tuple(rows), note=f"{note}; {meaning}" if meaning else note)
 
 

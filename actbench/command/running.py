@@ -1,0 +1,23 @@
+"""The command that is running, as its jobs know it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Command:
+    """What was typed, and how the jobs have ended.
+
+    It is handed down to every job. In a launcher's worker it is a copy: how a job ended there is in its folder.
+
+    Attributes:
+        typed: the words of the command line.
+        exit_codes: of the jobs that ended in this process.
+        disk_errors: of these jobs.
+    """
+
+    typed: Sequence[str] = ()
+    exit_codes: list[int] = field(default_factory=list)
+    disk_errors: list[OSError] = field(default_factory=list)
