@@ -11,7 +11,7 @@ from hydra import compose
 from omegaconf import OmegaConf
 
 import actbench
-from actbench.command import batches, composing, launch, planning, task_function, training
+from actbench.command import batches, composing, launch, planning, starting, task_function, training
 from actbench.command.composing import register
 from actbench.command.running import Command
 
@@ -105,7 +105,7 @@ def test_ctrl_c_while_workers_of_a_launcher_train_says_how_to_go_on(tmp_path, mo
         raise KeyboardInterrupt
 
     monkeypatch.setattr(starting, "start", interrupted)
-    monkeypatch.setattr(launch, "_compare", lambda _: 0)
+    monkeypatch.setattr(training, "_compare", lambda _: 0)
     monkeypatch.chdir(tmp_path)
     words = ["-m", "dataset=digits", "activation=relu,gelu", "model.width=4", "num_seeds=1", "hydra/launcher=basic"]
     with pytest.raises(KeyboardInterrupt):

@@ -30,6 +30,7 @@ from actbench.command.cures import Offered, code_of
 from actbench.command.override import key_of, read
 from actbench.command.planning import Job
 from actbench.command.quoting import command, for_hydra
+from actbench.command.running import Command
 from actbench.command.suggestions import counted, enumerated
 from actbench.custom.trust import is_own
 from actbench.errors import Problem, UserError
