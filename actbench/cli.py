@@ -44,6 +44,10 @@ def _main(argv: Sequence[str]) -> int:
         from actbench.report import command as report
 
         return report.main(asked)
+    if argv[:1] == ["more"]:
+        from actbench.command import more
+
+        return more.main(argv[1:])
     if argv[:1] == ["kernels"]:
         from actbench.command import arguments
 

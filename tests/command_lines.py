@@ -39,7 +39,7 @@ def answer(words, folder, monkeypatch, checked=False) -> Answer:
     With `checked`, what is composed is built and checked as well before it would start.
     """
     from actbench import cli
-    from actbench.command import auto, launch, planning, showing, starting
+    from actbench.command import auto, planning, showing, starting, training
     from actbench.train import checks
 
     if not (folder / "conf").exists():
@@ -53,8 +53,8 @@ def answer(words, folder, monkeypatch, checked=False) -> Answer:
     monkeypatch.setattr(auto, "decide", lambda: auto.ASSUMED)
     if not checked:
         monkeypatch.setattr(checks, "check", lambda settings, quick: None)  # what is composed is enough
-    monkeypatch.setattr(launch, "_exit_code_by_files", lambda jobs: 0)
-    monkeypatch.setattr(launch, "_compare", lambda studies: 0)
+    monkeypatch.setattr(training, "_exit_code_by_files", lambda jobs: 0)
+    monkeypatch.setattr(training, "_compare", lambda studies: 0)
     out = io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
         try:
@@ -66,8 +66,9 @@ def answer(words, folder, monkeypatch, checked=False) -> Answer:
     return Answer(code, out.getvalue())
 
 
-def _starts(jobs, overrides, command, *, multirun):  # noqa: ARG001
+def _starts(jobs, overrides, command, *, multirun, terms, begin):  # noqa: ARG001
     print("starts:", *(["--multirun"] if multirun else []), *overrides)
+    return jobs
 
 
 def check(given: Answer, folder, before=()) -> None:

@@ -52,7 +52,7 @@ def events_of_run(folder: Path) -> dict[str, list]:
     Each tag has each step once, and there is one session of hyperparameters, begun once and ended once.
     """
     found = {}
-    for below in sorted((folder / "tensorboard").iterdir()):
+    for below in sorted((folder / "tensorboard").glob("*")):
         found[below.name] = content = []
         for path in sorted(below.iterdir()):
             for event in EventFileLoader(str(path)).Load():

@@ -799,7 +799,7 @@ def test_no_color_is_respected_and_pipes_get_no_escapes(actbench, tiny):
 )
 def test_jobs_of_other_processes_are_judged_by_what_they_left(tmp_path, statuses, code):
     """A parallel launcher's workers have exit codes of their own; the command's is made from their summaries."""
-    from actbench.command import launch
+    from actbench.command import training
     from actbench.command.planning import Job
 
     jobs = []
@@ -809,7 +809,7 @@ def test_jobs_of_other_processes_are_judged_by_what_they_left(tmp_path, statuses
         if status:
             (folder / "summary.json").write_text(json.dumps({"status": status}))
         jobs.append(Job((), None, folder))
-    assert launch._exit_code_by_files(jobs) == code
+    assert training._exit_code_by_files(jobs) == code
 
 
 @pytest.mark.parametrize("subcommand", ["report", "kernels"])

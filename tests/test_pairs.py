@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from actbench import naming
 from actbench.choices import choices_of
-from actbench.command import composing, conditions, listing, planning, starting
+from actbench.command import batches, composing, conditions, listing, planning
 from actbench.command.suggestions import names_of, parameters
 from actbench.settings import GROUPS
 
@@ -46,7 +46,7 @@ def jobs_of(*words):
     for job in jobs:  # what a launcher's worker composes is the same run, and so is what Hydra composes
         with composing.composing():
             again = compose("config", overrides=list(job.overrides), return_hydra_config=True)
-            worker = compose("config", overrides=starting._for_a_launcher(job), return_hydra_config=True)
+            worker = compose("config", overrides=batches._for_a_launcher(job), return_hydra_config=True)
         assert OmegaConf.to_container(job.config) == OmegaConf.to_container(again)
         settings = composing.to_settings(composing.without_hydra(worker), worker.hydra.runtime.choices)
         assert settings == job.settings

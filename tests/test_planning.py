@@ -11,7 +11,7 @@ from hydra import compose
 from omegaconf import OmegaConf
 
 import actbench
-from actbench.command import composing, launch, planning, starting, task_function
+from actbench.command import batches, composing, launch, planning, starting, task_function, training
 from actbench.command.composing import register
 from actbench.command.running import Command
 
@@ -63,7 +63,7 @@ def test_each_job_is_composed_once_and_its_settings_are_made_once(tmp_path, monk
         monkeypatch.setattr(module, name, spy)
     commands, job = [], task_function.job
     monkeypatch.setattr(task_function, "job", lambda *given: commands.append(given[1]) or job(*given))
-    monkeypatch.setattr(launch, "_compare", lambda _: 0)
+    monkeypatch.setattr(training, "_compare", lambda _: 0)
     monkeypatch.chdir(tmp_path)
     jobs = ["activation=relu,gelu,elu", "optimizer.lr=1e-3,2e-3"]
     tiny = ["dataset=digits", "train.epochs=1", "num_seeds=1", "model.width=4", "tensorboard=false", "train.threads=1"]
@@ -92,7 +92,7 @@ def test_a_launcher_that_composes_anew_is_told_the_folder_and_the_dataset(monkey
     assert problems == []
     for job in auto.resolve(jobs):
         with composing.composing():
-            overrides = starting._for_a_launcher(job)
+            overrides = batches._for_a_launcher(job)
             config = compose("config", overrides=overrides, return_hydra_config=True)
         assert config.hydra.sweep.subdir == job.folder.name
         settings = composing.to_settings(composing.without_hydra(config), config.hydra.runtime.choices)
@@ -105,7 +105,7 @@ def test_ctrl_c_while_workers_of_a_launcher_train_says_how_to_go_on(tmp_path, mo
         raise KeyboardInterrupt
 
     monkeypatch.setattr(starting, "start", interrupted)
-    monkeypatch.setattr(launch, "_compare", lambda _: 0)
+    monkeypatch.setattr(training, "_compare", lambda _: 0)
     monkeypatch.chdir(tmp_path)
     words = ["-m", "dataset=digits", "activation=relu,gelu", "model.width=4", "num_seeds=1", "hydra/launcher=basic"]
     with pytest.raises(KeyboardInterrupt):

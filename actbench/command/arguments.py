@@ -11,6 +11,8 @@ from typing import NoReturn
 from actbench.errors import Problem, UserError
 from actbench.report import conditions
 
+MIN_SEEDS = 3  # with fewer nothing can be said
+
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
@@ -100,6 +102,59 @@ def report_parser() -> argparse.ArgumentParser:
     parser.add_argument("--table", action="store_true", help="print the tables and write nothing")
     parser.add_argument(
         "--published", action="store_true", help="published figures too, with the runs of the same set-up beside them"
+    )
+    return parser
+
+
+def more(arguments: Sequence[str]) -> argparse.Namespace:
+    """The arguments of `actbench more`: study, overrides, all, margin, test_set, max_seeds.
+
+    Raises:
+        UserError: they cannot be understood.
+    """
+    if not arguments:
+        raise UserError("which study?", where="actbench more", how="actbench more outputs/NAME")
+    asked = more_parser().parse_intermixed_args(arguments)
+    problems = [
+        Problem("is not KEY=VALUE, which may follow the study", word, "one study at a time")
+        for word in asked.overrides
+        if "=" not in word
+    ]
+    if asked.margin is not None:
+        try:
+            asked.margin = _margin(asked.margin)
+        except UserError as error:
+            problems += error.problems
+    if asked.max_seeds is not None and asked.max_seeds < MIN_SEEDS:
+        problems.append(Problem(f"is not a number of {MIN_SEEDS} or more", f"--max-seeds {asked.max_seeds}"))
+    if problems:
+        raise UserError.of(problems)
+    return asked
+
+
+def more_parser() -> argparse.ArgumentParser:
+    """What `actbench more` accepts, and its help."""
+    parser = _Parser(
+        prog="actbench more",
+        description="Trains more seeds of what is undecided in a study, in rounds, until it is settled.",
+        epilog="What was typed for the runs is in their folders. What would be another configuration today is named.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("study", type=Path, metavar="STUDY", help="the folder of a study: outputs/NAME")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="KEY=VALUE", help="trust=NAME, train.device=cuda, hydra/launcher=joblib ..."
+    )
+    parser.add_argument("--all", action="store_true", help="add seeds to all configurations, to decided ones as well")
+    parser.add_argument(
+        "--margin",
+        metavar="POINTS",
+        help="percentage points within which all is as good (default: the study's, else 0.1)",
+    )
+    parser.add_argument(
+        "--test-set", choices=("new", "fixed"), help="what it shall hold for (default: the study's, else new)"
+    )
+    parser.add_argument(
+        "--max-seeds", type=int, metavar="N", help="of each configuration (default: 40, or three times what there is)"
     )
     return parser
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actbench.errors import UserError
@@ -68,27 +67,32 @@ def resolve(jobs: Sequence[Job]) -> list[Job]:
     """
     ours = [job for job in jobs if job.automatic]
     decision = (_begun_with(ours) or decide()) if ours else ASSUMED
-    return [_as(job, decision) if job.automatic else job for job in jobs]
+    return [decided(job, decision) if job.automatic else job for job in jobs]
 
 
 def _begun_with(jobs: Sequence[Job]) -> Decision | None:
     for job in jobs:
-        if (stored := _stored(job.folder)) is not None:
+        if (stored := _stored(job)) is not None:
             return Decision(stored.dataset.name, stored.dataset_note)
     for job in jobs:
-        if (stored := _stored(_as(job, Decision("digits")).folder)) is not None and stored.dataset_note:
+        if (stored := _stored(decided(job, Decision("digits")))) is not None and stored.dataset_note:
             return Decision("digits", stored.dataset_note)
     return None
 
 
-def _stored(folder: Path) -> Settings | None:
-    try:
-        return reader.settings_of(folder)
-    except UserError:
-        return None
+def _stored(job: Job) -> Settings | None:
+    """The settings of a run of the same configuration, perhaps with other seeds."""
+    of_others = f"{job.settings.label}-{job.settings.id}-seed*"
+    for folder in (job.folder, *sorted(job.folder.parent.glob(of_others))):
+        try:
+            return reader.settings_of(folder)
+        except UserError:
+            continue
+    return None
 
 
-def _as(job: Job, decision: Decision) -> Job:
+def decided(job: Job, decision: Decision) -> Job:
+    """A job with `dataset=auto` as the job of what was decided on."""
     settings = job.settings
     dataset = decision.choice(settings.dataset.params)
     settings = replace(settings, dataset=dataset, dataset_note=decision.note)

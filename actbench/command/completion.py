@@ -5,14 +5,14 @@ Only the files of `conf/` are read: neither Hydra nor torch nor a YAML parser is
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from actbench.choices import Listed, choices_of, groups, parameters_of, plain_parameters
 from actbench.command import arguments
+from actbench.command.candidates import Candidate as Candidate
+from actbench.command.candidates import options, plain
 from actbench.command.chosen import chosen, parameters
 from actbench.command.rules import in_words, plain_rules, rule_of
 from actbench.settings import GROUPS
@@ -20,6 +20,7 @@ from actbench.settings import GROUPS
 COMMANDS = {
     "list": "what can be chosen",
     "report": "the comparison again, from files",
+    "more": "more seeds for what is undecided in a study",
     "try": "the remedies of a run's diagnosis, tried",
     "kernels": "what each activation costs on this device",
     "completion": "the script for a shell",
@@ -35,19 +36,11 @@ FLAGS = {
 SHELLS = ("bash", "zsh", "fish")
 FOLDERS = "folders"  # in place of words: what follows is the path of a folder
 
+_OF_KEYS = ("train", "decide")  # groups of keys that are no choices
 _OF_HYDRA = {  # choice of Hydra's -> the keys that it brings
     "hydra/launcher=joblib": ("hydra.launcher.n_jobs",),
     "hydra/sweeper=optuna": ("hydra.sweeper.n_trials", "hydra.sweeper.n_jobs", "hydra.sweeper.sampler.seed"),
 }
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A whole word that may stand where the cursor is; `open` where something has to follow without a space."""
-
-    word: str
-    description: str = ""
-    open: bool = False
 
 
 # ---------------------------------------------------------------- what may follow
@@ -69,7 +62,7 @@ def candidates(words: Sequence[str], current: str) -> list[Candidate] | str:
 
 def _training(words: Sequence[str], current: str) -> Iterable[Candidate] | str:
     if words and words[-1] == "--cfg":
-        return _plain(("job", "hydra", "all"))
+        return plain(("job", "hydra", "all"))
     if current.startswith("-"):
         return [Candidate(flag, description) for flag, description in FLAGS.items() if flag not in words]
     key, equals, value = current.partition("=")
@@ -99,7 +92,7 @@ def _keys(words: Sequence[str], current: str) -> list[Candidate]:
         below |= {group for group in GROUPS if group.startswith(current) and parameters(words, group)}
         found += [Candidate(f"{key}.", open=True) for key in sorted(below)]
     elif not dot:
-        found.append(Candidate("train.", open=True))
+        found += [Candidate(f"{key}.", open=True) for key in _OF_KEYS if key == "train" or _sweeps(words)]
     if "+sweep" not in typed and (current.startswith("+") or _sweeps(words)):
         found.append(Candidate("+sweep=", "a preset sweep, with -m", open=True))
     return found
@@ -150,7 +143,7 @@ def _described(choices: Iterable[Listed]) -> dict[str, str]:
 
 def _plain_keys() -> list[tuple[str, str]]:
     """The keys that are in no group, with what is said of them."""
-    keys = [key for key in plain_parameters() if key.name != "train"]
+    keys = [key for key in plain_parameters() if key.name not in _OF_KEYS]
     return [(key.name, in_words(key.comment, key.default, ranges=False) or key.default) for key in keys]
 
 
@@ -174,7 +167,8 @@ def _plugins(key: str) -> list[str]:
     texts = [path.read_text(encoding="utf-8") for folder in folders for path in Path(folder).glob("*/*.py")]
     pattern = rf"""group=["']{key}["'],\s*name=["'](\w+)["']"""
     names = {name for text in texts for name in re.findall(pattern, text)}
-    return sorted(names if key.endswith("sampler") else {*names, "basic"})
+    ours = {"hydra/launcher": {"basic"}, "hydra/sweeper": {"basic", "race"}}
+    return sorted(names | ours.get(key, set()))
 
 
 # ---------------------------------------------------------------- subcommands
@@ -202,62 +196,36 @@ def _of_list(words: Sequence[str], current: str) -> list[Candidate]:
 def _of_report(words: Sequence[str], current: str) -> list[Candidate] | str:
     keys = [*(group for group in GROUPS if group != "dataset"), *(key for key, _ in _plain_keys()), "none"]
     values = {"--baseline": [choice.name for choice in choices_of("activation")], "--per": keys, "--output": FOLDERS}
-    return _options(arguments.report_parser(), words, current, values, FOLDERS)
+    return options(arguments.report_parser(), words, current, values, FOLDERS)
+
+
+def _of_more(words: Sequence[str], current: str) -> list[Candidate] | str:
+    return options(arguments.more_parser(), words, current, {}, FOLDERS)
 
 
 def _of_kernels(words: Sequence[str], current: str) -> list[Candidate] | str:
     activations = [choice.name for choice in choices_of("activation")]
     values: dict[str, Sequence[str] | str] = {"--device": plain_rules()["train.device"].words, "--output": FOLDERS}
-    return _options(arguments.kernels_parser(), words, current, values, activations)
+    return options(arguments.kernels_parser(), words, current, values, activations)
 
 
 def _of_try(words: Sequence[str], current: str) -> list[Candidate] | str:
     from actbench.command import glossary
 
-    return _options(arguments.remedies_parser(), words, current, {"--finding": [*glossary.codes()]}, FOLDERS)
+    if current.startswith("t"):
+        return [Candidate("trust=", "a package of yours, typed again", open=True)]
+    return options(arguments.remedies_parser(), words, current, {"--finding": [*glossary.codes()]}, FOLDERS)
 
 
 def _of_completion(words: Sequence[str], current: str) -> list[Candidate] | str:
-    return _options(arguments.completion_parser(), words, current, {}, () if {*words} & {*SHELLS} else SHELLS)
+    return options(arguments.completion_parser(), words, current, {}, () if {*words} & {*SHELLS} else SHELLS)
 
 
 _SUBCOMMANDS: dict[str, Callable[[Sequence[str], str], list[Candidate] | str]] = {
     "list": _of_list,
     "report": _of_report,
+    "more": _of_more,
     "try": _of_try,
     "kernels": _of_kernels,
     "completion": _of_completion,
 }
-
-
-def _options(
-    parser: argparse.ArgumentParser,
-    words: Sequence[str],
-    current: str,
-    values: dict[str, Sequence[str] | str],
-    positional: Sequence[str] | str,
-) -> list[Candidate] | str:
-    """The options of a parser, the values of the option before the cursor, or what stands without one."""
-    takes_value = {}
-    helps = {}
-    for action in parser._actions:
-        for option in action.option_strings:
-            helps[option] = re.sub(r"%%", "%", action.help or "")
-            if action.nargs != 0:
-                takes_value[option] = tuple(map(str, action.choices or ())) or values.get(option, ())
-    option, equals, _ = current.partition("=")
-    if equals and option in takes_value:
-        known = takes_value[option]
-        return known if isinstance(known, str) else _plain(f"{option}={value}" for value in known)
-    if words and words[-1] in takes_value:
-        known = takes_value[words[-1]]
-        return known if isinstance(known, str) else _plain(known)
-    if current.startswith("-"):
-        return [
-            Candidate(name, description) for name, description in helps.items() if name not in words and name != "-h"
-        ]
-    return positional if isinstance(positional, str) else _plain(name for name in positional if name not in words)
-
-
-def _plain(words: Iterable[str]) -> list[Candidate]:
-    return [Candidate(word) for word in words]

@@ -27,6 +27,7 @@ _PLAIN_KEYS = [
     *(field.name for field in fields(Settings) if field.name not in (*GROUPS, "train", "dataset_note", "measures")),
     "output_dir",
 ]
+_DECIDE_KEYS = ("margin", "max_seeds", "max_minutes", "test_set")  # of a race, not of a run: `command.race_terms`
 
 
 def to_settings(config: DictConfig, names: Mapping[str, Any], *, dataset: auto.Decision | None = None) -> Settings:
@@ -107,22 +108,25 @@ def _check(rule: Rule, key: str, value: Any, problems: list[Problem]) -> None:
 
 def _flat(content: dict[str, Any], problems: list[Problem]) -> dict[str, Any]:
     """The plain keys (in no group of choices), checked, as they are typed: `train.epochs`, `probe_every`."""
-    train = content.pop("train", None)
-    flat = content
-    if isinstance(train, dict):
-        flat |= {f"train.{key}": value for key, value in train.items()}
-    else:
-        problems.append(Problem("is a group of keys", f"train={shown(train)}", "train.epochs=10, say"))
+    flat, whole = content, True
+    for group, example in (("train", "train.epochs=10"), ("decide", "decide.margin=0.1")):
+        inner = content.pop(group, None)
+        if isinstance(inner, dict):
+            flat |= {f"{group}.{key}": value for key, value in inner.items()}
+        else:
+            whole = False
+            problems.append(Problem("is a group of keys", f"{group}={shown(inner)}", f"{example}, say"))
     if is_int(flat.get("study")):
         flat["study"] = str(flat["study"])  # study=2024
-    known, rules = [*_PLAIN_KEYS, *(f"train.{key}" for key in _TRAIN_KEYS)], plain_rules()
+    known = [*_PLAIN_KEYS, *(f"train.{key}" for key in _TRAIN_KEYS), *(f"decide.{key}" for key in _DECIDE_KEYS)]
+    rules = plain_rules()
     for key in flat:
         if key not in known:
             problems.append(Problem("no such key", key, nearest(key, [*GROUPS, *known])))
     for key in known:
         if key in flat:
             _check(rules[key], key, flat[key], problems)
-        elif not key.startswith("train.") or isinstance(train, dict):
+        elif whole or "." not in key:
             problems.append(Problem("is missing", key, f"leave ~{key} out"))
     return flat
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from actbench.command import planning
+from actbench.command import planning, race_terms
 from actbench.command.line import CommandLine
 from actbench.command.override import key_of, read
 from actbench.command.planning import Compositions, Job
@@ -88,6 +88,8 @@ class _Round:
             overrides = for_sweep(overrides)
         texts = [override.text for override in overrides]
         jobs, problems = planning.plan(texts, multirun=multirun, known=known)
+        if multirun and not problems:
+            problems = race_terms.check(jobs, texts)
         return cls(jobs, texts, narrowed, problems)
 
 

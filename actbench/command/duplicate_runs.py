@@ -13,6 +13,7 @@ from actbench.errors import Problem
 
 _HOW = "changes how a run is computed, not what it computes"
 _SEEN = "changes what is looked at, not what is trained"
+_OF_ALL = "says when the whole race ends"
 
 # Keys that do not change the run's folder (all that are not part of its identity, except for seed and num_seeds, which
 # are in its name) -> why all jobs of a sweep over them would be one run.
@@ -26,6 +27,7 @@ NOT_COMPARED: dict[str, str] = {
     "probe": _SEEN,
     "probe_every": _SEEN,
     "tensorboard": _SEEN,
+    **dict.fromkeys(("decide.margin", "decide.max_seeds", "decide.max_minutes", "decide.test_set"), _OF_ALL),
     "quantise": "is scored beside the plain result: quantise=int8 has both",
     "study": "is the folder of a whole sweep",
     "output_dir": "is the folder of a whole sweep",

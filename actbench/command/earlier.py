@@ -81,8 +81,17 @@ def _resumed_otherwise(job: Job) -> list[str]:
     ]
 
 
-def not_measured(settings: Settings, theirs: Settings) -> list[str]:
-    """What is asked for but was not measured when a complete run was trained, according to its `settings.yaml`."""
+def lacking(settings: Settings, folder: Path) -> list[str]:
+    """A sentence for each thing that is asked for and was not measured when a complete run was trained."""
+    if reader.completed(folder) is None:
+        return []
+    return [
+        f"{folder} was trained without {what}: another study=NAME trains it again"
+        for what in _not_measured(settings, reader.settings_of(folder))
+    ]
+
+
+def _not_measured(settings: Settings, theirs: Settings) -> list[str]:
     lacking = []
     if settings.probe and not theirs.probe:
         lacking.append("probes")

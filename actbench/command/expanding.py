@@ -25,6 +25,7 @@ from actbench.command.suggestions import Mistake
 from actbench.errors import Problem, in_words
 
 BASIC = "basic"  # Hydra's own launcher, which runs one job after the other here; and its own sweeper, all combinations
+SWEEPS = (BASIC, "race")  # sweepers that have all combinations trained
 _MOST = 100_000  # values of one key
 
 
@@ -54,9 +55,11 @@ class Expansion:
                 for o in fixed
                 if hydra_settings.is_for_sweeps(o.text)
             )
+            self._add(_is_for_races(o, any(other.is_sweep for other in overrides)) for o in fixed if o.key in _OF_RACES)
         config = self._of_fixed(fixed)
         params = self._params(config, overrides)
         sweeper = str(config.hydra.runtime.choices["hydra/sweeper"])
+        sweeper = BASIC if sweeper in SWEEPS else sweeper
         self.lines, beside = configurations.lines_of(config, [*params, *overrides])
         if self.lines and sweeper != BASIC:
             self._add(configurations.in_a_search(self.lines, o) for o in overrides if o.key == "sweep")
@@ -150,6 +153,16 @@ class Expansion:
         except COMPOSING:
             return {}
         return choices
+
+
+_OF_RACES = ("decide.margin", "decide.max_seeds", "decide.max_minutes", "decide.test_set")
+
+
+def _is_for_races(override: TypedOverride, sweep: bool) -> Problem:
+    what = "has no effect without -m"
+    if sweep:
+        return Mistake(what, override.text, "-m makes a race", key=override.key, sweep=True)
+    return Problem(what, override.text, f"a race is between several: actbench -m activation=relu,gelu {override.text}")
 
 
 def _plain_values(given: Sequence[TypedOverride], of_lines: Sequence[TypedOverride]) -> set[str]:

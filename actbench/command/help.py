@@ -14,6 +14,8 @@ _COMMANDS = (
     ("actbench -m activation=relu,leaky_relu,gelu", "a sweep: one run for each, and a comparison"),
     ("actbench experiment=article_mlp activation=elu", "a published set-up with one thing changed"),
     ("actbench -m +sweep=activations", "a preset sweep; ends in one comparison"),
+    ("actbench -m activation=relu,gelu decide.margin=0.1", "a race: seeds in rounds until it is decided to 0.1 points"),
+    ("actbench more outputs/STUDY", "more seeds for what is undecided, until it is settled (--help)"),
     ("actbench report PATH ...", "the comparison again, from files (--help shows how)"),
     ("actbench try RUN", "try each remedy that its diagnosis offers (--help shows how)"),
     ("actbench kernels", "what each activation costs on this device (--help shows how)"),

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 from actbench.command import (
     auto,
@@ -15,21 +14,19 @@ from actbench.command import (
     correcting,
     duplicate_runs,
     earlier,
-    next_commands,
+    extending,
     override,
+    race,
+    race_terms,
     repeated_keys,
     search,
     search_check,
     showing,
-    starting,
-    task_function,
+    training,
     typed,
 )
-from actbench.command.complaints import FAILED, complain, of_the_disk
-from actbench.command.planning import BASIC, Job
-from actbench.command.running import Command
-from actbench.errors import UserError, from_disk
-from actbench.store import reader
+from actbench.command.expanding import SWEEPS
+from actbench.command.extending import Extended
 
 
 def launch(words: Sequence[str]) -> int:
@@ -46,6 +43,7 @@ def launch(words: Sequence[str]) -> int:
     composing.register()
     if line.multirun:
         search.register()
+        race.register()
     understood = correcting.understand(line)
     for preset, rest in understood.narrowed:
         print(f"{preset}: replaced by {rest}", file=sys.stderr)
@@ -57,69 +55,23 @@ def launch(words: Sequence[str]) -> int:
     if not problems:
         jobs = auto.resolve(jobs)
         problems += duplicate_runs.shared([(job.overrides, job.folder) for job in jobs])
-    problems += earlier.contradictions(jobs, words)
-    if line.multirun and not (jobs and jobs[0].config.hydra.runtime.choices["hydra/sweeper"] == BASIC):
+    product = not line.multirun or (jobs and jobs[0].config.hydra.runtime.choices["hydra/sweeper"] in SWEEPS)
+    terms = race_terms.of(jobs[0].config) if line.multirun and product and not problems else None
+    if terms is not None:
+        problems += race_terms.against_study(jobs[0].folder.parent, jobs, terms)
+    extended = Extended(jobs)
+    if product and not problems:
+        extended = extending.without_seeds_on_disk(jobs)
+    problems += earlier.contradictions(extended.jobs, words)
+    if not product:
         problems += search_check.check(understood.overrides)
-    checking.check(jobs, problems, understood.whole)
+    checking.check(extended.jobs, problems, understood.whole)
     swept = repeated_keys.of_presets([*map(override.read, line.overrides)])
-    for remark in [*conditions.remarks(jobs, [*line.overrides, *swept]), *earlier.remarks(jobs, words)]:
+    remarks = [*conditions.remarks(jobs, [*line.overrides, *swept]), *earlier.remarks(extended.jobs, words)]
+    if terms is None:
+        jobs, remarks = extended.jobs, [*remarks, *extended.remarks]
+    else:  # which does not show again what is complete
+        remarks += [sentence for job in extended.jobs for sentence in earlier.lacking(job.settings, job.folder)]
+    for remark in dict.fromkeys(remarks):
         print(remark, file=sys.stderr)
-    return _train(jobs, understood.overrides, words, multirun=line.multirun)
-
-
-def _train(jobs: Sequence[Job], overrides: Sequence[str], words: Sequence[str], *, multirun: bool) -> int:
-    command = Command(words)
-    then = next_commands.how_to_go_on(words, jobs[0].settings.study)
-    compared = 0
-    try:
-        starting.start(jobs, overrides, command, multirun=multirun)
-    except OSError as error:  # in a file that Hydra writes
-        command.exit_codes.append(complain(of_the_disk(error, str(jobs[0].folder.parent), then=then)))
-    except KeyboardInterrupt:  # while a launcher's workers train; a run of this process tells this by itself
-        print(then, file=sys.stderr)
-        raise
-    finally:  # even if some of the runs failed
-        if multirun:
-            compared = _compare(dict.fromkeys(job.folder.parent for job in jobs))
-            _name_jobs_not_started(jobs, command)
-    if command.exit_codes:
-        return max(*command.exit_codes, compared)
-    return max(_exit_code_by_files(jobs), compared)
-
-
-def _exit_code_by_files(jobs: Sequence[Job]) -> int:
-    """The exit code of jobs that ran in other processes, from the status in their folders."""
-    folders = [job.folder for job in jobs]
-    if not any(folder.exists() for folder in folders):  # a search, whose jobs are not planned
-        folders = [path.parent for job in jobs for path in job.folder.parent.glob("*/settings.yaml")]
-    ended = {reader.status(folder) for folder in folders}
-    return 0 if ended == {"completed"} else FAILED
-
-
-def _compare(studies: Iterable[Path]) -> int:
-    """The comparison that a sweep ends with; returns the exit code."""
-    from actbench.report import command
-
-    code = 0
-    for study in studies:
-        if not [
-            *study.glob("*/.hydra"),
-            *study.glob("*/settings.yaml"),
-        ]:  # no job began, for a reason that has been printed
-            code = FAILED
-            continue
-        try:
-            command.after_sweep(task_function.relative(study.absolute()))
-        except (UserError, OSError) as error:
-            complain(error if isinstance(error, UserError) else from_disk(error, str(study)))
-            code = FAILED
-    return code
-
-
-def _name_jobs_not_started(jobs: Sequence[Job], command: Command) -> None:
-    """Prints the jobs that a launcher did not start, or that died before they wrote anything."""
-    if len(command.exit_codes) == len(jobs):  # all ran in this process, which has reported what is missing
-        return
-    missing = [job.settings.folder for job in jobs if not job.folder.exists()]
-    if missing and len(missing) < len(jobs):  # a search leaves none of the planned folders
-        print(f"not started: {', '.join(missing)}", file=sys.stderr)
+    return training.train(jobs, understood.overrides, words, multirun=line.multirun, terms=terms)

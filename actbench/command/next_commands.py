@@ -49,6 +49,8 @@ def swept(hydra_config: Any) -> list[str]:
 def how_to_go_on(typed: Sequence[str], study: str) -> str:
     """The command that resumes an interrupted run: what was typed, and the name of the study if none was typed."""
     words = list(typed)
+    if words[:1] == ["more"]:  # which finds everything in the folder of the study
+        return f"to go on:  {quoting.command(words)}"
     if words[:1] != ["try"] and not any(key_of(word) == "study" for word in words):
         words.append(quoting.typed("study", study))
     return f"to go on:  {quoting.command(words)}"

@@ -15,7 +15,9 @@ class Command:
     Attributes:
         typed: the words of the command line.
         exit_codes: of the jobs that ended in this process.
+        disk_errors: of these jobs.
     """
 
     typed: Sequence[str] = ()
     exit_codes: list[int] = field(default_factory=list)
+    disk_errors: list[OSError] = field(default_factory=list)

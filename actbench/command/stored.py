@@ -22,7 +22,7 @@ from actbench.settings import Settings
 from actbench.store import reader
 from actbench.store.plausible import check_stays, reason
 
-_NOT_TAKEN = ("trust", "study", "output_dir", "sweep", "hydra", auto.NOTE)
+_NOT_TAKEN = ("trust", "study", "output_dir", "sweep", "hydra", "decide")
 _TRAINED_ANEW = "train what you want to compare anew, with the command of today"
 
 
@@ -43,9 +43,9 @@ def planned_again(run_folder: Path, changed: Sequence[str], trust: Sequence[str]
     """
     stored = reader.settings_of(run_folder)
     taken = _with_dataset(overrides_of(run_folder), stored)
-    again = _job([*taken, f"study={quoted(stored.study)}", *trust], run_folder)
+    again = _job([*taken, f"study={quoted(stored.study)}", *trust], run_folder, stored)
     _check_same(again.settings, stored, run_folder)
-    return _job(next_commands.replaced([*taken, *trust], changed), run_folder)
+    return _job(next_commands.replaced([*taken, *trust], changed), run_folder, stored)
 
 
 def overrides_of(run_folder: Path) -> list[str]:
@@ -74,17 +74,18 @@ def overrides_of(run_folder: Path) -> list[str]:
 
 
 def _with_dataset(overrides: Sequence[str], stored: Settings) -> list[str]:
-    """The overrides with the dataset that `dataset=auto` stood for."""
-    kept = [word for word in overrides if word != f"dataset={auto.NAME}"]
-    return kept if any(key_of(word) == "dataset" for word in kept) else [*kept, f"dataset={stored.dataset.name}"]
+    """The overrides without the dataset that `dataset=auto` stood for, if it did: `_job` puts it in with its note."""
+    kept = [word for word in overrides if word != f"dataset={auto.NAME}" and key_of(word) != auto.NOTE]
+    return [word for word in kept if key_of(word) != "dataset"] if stored.dataset_note else kept
 
 
-def _job(overrides: Sequence[str], run_folder: Path) -> Job:
+def _job(overrides: Sequence[str], run_folder: Path, stored: Settings) -> Job:
     """The only job of some overrides."""
     jobs, problems = planning.plan([*overrides], multirun=False)
     if problems:
         raise UserError.of(Problem(p.what, p.where or str(run_folder), p.how) for p in problems)
-    return jobs[0]
+    decision = auto.Decision(stored.dataset.name, stored.dataset_note)
+    return auto.decided(jobs[0], decision) if jobs[0].automatic else jobs[0]
 
 
 def _check_same(again: Settings, stored: Settings, run_folder: Path) -> None:

@@ -48,6 +48,7 @@ def job(composed: DictConfig, command: Command | None = None, settings: Settings
     except UserError as error:
         command.exit_codes.append(complain(error))
     except OSError as error:
+        command.disk_errors.append(error)
         then = next_commands.how_to_go_on(command.typed, str(composed.study))
         command.exit_codes.append(complain(of_the_disk(error, str(folder), then=then)))
     except _Interrupted:
@@ -67,8 +68,8 @@ def _run(settings: Settings, hydra_config: Any, folder: Path, command: Command) 
     if finished is not None and not reader.lacks_int8(settings, finished):
         from actbench.sinks.terminal import TerminalSink
 
-        for lacking in earlier.not_measured(settings, reader.settings_of(folder)):
-            print(f"{folder} was trained without {lacking}: another study=NAME trains it again")
+        for sentence in earlier.lacking(settings, folder):
+            print(sentence)
         reader.tidy(folder)
         terminal = TerminalSink(console, live=False, name=name, brief=many, whole=whole)
         terminal.end(finished, reader.last_layers(folder), folder, stored=True)

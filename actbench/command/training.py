@@ -1,0 +1,89 @@
+"""Runs what was planned to the end of the command: the comparison and the exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from actbench.command import next_commands, starting, task_function
+from actbench.command.complaints import FAILED, complain, of_the_disk
+from actbench.command.planning import Job
+from actbench.command.race_terms import Terms
+from actbench.command.running import Command
+from actbench.errors import UserError, from_disk
+from actbench.store import reader
+
+
+def train(
+    jobs: Sequence[Job],
+    overrides: Sequence[str],
+    words: Sequence[str],
+    *,
+    multirun: bool,
+    terms: Terms | None = None,
+    begin: bool = True,
+) -> int:
+    """Runs planned jobs, and ends with the comparison of their study; returns the exit code.
+
+    A race that was stopped shows no comparison: it would be one more look at the results, which is paid for.
+
+    Args:
+        words: the command line, for the command that goes on; the others are those of `starting.start`.
+    """
+    command = Command(words)
+    then = next_commands.how_to_go_on(words, jobs[0].settings.study)
+    compared, started, ended = 0, jobs, False
+    try:
+        started = starting.start(jobs, overrides, command, multirun=multirun, terms=terms, begin=begin)
+        ended = not command.disk_errors
+    except OSError as error:  # in a file that Hydra writes
+        command.exit_codes.append(complain(of_the_disk(error, str(jobs[0].folder.parent), then=then)))
+    except KeyboardInterrupt:  # while a launcher's workers train; a run of this process tells this by itself
+        print(then, file=sys.stderr)
+        raise
+    finally:  # even if some of the runs failed
+        if (multirun or len(jobs) > 1) and (ended or terms is None):
+            compared = _compare(dict.fromkeys(job.folder.parent for job in jobs))
+            _name_jobs_not_started(started, command)
+    if command.exit_codes:
+        return max(*command.exit_codes, compared)
+    return max(_exit_code_by_files(started), compared) if started else compared
+
+
+def _exit_code_by_files(jobs: Sequence[Job]) -> int:
+    """The exit code of jobs that ran in other processes, from the status in their folders."""
+    folders = [job.folder for job in jobs]
+    if not any(folder.exists() for folder in folders):  # a search, whose jobs are not planned
+        folders = [path.parent for job in jobs for path in job.folder.parent.glob("*/settings.yaml")]
+    ended = {reader.status(folder) for folder in folders}
+    return 0 if ended == {"completed"} else FAILED
+
+
+def _compare(studies: Iterable[Path]) -> int:
+    """The comparison that a sweep ends with; returns the exit code."""
+    from actbench.report import command
+
+    code = 0
+    for study in studies:
+        if not [
+            *study.glob("*/.hydra"),
+            *study.glob("*/settings.yaml"),
+        ]:  # no job began, for a reason that has been printed
+            code = FAILED
+            continue
+        try:
+            command.after_sweep(task_function.relative(study.absolute()))
+        except (UserError, OSError) as error:
+            complain(error if isinstance(error, UserError) else from_disk(error, str(study)))
+            code = FAILED
+    return code
+
+
+def _name_jobs_not_started(jobs: Sequence[Job], command: Command) -> None:
+    """Prints the jobs that a launcher did not start, or that died before they wrote anything."""
+    if len(command.exit_codes) == len(jobs):  # all ran in this process, which has reported what is missing
+        return
+    missing = [job.settings.folder for job in jobs if not job.folder.exists()]
+    if missing and len(missing) < len(jobs):  # a search leaves none of the planned folders
+        print(f"not started: {', '.join(missing)}", file=sys.stderr)
