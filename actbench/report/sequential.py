@@ -16,8 +16,8 @@ def level(look: int) -> float:
     at numbers of seeds that need not be planned: so a race over the reference of BENCHMARKS.md needs the fewest
     trainings and is decided most often, among powers of the look from 0 to 1.5 and first levels up to 4 %
     (`scripts/simulate.py --only race`). That looks share their seeds is used: the levels add up to more than 5 %, but
-    their errors largely coincide. Held by simulation (`--only looks`) for schedules whose steps are small (5, 6, 7, ...,
-    40), even (5, 10, ..., 40) or growing (by 1.5, 1.6, 2 and 3), with two and with six configurations.
+    their errors largely coincide. Held by simulation (`--only looks`) for schedules whose steps are small (5, 6, 7,
+    ..., 40), even (5, 10, ..., 40) or growing (by 1.5, 1.6, 2 and 3), with two and with six configurations.
 
     Why not one of the published ones: spending functions (Lan & DeMets 1983, doi:10.1093/biomet/70.3.659) need the
     largest number of seeds in advance, Pocock's constant level (1977, doi:10.1093/biomet/64.2.191) the number of looks
