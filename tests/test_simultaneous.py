@@ -70,6 +70,8 @@ def test_alike_configurations_share_the_residual_variance_of_the_two_way_table()
     residual = a - a.mean(0) - a.mean(1, keepdims=True) + a.mean()
     pooled = 2 * (residual**2).sum() / (5 * 4) / 5
     assert of.df[0, 1] == pytest.approx(20)  # (6 - 1) (5 - 1)
+    assert of.comparisons == 15
+    assert of.critical[0, 1] == pytest.approx(stats.studentized_range.isf(0.05, 6, 20) / math.sqrt(2), rel=1e-6)
     assert of.se_seeds[0, 1] == pytest.approx(math.sqrt(0.96 * pooled))
 
 

@@ -12,12 +12,14 @@ def level(look: int) -> float:
     The probability that the interval of any pair excludes the truth at any look is 5 % at most, whenever one stops. The
     first look has as little of it as it can spare: of six configurations with five seeds each, one that is 2 standard
     deviations worse than the others is still seen in 6 of 10 studies. (Paired t-tests with Holm's correction see a
-    difference of that size in 3 of 10.) From the second look on it is 0.011 (2 / look)^(3/4), for any number of looks,
-    at numbers of seeds that need not be planned: so a race over the reference of BENCHMARKS.md needs the fewest
-    trainings and is decided most often, among powers of the look from 0 to 1.5 and first levels up to 4 %
-    (`scripts/simulate.py --only race`). That looks share their seeds is used: the levels add up to more than 5 %, but
-    their errors largely coincide. Held by simulation (`--only looks`) for schedules whose steps are small (5, 6, 7,
-    ..., 40), even (5, 10, ..., 40) or growing (by 1.5, 1.6, 2 and 3), with two and with six configurations.
+    difference of that size in 3 of 10, but between one pair; so would these intervals.) From the second look on it is
+    0.011 (2 / look)^(3/4), for any number of looks, at numbers of seeds that need not be planned. Among powers from 0
+    to 1.5, each with as large a factor as the 5 % allow, that one has races over the reference of BENCHMARKS.md decided
+    most often, after about the fewest trainings (`scripts/simulate.py --only race` simulates them).
+
+    That looks share their seeds is used: the levels add up to more than 5 %, but their errors largely coincide. Held by
+    simulation (`--only looks`) for schedules whose steps are small (5, 6, 7, ..., 40), even (5, 10, ..., 40) or growing
+    (by 1.5, 1.6, 2 and 3), with two and with six configurations: 4 to 5 %.
 
     Why not one of the published ones: spending functions (Lan & DeMets 1983, doi:10.1093/biomet/70.3.659) need the
     largest number of seeds in advance, Pocock's constant level (1977, doi:10.1093/biomet/64.2.191) the number of looks
