@@ -3,6 +3,7 @@
     python scripts/simulate.py                                   a few minutes; the tables of BENCHMARKS.md
     python scripts/simulate.py --rounds 500 --only power,looks   some of them, less exactly
     python scripts/simulate.py --only real --reference FILE      real results of one configuration, split at random
+    python scripts/simulate.py --only race --reference FILE      races over resampled seeds of real configurations
 
 It calls the functions that the report calls (`report.simultaneous`, `report.sequential`). An error is that the interval
 of any pair excludes the true difference. With 4,000 rounds the standard error of a 5 % figure is 0.3 %.
@@ -14,6 +15,7 @@ import argparse
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,8 @@ from numpy.typing import NDArray
 from scipy import special, stats
 
 from actbench.report.sequential import level
-from actbench.report.simultaneous import Differences, differences
+from actbench.report.simultaneous import Differences, differences, smallest_visible
+from actbench.report.with_best import with_the_best
 
 Array = NDArray[np.floating[Any]]
 Generator = np.random.Generator
@@ -32,6 +35,7 @@ SEEDS, CONFIGURATIONS = (3, 5, 10), (2, 6, 20)
 CELLS = 3_000_000  # numbers in one batch: a few hundred MB
 SCHEDULES = {
     "5, 8, 12, 18, 27, 40": (5, 8, 12, 18, 27, 40),
+    "5, 8, 13, 21, 34, 40": (5, 8, 13, 21, 34, 40),
     "5, 10, 15, ..., 40": tuple(range(5, 41, 5)),
     "5, 6, 7, ..., 40": tuple(range(5, 41)),
     "3, 5, 8, 12, 18, 27, 40": (3, 5, 8, 12, 18, 27, 40),
@@ -45,14 +49,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=4000, help="simulated studies for each figure (4000)")
     parser.add_argument("--seed", type=int, default=1, help="of the random numbers (1)")
     parser.add_argument("--only", default=",".join(PARTS), help=f"some of {', '.join(PARTS)}, with commas between")
-    parser.add_argument("--reference", type=Path, help="for `real`: an .npz file with names, accuracies and bits")
+    parser.add_argument(
+        "--reference", type=Path, help="for `real` and `race`: an .npz file with names, accuracies and bits"
+    )
     options = parser.parse_args()
     for name in options.only.split(","):
         if name not in PARTS:
             parser.error(f"--only: there is no part {name!r}; there are {', '.join(PARTS)}")
-        if name == "real" and options.reference is None:
+        if name in ("real", "race") and options.reference is None:
             if options.only != ",".join(PARTS):
-                parser.error("`real` needs --reference FILE")
+                parser.error(f"`{name}` needs --reference FILE")
             continue
         PARTS[name](options, np.random.default_rng(options.seed))
 
@@ -119,10 +125,10 @@ def power(options: argparse.Namespace, rng: Generator) -> None:
         a = rng.normal(size=(options.rounds, k, n))
         a[:, 0] += effect
         of = differences(a, level=level(1))
-        better = of.low[:, 0, 1:] > 0  # as often as one that is worse is seen to be
+        better = np.asarray(of.low[:, 0, 1:] > 0)  # as often as one that is worse is seen to be
         rates = (_holm_of_pairs(a) <= 0.05, better, better.any(-1), better.all(-1))
         for name, rate in zip(names, rates, strict=True):
-            found[name].append(f"{rate.mean():.3f}")
+            found[name].append(f"{np.mean(rate):.3f}")
         _progress("power", effect)
     rows = [(name, *shares) for name, shares in found.items()]
     _table(
@@ -149,7 +155,7 @@ def words(options: argparse.Namespace, rng: Generator) -> None:
         for effect in (0.0, -2.0, 2.0):
             a = rng.normal(size=(min(options.rounds, CELLS // (k * k * n)), k, n))
             a[:, 0] += effect
-            worse = (differences(a, level=level(1)).high < 0).any(-1)  # (rounds, k); the diagonal is 0
+            worse = np.asarray((differences(a, level=level(1)).high < 0).any(-1))  # (rounds, k); the diagonal is 0
             equal = np.full(k, effect == 0) | (np.arange(k) == 0 if effect > 0 else np.arange(k) > 0)
             right = "" if equal.all() else f", right {worse[:, ~equal].mean():.2f}"
             cells.append(f"wrong {worse[:, equal].any(-1).mean():.3f}{right}")
@@ -240,6 +246,109 @@ def real(options: argparse.Namespace, rng: Generator) -> None:
     _table("Real results: 500 times 8 x 5 seeds of one configuration", header, rows)
 
 
+MARGINS = (0.1, 0.2, 0.25, 0.3)
+RACES = {"x 1.5": (5, 8, 12, 18, 27, 40), "x 1.6": (5, 8, 13, 21, 34, 40), "x 2": (5, 10, 20, 40)}
+
+
+def race(options: argparse.Namespace, rng: Generator) -> None:
+    """Races over seeds drawn with replacement, and one look at 5 % at a fixed number of seeds, for new images."""
+    with np.load(options.reference, allow_pickle=False) as content:
+        accuracies, correct = content["accuracies"], np.unpackbits(content["bits"], axis=-1).astype(bool)
+    means, rounds = accuracies.mean(1), min(options.rounds, 200)
+    truth = means - np.array([np.delete(means, i).max() for i in range(len(means))])
+    drawn = rng.integers(0, accuracies.shape[1], (rounds, 100))
+    fixed = _fixed_designs(accuracies, correct, drawn)
+    rows = []
+    for margin in MARGINS:
+        for name, schedule in RACES.items():
+            for kept in (False, True):
+                ends = [_race(accuracies[:, of], correct[:, of], schedule, margin, kept) for of in drawn]
+                decided = np.mean([not _undecided(words).any() for words, _ in ends])
+                trained = np.mean([number for _, number in ends])
+                wrong = np.mean([_wrong(words, truth, margin) for words, _ in ends])
+                enough = [number for number, shares in fixed.items() if shares[margin] >= decided]
+                same = f"{len(means) * min(enough)}" if enough and decided >= 0.05 else "-"
+                intervals = "all so far" if kept else "of this look"
+                rows.append((f"{margin}", name, intervals, f"{decided:.2f}", f"{trained:.0f}", same, f"{wrong:.3f}"))
+            _progress("race", margin, name)
+    header = (
+        "margin",
+        "seeds grow by",
+        "intervals",
+        "decided",
+        "trainings",
+        "fixed design as often",
+        "a word is wrong",
+    )
+    _table(f"Races over {len(means)} configurations, 5 to 40 seeds each, {rounds} times", header, rows)
+
+
+def _fixed_designs(accuracies: Array, correct: NDArray[np.bool_], drawn: NDArray[Any]) -> dict[int, dict[float, float]]:
+    """By number of seeds and margin, how often one look at 5 % decides everything."""
+    found: dict[int, dict[float, float]] = {}
+    for n in range(6, 61, 2):
+        looked = [differences(accuracies[:, of[:n]], correct[:, of[:n]]) for of in drawn]
+        found[n] = {m: float(np.mean([not _undecided(_words(of, m)).any() for of in looked])) for m in MARGINS}
+        _progress("fixed design", n)
+    return found
+
+
+def _race(
+    accuracies: Array, correct: NDArray[np.bool_], schedule: Sequence[int], margin: float, kept: bool
+) -> tuple[list[str], int]:
+    """The words at the end, and the number of trainings.
+
+    `kept`: what an interval of an earlier look excludes stays excluded. All looks hold together, so this costs nothing.
+    """
+    k = len(accuracies)
+    have, racing = np.zeros(k, dtype=int), np.ones(k, dtype=bool)
+    low, high = np.full((k, k), -np.inf), np.full((k, k), np.inf)
+    words: list[str] = []
+    for look, n in enumerate(schedule, start=1):
+        have[racing] = n
+        there = np.arange(n) < have[:, None]
+        of = differences(np.where(there, accuracies[:, :n], np.nan), correct[:, :n], level=level(look))
+        if kept:
+            low, high = np.maximum(low, of.low), np.minimum(high, of.high)
+            of = replace(of, mean=(low + high) / 2, half=(high - low) / 2)
+        words = _words(of, margin)
+        racing = _contenders(of, words, margin)
+        if not racing.any():
+            break
+    return words, int(have.sum())
+
+
+def _words(of: Differences, margin: float) -> list[str]:
+    _, low, _, best = with_the_best(of)
+    return [
+        "best" if b and best.sum() == 1 else "as good" if x >= -margin else "undecided" if b else "worse"
+        for x, b in zip(low, best, strict=True)
+    ]
+
+
+def _contenders(of: Differences, words: Sequence[str], margin: float) -> NDArray[np.bool_]:
+    """Those that are undecided, unless the images alone hide it, and those from which they cannot be told."""
+    _, _, _, best = with_the_best(of)
+    others = ~np.eye(len(best), dtype=bool)
+    racing = np.zeros(len(best), dtype=bool)
+    for i in map(int, np.flatnonzero(_undecided(words))):
+        gaps = np.where(others[i] & best, margin + of.mean[i], np.inf)
+        hardest, worst = int(gaps.argmin()), int(np.where(others[i], of.mean[i], np.inf).argmin())
+        if smallest_visible(of, i, hardest) < gaps[hardest] or smallest_visible(of, i, worst) < -of.mean[i, worst]:
+            racing |= (np.arange(len(best)) == i) | (best & others[i] & (of.low[i] < -margin))
+    return racing
+
+
+def _undecided(words: Sequence[str]) -> NDArray[np.bool_]:
+    return np.array([word == "undecided" for word in words])
+
+
+def _wrong(words: Sequence[str], truth: Array, margin: float) -> bool:
+    """Whether any word is false of the difference to the best of the others."""
+    false = {"best": truth < 0, "as good": truth < -margin, "worse": truth >= 0}
+    return any(bool(false[word][i]) for i, word in enumerate(words) if word in false)
+
+
 def _excluded(of: Differences, truth: Array | float = 0.0) -> NDArray[np.bool_]:
     """(rounds,): whether the interval of any pair excludes the truth."""
     return np.asarray((np.abs(of.mean - truth) > of.half).any((-1, -2)))
@@ -269,7 +378,7 @@ def _progress(*what: object) -> None:
     print("  ", *what, file=sys.stderr, flush=True)
 
 
-PARTS = {"errors": errors, "power": power, "words": words, "looks": looks, "images": images, "real": real}
+PARTS = {"errors": errors, "power": power, "words": words, "looks": looks, "images": images, "real": real, "race": race}
 
 if __name__ == "__main__":
     main()

@@ -70,6 +70,8 @@ def test_alike_configurations_share_the_residual_variance_of_the_two_way_table()
     residual = a - a.mean(0) - a.mean(1, keepdims=True) + a.mean()
     pooled = 2 * (residual**2).sum() / (5 * 4) / 5
     assert of.df[0, 1] == pytest.approx(20)  # (6 - 1) (5 - 1)
+    assert of.comparisons == 15
+    assert of.critical[0, 1] == pytest.approx(stats.studentized_range.isf(0.05, 6, 20) / math.sqrt(2), rel=1e-6)
     assert of.se_seeds[0, 1] == pytest.approx(math.sqrt(0.96 * pooled))
 
 
@@ -168,7 +170,7 @@ NULLS = {
 def test_the_family_wise_error_is_kept(name, n):
     """4 % promised; 5.5 % is allowed where variances differ by so much that it cannot be told from the data."""
     a = NULLS[name](np.random.default_rng(31), (1500, 6, n))
-    assert at_most(excluded(differences(a, level=level(1))), 0.055 if "varies" in name else 0.042)
+    assert at_most(excluded(differences(a, level=0.04)), 0.055 if "varies" in name else 0.042)
 
 
 def test_a_worse_one_is_seen_more_often_than_by_paired_t_tests_with_holm():
@@ -179,7 +181,7 @@ def test_a_worse_one_is_seen_more_often_than_by_paired_t_tests_with_holm():
     a = np.random.default_rng(33).normal(size=(3000, 6, 5))
     a[:, 0] -= 2.0
     of = differences(a, level=level(1))
-    assert (of.high[:, 0] < 0).any(-1).mean() > 0.58
+    assert (of.high[:, 0] < 0).any(-1).mean() > 0.6
 
 
 def test_the_images_part_is_that_of_the_two_way_table():
@@ -211,9 +213,9 @@ def test_new_images_never_narrow_an_interval():
 def test_intervals_for_new_images_cover_what_other_images_would_give(n):
     correct = crossed(np.random.default_rng(9), 400, 3, n, 300, own=1.0)
     a = 100 * correct.mean(-1)
-    assert at_most(excluded(differences(a, correct, level=level(1))), 0.045)
+    assert at_most(excluded(differences(a, correct, level=0.04)), 0.045)
     if n == 5:  # intervals for these images are wrong about others
-        assert excluded(differences(a, level=level(1), resolution=0.0)).mean() > 0.07
+        assert excluded(differences(a, level=0.04, resolution=0.0)).mean() > 0.07
 
 
 def test_a_null_without_an_effect_of_images_has_hardly_an_images_part():
@@ -257,7 +259,7 @@ def test_the_levels_of_looks_fall_and_are_counted_from_1():
 
 
 @pytest.mark.parametrize("k", [2, 6])
-@pytest.mark.parametrize("schedule", [(5, 8, 12, 18, 27, 40), (5, 10, 15, 20, 25, 30, 35, 40)])
+@pytest.mark.parametrize("schedule", [(5, 8, 13, 21, 34, 40), (5, 10, 15, 20, 25, 30, 35, 40)])
 def test_looking_again_keeps_the_error_of_all_looks_together(k, schedule):
     """2,000 studies in which all others are just beyond a margin below the first one, stopped at any look."""
     margin = 2.0
