@@ -9,7 +9,8 @@ SECOND = 0.011
 def level(look: int) -> float:
     """The level of the intervals of a look: 1 for the first, 2 for the one after more seeds, and so on without end.
 
-    The probability that the interval of any pair excludes the truth at any look is 5 % at most, whenever one stops. The
+    Where configurations vary alike, the probability that the interval of any pair excludes the truth at any look is 5 %
+    at most, whenever one stops; where they do not and few seeds hide that, up to 7 % (`report.pooling`). The
     first look has as little of it as it can spare: of six configurations with five seeds each, one that is 2 standard
     deviations worse than the others is still seen in 6 of 10 studies. (Paired t-tests with Holm's correction see a
     difference of that size in 3 of 10, but between one pair; so would these intervals.) From the second look on it is
