@@ -15,7 +15,6 @@ import argparse
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -306,15 +305,15 @@ def _race(
     """
     k = len(accuracies)
     have, racing = np.zeros(k, dtype=int), np.ones(k, dtype=bool)
-    low, high = np.full((k, k), -np.inf), np.full((k, k), np.inf)
     words: list[str] = []
+    earlier: list[Differences] = []
     for look, n in enumerate(schedule, start=1):
         have[racing] = n
         there = np.arange(n) < have[:, None]
-        of = differences(np.where(there, accuracies[:, :n], np.nan), correct[:, :n], level=level(look))
-        if kept:
-            low, high = np.maximum(low, of.low), np.minimum(high, of.high)
-            of = replace(of, mean=(low + high) / 2, half=(high - low) / 2)
+        of = before = differences(np.where(there, accuracies[:, :n], np.nan), correct[:, :n], level=level(look))
+        for one in earlier if kept else ():
+            of = of.within(one)
+        earlier.append(before)
         words = _words(of, margin)
         racing = _contenders(of, words, margin)
         if not racing.any():

@@ -13,7 +13,7 @@ from helpers import random_splits, settings_of, training_of
 from actbench.errors import UserError
 from actbench.records import Estimate
 from actbench.store import correctness, decide
-from actbench.store.decide import Decide, number_of_looks, with_look
+from actbench.store.decide import Decide, earlier_looks, number_of_looks, with_look
 from actbench.train import evaluate
 
 
@@ -133,3 +133,18 @@ def test_a_file_that_is_no_terms_is_one_message(text, tmp_path):
     (tmp_path / decide.FILE).write_text(text)
     with pytest.raises(UserError, match="cannot be read"):
         decide.read(tmp_path)
+
+
+def test_earlier_looks_have_the_numbers_that_they_had():
+    looked = Decide()
+    for seeds in ({"a": [0, 1, 2], "b": [0, 1, 2]}, {"a": [0, 1, 2, 3], "b": [0, 1, 2, 3]}, {"c": [0, 1, 2]}):
+        looked = with_look(looked, seeds)
+    now = {"a": (0, 1, 2, 3, 4), "b": (0, 1, 2, 3)}
+    earlier = earlier_looks(looked, now)
+    assert [(look.number, dict(look.seeds)) for look in earlier] == [
+        (1, {"a": (0, 1, 2), "b": (0, 1, 2)}),
+        (2, {"a": (0, 1, 2, 3), "b": (0, 1, 2, 3)}),
+    ]
+    assert number_of_looks(looked, now) == 3
+    assert earlier_looks(looked, {"a": (0, 1, 2), "b": (0, 1, 2)})[0].number == 2, "a folder that lost seeds since"
+    assert earlier_looks(looked, {"c": (0, 1, 2)}) == (), "this look is not before itself"

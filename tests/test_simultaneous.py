@@ -272,3 +272,36 @@ def test_looking_again_keeps_the_error_of_all_looks_together(k, schedule):
         within |= (of.low[:, 1:, 0] >= -margin).any(-1)
     assert at_most(wrong, 0.05)
     assert at_most(within, 0.05)
+
+
+# ---------------------------------------------------------------- what earlier looks showed
+
+
+def test_intervals_of_all_looks_are_within_each_other_and_hold_as_often():
+    """What a look excluded stays excluded; the truth is outside in no more than 5 % over all looks."""
+    rng, rounds, schedule = np.random.default_rng(3), 600, (5, 8, 12, 18)
+    a = rng.normal(0, 1, (rounds, 4, schedule[-1])) + rng.normal(0, 2, (rounds, 1, schedule[-1]))
+    looks = [differences(a[..., :n], level=level(number)) for number, n in enumerate(schedule, start=1)]
+    kept = looks[-1]
+    for look in looks[:-1]:
+        kept = kept.within(look)
+    assert (kept.low <= kept.mean).all() and (kept.mean <= kept.high).all()
+    assert (kept.low >= looks[-1].low - 1e-12).all() and (kept.high <= looks[-1].high + 1e-12).all()
+    wrong = ((kept.low > 0) | (kept.high < 0)).any((-1, -2))
+    ever = np.any([((of.low > 0) | (of.high < 0)).any((-1, -2)) for of in looks], axis=0)
+    assert (wrong <= ever).all(), "nothing is excluded that no look had excluded"
+    assert ever.mean() <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / rounds)
+
+
+def test_an_earlier_interval_that_has_nothing_in_common_is_left_out():
+    later = differences([[90.0, 90.1, 90.2, 90.0, 90.1], [95.0, 95.2, 95.1, 95.1, 95.0]])
+    earlier = differences([[95.0, 95.1, 95.2], [90.0, 90.1, 90.2]])
+    assert later.within(earlier).high[0, 1] == later.high[0, 1] < 0
+
+
+def test_a_pair_that_an_earlier_look_did_not_have_keeps_its_interval():
+    later = differences([[90.0, 90.1, 90.3, 90.0], [91.0, 91.2, 91.1, 91.1], [90.5, 90.4, 90.8, 90.6]])
+    earlier = differences([[90.0, 90.1, 90.3], [91.0, 91.2, 91.1], [np.nan] * 3])
+    both = later.within(earlier)
+    np.testing.assert_array_equal(both.low[2], later.low[2])
+    np.testing.assert_array_equal(both.high[2], later.high[2])

@@ -141,7 +141,7 @@ def test_metrics_are_those_of_a_plain_evaluation(monkeypatch):
     splits = random_splits()
     training = build_training(monkeypatch, splits, *PLAIN, "train.eval_batch_size=7")
     *_, last = fit(training, control=Control())
-    loss, accuracy = evaluate(training, splits.test_x, splits.test_y)
+    loss, accuracy, _ = evaluate(training, splits.test_x, splits.test_y)
     for k, state in enumerate(training.network.state_dicts()):
         network = build_network(settings_of(*PLAIN), splits.inputs, splits.classes, 5).eval()
         network.load_state_dict(state)

@@ -15,6 +15,7 @@ from actbench.command import composing, cures, planning, remedies, stored
 from actbench.command.cures import Offered
 from actbench.errors import UserError
 from actbench.records import Finding
+from actbench.report.sequential import level
 from actbench.report.simultaneous import differences
 from actbench.store import reader
 
@@ -130,7 +131,7 @@ def test_remedies_are_judged_for_each_finding_and_by_paired_intervals(tmp_path):
     assert by_name["failed"].cured is None
     assert test_set == "fixed"  # there is no correct.npz
     table = np.array([(90, 91, 92), *accuracies.values()])
-    expected = differences(table, level=0.04)
+    expected = differences(table, level=level(1))
     for place, name in enumerate(accuracies, start=1):
         assert by_name[name].difference == pytest.approx(np.mean(table[place] - table[0]))
         assert by_name[name].high - by_name[name].difference == pytest.approx(expected.half[place, 0])

@@ -12,6 +12,7 @@ from actbench.report import looks, runs
 from actbench.report.configurations import METRIC, Block, Configuration, blocks, in_order
 from actbench.report.verdict import Verdict, decide
 from actbench.store import decide as stored
+from actbench.store.decide import EarlierLook
 
 UNDECIDED = ("undecided", "too few seeds")
 
@@ -46,7 +47,7 @@ def at(study: Path, terms: Terms, *, record: bool = True) -> Look:
     if not compared or not found:
         return Look()
     block, seen = compared[0], found[0]
-    verdict = _verdict(block, terms, looks.look_at(block, found), problems)
+    verdict = _verdict(block, terms, looks.look_at(block, found), looks.earlier(block, found), problems)
     recorded = stored.with_look(seen.decide, seen.seeds)
     if record and recorded != seen.decide:
         stored.write(study, recorded)
@@ -65,12 +66,15 @@ def again(study: Path, terms: Terms, ids: Collection[str]) -> Look | None:
         return None
     seeds = decide_file.looks[-1]
     block = _as_of(compared[0], seeds)
-    seen = _look(_verdict(block, terms, stored.number_of_looks(decide_file, seeds), []), seeds)
+    number, before = stored.number_of_looks(decide_file, seeds), stored.earlier_looks(decide_file, seeds)
+    seen = _look(_verdict(block, terms, number, before, []), seeds)
     return seen if all(key in seeds or seen.words.get(key) == "diverged" for key in ids) else None
 
 
-def _verdict(block: Block, terms: Terms, number: int, problems: list[Problem]) -> Verdict:
-    return decide(block, margin=terms.margin, test_set=terms.test_set, look=number, problems=problems)
+def _verdict(
+    block: Block, terms: Terms, number: int, earlier: Sequence[EarlierLook], problems: list[Problem]
+) -> Verdict:
+    return decide(block, margin=terms.margin, test_set=terms.test_set, look=number, earlier=earlier, problems=problems)
 
 
 def _look(verdict: Verdict, seeds: Mapping[str, Sequence[int]]) -> Look:

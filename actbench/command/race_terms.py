@@ -28,7 +28,7 @@ _TWO = "two configurations or more: activation=relu,gelu, say"
 class Terms:
     """When a race ends: what `conf/config.yaml` says of the keys `decide.*`.
 
-    With `once`, a first round is trained even if nothing is undecided; with `everyone`, in every round all take part.
+    With `everyone`, all take part in every round.
     """
 
     margin: float

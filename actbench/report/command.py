@@ -110,6 +110,7 @@ def make_report(paths: Sequence[Path], asked: Asked | None = None) -> Report:
         terms = Terms(
             margin=asked.margin or margin or MARGIN, test_set=asked.test_set or test_set, baseline=baseline,
             per=None if _error(check_per, block, asked.per) else asked.per, look=looks.look_at(block, report.studies),
+            earlier=looks.earlier(block, report.studies),
         )  # fmt: skip
         comparison = compare(block, terms, report.problems)
         diagnostics = read_diagnostics(block, report.problems)

@@ -10,7 +10,7 @@ from actbench.report.configurations import Block
 from actbench.report.diagnostics import Diagnostics
 from actbench.report.tuning import Tuned, check_per, tune
 from actbench.report.verdict import MARGIN, Verdict, decide
-from actbench.store.decide import TestSet
+from actbench.store.decide import EarlierLook, TestSet
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Terms:
 
     `margin` and `test_set` are those of `verdict.decide`, `baseline` is the name of a configuration, or words of it
     (`relu`, `gelu lr=0.003`), `per` the key to tune for: by default the activation where something else varies too,
-    `none` for no tuning.
+    `none` for no tuning, `look` and `earlier` those of `verdict.decide`.
     """
 
     margin: float = MARGIN
@@ -27,6 +27,7 @@ class Terms:
     baseline: str | None = None
     per: str | None = None
     look: int = 1
+    earlier: tuple[EarlierLook, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def compare(block: Block, terms: Terms | None = None, problems: list[Problem] | 
             f'--baseline "{name}" fixes it'
         )
     verdict = decide(
-        block, margin=terms.margin, test_set=terms.test_set, look=terms.look, problems=problems,
+        block, margin=terms.margin, test_set=terms.test_set, look=terms.look, earlier=terms.earlier, problems=problems,
         baseline=baseline.configuration if baseline else None,
     )  # fmt: skip
     tuned, tuning_remarks = tune(block, terms.per, baseline.configuration if baseline else None, verdict, problems)

@@ -61,12 +61,13 @@ def _p(d: Differences, i: int, j: int) -> float:
 
 def _method(verdict: Verdict, d: Differences) -> str:
     images = f"and of {d.images:,} test images (crossed, Owen 2007)" if d.images else "(of these test images)"
+    earlier = "what earlier looks excluded stays excluded; " if verdict.look > 1 else ""
     return (
         f"test accuracy in points; intervals of {'the' if d.comparisons == 1 else 'all'} "
         f"{count(d.comparisons, 'difference')}, together at level {verdict.level:.3g} (look {verdict.look} at these "
         f"results; 5 % over all looks), by Tukey's critical values; variances of seeds {images}, drawn towards a "
         "common one as far as they are alike (Smyth 2004); the verdict compares with the best, which is not known "
-        "(Hsu 1984); p: for the same family, "
-        "the smallest level at which the interval excludes 0; effect size: Cohen's d_z; P(better): the probability "
-        "that a random seed is better than a random seed of the other"
+        f"(Hsu 1984); {earlier}p: for the same family, the smallest level at which the "
+        "interval of this look excludes 0; effect size: Cohen's d_z; P(better): the probability that a random seed is "
+        "better than a random seed of the other"
     )

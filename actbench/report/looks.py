@@ -11,7 +11,7 @@ from actbench.errors import Problem, UserError
 from actbench.report.configurations import METRIC, Block
 from actbench.report.more_command import study_of
 from actbench.store import decide as stored
-from actbench.store.decide import Decide, TestSet
+from actbench.store.decide import Decide, EarlierLook, TestSet
 
 _MOST = 1000  # configurations in a look: `decide.json` stays small enough to be read
 Seeds = dict[str, tuple[int, ...]]  # configuration id -> its seeds that have a result
@@ -61,6 +61,15 @@ def look_at(block: Block, found: Sequence[Study]) -> int:
         for study in found
     ]
     return max(numbers, default=1)
+
+
+def earlier(block: Block, found: Sequence[Study]) -> tuple[EarlierLook, ...]:
+    """The looks before this one at a block, where all its runs are of one study."""
+    if len(found) != 1:
+        return ()
+    ids = {configuration.settings.id for configuration in block.configurations}
+    seeds = {name: of for name, of in found[0].seeds.items() if name in ids}
+    return stored.earlier_looks(found[0].decide, seeds)
 
 
 def record(found: Sequence[Study]) -> None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +30,18 @@ _WITHOUT = "trained by an earlier version, which did not keep it"
 class Outcomes:
     """`accuracies` is (k, n), in %, NaN where a seed has no result; `correct` is (k, n, m), or None.
 
-    `remark` says why there is no `correct` although it was asked for.
+    `seeds` are the n columns; `remark` says why there is no `correct` although it was asked for.
     """
 
     accuracies: NDArray[np.float64]
+    seeds: tuple[int, ...]
     correct: NDArray[np.bool_] | None = None
     remark: str = ""
+
+    def of_seeds(self, seeds: Sequence[Collection[int]]) -> Outcomes:
+        """The outcomes as they were when each of the k configurations had these seeds alone."""
+        there = np.array([[seed in of for seed in self.seeds] for of in seeds], dtype=bool)  # (k, n)
+        return replace(self, accuracies=np.where(there, self.accuracies, np.nan))
 
     @property
     def test_set(self) -> TestSet:
@@ -56,7 +62,7 @@ def outcomes(configurations: Sequence[Configuration], test_set: TestSet, problem
         for seed, value in configuration.values[METRIC].items():
             row[column[seed]] = value
     if test_set == "fixed" or not configurations:
-        return Outcomes(accuracies)
+        return Outcomes(accuracies, tuple(seeds))
     found = [_images(configuration, problems) for configuration in configurations]
     _leave_out_other_sizes(configurations, found, problems)
     lacking = [
@@ -65,13 +71,13 @@ def outcomes(configurations: Sequence[Configuration], test_set: TestSet, problem
         if not configuration.values[METRIC].keys() <= of.keys()
     ]
     if lacking:
-        return Outcomes(accuracies, remark=_remark(lacking, len(configurations)))
+        return Outcomes(accuracies, tuple(seeds), remark=_remark(lacking, len(configurations)))
     size = len(next(iter(found[0].values())))
     correct = np.zeros((*accuracies.shape, size), dtype=bool)  # (k, n, m)
     for number, of in enumerate(found):
         for seed in configurations[number].values[METRIC]:
             correct[number, column[seed]] = of[seed]
-    return Outcomes(accuracies, correct)
+    return Outcomes(accuracies, tuple(seeds), correct)
 
 
 def _remark(lacking: Sequence[str], among: int) -> str:

@@ -89,9 +89,10 @@ def visible_from(verdict: Verdict) -> tuple[float, float] | None:
     _, _, _, best = with_the_best(d)
     for i in [number for number, member in enumerate(verdict.members) if member.name in limited]:
         for b in [int(b) for b in np.flatnonzero(best) if b != i]:
-            smallest = smallest_visible(d, i, b)
+            smallest = smallest_visible(d, i, b, level=level_of(verdict.look + 1))
+            critical = float(d.critical[i, b])
             visible = max(visible, smallest)
-            margin = max(margin, smallest - float(d.mean[i, b]))
+            margin = max(margin, smallest * (critical + _POWER) / critical - float(d.mean[i, b]))
     return visible, rounded_up(max(margin, verdict.margin))
 
 

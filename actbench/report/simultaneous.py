@@ -8,7 +8,7 @@ is borrowed over configurations, as far as their variances are alike.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -34,7 +34,9 @@ class Differences:
     """
 
     mean: Array
-    half: Array  # half-width of the interval; infinite where nothing is known about the spread
+    low: Array  # ends of the interval; infinite where nothing is known about the spread
+    high: Array
+    half: Array  # half-width of the interval of this look alone
     n: NDArray[np.integer[Any]]  # common seeds
     df: Array  # degrees of freedom of the seeds' standard error
     se_seeds: Array
@@ -45,21 +47,27 @@ class Differences:
     images: int | None  # of the test set; None where it is fixed
 
     @property
-    def low(self) -> Array:
-        return self.mean - self.half
-
-    @property
-    def high(self) -> Array:
-        return self.mean + self.half
-
-    @property
     def comparisons(self) -> int:
         """How many intervals hold together."""
         return self.size * (self.size - 1) // 2
 
+    def within(self, earlier: Differences) -> Differences:
+        """The same with what was known at an earlier look at fewer seeds: its intervals hold as well.
+
+        The intervals of all looks hold together (`report.sequential`), so the truth is in both. Where they have nothing
+        in common, one of them is wrong, and the later one stays. The mean stays within its interval.
+        """
+        low, high = np.fmax(self.low, earlier.low), np.fmin(self.high, earlier.high)
+        agree = low <= high
+        return replace(
+            self,
+            low=np.where(agree, np.minimum(low, self.mean), self.low),
+            high=np.where(agree, np.maximum(high, self.mean), self.high),
+        )
+
     @cached_property
     def p(self) -> Array:
-        """Adjusted for all pairs: the smallest level at which the interval excludes 0.
+        """Adjusted for all pairs: the smallest level at which the interval of this look alone excludes 0.
 
         Exact for a fixed test set; for new images near `level`, which decides which side of it the value is on.
         """
@@ -112,7 +120,8 @@ def differences(
         return np.where(enough, np.where(diagonal, at_diagonal, x), np.nan)
 
     return Differences(
-        mean=placed(mean), half=placed(half), n=n, df=placed(df, math.inf), se_seeds=placed(np.sqrt(of_seeds)),
+        mean=placed(mean), low=placed(mean - half), high=placed(mean + half), half=placed(half),
+        n=n, df=placed(df, math.inf), se_seeds=placed(np.sqrt(of_seeds)),
         se_images=placed(np.sqrt(of_images)), critical=placed(edge), level=level, size=size, images=images,
     )  # fmt: skip
 
@@ -143,11 +152,15 @@ def seeds_to_settle(differences: Differences, i: int, j: int, *, target: float, 
     return high
 
 
-def smallest_visible(differences: Differences, i: int, j: int) -> float:
-    """The points below which the test images alone hide a difference of i and j, however many seeds are trained."""
+def smallest_visible(differences: Differences, i: int, j: int, *, level: float | None = None) -> float:
+    """The points below which the test images alone hide a difference of i and j, however many seeds are trained.
+
+    Args:
+        level: of the look that sees so many seeds; by default that of this look.
+    """
     if differences.images is None:
         return 0.0
-    edge = critical(differences.level, differences.size, max(differences.images - 1, 1))
+    edge = critical(differences.level if level is None else level, differences.size, max(differences.images - 1, 1))
     return float(edge * differences.se_images[i, j])
 
 

@@ -16,12 +16,12 @@ from actbench.errors import Problem
 from actbench.report import sentences, settling
 from actbench.report.baseline import by_validation
 from actbench.report.configurations import METRIC, Block, Configuration
-from actbench.report.outcomes import outcomes
+from actbench.report.outcomes import Outcomes, outcomes
 from actbench.report.recommendation import recommend
 from actbench.report.sequential import level as level_of
 from actbench.report.simultaneous import MIN_SEEDS, Differences, differences
 from actbench.report.with_best import with_the_best
-from actbench.store.decide import TestSet
+from actbench.store.decide import EarlierLook, TestSet
 
 Word = Literal["best", "as good", "worse", "undecided", "diverged", "too few seeds"]
 MARGIN = 0.1  # percentage points, where nothing else is said
@@ -126,6 +126,7 @@ def decide(
     baseline: Configuration | None = None,
     test_set: TestSet = "new",
     look: int = 1,
+    earlier: Sequence[EarlierLook] = (),
     problems: list[Problem] | None = None,
 ) -> Verdict:
     """The verdict on a block.
@@ -135,6 +136,7 @@ def decide(
         baseline: one of the block's configurations, to compare with besides the best.
         test_set: `new`, for new seeds and new test images; `fixed`, for new seeds on these images.
         look: the number of this look at the results; see `store.decide.number_of_looks`.
+        earlier: the looks before it. What they showed still counts: the intervals of all looks hold together.
         problems: what cannot be read is added to it.
     """
     considered, remarks = _considered(block.configurations, baseline)
@@ -147,7 +149,7 @@ def decide(
         remarks=(*remarks, *([found.remark] if found.remark and len(members) > 1 else [])),
     )  # fmt: skip
     if len(members) > 1:
-        d = differences(found.accuracies, found.correct, level=verdict.level)
+        d = _differences(found, members, verdict.level, earlier)
         judged = settling.with_seeds(_judged(members, d, margin, baseline), d, margin, look)
         verdict = replace(verdict, differences=d, decisions=judged)
     verdict = replace(verdict, decisions=_with_the_rest(considered, verdict))
@@ -208,6 +210,16 @@ def _with_the_rest(considered: Sequence[Configuration], verdict: Verdict) -> tup
 
 
 # ---------------------------------------------------------------- what is decided
+
+
+def _differences(
+    found: Outcomes, members: Sequence[Configuration], level: float, earlier: Sequence[EarlierLook]
+) -> Differences:
+    d = differences(found.accuracies, found.correct, level=level)
+    for look in earlier:
+        then = found.of_seeds([look.seeds.get(one.settings.id, ()) for one in members])
+        d = d.within(differences(then.accuracies, then.correct, level=level_of(look.number)))
+    return d
 
 
 def _judged(

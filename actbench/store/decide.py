@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -36,6 +36,14 @@ class Decide:
     margin: float | None = None
     test_set: TestSet = "new"
     looks: tuple[Mapping[str, tuple[int, ...]], ...] = ()
+
+
+@dataclass(frozen=True)
+class EarlierLook:
+    """The number of a look, and configuration id -> the seeds that had a result then."""
+
+    number: int
+    seeds: Mapping[str, tuple[int, ...]]
 
 
 def read(study: Path) -> Decide:
@@ -74,6 +82,17 @@ def number_of_looks(decide: Decide, seeds: Mapping[str, Sequence[int]]) -> int:
     """
     earlier = {name: {look[name] for look in decide.looks if name in look} for name in seeds}
     return 1 + max((len(of - {tuple(sorted(seeds[name]))}) for name, of in earlier.items()), default=0)
+
+
+def earlier_looks(decide: Decide, seeds: Mapping[str, Sequence[int]]) -> tuple[EarlierLook, ...]:
+    """The looks before that at `seeds`, with the number that each had: what they showed still counts."""
+    earlier = []
+    for place, look in enumerate(decide.looks):
+        then = {name: look[name] for name in seeds if name in look}
+        if any(then[name] != tuple(sorted(seeds[name])) for name in then):
+            before = replace(decide, looks=decide.looks[:place])
+            earlier.append(EarlierLook(number_of_looks(before, then), then))
+    return tuple(earlier)
 
 
 def _checked(content: Any) -> Decide:
