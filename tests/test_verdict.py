@@ -296,6 +296,13 @@ def test_fewer_parameters_decide_where_the_time_is_not_known():
     assert "and gelu has the fewest parameters." in verdict.sentences[0]
 
 
+def test_a_parameter_that_an_activation_learns_decides_nothing():
+    made = [configuration(name, around(97.5, 0.01, seed=i), parameters=407_050 + (name != "gelu"))
+            for i, name in enumerate(("relu", "gelu", "swish"))]  # fmt: skip
+    verdict = decide(block(made), margin=0.5)
+    assert verdict.use.name == "relu" and "relu is the usual choice" in verdict.sentences[0]
+
+
 def test_about_as_many_seeds_as_it_says_settle_it():
     """By simulation: in most of the repetitions with so many seeds in all, the same two are no longer undecided."""
     rng = np.random.default_rng(3)
