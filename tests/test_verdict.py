@@ -344,3 +344,14 @@ def test_a_baseline_chosen_by_its_results_gives_no_more_false_alarms(correlation
             one.against_baseline.word in ("better", "worse") for one in verdict.decisions if one.against_baseline
         )
     assert alarms / 200 <= 0.06
+
+
+def test_what_is_worse_within_the_margin_is_not_to_be_avoided():
+    """The user has said that so little does not matter; that it is worse is shown all the same."""
+    made = [configuration(name, around(mean, 0.02, n=12, seed=i))
+            for i, (name, mean) in enumerate((("relu", 97.6), ("gelu", 97.4), ("tanh", 97.0)))]  # fmt: skip
+    verdict = decide(block(made), margin=0.21, test_set="fixed")
+    assert [one.word for one in verdict.decisions] == ["best", "worse", "worse"]
+    assert verdict.sentences[1:] == (
+        "Avoid tanh (−0.60).", "gelu (−0.20) is worse, but perhaps by less than 0.21 points."
+    )  # fmt: skip

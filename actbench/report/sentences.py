@@ -143,15 +143,24 @@ def _between(decision: Decision) -> str:
 
 def _avoid(verdict: Verdict) -> Iterator[str]:
     said = len(verdict.members) == 2 and verdict.with_word("best")  # the sentence about the best names the other
-    worse = [f"{decision.name} ({signed(decision.difference)})" for decision in verdict.with_word("worse") if not said]
-    if worse:
-        yield f"Avoid {listed(worse)}."
+    worse = verdict.with_word("worse") if not said else []
+    far = [decision for decision in worse if (decision.difference or 0.0) < -verdict.margin]
+    near = [decision for decision in worse if decision not in far]
+    if far:
+        yield f"Avoid {_with_differences(far)}."
+    if near:
+        are = "is worse" if len(near) == 1 else "are worse"
+        yield f"{_with_differences(near)} {are}, but perhaps by less than {points(verdict.margin)}."
     diverged = [
         f"{decision.name} ({len(decision.configuration.diverged)} of {_trained(decision.configuration)})"
         for decision in verdict.with_word("diverged")
     ]
     if diverged:
         yield f"Avoid {listed(diverged)}: seeds diverged."
+
+
+def _with_differences(decisions: Sequence[Decision]) -> str:
+    return listed([f"{decision.name} ({signed(decision.difference)})" for decision in decisions])
 
 
 def _trained(configuration: Configuration) -> int:
