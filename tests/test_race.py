@@ -213,6 +213,32 @@ def test_with_everyone_all_go_on_until_it_is_settled(races, scripted):
     assert races.trained == {"relu": [(0, 5), (5, 3)], "tanh": [(0, 5), (5, 3)]}
 
 
+@pytest.mark.parametrize("everyone", [False, True])
+@pytest.mark.parametrize("result", ["diverged", "damaged"])
+def test_one_of_which_no_further_result_comes_does_not_hold_up_the_others(races, result, everyone):
+    """What diverged or cannot be read has fewer results than seeds, for ever."""
+
+    class Few(list):
+        def append(self, line):
+            assert len(self) < 10, "it goes on for ever"
+            super().append(line)
+
+    def run(job):
+        if job.settings.activation.name == "elu" and (result == "diverged" or job.settings.seed > 0):
+            races.jobs.append(job.settings)
+            diverged = {job.settings.seed + 1: 1} if result == "diverged" else {}
+            folder = fake_run(job.folder, job.settings, [95.0] * job.settings.num_seeds, diverged=diverged)
+            if result == "damaged":
+                summary = json.loads((folder / "summary.json").read_text())
+                (folder / "summary.json").write_text(json.dumps({**summary, "id": "another"}))
+        else:
+            races.run(job)
+
+    races.said = Few()
+    races.race(Terms(0.01, "fixed", max_seeds=8, everyone=everyone), "relu", "gelu", "elu", run=run, seeds=3)
+    assert max(seed + number for seed, number in races.trained["relu"]) == 8
+
+
 # ---------------------------------------------------------------- with real verdicts
 
 

@@ -89,6 +89,7 @@ class Rounds:
                 break
             yield from self._train(racing, number)
             self._look = race_look.at(self.study, self.terms)
+            self._failed |= {key for key in racing if self._in_a_row(key) < number and not self._diverged(key)}
             everyone = everyone and not self._look.settled
         self._tell_end(reason)
 
@@ -111,7 +112,12 @@ class Rounds:
         self._failed |= {key for key, job in asked.items() if extending.parts_of(job, study).due}
 
     def _racing(self, everyone: bool) -> list[str]:
-        return [key for key in self.by_id if (everyone or key in self._look.contenders) and key not in self._failed]
+        """Those that more seeds are trained of: none that failed, and none that diverged, which is avoided anyway."""
+        able = [key for key in self.by_id if key not in self._failed and not self._diverged(key)]
+        return [key for key in able if everyone or key in self._look.contenders]
+
+    def _diverged(self, key: str) -> bool:
+        return self._look.words.get(key) == "diverged"
 
     def _next(self, racing: Sequence[str]) -> int:
         """How many seeds each shall have: those who lag behind catch up first."""
