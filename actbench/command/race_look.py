@@ -46,8 +46,8 @@ def at(study: Path, terms: Terms, *, record: bool = True) -> Look:
     found = looks.studies(compared, problems)
     if not compared or not found:
         return Look()
-    block, seen = compared[0], found[0]
-    verdict = _verdict(block, terms, looks.look_at(block, found), looks.earlier(block, found), problems)
+    block, seen, own = compared[0], found[0], looks.of_block(compared[0], found)
+    verdict = _verdict(block, terms, looks.number(own), looks.earlier(own), problems)
     recorded = stored.with_look(seen.decide, seen.seeds)
     if record and recorded != seen.decide:
         stored.write(study, recorded)
