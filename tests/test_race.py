@@ -177,12 +177,25 @@ def test_it_ends_where_the_test_images_leave_nothing_to_settle(races, monkeypatc
 
     def limited(study, terms):
         look = at(study, terms)
-        return Look(look.names, dict.fromkeys(look.words, "undecided"), look.seeds, frozenset(), settled=False)
+        words = dict.fromkeys(look.words, "undecided")
+        return Look(look.names, words, look.seeds, frozenset(), settled=False, limited=True)
 
     monkeypatch.setattr(race_look, "at", limited)
     races.race(Terms(0.1), "relu", "gelu")
     assert len(races.jobs) == 2
     assert "more seeds cannot settle relu and gelu, which the test images limit" in races.said[-1]
+
+
+def test_test_images_are_to_blame_only_where_they_are(races):
+    """Where all accuracies are equal and nothing tells how many images there are."""
+
+    def run(job):
+        races.jobs.append(job.settings)
+        fake_run(job.folder, job.settings, [100.0] * job.settings.num_seeds)
+
+    races.race(Terms(0.1), "relu", "gelu", run=run)
+    assert len(races.jobs) == 2
+    assert races.said[-1].endswith("more seeds cannot settle gelu and relu")
 
 
 def test_a_configuration_that_fails_is_out_and_the_others_go_on(races):

@@ -298,6 +298,19 @@ def test_new_test_images_make_intervals_wider_and_older_runs_are_told(tmp_path):
     assert remark.startswith("the verdict holds for these test images only, as with --test-set fixed: not every run")
 
 
+def test_how_near_equal_accuracies_are_is_known_from_the_images_for_a_fixed_test_set_too(tmp_path):
+    folder = study(tmp_path / "study", images=400, spread=0, relu=100, gelu=100)
+    for asked in ("new", "fixed"):
+        (comparison,) = make_report([folder], Asked(margin=1.0, test_set=asked)).comparisons
+        assert {one.word for one in comparison.verdict.decisions} == {"as good"}
+        assert 0 < comparison.verdict.decisions[0].high < 1
+    for path in [*folder.glob("*/correct.npz")][1:]:
+        path.unlink()
+    (comparison,) = make_report([folder], Asked(margin=1.0)).comparisons
+    assert comparison.verdict.settled
+    assert comparison.verdict.lacks_images
+
+
 def test_where_the_images_are_too_few_no_seeds_are_asked_for(tmp_path):
     folder = study(tmp_path / "study", images=500, n=8, spread=0, relu=97.4, gelu=97.4)
     (comparison,) = make_report([folder]).comparisons

@@ -98,8 +98,10 @@ def _nothing_to_do(study: Path, block: Block, look: Look, terms: Terms) -> int:
         return 0
     names = enumerated([look.names[key] for key in look.undecided])
     images = next((run.summary for one in block.configurations for run in one.runs), None)
-    what = f"more seeds cannot settle {names}: the test images alone hide such differences"
-    how = "a larger --margin, a larger test set, or --test-set fixed, which asks about these images only"
+    what, how = f"more seeds cannot settle {names}", f"actbench report {shlex.quote(str(study))} says why"
+    if look.limited:
+        what += ": the test images alone hide such differences"
+        how = "a larger --margin, a larger test set, or --test-set fixed, which asks about these images only"
     raise UserError(what if images else "has no results yet", where=str(study), how=how)
 
 

@@ -21,7 +21,8 @@ UNDECIDED = ("undecided", "too few seeds")
 class Look:
     """What was seen: by configuration id the name, the word, and the seeds with a result.
 
-    `contenders` are those of which more seeds would settle something; `settled` is whether nobody is undecided.
+    `contenders` are those of which more seeds would settle something; `settled` is whether nobody is undecided,
+    `limited` whether somebody is because the test images are too few.
     """
 
     names: Mapping[str, str] = field(default_factory=dict)
@@ -29,6 +30,7 @@ class Look:
     seeds: Mapping[str, Sequence[int]] = field(default_factory=dict)
     contenders: frozenset[str] = frozenset()
     settled: bool = False
+    limited: bool = False
 
     @property
     def undecided(self) -> list[str]:
@@ -85,6 +87,7 @@ def _look(verdict: Verdict, seeds: Mapping[str, Sequence[int]]) -> Look:
         seeds=seeds,
         contenders=frozenset(one.settings.id for one in verdict.contenders),
         settled=verdict.settled,
+        limited=any(decision.limited_by_images for decision in verdict.decisions),
     )
 
 

@@ -81,7 +81,7 @@ class Rounds:
             if self._look.settled and not everyone:
                 reason = "settled"
             elif not racing:
-                reason = "failed" if self._failed else "images"
+                reason = "failed" if self._failed else "hopeless"
             else:
                 number = self._next(racing)
                 reason = self._limit(racing, number)
@@ -166,15 +166,16 @@ class Rounds:
         if key in self._failed:
             return "failed"
         word = self._look.words.get(key, "no result")
-        return "undecided, as far as the test images tell" if word in race_look.UNDECIDED else word
+        return "undecided, and more seeds cannot settle it" if word in race_look.UNDECIDED else word
 
     def _tell_end(self, reason: str) -> None:
         most, number = self.terms.max_seeds, len(self.by_id)
         of = f"{self._on_disk()} of {number * most} trainings ({number} configurations, up to {most} seeds each)"
         undecided = enumerated([self._name(key) for key in self._look.undecided if key in self.by_id])
+        limit = ", which the test images limit" if self._look.limited else ""
         why = {
             "settled": f"decided after {of}",
-            "images": f"ended after {of}: more seeds cannot settle {undecided}, which the test images limit",
+            "hopeless": f"ended after {of}: more seeds cannot settle {undecided}{limit}",
             "failed": f"ended after {of}: the runs of {enumerated([*map(self._name, self._failed)])} failed",
             "max_seeds": f"ended after {of}: decide.max_seeds={most} is reached; undecided: {undecided}",
             "max_minutes": (

@@ -216,10 +216,11 @@ def _with_the_rest(considered: Sequence[Configuration], verdict: Verdict) -> tup
 def _differences(
     found: Outcomes, members: Sequence[Configuration], level: float, earlier: Sequence[EarlierLook]
 ) -> Differences:
-    d = differences(found.accuracies, found.correct, level=level)
+    d = differences(found.accuracies, found.correct, level=level, resolution=found.resolution)
     for look in earlier:
         then = found.of_seeds([look.seeds.get(one.settings.id, ()) for one in members])
-        d = d.within(differences(then.accuracies, then.correct, level=level_of(look.number)))
+        before = differences(then.accuracies, then.correct, level=level_of(look.number), resolution=found.resolution)
+        d = d.within(before)
     return d
 
 
