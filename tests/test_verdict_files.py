@@ -143,6 +143,24 @@ def test_the_command_that_settles_it_is_whole_and_quoted(tmp_path):
     assert f"`actbench more '{quoted}' --max-seeds " in " ".join(comparison.sentences)
 
 
+def test_actbench_more_is_named_only_where_it_would_not_refuse(tmp_path):
+    """It refuses a study of one configuration, and one of which not all runs can be compared."""
+    words = "the command that trained them, with num_seeds="
+    noisy = {"relu": [97.5, 97.1, 97.8, 97.2, 97.6], "gelu": [97.1, 97.8, 97.2, 97.6, 97.5]}
+    for activation, values in noisy.items():
+        a_run(tmp_path / "apart" / activation, activation, values)
+        a_run(tmp_path / "one", activation, values)
+        for number in (3, 4):
+            a_run(tmp_path / "two", activation, values, f"train.epochs={number}")
+    for name in ("apart", "two", "one"):
+        for comparison in make_report([tmp_path / name]).comparisons:
+            said = " ".join(comparison.sentences)
+            assert ("`actbench more " in said, words in said) == ((True, False) if name == "one" else (False, True))
+    a_run(tmp_path / "one", "swish", [97.0, 98.0, 97.0])
+    asked = [tmp_path / "one" / path.name for path in (tmp_path / "one").glob("[rg]elu-*")]  # swish is there as well
+    assert "`actbench more " in " ".join(make_report(asked).comparisons[0].sentences)
+
+
 # ---------------------------------------------------------------- exit codes and bad input
 
 

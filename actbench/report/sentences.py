@@ -255,4 +255,5 @@ def _too_few_seeds(verdict: Verdict) -> Iterator[str]:
     if everybody:
         first = max((one.configuration for one in few), key=lambda one: one.mean(METRIC))
         lead = f" {first.name} has the highest mean so far, {accuracy(first)}."
+    command = command if command.startswith("`") else command[0].upper() + command[1:] + ","
     yield f"{about}: fewer than {MIN_SEEDS} seeds in common.{lead} {command} trains what is missing."
