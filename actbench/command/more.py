@@ -43,7 +43,8 @@ def main(words: Sequence[str]) -> int:
     margin = asked.margin or begun.margin or MARGIN
     terms = Terms(margin, asked.test_set or begun.test_set, everyone=asked.all)
     look = race_look.again(asked.study, terms, {run.settings.id for run in found})
-    look = look or race_look.at(asked.study, terms, record=False)
+    if look is None or not look.contenders:  # or there are results that the last look did not see
+        look = race_look.at(asked.study, terms, record=False)
     if not asked.all and not look.contenders:
         return _nothing_to_do(asked.study, block, look, terms)
     composing.register()
