@@ -7,9 +7,12 @@ import shutil
 import sys
 
 import pytest
+from helpers import fake_run, settings_of
 from processes import Command
 
 from actbench.cli import main
+from actbench.report import looks
+from actbench.report.command import make_report
 
 SHARED = ["dataset=digits", "train.epochs=1", "model.width=8", "tensorboard=false", "train.threads=1", "num_seeds=3"]
 
@@ -100,6 +103,25 @@ def test_what_is_settled_is_said_and_all_trains_all_the_same(more):
     code, _, _ = more("outputs/s", "--margin", "90", "--all")
     assert code == 0
     assert seeds(more.home / "outputs" / "s") == {"relu": [*range(5)], "gelu": [*range(5)]}
+
+
+def test_results_since_the_last_look_may_leave_it_undecided_again(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "outputs" / "s"
+    for first, relu in ((0, 98.0), (5, 88.0)):
+        for name, mean in (("relu", relu), ("gelu", 97.0)):
+            values = [mean + 0.02 * ((3 * seed) % 5) for seed in range(5)]
+            own = settings_of("dataset=digits", f"activation={name}", f"seed={first}", "num_seeds=5")
+            fake_run(folder / own.folder, own, values)
+        if first == 0:
+            looks.record(make_report([folder]).studies)
+            assert command(monkeypatch, "more", "outputs/s") == 0
+            assert "settled already" in capsys.readouterr().out
+    assert not make_report([folder]).comparisons[0].verdict.settled
+    command(monkeypatch, "more", "outputs/s")
+    said = capsys.readouterr()
+    assert "settled already" not in said.out
+    assert "cannot be planned again" in said.err  # it goes on, as far as runs that nobody has typed let it
 
 
 def test_code_of_your_own_is_run_where_it_is_trusted_again_and_has_not_changed(more):

@@ -177,12 +177,25 @@ def test_it_ends_where_the_test_images_leave_nothing_to_settle(races, monkeypatc
 
     def limited(study, terms):
         look = at(study, terms)
-        return Look(look.names, dict.fromkeys(look.words, "undecided"), look.seeds, frozenset(), settled=False)
+        words = dict.fromkeys(look.words, "undecided")
+        return Look(look.names, words, look.seeds, frozenset(), settled=False, limited=True)
 
     monkeypatch.setattr(race_look, "at", limited)
     races.race(Terms(0.1), "relu", "gelu")
     assert len(races.jobs) == 2
     assert "more seeds cannot settle relu and gelu, which the test images limit" in races.said[-1]
+
+
+def test_test_images_are_to_blame_only_where_they_are(races):
+    """Where all accuracies are equal and nothing tells how many images there are."""
+
+    def run(job):
+        races.jobs.append(job.settings)
+        fake_run(job.folder, job.settings, [100.0] * job.settings.num_seeds)
+
+    races.race(Terms(0.1), "relu", "gelu", run=run)
+    assert len(races.jobs) == 2
+    assert races.said[-1].endswith("more seeds cannot settle gelu and relu")
 
 
 def test_a_configuration_that_fails_is_out_and_the_others_go_on(races):
@@ -211,6 +224,32 @@ def test_with_everyone_all_go_on_until_it_is_settled(races, scripted):
     scripted({"relu": "best", "tanh": "worse"})
     races.race(Terms(0.1, everyone=True), "relu", "tanh")
     assert races.trained == {"relu": [(0, 5), (5, 3)], "tanh": [(0, 5), (5, 3)]}
+
+
+@pytest.mark.parametrize("everyone", [False, True])
+@pytest.mark.parametrize("result", ["diverged", "damaged"])
+def test_one_of_which_no_further_result_comes_does_not_hold_up_the_others(races, result, everyone):
+    """What diverged or cannot be read has fewer results than seeds, for ever."""
+
+    class Few(list):
+        def append(self, line):
+            assert len(self) < 10, "it goes on for ever"
+            super().append(line)
+
+    def run(job):
+        if job.settings.activation.name == "elu" and (result == "diverged" or job.settings.seed > 0):
+            races.jobs.append(job.settings)
+            diverged = {job.settings.seed + 1: 1} if result == "diverged" else {}
+            folder = fake_run(job.folder, job.settings, [95.0] * job.settings.num_seeds, diverged=diverged)
+            if result == "damaged":
+                summary = json.loads((folder / "summary.json").read_text())
+                (folder / "summary.json").write_text(json.dumps({**summary, "id": "another"}))
+        else:
+            races.run(job)
+
+    races.said = Few()
+    races.race(Terms(0.01, "fixed", max_seeds=8, everyone=everyone), "relu", "gelu", "elu", run=run, seeds=3)
+    assert max(seed + number for seed, number in races.trained["relu"]) == 8
 
 
 # ---------------------------------------------------------------- with real verdicts

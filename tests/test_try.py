@@ -13,6 +13,7 @@ from helpers import fake_run, settings_of
 
 from actbench.command import composing, cures, planning, remedies, stored
 from actbench.command.cures import Offered
+from actbench.command.remedies_shown import Outcome, sentences
 from actbench.errors import UserError
 from actbench.records import Finding
 from actbench.report.sequential import level
@@ -141,6 +142,21 @@ def test_remedies_are_judged_for_each_finding_and_by_paired_intervals(tmp_path):
     assert cures.best_of(trials, ["dead-units"]).remedy.overrides == "better"
     assert cures.best_of([by_name["worse"], by_name["spoiled"]], ["dead-units"]) is None
     assert cures.best_of([by_name["same"]], ["dead-units", "overfitting"]) is None
+
+
+def test_a_remedy_with_which_seeds_diverge_is_not_recommended(tmp_path):
+    """The other seeds may be better: whoever trains a new one may meet one that diverges."""
+    before = a_run(tmp_path / "s" / "run", "num_seeds=5", accuracies=(90.0, 91.0, 92.0, 91.0, 90.0))
+    values = (95.0, 96.0, 97.0, 0.0, 95.0)
+    after = a_run(tmp_path / "s" / "lr", "num_seeds=5", "optimizer.lr=0.01", accuracies=values, diverged={3: 1},
+                  findings=(Finding("seeds diverged", "1 of 5", "Steps too long.", (), "diverged-loss"),))  # fmt: skip
+    trials, _ = cures.judged(before, {Offered("optimizer.lr=0.01", ("dead-units",)): after})
+    assert (trials[0].word, trials[0].cures(["dead-units"])) == ("diverged", True)
+    assert cures.best_of(trials, ["dead-units"]) is None
+    outcome = Outcome(remedies.run_of(before), ["dead-units"], trials, {}, "fixed", tmp_path)
+    assert sentences(outcome) == [
+        "What cured dead-units cost accuracy or seeds (optimizer.lr=0.01: 1 of 5 seeds diverged): none is recommended."
+    ]
 
 
 def test_a_remedy_of_several_findings_is_offered_once():

@@ -246,6 +246,11 @@ SITUATIONS = {
         r"relu reaches 97\.00 ± 0\.0\d %\. There is nothing to compare it with: "
         r"`actbench -m activation=relu,gelu` compares it with gelu\.",
     ),
+    "all equal": (
+        {"relu": [100.0] * 5, "gelu": [100.0] * 5},
+        r"Not decided yet: gelu has the highest mean \(100\.00 ± 0\.00 %\), but relu may be .*",
+        r"All accuracies are equal, and no run tells how many test images it was scored on: .*",
+    ),
     "two seeds": (
         {"relu": [97.0, 97.1], "gelu": [98.0, 98.1]},
         r"Nothing can be said yet: fewer than 3 seeds in common\. gelu has the highest mean so far, 98\.05 ± .*",
@@ -279,6 +284,28 @@ def test_a_baseline_is_compared_with_in_a_sentence_of_its_own():
     assert "Compared with relu, gelu (+1.00) is better; elu is as good within 0.1 points; tanh (−2.00) is worse." in (
         verdict.sentences
     )
+
+
+@pytest.mark.parametrize(
+    ("of", "why"),
+    [
+        ((around(97.0), (5,)), "seeds of it diverged"),
+        (([97.0, 97.1], ()), "it has fewer than 3 seeds in common with others"),
+    ],
+)
+def test_why_nothing_is_compared_with_a_baseline_is_said(of, why):
+    made = [configuration("elu", of[0], diverged=of[1]), *(configuration(n, around(97.0)) for n in ("relu", "gelu"))]
+    verdict = decide(block(made), baseline=made[0], test_set="fixed")
+    assert f"Nothing is compared with the baseline elu: {why}." in verdict.sentences
+    assert not any(sentence.startswith("Compared with") for sentence in verdict.sentences)
+
+
+def test_a_margin_too_small_for_any_number_of_seeds_is_told():
+    made = [configuration(name, [97.0, 96.0, 95.0]) for name in ("relu", "gelu")]
+    made[1].values["test_accuracy"][0] += 1
+    made[1].values["test_accuracy"][1] -= 1
+    verdict = decide(block(made), margin=1e-6, test_set="fixed")
+    assert verdict.sentences[-1] == "More seeds cannot settle this: the margin is too small for any number of them."
 
 
 def test_a_baseline_among_those_that_are_as_good_is_used():

@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from actbench.report import command, page, runs
 from actbench.report.command import Asked, make_report
 from actbench.report.comparison import compare
 from actbench.report.configurations import blocks
+from actbench.report.evidence import evidence
 from actbench.report.recommendation import comparable_times
 from actbench.report.sequential import level
 from actbench.store import correctness
@@ -141,6 +143,24 @@ def test_the_command_that_settles_it_is_whole_and_quoted(tmp_path):
     assert f"`actbench more '{quoted}' --max-seeds " in " ".join(comparison.sentences)
 
 
+def test_actbench_more_is_named_only_where_it_would_not_refuse(tmp_path):
+    """It refuses a study of one configuration, and one of which not all runs can be compared."""
+    words = "the command that trained them, with num_seeds="
+    noisy = {"relu": [97.5, 97.1, 97.8, 97.2, 97.6], "gelu": [97.1, 97.8, 97.2, 97.6, 97.5]}
+    for activation, values in noisy.items():
+        a_run(tmp_path / "apart" / activation, activation, values)
+        a_run(tmp_path / "one", activation, values)
+        for number in (3, 4):
+            a_run(tmp_path / "two", activation, values, f"train.epochs={number}")
+    for name in ("apart", "two", "one"):
+        for comparison in make_report([tmp_path / name]).comparisons:
+            said = " ".join(comparison.sentences)
+            assert ("`actbench more " in said, words in said) == ((True, False) if name == "one" else (False, True))
+    a_run(tmp_path / "one", "swish", [97.0, 98.0, 97.0])
+    asked = [tmp_path / "one" / path.name for path in (tmp_path / "one").glob("[rg]elu-*")]  # swish is there as well
+    assert "`actbench more " in " ".join(make_report(asked).comparisons[0].sentences)
+
+
 # ---------------------------------------------------------------- exit codes and bad input
 
 
@@ -206,6 +226,56 @@ def test_each_look_at_more_seeds_is_counted_and_paid_for(shown, tmp_path):
     assert of["look"] == 2
 
 
+def looked_at_twice(folder, *overrides, margin=None):
+    """A study with two looks, of which the second saw noisier seeds."""
+    for seeds in (range(5), range(5, 15)):
+        rng = np.random.default_rng(len(seeds))
+        for lr in ("0.001", "0.003"):
+            for activation, mean in (("relu", 97.0), ("gelu", 97.3)):
+                values = np.round(mean + rng.normal(0, 0.05 if 0 in seeds else 1.0, len(seeds)), 2)
+                own = (f"seed={seeds[0]}", f"optimizer.lr={lr}", *overrides)
+                validation = [97.0 if lr == "0.001" else 96.0] * len(seeds)  # which tuning chooses by
+                a_run(folder, activation, values, *own, images=10_000, validation=validation)
+        made = make_report([folder])
+        command.looks.record(made.studies)
+        yield made.comparisons[0]
+    stored.write(folder, replace(stored.read(folder), margin=margin))
+
+
+def test_of_several_studies_each_block_has_the_terms_and_looks_of_its_own(tmp_path):
+    for number, margin in ((3, 0.3), (4, None)):
+        [*looked_at_twice(tmp_path / f"s{number}", f"train.epochs={number}", margin=margin)]
+    together = {one.block.title: one.verdict for one in make_report([tmp_path]).comparisons}
+    for number, margin in ((3, 0.3), (4, 0.1)):
+        (alone,) = make_report([tmp_path / f"s{number}"]).comparisons
+        verdict = together[alone.block.title]
+        assert (verdict.margin, verdict.look, len(verdict.earlier)) == (margin, 2, 1)
+        assert verdict.decisions == alone.verdict.decisions
+        assert verdict.sentences == alone.verdict.sentences
+
+
+def test_what_an_earlier_look_excluded_the_tuned_verdict_excludes_as_well(tmp_path):
+    first, then = looked_at_twice(tmp_path / "s")
+    for place in ("verdict", "tuned"):
+        of = [one.verdict if place == "verdict" else one.tuned.verdict for one in (first, then)]
+        a, b = ({one.name: one for one in verdict.members} for verdict in of)
+        gelu, relu = sorted(a)[0], sorted(a)[-1]
+        _, low, high = of[0].between(a[gelu], a[relu])
+        mean, now_low, now_high = of[1].between(b[gelu], b[relu])
+        assert min(low, mean) <= now_low <= mean, place
+        assert mean <= now_high <= max(high, mean), place
+
+
+def test_only_where_earlier_looks_count_it_says_so(tmp_path):
+    _, then = looked_at_twice(tmp_path / "s")
+    assert "earlier looks excluded" in evidence(then.verdict).note
+    study(tmp_path / "other", swish=97.5)
+    a_run(tmp_path / "other", "relu", [97.0] * 5, "seed=5", "optimizer.lr=0.001", images=10_000)
+    (both,) = make_report([tmp_path]).comparisons
+    assert both.verdict.look == 2
+    assert "earlier looks excluded" not in evidence(both.verdict).note
+
+
 def test_a_look_that_cannot_be_written_costs_nothing(shown, tmp_path, monkeypatch):
     study(tmp_path / "study", relu=97.0, gelu=98.0)
 
@@ -244,6 +314,19 @@ def test_new_test_images_make_intervals_wider_and_older_runs_are_told(tmp_path):
     assert older.verdict.decisions[0].low == fixed.verdict.decisions[0].low
     (remark,) = older.remarks
     assert remark.startswith("the verdict holds for these test images only, as with --test-set fixed: not every run")
+
+
+def test_how_near_equal_accuracies_are_is_known_from_the_images_for_a_fixed_test_set_too(tmp_path):
+    folder = study(tmp_path / "study", images=400, spread=0, relu=100, gelu=100)
+    for asked in ("new", "fixed"):
+        (comparison,) = make_report([folder], Asked(margin=1.0, test_set=asked)).comparisons
+        assert {one.word for one in comparison.verdict.decisions} == {"as good"}
+        assert 0 < comparison.verdict.decisions[0].high < 1
+    for path in [*folder.glob("*/correct.npz")][1:]:
+        path.unlink()
+    (comparison,) = make_report([folder], Asked(margin=1.0)).comparisons
+    assert comparison.verdict.settled
+    assert comparison.verdict.lacks_images
 
 
 def test_where_the_images_are_too_few_no_seeds_are_asked_for(tmp_path):

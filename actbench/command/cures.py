@@ -20,7 +20,7 @@ from actbench.report.simultaneous import differences
 from actbench.store import correctness, reader
 
 METRIC = "test_accuracy"
-Word = Literal["better", "worse", "not told apart", "too few seeds", "no result"]
+Word = Literal["better", "worse", "not told apart", "diverged", "too few seeds", "no result"]
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class Trial:
 
     @property
     def worse(self) -> bool:
-        """Whether it cost accuracy, or the result."""
-        return self.word in ("worse", "no result")
+        """Whether it cost accuracy, or the result of a seed or of all."""
+        return self.word in ("worse", "diverged", "no result")
 
 
 def code_of(finding: Finding) -> str:
@@ -104,7 +104,7 @@ def judged(original: Path, tried: Mapping[Offered, Path]) -> tuple[list[Trial], 
                 remedy, folder, summary,
                 cured=None if found is None else {code: code not in found for code in codes},
                 new=tuple(sorted((found or set()) - {*codes})),
-                word=_word(summary, mean, half),
+                word=_word(before, summary, mean, half),
                 difference=mean if np.isfinite(mean) else None,
                 low=mean - half if told else None,
                 high=mean + half if told else None,
@@ -113,9 +113,11 @@ def judged(original: Path, tried: Mapping[Offered, Path]) -> tuple[list[Trial], 
     return trials, "fixed" if correct is None else "new"
 
 
-def _word(summary: RunSummary | None, mean: float, half: float) -> Word:
+def _word(before: RunSummary, summary: RunSummary | None, mean: float, half: float) -> Word:
     if summary is None or summary.status != "completed":
         return "no result"
+    if len(summary.diverged) > len(before.diverged):  # the others do not say what a new seed would do
+        return "diverged"
     if not np.isfinite(mean):
         return "too few seeds"
     return "better" if mean > half else "worse" if mean < -half else "not told apart"

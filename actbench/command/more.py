@@ -43,7 +43,8 @@ def main(words: Sequence[str]) -> int:
     margin = asked.margin or begun.margin or MARGIN
     terms = Terms(margin, asked.test_set or begun.test_set, everyone=asked.all)
     look = race_look.again(asked.study, terms, {run.settings.id for run in found})
-    look = look or race_look.at(asked.study, terms, record=False)
+    if look is None or not look.contenders:  # or there are results that the last look did not see
+        look = race_look.at(asked.study, terms, record=False)
     if not asked.all and not look.contenders:
         return _nothing_to_do(asked.study, block, look, terms)
     composing.register()
@@ -98,8 +99,10 @@ def _nothing_to_do(study: Path, block: Block, look: Look, terms: Terms) -> int:
         return 0
     names = enumerated([look.names[key] for key in look.undecided])
     images = next((run.summary for one in block.configurations for run in one.runs), None)
-    what = f"more seeds cannot settle {names}: the test images alone hide such differences"
-    how = "a larger --margin, a larger test set, or --test-set fixed, which asks about these images only"
+    what, how = f"more seeds cannot settle {names}", f"actbench report {shlex.quote(str(study))} says why"
+    if look.limited:
+        what += ": the test images alone hide such differences"
+        how = "a larger --margin, a larger test set, or --test-set fixed, which asks about these images only"
     raise UserError(what if images else "has no results yet", where=str(study), how=how)
 
 

@@ -21,7 +21,8 @@ UNDECIDED = ("undecided", "too few seeds")
 class Look:
     """What was seen: by configuration id the name, the word, and the seeds with a result.
 
-    `contenders` are those of which more seeds would settle something; `settled` is whether nobody is undecided.
+    `contenders` are those of which more seeds would settle something; `settled` is whether nobody is undecided,
+    `limited` whether somebody is because the test images are too few.
     """
 
     names: Mapping[str, str] = field(default_factory=dict)
@@ -29,6 +30,7 @@ class Look:
     seeds: Mapping[str, Sequence[int]] = field(default_factory=dict)
     contenders: frozenset[str] = frozenset()
     settled: bool = False
+    limited: bool = False
 
     @property
     def undecided(self) -> list[str]:
@@ -46,8 +48,8 @@ def at(study: Path, terms: Terms, *, record: bool = True) -> Look:
     found = looks.studies(compared, problems)
     if not compared or not found:
         return Look()
-    block, seen = compared[0], found[0]
-    verdict = _verdict(block, terms, looks.look_at(block, found), looks.earlier(block, found), problems)
+    block, seen, own = compared[0], found[0], looks.of_block(compared[0], found)
+    verdict = _verdict(block, terms, looks.number(own), looks.earlier(own), problems)
     recorded = stored.with_look(seen.decide, seen.seeds)
     if record and recorded != seen.decide:
         stored.write(study, recorded)
@@ -85,6 +87,7 @@ def _look(verdict: Verdict, seeds: Mapping[str, Sequence[int]]) -> Look:
         seeds=seeds,
         contenders=frozenset(one.settings.id for one in verdict.contenders),
         settled=verdict.settled,
+        limited=any(decision.limited_by_images for decision in verdict.decisions),
     )
 
 

@@ -26,7 +26,7 @@ from actbench.report.sequential import level
 from actbench.store.summary import finite
 
 FILE = "try.json"
-_STYLES = {"better": "green", "worse": "red", "no result": "red"}
+_STYLES = {"better": "green", "worse": "red", "diverged": "red", "no result": "red"}
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,8 @@ def sentences(outcome: Outcome) -> list[str]:
     cured = [trial for trial in outcome.trials if trial.cures(outcome.codes)]
     if cured:
         each = "; ".join(f"{trial.remedy.overrides}: {_accuracy(trial)}" for trial in cured)
-        return [f"What cured {symptoms} cost accuracy ({each}): none is recommended."]
+        what = "accuracy or seeds" if any(trial.word == "diverged" for trial in cured) else "accuracy"
+        return [f"What cured {symptoms} cost {what} ({each}): none is recommended."]
     better = [trial for trial in outcome.trials if trial.word == "better"]
     also = f" {better[0].remedy.overrides} raised the accuracy all the same: {_accuracy(better[0])}." if better else ""
     if len(outcome.trials) == 1:
@@ -162,6 +163,8 @@ def _difference(trial: Trial) -> str:
 
 
 def _accuracy(trial: Trial) -> str:
+    if trial.word == "diverged" and trial.summary is not None:
+        return f"{len(trial.summary.diverged)} of {counted(len(trial.summary.seeds), 'seed')} diverged"
     if trial.difference is None:
         return "accuracy cannot be compared with fewer than 3 seeds"
     said = f"accuracy {_difference(trial)}"

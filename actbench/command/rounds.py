@@ -81,7 +81,7 @@ class Rounds:
             if self._look.settled and not everyone:
                 reason = "settled"
             elif not racing:
-                reason = "failed" if self._failed else "images"
+                reason = "failed" if self._failed else "hopeless"
             else:
                 number = self._next(racing)
                 reason = self._limit(racing, number)
@@ -89,6 +89,7 @@ class Rounds:
                 break
             yield from self._train(racing, number)
             self._look = race_look.at(self.study, self.terms)
+            self._failed |= {key for key in racing if self._in_a_row(key) < number and not self._diverged(key)}
             everyone = everyone and not self._look.settled
         self._tell_end(reason)
 
@@ -111,7 +112,12 @@ class Rounds:
         self._failed |= {key for key, job in asked.items() if extending.parts_of(job, study).due}
 
     def _racing(self, everyone: bool) -> list[str]:
-        return [key for key in self.by_id if (everyone or key in self._look.contenders) and key not in self._failed]
+        """Those that more seeds are trained of: none that failed, and none that diverged, which is avoided anyway."""
+        able = [key for key in self.by_id if key not in self._failed and not self._diverged(key)]
+        return [key for key in able if everyone or key in self._look.contenders]
+
+    def _diverged(self, key: str) -> bool:
+        return self._look.words.get(key) == "diverged"
 
     def _next(self, racing: Sequence[str]) -> int:
         """How many seeds each shall have: those who lag behind catch up first."""
@@ -160,15 +166,16 @@ class Rounds:
         if key in self._failed:
             return "failed"
         word = self._look.words.get(key, "no result")
-        return "undecided, as far as the test images tell" if word in race_look.UNDECIDED else word
+        return "undecided, and more seeds cannot settle it" if word in race_look.UNDECIDED else word
 
     def _tell_end(self, reason: str) -> None:
         most, number = self.terms.max_seeds, len(self.by_id)
         of = f"{self._on_disk()} of {number * most} trainings ({number} configurations, up to {most} seeds each)"
         undecided = enumerated([self._name(key) for key in self._look.undecided if key in self.by_id])
+        limit = ", which the test images limit" if self._look.limited else ""
         why = {
             "settled": f"decided after {of}",
-            "images": f"ended after {of}: more seeds cannot settle {undecided}, which the test images limit",
+            "hopeless": f"ended after {of}: more seeds cannot settle {undecided}{limit}",
             "failed": f"ended after {of}: the runs of {enumerated([*map(self._name, self._failed)])} failed",
             "max_seeds": f"ended after {of}: decide.max_seeds={most} is reached; undecided: {undecided}",
             "max_minutes": (

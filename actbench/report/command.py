@@ -105,12 +105,13 @@ def make_report(paths: Sequence[Path], asked: Asked | None = None) -> Report:
         report.problems += errors[0].problems
         baseline = None
     report.studies = looks.studies(compared, report.problems)
-    margin, test_set = looks.terms(report.studies)
     for block in compared:
+        own = looks.of_block(block, report.studies)
+        margin, test_set = looks.terms(own)
         terms = Terms(
             margin=asked.margin or margin or MARGIN, test_set=asked.test_set or test_set, baseline=baseline,
-            per=None if _error(check_per, block, asked.per) else asked.per, look=looks.look_at(block, report.studies),
-            earlier=looks.earlier(block, report.studies),
+            per=None if _error(check_per, block, asked.per) else asked.per, look=looks.number(own),
+            earlier=looks.earlier(own),
         )  # fmt: skip
         comparison = compare(block, terms, report.problems)
         diagnostics = read_diagnostics(block, report.problems)

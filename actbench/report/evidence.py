@@ -61,7 +61,7 @@ def _p(d: Differences, i: int, j: int) -> float:
 
 def _method(verdict: Verdict, d: Differences) -> str:
     images = f"and of {d.images:,} test images (crossed, Owen 2007)" if d.images else "(of these test images)"
-    earlier = "what earlier looks excluded stays excluded; " if verdict.look > 1 else ""
+    earlier = "what earlier looks excluded stays excluded; " if verdict.earlier else ""
     return (
         f"test accuracy in points; intervals of {'the' if d.comparisons == 1 else 'all'} "
         f"{count(d.comparisons, 'difference')}, together at level {verdict.level:.3g} (look {verdict.look} at these "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from actbench.errors import Problem, UserError
@@ -46,6 +46,13 @@ def studies(blocks: Iterable[Block], problems: list[Problem]) -> list[Study]:
     return found
 
 
+def of_block(block: Block, found: Sequence[Study]) -> list[Study]:
+    """The studies in which runs of a block are, with what is seen of the block alone."""
+    ids = {configuration.settings.id for configuration in block.configurations}
+    own = [replace(study, seeds={name: of for name, of in study.seeds.items() if name in ids}) for study in found]
+    return [study for study in own if study.seeds]
+
+
 def terms(found: Sequence[Study]) -> tuple[float | None, TestSet]:
     """The margin and the test set for which the studies were trained; None and `new` where they do not agree."""
     margins = {study.decide.margin for study in found if study.decide.margin is not None}
@@ -53,30 +60,21 @@ def terms(found: Sequence[Study]) -> tuple[float | None, TestSet]:
     return (margins.pop() if len(margins) == 1 else None), (sets.pop() if len(sets) == 1 else "new")
 
 
-def look_at(block: Block, found: Sequence[Study]) -> int:
-    """The number of this look at a block: that of the study which was looked at most often."""
-    ids = {configuration.settings.id for configuration in block.configurations}
-    numbers = [
-        stored.number_of_looks(study.decide, {name: seeds for name, seeds in study.seeds.items() if name in ids})
-        for study in found
-    ]
-    return max(numbers, default=1)
+def number(found: Sequence[Study]) -> int:
+    """The number of this look at the studies of a block: that of the one which was looked at most often."""
+    return max((stored.number_of_looks(study.decide, study.seeds) for study in found), default=1)
 
 
-def earlier(block: Block, found: Sequence[Study]) -> tuple[EarlierLook, ...]:
-    """The looks before this one at a block, where all its runs are of one study."""
-    if len(found) != 1:
-        return ()
-    ids = {configuration.settings.id for configuration in block.configurations}
-    seeds = {name: of for name, of in found[0].seeds.items() if name in ids}
-    return stored.earlier_looks(found[0].decide, seeds)
+def earlier(found: Sequence[Study]) -> tuple[EarlierLook, ...]:
+    """The looks before this one at the studies of a block, where that is one study."""
+    return stored.earlier_looks(found[0].decide, found[0].seeds) if len(found) == 1 else ()
 
 
 def record(found: Sequence[Study]) -> None:
     """Adds this look to each study of which two configurations or more are seen; where it can be written."""
     for study in found:
         looked = stored.with_look(study.decide, study.seeds)
-        number = len([seeds for seeds in study.seeds.values() if seeds])
-        if study.readable and 1 < number <= _MOST and looked != study.decide:
+        seen = len([seeds for seeds in study.seeds.values() if seeds])
+        if study.readable and 1 < seen <= _MOST and looked != study.decide:
             with contextlib.suppress(OSError):  # a folder that may only be read
                 stored.write(study.folder, looked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from actbench.errors import UserError
 from actbench.report.configurations import Configuration
 from actbench.store import decide as stored
+from actbench.store import reader
 from actbench.store.decide import Decide
 
 if TYPE_CHECKING:
@@ -28,12 +30,16 @@ def study_of(folder: Path) -> Path:
 def more(verdict: Verdict, configurations: Sequence[Configuration], seeds: int = 0, *, everyone: bool = False) -> str:
     """`actbench more STUDY` for each study in which some configurations are, with what it would not do by itself.
 
+    In words without a command where `actbench more` would refuse one of the studies.
+
     Args:
         seeds: how many more are needed of each.
         everyone: all configurations, not only the undecided ones.
     """
     studies = dict.fromkeys(study_of(run.folder) for one in configurations for run in one.counting)
     there = max((one.n for one in configurations), default=0)
+    if not all(_takes_more(verdict, study) for study in studies):
+        return "the command that trained them, with " + (f"num_seeds={there + seeds}" if seeds else "more seeds")
     commands = []
     for study in list(studies)[:_SHOWN]:
         words = ["actbench", "more", str(study), *(["--all"] if everyone else []), *_terms(verdict, study)]
@@ -41,6 +47,20 @@ def more(verdict: Verdict, configurations: Sequence[Configuration], seeds: int =
             words += ["--max-seeds", str(there + seeds)]
         commands.append(f"`{shlex.join(words)}`")
     return " and ".join(commands) or "more seeds"
+
+
+def _takes_more(verdict: Verdict, study: Path) -> bool:
+    """Whether a study has several configurations, all of which may be compared with each other."""
+    runs = [run for decision in verdict.decisions for run in decision.configuration.runs]
+    here = [(run.folder, run.settings) for run in runs if study_of(run.folder) == study]
+    known = {folder for folder, _ in here}
+    settings = [of for _, of in here]
+    for folder in sorted(path.parent for path in study.glob("*/settings.yaml")):
+        if folder not in known:  # of another block, without results, or not asked for
+            with contextlib.suppress(UserError):
+                settings.append(reader.settings_of(folder))
+    terms = {(of.dataset.name, str(of.dataset.params), of.dataset.content, of.train.epochs) for of in settings}
+    return len({of.id for of in settings}) > 1 and len(terms) == 1
 
 
 def _terms(verdict: Verdict, study: Path) -> list[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,13 +30,15 @@ _WITHOUT = "trained by an earlier version, which did not keep it"
 class Outcomes:
     """`accuracies` is (k, n), in %, NaN where a seed has no result; `correct` is (k, n, m), or None.
 
-    `seeds` are the n columns; `remark` says why there is no `correct` although it was asked for.
+    `seeds` are the n columns; `remark` says why there is no `correct` although it was asked for. `resolution` is
+    the smallest step of an accuracy, where all are equal and some run tells how many images there are.
     """
 
     accuracies: NDArray[np.float64]
     seeds: tuple[int, ...]
     correct: NDArray[np.bool_] | None = None
     remark: str = ""
+    resolution: float | None = None
 
     def of_seeds(self, seeds: Sequence[Collection[int]]) -> Outcomes:
         """The outcomes as they were when each of the k configurations had these seeds alone."""
@@ -62,7 +64,8 @@ def outcomes(configurations: Sequence[Configuration], test_set: TestSet, problem
         for seed, value in configuration.values[METRIC].items():
             row[column[seed]] = value
     if test_set == "fixed" or not configurations:
-        return Outcomes(accuracies, tuple(seeds))
+        read = (_images(configuration, problems) for configuration in configurations)
+        return Outcomes(accuracies, tuple(seeds), resolution=_resolution(accuracies, read))
     found = [_images(configuration, problems) for configuration in configurations]
     _leave_out_other_sizes(configurations, found, problems)
     lacking = [
@@ -71,13 +74,23 @@ def outcomes(configurations: Sequence[Configuration], test_set: TestSet, problem
         if not configuration.values[METRIC].keys() <= of.keys()
     ]
     if lacking:
-        return Outcomes(accuracies, tuple(seeds), remark=_remark(lacking, len(configurations)))
+        remark = _remark(lacking, len(configurations))
+        return Outcomes(accuracies, tuple(seeds), remark=remark, resolution=_resolution(accuracies, found))
     size = len(next(iter(found[0].values())))
     correct = np.zeros((*accuracies.shape, size), dtype=bool)  # (k, n, m)
     for number, of in enumerate(found):
         for seed in configurations[number].values[METRIC]:
             correct[number, column[seed]] = of[seed]
     return Outcomes(accuracies, tuple(seeds), correct)
+
+
+def _resolution(accuracies: NDArray[np.float64], found: Iterable[Images]) -> float | None:
+    """That of `Outcomes`; of `found` no more is read than is needed."""
+    finite = accuracies[np.isfinite(accuracies)]
+    if not finite.size or np.ptp(finite) > _ROUNDING:
+        return None
+    size = next((len(correct) for of in found for correct in of.values()), None)
+    return 100 / size if size else None
 
 
 def _remark(lacking: Sequence[str], among: int) -> str:

@@ -24,7 +24,7 @@ def of(verdict: Verdict, block: Block) -> list[str]:
     if not verdict.decisions:
         return [_nothing_complete(block)]
     sentences = [*_use(verdict), *_avoid(verdict), *_compared_with_baseline(verdict)]
-    sentences += [*_undecided(verdict), *_limited_by_images(verdict), *_too_few_seeds(verdict)]
+    sentences += [*_undecided(verdict), *_limited_by_images(verdict), *_hopeless(verdict), *_too_few_seeds(verdict)]
     sentences += _not_finished(verdict, block)
     if block.note:
         sentences.append(f"All of this is about the dataset {_dataset(block)}. {block.note}.")
@@ -169,6 +169,14 @@ def _trained(configuration: Configuration) -> int:
 
 def _compared_with_baseline(verdict: Verdict) -> Iterator[str]:
     against = [(decision, decision.against_baseline) for decision in verdict.decisions if decision.against_baseline]
+    if (
+        verdict.baseline
+        and len(verdict.decisions) > 1
+        and verdict.baseline not in [one.name for one in verdict.members]
+    ):
+        diverged = verdict.baseline in [one.name for one in verdict.with_word("diverged")]
+        why = "seeds of it diverged" if diverged else f"it has fewer than {MIN_SEEDS} seeds in common with others"
+        yield f"Nothing is compared with the baseline {verdict.baseline}: {why}."
     if not against:
         return
     parts = []
@@ -228,6 +236,22 @@ def _limited_by_images(verdict: Verdict) -> Iterator[str]:
     )
 
 
+def _hopeless(verdict: Verdict) -> Iterator[str]:
+    """About those that neither more seeds nor more test images would settle."""
+    undecided = verdict.with_word("undecided")
+    names = [one.name for one in undecided if one.more_seeds is None and not one.limited_by_images]
+    if not names:
+        return
+    if not all(math.isfinite(one.low or 0.0) for one in undecided):
+        yield (
+            "All accuracies are equal, and no run tells how many test images it was scored on: nothing can be said "
+            "about the differences between new runs. A harder dataset would show some."
+        )
+    else:
+        this = "this" if len(names) == len(undecided) and verdict.use is None else listed(names)
+        yield f"More seeds cannot settle {this}: the margin is too small for any number of them."
+
+
 def _too_few_seeds(verdict: Verdict) -> Iterator[str]:
     few = verdict.with_word("too few seeds")
     if not few:
@@ -240,4 +264,5 @@ def _too_few_seeds(verdict: Verdict) -> Iterator[str]:
     if everybody:
         first = max((one.configuration for one in few), key=lambda one: one.mean(METRIC))
         lead = f" {first.name} has the highest mean so far, {accuracy(first)}."
+    command = command if command.startswith("`") else command[0].upper() + command[1:] + ","
     yield f"{about}: fewer than {MIN_SEEDS} seeds in common.{lead} {command} trains what is missing."

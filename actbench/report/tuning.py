@@ -53,7 +53,7 @@ def tune(
 ) -> tuple[Tuned | None, list[str]]:
     """The tuning, and remarks on it; None where only one key varies, or no two settings were tried with two values.
 
-    Its verdict has the margin, the test set and the look of `terms`, and the value of the baseline as its baseline.
+    Its verdict has the margin, the test set and the looks of `terms`, and the value of the baseline as its baseline.
     """
     key = full_key(block, per or "activation")
     own = [varied for varied in block.varying if _belongs(varied, key)]
@@ -107,8 +107,8 @@ def _tuned(
     asked = [configuration for configuration in best if configuration.name == baseline and configuration.n]
     verdict = decide(
         replace(block, configurations=tuple(best), waiting=(), note=""),
-        margin=terms.margin, test_set=terms.test_set, look=terms.look, problems=problems,
-        baseline=asked[0] if asked else None,
+        margin=terms.margin, test_set=terms.test_set, look=terms.look, earlier=terms.earlier,
+        problems=problems, baseline=asked[0] if asked else None,
     )  # fmt: skip
 
     def over_all(setting: str) -> tuple[bool, float]:

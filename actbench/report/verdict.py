@@ -70,7 +70,7 @@ class Verdict:
     is this one. `contenders` are those that more seeds can settle together with the ones from which they cannot be
     told, whose seeds have to grow as well. `lacks_images`: it was asked for new test images, and is about these, since
     the runs do not say which ones they classified correctly. `members` are the k configurations of
-    `differences` (None where there is nothing to compare).
+    `differences` (None where there is nothing to compare), `earlier` the looks whose intervals hold as well.
     """
 
     decisions: tuple[Decision, ...]
@@ -87,6 +87,7 @@ class Verdict:
     contenders: tuple[Configuration, ...] = ()
     members: tuple[Configuration, ...] = field(default=(), repr=False)
     differences: Differences | None = field(default=None, repr=False, compare=False)
+    earlier: tuple[EarlierLook, ...] = field(default=(), repr=False)
 
     @property
     def settled(self) -> bool:
@@ -145,7 +146,7 @@ def decide(
     verdict = Verdict(
         decisions=(), margin=margin, test_set=found.test_set if len(members) > 1 else test_set, look=look,
         level=level_of(look), baseline=baseline.name if baseline else None, members=tuple(members),
-        lacks_images=bool(found.remark) and len(members) > 1,
+        earlier=tuple(earlier), lacks_images=bool(found.remark) and len(members) > 1,
         remarks=(*remarks, *([found.remark] if found.remark and len(members) > 1 else [])),
     )  # fmt: skip
     if len(members) > 1:
@@ -215,10 +216,11 @@ def _with_the_rest(considered: Sequence[Configuration], verdict: Verdict) -> tup
 def _differences(
     found: Outcomes, members: Sequence[Configuration], level: float, earlier: Sequence[EarlierLook]
 ) -> Differences:
-    d = differences(found.accuracies, found.correct, level=level)
+    d = differences(found.accuracies, found.correct, level=level, resolution=found.resolution)
     for look in earlier:
         then = found.of_seeds([look.seeds.get(one.settings.id, ()) for one in members])
-        d = d.within(differences(then.accuracies, then.correct, level=level_of(look.number)))
+        before = differences(then.accuracies, then.correct, level=level_of(look.number), resolution=found.resolution)
+        d = d.within(before)
     return d
 
 
