@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from actbench import naming
 from actbench.choices import choices_of
-from actbench.command import batches, composing, conditions, listing, planning
+from actbench.command import batches, composing, conditional, listing, planning
 from actbench.command.suggestions import names_of, parameters
 from actbench.settings import GROUPS
 
@@ -113,7 +113,7 @@ def test_what_applies_to_which_is_said_in_a_line(tmp_path, monkeypatch):
     said = "activation.negative_slope=0.01,0.2 applies to leaky_relu alone: the 21 others have no such parameter"
     assert given.text.splitlines()[0] == said
     jobs, _ = planned("activation=leaky_relu", "activation.negative_slope=0.01,0.2")
-    assert conditions.remarks(jobs, ["activation.negative_slope=0.01,0.2", "activation=leaky_relu"]) == []
+    assert conditional.remarks(jobs, ["activation.negative_slope=0.01,0.2", "activation=leaky_relu"]) == []
 
 
 def test_presets_and_experiments_choose_too(preset):

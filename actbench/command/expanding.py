@@ -1,7 +1,7 @@
 """One command line -> the overrides of each of its jobs.
 
 A sweep is the product of all that has several values, of what is typed and of what a preset sweeps, and of the lines of
-a preset that lists configurations; without the parameters that a job's choices do not have (`conditions.py`).
+a preset that lists configurations; without the parameters that a job's choices do not have (`conditional.py`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from actbench.choices import usual_choices
-from actbench.command import conditions, configurations, duplicate_runs, explaining, hydra_settings
+from actbench.command import conditional, configurations, duplicate_runs, explaining, hydra_settings
 from actbench.command.composing import without_hydra
 from actbench.command.explaining import COMPOSING
 from actbench.command.override import TypedOverride, read
@@ -72,7 +72,7 @@ class Expansion:
         given = [o for o in (*params, *overrides) if o not in hydras and o.key not in taken]
         values = [self._values(o, sweeper, overrides) if o.is_sweep else [o] for o in given]
         if sweeper != BASIC:
-            self._add(conditions.in_a_search(given, {o.key: of for o, of in zip(given, values, strict=True)}))
+            self._add(conditional.in_a_search(given, {o.key: of for o, of in zip(given, values, strict=True)}))
             self.jobs = [fixed]
             return self
         self.varied = _plain_values(given, [own for line in self.lines for own in line.overrides])
@@ -82,7 +82,7 @@ class Expansion:
             for job in itertools.product(*values)
             for of_line in (of_lines if self.lines else [()])
         )
-        self.jobs = [[*hydras, *job] for job in conditions.applied(jobs, self._choices)]
+        self.jobs = [[*hydras, *job] for job in conditional.applied(jobs, self._choices)]
         return self
 
     def _add(self, problems: Iterable[Problem]) -> bool:
@@ -133,7 +133,7 @@ class Expansion:
             values = values[:1]
         return [read(f"{parsed.get_key_element()}={value}") for value in dict.fromkeys(values)]
 
-    def _of_line(self, number: int, line: configurations.Line, sweeper: str) -> Iterator[list[conditions.Given]]:
+    def _of_line(self, number: int, line: configurations.Line, sweeper: str) -> Iterator[list[conditional.Given]]:
         """The configurations that a line stands for: one, or as many as it has values."""
         texts = [override.text for override in line.overrides]
         good = [o for o in line.overrides if not self._add(explaining.by_itself(o, texts, self._keys))]

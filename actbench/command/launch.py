@@ -10,7 +10,7 @@ from actbench.command import (
     auto,
     checking,
     composing,
-    conditions,
+    conditional,
     correcting,
     duplicate_runs,
     earlier,
@@ -67,7 +67,7 @@ def launch(words: Sequence[str]) -> int:
         problems += search_check.check(understood.overrides)
     checking.check(extended.jobs, problems, understood.whole)
     swept = repeated_keys.of_presets([*map(override.read, line.overrides)])
-    remarks = [*conditions.remarks(jobs, [*line.overrides, *swept]), *earlier.remarks(extended.jobs, words)]
+    remarks = [*conditional.remarks(jobs, [*line.overrides, *swept]), *earlier.remarks(extended.jobs, words)]
     if terms is None:
         jobs, remarks = extended.jobs, [*remarks, *extended.remarks]
     else:  # which does not show again what is complete
