@@ -20,7 +20,7 @@ from actbench.report.simultaneous import differences
 from actbench.store import correctness, reader
 
 METRIC = "test_accuracy"
-Word = Literal["better", "worse", "not told apart", "too few seeds", "no result"]
+Word = Literal["better", "worse", "undecided", "too few seeds", "no result"]
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def _word(summary: RunSummary | None, mean: float, half: float) -> Word:
         return "no result"
     if not np.isfinite(mean):
         return "too few seeds"
-    return "better" if mean > half else "worse" if mean < -half else "not told apart"
+    return "better" if mean > half else "worse" if mean < -half else "undecided"
 
 
 def _accuracies(summary: RunSummary | None, seeds: Sequence[int]) -> list[float]:
