@@ -245,7 +245,7 @@ SITUATIONS = {
     "one alone": (
         {"relu": around(97.0)},
         r"relu reaches 97\.00 ± 0\.0\d %\. There is nothing to compare it with: "
-        r"`actbench -m activation=relu,gelu` compares it with gelu\.",
+        r"the same command with `-m activation=relu,gelu` compares it with gelu\.",
     ),
     "two seeds": (
         {"relu": [97.0, 97.1], "gelu": [98.0, 98.1]},

@@ -144,6 +144,17 @@ def test_the_command_that_settles_it_is_whole_and_quoted(tmp_path):
 # ---------------------------------------------------------------- exit codes and bad input
 
 
+def test_a_study_of_one_configuration_is_trained_on_by_its_own_command(tmp_path):
+    """`actbench more` has nothing to decide between in it."""
+    folders = [study(tmp_path / "a", relu=97.5, gelu=97.55, spread=0.2), tmp_path / "b"]
+    a_run(folders[1], "elu", np.array([97.9, 97.4, 97.2, 97.7, 97.8]), images=10_000)
+    (comparison,) = make_report(folders, Asked(test_set="fixed")).comparisons
+    (said,) = (sentence for sentence in comparison.sentences if sentence.startswith("To settle it: "))
+    assert f"`actbench more {folders[0]}" in said
+    assert f"actbench more {folders[1]}" not in said
+    assert re.search(rf"the command that trained {re.escape(str(folders[1]))}, with num_seeds=\d+ \(about", said)
+
+
 @pytest.mark.parametrize(
     ("condition", "code", "told"),
     [

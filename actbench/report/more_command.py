@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from actbench.errors import UserError
 from actbench.report.configurations import Configuration
+from actbench.report.simultaneous import MIN_SEEDS
 from actbench.store import decide as stored
 from actbench.store.decide import Decide
 
@@ -28,6 +29,8 @@ def study_of(folder: Path) -> Path:
 def more(verdict: Verdict, configurations: Sequence[Configuration], seeds: int = 0, *, everyone: bool = False) -> str:
     """`actbench more STUDY` for each study in which some configurations are, with what it would not do by itself.
 
+    A study of a single configuration is trained on by its own command, with more seeds.
+
     Args:
         seeds: how many more are needed of each.
         everyone: all configurations, not only the undecided ones.
@@ -36,11 +39,20 @@ def more(verdict: Verdict, configurations: Sequence[Configuration], seeds: int =
     there = max((one.n for one in configurations), default=0)
     commands = []
     for study in list(studies)[:_SHOWN]:
+        if _is_alone(verdict, study):
+            commands.append(f"the command that trained {study}, with num_seeds={max(there + seeds, MIN_SEEDS)}")
+            continue
         words = ["actbench", "more", str(study), *(["--all"] if everyone else []), *_terms(verdict, study)]
         if there + seeds > max(_USUAL, _GROWTH * there):
             words += ["--max-seeds", str(there + seeds)]
         commands.append(f"`{shlex.join(words)}`")
     return " and ".join(commands) or "more seeds"
+
+
+def _is_alone(verdict: Verdict, study: Path) -> bool:
+    """Whether the study has a single configuration, among which `actbench more` could decide nothing."""
+    compared = [decision.configuration for decision in verdict.decisions]
+    return len([one for one in compared if any(study_of(run.folder) == study for run in one.runs)]) == 1
 
 
 def _terms(verdict: Verdict, study: Path) -> list[str]:

@@ -121,7 +121,7 @@ def _reason(verdict: Verdict, among: int) -> str:
 def _another(configuration: Configuration) -> str:
     name = configuration.settings.activation.name
     other = "gelu" if name == "relu" else "relu"
-    return f"`actbench -m activation={shlex.quote(name)},{other}` compares it with {other}."
+    return f"the same command with `-m activation={shlex.quote(name)},{other}` compares it with {other}."
 
 
 def accuracy(configuration: Configuration) -> str:
