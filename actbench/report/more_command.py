@@ -37,16 +37,16 @@ def more(verdict: Verdict, configurations: Sequence[Configuration], seeds: int =
     """
     studies = dict.fromkeys(study_of(run.folder) for one in configurations for run in one.counting)
     there = max((one.n for one in configurations), default=0)
-    commands = []
+    commands, alone = [], []
     for study in list(studies)[:_SHOWN]:
         if _is_alone(verdict, study):
-            commands.append(f"the command that trained {study}, with num_seeds={max(there + seeds, MIN_SEEDS)}")
+            alone.append(f"the command that trained {study}, with num_seeds={max(there + seeds, MIN_SEEDS)}")
             continue
         words = ["actbench", "more", str(study), *(["--all"] if everyone else []), *_terms(verdict, study)]
         if there + seeds > max(_USUAL, _GROWTH * there):
             words += ["--max-seeds", str(there + seeds)]
         commands.append(f"`{shlex.join(words)}`")
-    return " and ".join(commands) or "more seeds"
+    return " and ".join([*commands, *alone]) or "more seeds"
 
 
 def _is_alone(verdict: Verdict, study: Path) -> bool:
