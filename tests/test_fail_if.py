@@ -96,6 +96,7 @@ def test_the_words_of_the_verdict_and_conditions_agree(verdict, unclear):
         ("relu worse than gelu by much", "`by much` is not a number of 0 or more", "by 0.2, say"),
         ("relu worse than gelu by -1", "`by -1` is not a number of 0 or more", "by 0.2, say"),
         ("relu worse than gelu by nan", "`by nan` is not a number of 0 or more", "by 0.2, say"),
+        ("Gelu best", "there is no configuration 'Gelu' with results", "did you mean gelu?"),
         ("gleu best", "there is no configuration 'gleu' with results", "did you mean gelu?"),
         ("lr=0.001 best", "'lr=0.001' matches several configurations", "one of: gelu, elu, relu and tanh"),
     ],

@@ -19,7 +19,7 @@ CASES = [  # comment, whole, in words, what fits, what does not
     (">= 0, <= 1", False, "a number from 0 to 1", [0, 0.5, 1, 1.0], [-0.01, 1.01]),
     (">= 0, < 1", False, "a number from 0 to below 1", [0, 0.99], [1, 1.0]),
     ("> 0, <= 1", False, "a number above 0 and up to 1", [0.01, 1], [0, 1.5]),
-    ("> 0, < 1", False, "a number between 0 and 1", [0.5], [0, 1]),
+    ("> 0, < 1", False, "a number above 0 and below 1", [0.5], [0, 1]),
     ("< -1.5", False, "a number below -1.5", [-2], [-1.5, 0]),
     ("<= 2e-3", False, "a number of 0.002 or less", [0.002, -1], [0.003]),
     (">= 1", True, "a whole number of 1 or more", [1, 2**31 - 1], [0, 1.0, 2**31, True]),

@@ -148,6 +148,8 @@ def test_what_is_no_longer_what_it_was_is_not_added_to(more):
     [
         ("", "which study?"),
         ("outputs/nowhere", "outputs/nowhere: there is no such folder"),
+        ("two", "did you mean outputs/two?"),
+        ("outputs/onne", "did you mean outputs/one?"),
         ("outputs", "outputs: is the folder of no single study"),
         ("conf", "conf: there is no run in it"),
         ("RUN", "is the folder of a single run"),
@@ -155,10 +157,11 @@ def test_what_is_no_longer_what_it_was_is_not_added_to(more):
         ("outputs/two", "has runs that are not compared with each other"),
         ("outputs/s outputs/own", "outputs/own: is not KEY=VALUE"),
         ("outputs/s --margin 0", "--margin 0: is not a number of percentage points above 0"),
-        ("outputs/s --max-seeds 3", "--max-seeds 3: has 3 seeds of a configuration already"),
+        ("outputs/s --max-seeds 3", "--max-seeds 3: there are 3 seeds of a configuration already"),
         ("outputs/s --max-seeds 2", "--max-seeds 2: is not a number of 3 or more"),
         ("outputs/s optimizer.lr=0.5", "optimizer.lr=0.5: would make another configuration"),
         ("outputs/s optimiser=adam", "optimiser=adam: no such key"),
+        ("outputs/s --margin 90 optimiser=adam", "optimiser=adam: no such key"),
     ],
 )
 def test_bad_input_is_one_clear_message_and_nothing_is_written(more, words, told):

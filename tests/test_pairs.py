@@ -237,6 +237,7 @@ def test_a_line_that_is_the_same_run_as_another_one(preset):
         ("configurations:\n  - output_dir=/tmp/x", "is not for a line"),
         ("configurations:\n  - study=x", "is not for a line"),
         ("configurations:\n  - +sweep=mine", "is nothing that a line can set"),
+        ("configuration:\n  - init=orthogonal", "`configuration` is no key\n    did you mean configurations?"),
         ("configurations:\n  - ~dropout", "is nothing that a line can set"),
         ("configurations:\n  - activation._target_=os.system", "is nothing that a line can set"),
         ("configurations:\n  - activation@norm=relu", "is nothing that a line can set"),

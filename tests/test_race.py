@@ -413,8 +413,9 @@ def test_nothing_is_composed_more_often_than_needed(tmp_path, monkeypatch, capsy
     ("words", "told"),
     [
         ("activation=relu decide.margin=0.1", "decide.margin=0.1: has no effect without -m"),
+        ("activation=relu decide.max_seeds=9", "actbench -m activation=relu,gelu decide.margin=0.1 decide.max_seeds=9"),
         ("-m activation=relu decide.margin=0.1", "a race is between several configurations, and this is one"),
-        ("-m activation=relu,gelu decide.margin=0", "decide.margin=0: must be a number above 0, or null"),
+        ("-m activation=relu,gelu decide.margin=0", "decide.margin=0: must be a number above 0 and below 100, or null"),
         ("-m activation=relu,gelu decide.margin=0.1,1", "decide.margin=0.1,1: cannot be swept"),
         ("-m activation=relu,gelu decide.max_seeds=9", "decide.max_seeds=9: has no effect without decide.margin"),
         ("-m activation=relu,gelu hydra/sweeper=race", "hydra/sweeper=race: has no effect without decide.margin"),

@@ -222,6 +222,15 @@ def test_ctrl_c_leaves_the_comparison_of_what_is_complete(three, tmp_path):
     assert results("s") == results("whole")
 
 
+def test_ctrl_c_after_the_last_step_of_a_run_stops_the_runs_that_follow(three, tmp_path):
+    stop = partial(faults.after_epoch, 2, signal.raise_signal, signal.SIGINT)
+    done = Command(*three, "activation=relu,gelu", cwd=tmp_path, before=stop).wait()
+    assert done.returncode == 130
+    assert re.search(r"interrupted; outputs/\S+ is complete\nto go on:  actbench -m ", done.stderr)
+    (only,) = tmp_path.glob("outputs/*/*/settings.yaml")
+    assert json.loads((only.parent / "summary.json").read_text())["status"] == "completed"
+
+
 # ---------------------------------------------------------------- presets
 
 

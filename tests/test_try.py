@@ -125,7 +125,7 @@ def test_remedies_are_judged_for_each_finding_and_by_paired_intervals(tmp_path):
     trials, test_set = cures.judged(before, tried)
     by_name = {trial.remedy.overrides: trial for trial in trials}
     assert {name: trial.word for name, trial in by_name.items()} == {
-        "better": "better", "worse": "worse", "same": "not told apart", "spoiled": "worse", "failed": "no result",
+        "better": "better", "worse": "worse", "same": "undecided", "spoiled": "worse", "failed": "no result",
     }  # fmt: skip
     assert by_name["same"].cured == {"dead-units": True, "overfitting": False}
     assert by_name["same"].new == ("unstable-accuracy",)
@@ -209,7 +209,7 @@ def without_remedy(folder: Path) -> None:
     ("make", "words", "said"),
     [
         (nothing, ["s"], "there is no such folder"),
-        (nothing, [], "required: RUN"),
+        (nothing, [], "actbench try: which run?"),
         (nothing, ["."], "there is no run in it"),
         (healthy, ["s/run"], "s/run: has no findings: there is nothing to cure"),
         (healthy, ["s"], "has no findings: there is nothing to cure"),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from helpers import settings_of
 
+from actbench.report import sentences
 from actbench.report.comparison import Comparison
 from actbench.report.configurations import Block, Configuration, in_order
 from actbench.report.evidence import evidence
@@ -244,7 +245,7 @@ SITUATIONS = {
     "one alone": (
         {"relu": around(97.0)},
         r"relu reaches 97\.00 ± 0\.0\d %\. There is nothing to compare it with: "
-        r"`actbench -m activation=relu,gelu` compares it with gelu\.",
+        r"the same command with `-m activation=relu,gelu` compares it with gelu\.",
     ),
     "all equal": (
         {"relu": [100.0] * 5, "gelu": [100.0] * 5},
@@ -274,6 +275,18 @@ def test_the_sentences_of_a_situation(situation):
     assert len(said) == len(expected), said
     for sentence, pattern in zip(said, expected, strict=True):
         assert re.fullmatch(pattern, sentence), sentence
+
+
+def test_to_settle_it_is_said_of_those_alone_that_more_seeds_can_settle():
+    of = block(
+        [configuration(name, around(97 + i / 10, 0.3, seed=i)) for i, name in enumerate(("relu", "gelu", "elu"))]
+    )
+    verdict = decide(of, test_set="fixed")
+    assert any(sentence.startswith("To settle it: ") for sentence in verdict.sentences)
+    first, *others = verdict.decisions
+    hopeless = replace(verdict, decisions=(replace(first, more_seeds=None), *others))
+    said = sentences.of(hopeless, of)
+    assert any(sentence.startswith("To settle gelu and relu: ") for sentence in said), said
 
 
 def test_a_baseline_is_compared_with_in_a_sentence_of_its_own():

@@ -204,6 +204,8 @@ def remedies(arguments: Sequence[str]) -> argparse.Namespace:
     Raises:
         UserError: they cannot be understood.
     """
+    if not arguments:
+        raise UserError("which run?", where="actbench try", how="actbench try outputs/STUDY/RUN")
     asked = remedies_parser().parse_args(arguments)
     asked.overrides += [word for word in asked.only or () if word.startswith("trust=")]  # typed behind --only
     asked.only = [word for word in asked.only or () if not word.startswith("trust=")]

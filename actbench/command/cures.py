@@ -20,7 +20,7 @@ from actbench.report.simultaneous import differences
 from actbench.store import correctness, reader
 
 METRIC = "test_accuracy"
-Word = Literal["better", "worse", "not told apart", "diverged", "too few seeds", "no result"]
+Word = Literal["better", "worse", "undecided", "diverged", "too few seeds", "no result"]
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _word(before: RunSummary, summary: RunSummary | None, mean: float, half: flo
         return "diverged"
     if not np.isfinite(mean):
         return "too few seeds"
-    return "better" if mean > half else "worse" if mean < -half else "not told apart"
+    return "better" if mean > half else "worse" if mean < -half else "undecided"
 
 
 def _accuracies(summary: RunSummary | None, seeds: Sequence[int]) -> list[float]:

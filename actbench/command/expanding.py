@@ -162,7 +162,8 @@ def _is_for_races(override: TypedOverride, sweep: bool) -> Problem:
     what = "has no effect without -m"
     if sweep:
         return Mistake(what, override.text, "-m makes a race", key=override.key, sweep=True)
-    return Problem(what, override.text, f"a race is between several: actbench -m activation=relu,gelu {override.text}")
+    asked = override.text if override.key == "decide.margin" else f"decide.margin=0.1 {override.text}"
+    return Problem(what, override.text, f"a race is between several: actbench -m activation=relu,gelu {asked}")
 
 
 def _plain_values(given: Sequence[TypedOverride], of_lines: Sequence[TypedOverride]) -> set[str]:

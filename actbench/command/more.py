@@ -45,7 +45,8 @@ def main(words: Sequence[str]) -> int:
     look = race_look.again(asked.study, terms, {run.settings.id for run in found})
     if look is None or not look.contenders:  # or there are results that the last look did not see
         look = race_look.at(asked.study, terms, record=False)
-    if not asked.all and not look.contenders:
+    needless = not asked.all and not look.contenders
+    if needless and not asked.overrides:
         return _nothing_to_do(asked.study, block, look, terms)
     composing.register()
     search.register()
@@ -54,6 +55,8 @@ def main(words: Sequence[str]) -> int:
     typed = [for_hydra(word) for word in asked.overrides]
     launched = [word for word in typed if key_of(word).startswith("hydra")]
     entrants = _entrants(found, place, [word for word in typed if word not in launched])
+    if needless:  # what was typed has been checked all the same
+        return _nothing_to_do(asked.study, block, look, terms)
     have = max((len(seeds) for seeds in look.seeds.values()), default=0)
     terms = Terms(margin, terms.test_set, asked.max_seeds or max(_MOST, _GROWTH * have), None, asked.all)
     _check_room(terms, have)
@@ -108,8 +111,8 @@ def _nothing_to_do(study: Path, block: Block, look: Look, terms: Terms) -> int:
 
 def _check_room(terms: Terms, have: int) -> None:
     if have >= terms.max_seeds:
-        how = f"--max-seeds {2 * have}, say"
-        raise UserError(f"has {have} seeds of a configuration already", where=f"--max-seeds {terms.max_seeds}", how=how)
+        what = f"there are {have} seeds of a configuration already"
+        raise UserError(what, where=f"--max-seeds {terms.max_seeds}", how=f"--max-seeds {2 * have}, say")
 
 
 # ---------------------------------------------------------------- who takes part

@@ -107,7 +107,7 @@ def command(outcome: Outcome, remedy: str) -> str:
 def _table(outcome: Outcome) -> Table:
     table = Table(title="What each remedy did", title_justify="left", title_style="bold", box=SIMPLE_HEAD,
                   pad_edge=False, padding=(0, 1, 0, 0))  # fmt: skip
-    for head in ("remedy", "findings", "accuracy %", "difference", ""):
+    for head in ("remedy", "findings", "accuracy %", "difference", "verdict"):
         right = head in ("accuracy %", "difference")
         table.add_column(head, justify="right" if right else "left", overflow="fold", no_wrap=head != "findings")
     for trial in outcome.trials:
@@ -168,7 +168,7 @@ def _accuracy(trial: Trial) -> str:
     if trial.difference is None:
         return "accuracy cannot be compared with fewer than 3 seeds"
     said = f"accuracy {_difference(trial)}"
-    return f"{said}, not told apart" if trial.word == "not told apart" else said
+    return f"{said}, undecided" if trial.word == "undecided" else said
 
 
 def _said(outcome: Outcome, trial: Trial) -> str:

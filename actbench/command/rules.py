@@ -250,7 +250,7 @@ def _in_words(bounds: dict[str, Any], *, whole: bool, several: str | None) -> st
         case {">": low, "<=": high}:
             return f"{start} above {low} and up to {high}"
         case {">": low, "<": high}:
-            return f"{start} between {low} and {high}"
+            return f"{start} above {low} and below {high}"
     sign, bound = next(iter(bounds.items()))
     return f"{start} {_ONE_SIDED[sign].format(bound)}"
 

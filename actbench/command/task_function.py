@@ -83,7 +83,12 @@ def _run(settings: Settings, hydra_config: Any, folder: Path, command: Command) 
         print(f"interrupted {summary.reason}; what was done is in {folder}", file=sys.stderr)
         print(next_commands.how_to_go_on(command.typed, settings.study), file=sys.stderr)
         raise _Interrupted(128 + stop.signal)
-    return _ended(summary, folder, command)
+    mean = _ended(summary, folder, command)
+    if stop.signal:  # which came after the last step: the run is complete, and the rest of the command stops
+        print(f"interrupted; {folder} is complete", file=sys.stderr)
+        print(next_commands.how_to_go_on(command.typed, settings.study), file=sys.stderr)
+        raise _Interrupted(128 + stop.signal)
+    return mean
 
 
 def _whole(command: Command, remedy: str) -> str:

@@ -101,6 +101,8 @@ def _problems(config: str, content: Mapping[Any, Any], packages: Sequence[str]) 
     if of_hydra:
         yield from _hydra(".".join(group), values)
     else:
+        if group == ["sweep"]:
+            yield from sweep_lines.mistyped(values)
         if sweep_lines.KEY in values and group == ["sweep"]:
             yield from sweep_lines.violations(values[sweep_lines.KEY])
         elif sweep_lines.KEY in values and not of_choices:

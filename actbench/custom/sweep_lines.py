@@ -13,9 +13,10 @@ a line may choose and set what a run has, and nothing else.
 
 from __future__ import annotations
 
+import difflib
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from actbench.errors import printable
@@ -42,6 +43,13 @@ def words_of(line: str) -> list[str]:
         ValueError: a quote is not closed.
     """
     return shlex.split(line)
+
+
+def mistyped(keys: Iterable[Any]) -> Iterator[tuple[str, str]]:
+    """Keys of a file of conf/sweep that were meant to be `configurations`, and how to mend them."""
+    for key in keys:
+        if key != KEY and difflib.get_close_matches(str(key), [KEY], cutoff=0.8):
+            yield f"`{_shown(key)}` is no key", f"did you mean {KEY}?"
 
 
 def violations(lines: Any) -> Iterator[tuple[str, str]]:

@@ -56,8 +56,9 @@ def _matches(configuration: Configuration, name: str) -> bool:
 
 def suggestion(name: str, names: Sequence[str]) -> str:
     """What to type in place of a name that no configuration has."""
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"did you mean {near[0]}?" if near else f"one of: {listed(names)}" if names else ""
+    lowered = {one.lower(): one for one in names}
+    near = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.5)
+    return f"did you mean {lowered[near[0]]}?" if near else f"one of: {listed(names)}" if names else ""
 
 
 def by_validation(configuration: Configuration) -> tuple[bool, float]:

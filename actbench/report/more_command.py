@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from actbench.errors import UserError
 from actbench.report.configurations import Configuration
+from actbench.report.simultaneous import MIN_SEEDS
 from actbench.store import decide as stored
 from actbench.store import reader
 from actbench.store.decide import Decide
@@ -30,7 +31,7 @@ def study_of(folder: Path) -> Path:
 def more(verdict: Verdict, configurations: Sequence[Configuration], seeds: int = 0, *, everyone: bool = False) -> str:
     """`actbench more STUDY` for each study in which some configurations are, with what it would not do by itself.
 
-    In words without a command where `actbench more` would refuse one of the studies.
+    A study that `actbench more` would refuse is trained on by its own command, with more seeds.
 
     Args:
         seeds: how many more are needed of each.
@@ -38,15 +39,17 @@ def more(verdict: Verdict, configurations: Sequence[Configuration], seeds: int =
     """
     studies = dict.fromkeys(study_of(run.folder) for one in configurations for run in one.counting)
     there = max((one.n for one in configurations), default=0)
-    if not all(_takes_more(verdict, study) for study in studies):
-        return "the command that trained them, with " + (f"num_seeds={there + seeds}" if seeds else "more seeds")
-    commands = []
+    commands, alone = [], []
     for study in list(studies)[:_SHOWN]:
+        if not _takes_more(verdict, study):
+            number = f"num_seeds={max(there + seeds, MIN_SEEDS)}" if seeds or there < MIN_SEEDS else "more seeds"
+            alone.append(f"the command that trained {study}, with {number}")
+            continue
         words = ["actbench", "more", str(study), *(["--all"] if everyone else []), *_terms(verdict, study)]
         if there + seeds > max(_USUAL, _GROWTH * there):
             words += ["--max-seeds", str(there + seeds)]
         commands.append(f"`{shlex.join(words)}`")
-    return " and ".join(commands) or "more seeds"
+    return " and ".join([*commands, *alone]) or "more seeds"
 
 
 def _takes_more(verdict: Verdict, study: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import os
 import shlex
@@ -47,6 +48,23 @@ class FoundRuns:
     problems: list[Problem] = field(default_factory=list)
 
 
+_FOLDERS = "the folder of a run, a sweep or a study, or `outputs`"
+
+
+def _near(path: Path) -> str:
+    """What was probably meant by a folder that does not exist: the study of this name, or one of a similar name."""
+    outputs = Path("outputs")
+    if path.name and (outputs / path).is_dir():
+        return f"did you mean {outputs / path}?"
+    above = path.parent if path.parent.is_dir() and path.parent != Path() else outputs
+    try:
+        names = [folder.name for folder in above.iterdir() if folder.is_dir()]
+    except OSError:
+        return ""
+    near = difflib.get_close_matches(path.name, names, n=1)
+    return f"did you mean {above / near[0]}?" if near else ""
+
+
 def find(paths: Sequence[Path]) -> FoundRuns:
     """Every run at or below `paths`.
 
@@ -59,7 +77,7 @@ def find(paths: Sequence[Path]) -> FoundRuns:
     for path in paths:
         if not path.is_dir():
             what = "is a file" if path.exists() else "there is no such folder"
-            bad_paths.append(Problem(what, str(path), "the folder of a run, a sweep or a study, or `outputs`"))
+            bad_paths.append(Problem(what, str(path), _near(path) or _FOLDERS))
             continue
         below = list(_folders(path, found.problems))
         if not below:

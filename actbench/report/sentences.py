@@ -121,7 +121,7 @@ def _reason(verdict: Verdict, among: int) -> str:
 def _another(configuration: Configuration) -> str:
     name = configuration.settings.activation.name
     other = "gelu" if name == "relu" else "relu"
-    return f"`actbench -m activation={shlex.quote(name)},{other}` compares it with {other}."
+    return f"the same command with `-m activation={shlex.quote(name)},{other}` compares it with {other}."
 
 
 def accuracy(configuration: Configuration) -> str:
@@ -201,11 +201,14 @@ def _undecided(verdict: Verdict) -> Iterator[str]:
         return
     names = listed([decision.name for decision in can_be])
     start = f"Undecided: {names}. " if verdict.use is not None else ""
+    partly = len(can_be) < len(verdict.with_word("undecided"))  # more seeds cannot settle the others
+    it = names if partly and not start else "it"
     seeds = max(decision.more_seeds or 0 for decision in can_be)
     each = "" if len(verdict.contenders) == 1 else " of each"
     takes = [f"about {count(seeds, 'more seed')}{each}", *_time(verdict.contenders, seeds)]
-    now = f"; with --margin {_margin_now(verdict)} it would be settled now" if seeds > _MANY else ""
-    yield f"{start}To settle it: {more(verdict, verdict.contenders, seeds)} ({', '.join(takes)}){now}."
+    now = f"; with --margin {_margin_now(verdict)} {'all' if partly else 'it'} would be settled now"
+    now = now if seeds > _MANY else ""
+    yield f"{start}To settle {it}: {more(verdict, verdict.contenders, seeds)} ({', '.join(takes)}){now}."
 
 
 def _margin_now(verdict: Verdict) -> str:
