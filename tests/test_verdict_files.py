@@ -155,7 +155,9 @@ def test_actbench_more_is_named_only_where_it_would_not_refuse(tmp_path):
     for name in ("apart", "two", "one"):
         for comparison in make_report([tmp_path / name]).comparisons:
             said = " ".join(comparison.sentences)
-            assert ("`actbench more " in said, bool(words.search(said))) == ((True, False) if name == "one" else (False, True))
+            assert ("`actbench more " in said, bool(words.search(said))) == (
+                (True, False) if name == "one" else (False, True)
+            )
     a_run(tmp_path / "one", "swish", [97.0, 98.0, 97.0])
     asked = [tmp_path / "one" / path.name for path in (tmp_path / "one").glob("[rg]elu-*")]  # swish is there as well
     assert "`actbench more " in " ".join(make_report(asked).comparisons[0].sentences)
