@@ -225,7 +225,7 @@ SITUATIONS = {
         {"relu": around(97.4, 0.3), "gelu": around(97.5, 0.3, seed=1)},
         r"Not decided yet: gelu has the highest mean \(97\.50 ± 0\.\d\d %\), but relu may be as good or better\. "
         r"For now, nothing here speaks against using gelu\.",
-        r"To settle it: more seeds \(about \d+ more seeds of each, \d+ (second|minute|hour)s?\); with --margin [\d.]+ it would be settled now\.",
+        r"To settle it: more seeds \(about \d+ more seeds of each, \d+ (second|minute|hour)s?\); with `--margin [\d.]+` it would be settled now\.",
     ),
     "seeds diverged in one": (
         {"relu": around(97.0), "gelu": around(98.0, seed=1), "elu": ({1: 98.0, 2: 98.0, 3: 98.0}, (0, 4))},

@@ -206,7 +206,7 @@ def _undecided(verdict: Verdict) -> Iterator[str]:
     seeds = max(decision.more_seeds or 0 for decision in can_be)
     each = "" if len(verdict.contenders) == 1 else " of each"
     takes = [f"about {count(seeds, 'more seed')}{each}", *_time(verdict.contenders, seeds)]
-    now = f"; with --margin {_margin_now(verdict)} {'all' if partly else 'it'} would be settled now"
+    now = f"; with `--margin {_margin_now(verdict)}` {'all' if partly else 'it'} would be settled now"
     now = now if seeds > _MANY else ""
     yield f"{start}To settle {it}: {more(verdict, verdict.contenders, seeds)} ({', '.join(takes)}){now}."
 
