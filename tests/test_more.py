@@ -35,6 +35,7 @@ def swept(tmp_path_factory):
         ):
             last = {word.partition("=")[0]: word for word in words}
             assert command(patch, *(last.values() if "-m" not in words else words)) == 0
+    del sys.modules["my_acts"]  # of this home: the fixture may be set up again in this process
     return home
 
 
