@@ -160,6 +160,15 @@ class Settings:
         seeds = f"seed{self.seed}" if self.num_seeds == 1 else f"seeds{self.seed}-{last}"
         return f"{self.label}-{self.id}-{seeds}"
 
+    def protocol(self, dataset: str = "") -> tuple[object, ...]:
+        """What has to be equal where runs are compared: the data, and how long they are trained on.
+
+        Args:
+            dataset: what was trained on, where an earlier version's `dataset=auto` stood for something else.
+        """
+        of, name = self.dataset, dataset or self.dataset.name
+        return name, of.target if name != "mnist" else "", str(of.params), of.content, self.train.epochs
+
     def without_content(self) -> Settings:
         """The same settings without the digests of the user's own files."""
         return replace(self, **{group: replace(getattr(self, group), content=None) for group in GROUPS})

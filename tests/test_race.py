@@ -481,3 +481,10 @@ def test_the_keys_of_a_race_are_no_part_of_a_run():
 def test_consecutive_seeds_and_rounds_know_the_same_range():
     assert extending.consecutive({0, 1, 2, 7, 9, 10}) == [(0, 3), (7, 1), (9, 2)]
     assert rounds.GROWTH == 1.5
+
+
+def test_the_statistics_are_imported_by_a_race_alone():
+    """They take a fifth of a second, which every command would pay."""
+    code = "import sys, actbench.command.launch; print('actbench.report' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -20,7 +20,6 @@ from actbench.command import task_function
 from actbench.command.batches import Batches
 from actbench.command.planning import Job
 from actbench.command.race_terms import Terms
-from actbench.command.rounds import Rounds
 from actbench.command.running import Command
 from actbench.files.output import PersistentConsole
 
@@ -78,6 +77,8 @@ class Race(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:  # noqa: ARG002
         """Runs the race; what was typed is in the jobs already. It stops where a disk is full."""
+        from actbench.command.rounds import Rounds  # and with it the statistics, which take a while to import
+
         assert self.terms is not None and self.batches is not None
         console = PersistentConsole("training continues", highlight=False)
         for batch in Rounds(self.entrants, self.terms, lambda line: console.print(line, soft_wrap=True)).batches():

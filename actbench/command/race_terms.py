@@ -19,7 +19,7 @@ from actbench.errors import Problem, UserError
 from actbench.naming import shown
 from actbench.settings import Settings
 from actbench.store import decide, reader
-from actbench.store.decide import Decide, TestSet
+from actbench.store.decide import TestSet
 
 _TWO = "two configurations or more: activation=relu,gelu, say"
 
@@ -96,7 +96,7 @@ def _of_race(jobs: Sequence[Job], terms: Terms, overrides: Sequence[str]) -> Ite
         yield Problem(
             f"is more than decide.max_seeds={terms.max_seeds}", f"num_seeds={jobs[0].settings.num_seeds}", how
         )
-    if len({_protocol(job.settings) for job in jobs}) > 1:
+    if len({job.settings.protocol() for job in jobs}) > 1:
         key = "train.epochs" if len({job.settings.train.epochs for job in jobs}) > 1 else "dataset"
         how = "a race for each, with a study of its own"
         yield Problem("cannot be swept in a race, which compares on equal terms", key, how)
@@ -109,10 +109,10 @@ def against_study(study: Path, jobs: Sequence[Job], terms: Terms) -> list[Proble
     """Why a race cannot go on in a study: it has runs of another protocol, or was begun on other terms."""
     problems = []
     other = f"another study=NAME begins a race of its own; actbench report {study} compares what is there"
-    mine = _protocol(jobs[0].settings)
+    mine = jobs[0].settings.protocol()
     for folder in sorted(path.parent for path in study.glob("*/settings.yaml")):
         theirs = _settings(folder)
-        if theirs is not None and _protocol(theirs) != mine:
+        if theirs is not None and theirs.protocol() != mine:
             what = f"has runs on other terms ({_said(theirs)}), which a race on {_said(jobs[0].settings)} is no part of"
             problems.append(Problem(what, str(folder), other))
             break
@@ -133,13 +133,12 @@ def against_study(study: Path, jobs: Sequence[Job], terms: Terms) -> list[Proble
     return problems
 
 
-def begin(study: Path, terms: Terms) -> Decide:
-    """Writes the terms into the study's `decide.json`; returns what is in it then."""
+def begin(study: Path, terms: Terms) -> None:
+    """Writes the terms into the study's `decide.json`."""
     stored = decide.read(study)
     asked = replace(stored, margin=terms.margin, test_set=terms.test_set)
     if asked != stored:
         decide.write(study, asked)
-    return asked
 
 
 def _settings(folder: Path) -> Settings | None:
@@ -147,12 +146,6 @@ def _settings(folder: Path) -> Settings | None:
         return reader.settings_of(folder)
     except UserError:
         return None  # which is reported where the folder is used
-
-
-def _protocol(settings: Settings) -> tuple[object, ...]:
-    """What has to be equal where configurations are compared: as in `report.configurations`."""
-    dataset = settings.dataset
-    return dataset.name, dataset.target, str(dataset.params), dataset.content, settings.train.epochs
 
 
 def _said(settings: Settings) -> str:

@@ -77,7 +77,7 @@ def blocks(runs: Iterable[Run]) -> list[Block]:
     """One block for each protocol; the one with most runs comes first."""
     by_protocol: dict[tuple[object, ...], list[Run]] = {}
     for run in (replace(run, settings=run.settings.with_later_parameters()) for run in runs):
-        by_protocol.setdefault(_protocol(run), []).append(run)
+        by_protocol.setdefault(run.settings.protocol(run.dataset), []).append(run)
     titles = {protocol: _title(members[0]) for protocol, members in by_protocol.items()}
     number_of = Counter(titles.values())
     for protocol, title in titles.items():
@@ -85,17 +85,6 @@ def blocks(runs: Iterable[Run]) -> list[Block]:
             titles[protocol] = _title(by_protocol[protocol][0], with_version=True)
     ordered = sorted(by_protocol, key=lambda protocol: (-len(by_protocol[protocol]), titles[protocol]))
     return [_block(by_protocol[protocol], titles[protocol]) for protocol in ordered]
-
-
-def _protocol(run: Run) -> tuple[object, ...]:
-    dataset = run.settings.dataset
-    return (
-        run.dataset,
-        dataset.target if run.dataset != "mnist" else "",
-        str(dataset.params),
-        dataset.content,
-        run.settings.train.epochs,
-    )
 
 
 def _title(run: Run, *, with_version: bool = False) -> str:

@@ -62,8 +62,7 @@ def _takes_more(verdict: Verdict, study: Path) -> bool:
         if folder not in known:  # of another block, without results, or not asked for
             with contextlib.suppress(UserError):
                 settings.append(reader.settings_of(folder))
-    terms = {(of.dataset.name, str(of.dataset.params), of.dataset.content, of.train.epochs) for of in settings}
-    return len({of.id for of in settings}) > 1 and len(terms) == 1
+    return len({of.id for of in settings}) > 1 and len({of.protocol() for of in settings}) == 1
 
 
 def _terms(verdict: Verdict, study: Path) -> list[str]:
