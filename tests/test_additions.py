@@ -253,6 +253,7 @@ from actbench.errors import Problem
 from actbench.report.comparison import Comparison
 from actbench.report.drawing import Drawing
 
+SECTION = "results"
 ORDER = 999
 
 

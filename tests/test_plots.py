@@ -15,6 +15,7 @@ OWN = '''
 from matplotlib.figure import Figure
 from actbench.report.drawing import Drawing
 
+SECTION = "results"
 ORDER = 15
 
 

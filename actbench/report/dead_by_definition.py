@@ -56,4 +56,4 @@ def dead_by_definition_table(
         for name, shares in measured.items()
     )
     note = f"{_NOTE}; {selection}" if selection else _NOTE
-    return TextTable("Dead by definition", ("configuration", *definitions), rows, note=note)
+    return TextTable("Dead by definition", ("configuration", *definitions), rows, note=note, section="definitions")

@@ -5,12 +5,14 @@ The colours can be told apart by colour-blind readers (Okabe & Ito 2008), and no
 
 from __future__ import annotations
 
+import itertools
 import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -48,11 +50,39 @@ STYLE: dict[Any, Any] = {
 
 
 @dataclass(frozen=True)
+class Tip:
+    """What is told of the point (x, y), in the data coordinates of `axes`, to a reader who points at it.
+
+    `series` is the name of the configuration that the point belongs to, or empty.
+    """
+
+    axes: Axes
+    x: float
+    y: float
+    text: str
+    series: str = ""
+
+
+@dataclass(frozen=True)
 class Drawing:
-    """What a plot module returns: the figure, and what it shows in a sentence."""
+    """What a plot module returns: the figure, and what it shows in a sentence.
+
+    The artists of one configuration, which the page switches on and off together, are marked by `of_series`.
+    """
 
     figure: Figure
     caption: str
+    tips: tuple[Tip, ...] = ()
+
+
+_SERIES = "series"
+_NUMBERS = itertools.count()
+
+
+def of_series(name: str, *artists: Artist) -> None:
+    """Marks artists as those of the configuration `name`."""
+    for artist in artists:
+        artist.set_gid(f"{_SERIES}:{next(_NUMBERS)}:{name}")  # ids have to differ in one file
 
 
 def shown_configurations(comparison: Comparison) -> tuple[list[Configuration], str]:

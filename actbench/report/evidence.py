@@ -20,7 +20,7 @@ def evidence(verdict: Verdict) -> TextTable | None:
     rows = [_row(verdict, number, reference) for number in range(len(verdict.members)) if number != reference]
     header = ("configuration", "difference", "interval", "p", "effect size", "P(better)", "n")
     title = f"Against {verdict.members[reference].name}, paired by seed"
-    return TextTable(title, header, tuple(rows), note=_method(verdict, verdict.differences))
+    return TextTable(title, header, tuple(rows), note=_method(verdict, verdict.differences), section="decided")
 
 
 def _reference(verdict: Verdict) -> int:

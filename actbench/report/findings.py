@@ -84,15 +84,15 @@ def findings_table(found: Sequence[ConfigurationFinding], *, brief: bool = False
     if brief and len(found) <= _FEW:
         header: tuple[str, ...] = ("configuration", "what, why, and what to try")
         rows = [(finding.configuration, _paragraph(finding)) for finding in found]
-        return TextTable(TITLE, header, tuple(rows), note=note, text=True)
+        return TextTable(TITLE, header, tuple(rows), note=note, text=True, section="findings")
     if brief:
         header = ("configuration", "symptom", "what to try")
         lines = [(finding.configuration, finding.name, _remedies(finding)) for finding in found]
         note = f"evidence and likely cause of each are in the files; {note}"
-        return TextTable(TITLE, header, tuple(lines), note=note, text=True, one_line_rows=True)
+        return TextTable(TITLE, header, tuple(lines), note=note, text=True, one_line_rows=True, section="findings")
     header = ("configuration", "symptom", "evidence", "likely cause", "what to try")
     full = [(f.configuration, f.name, f.evidence, f.cause, _remedies(f)) for f in found]
-    return TextTable(TITLE, header, tuple(full), note=note, text=True)
+    return TextTable(TITLE, header, tuple(full), note=note, text=True, section="findings")
 
 
 def _paragraph(finding: ConfigurationFinding) -> str:

@@ -50,7 +50,7 @@ def int8_table(configurations: Sequence[Configuration], problems: list[Problem])
         *(f"lost, {scheme}" for scheme in _SCHEMES),
         *(f"worst layer, {scheme}" for scheme in _SCHEMES),
     )
-    return TextTable("In INT8, least noise first", header, tuple(rows), note=_NOTE)
+    return TextTable("In INT8, least noise first", header, tuple(rows), note=_NOTE, section="int8")
 
 
 def _accuracy_lost(configuration: Configuration) -> dict[str, Estimate]:

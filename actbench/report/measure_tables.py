@@ -71,7 +71,7 @@ def _table(name: str, of_configurations: Rows) -> TextTable:
     meaning = "; ".join(f"{quantity.title}: {quantity.definition}" for quantity in quantities if quantity.definition)
     by = "actbench" if name in registry.tables() else f"conf/measure/{name}.yaml"
     note = f"measured by {by}, after training; mean over seeds, ± half the 95 % interval"
-    return TextTable(name, header, tuple(rows), note=f"{note}; {meaning}" if meaning else note)
+    return TextTable(name, header, tuple(rows), note=f"{note}; {meaning}" if meaning else note, section="measured")
 
 
 ALL = "all"

@@ -133,13 +133,13 @@ def _tuning(tuned: Tuned) -> TextTable:
         f"untuned: test accuracy at the common setting {tuned.common}{_verdict_note(tuned.verdict)}"
     )
     marks = _marks(configurations, tuned.verdict)
-    return TextTable(f"Tuned per {tuned.per}, on equal terms", header, tuple(rows), marks, note)
+    return TextTable(f"Tuned per {tuned.per}, on equal terms", header, tuple(rows), marks, note, section="tuning")
 
 
 def _without_results(block: Block) -> TextTable:
     header = ("configuration", "seeds", "status", "folder")
     rows = tuple((name, seed_range(run.settings.seeds), state(run), str(run.folder)) for name, run in block.waiting)
-    return TextTable("Without results", header, rows, text=True)
+    return TextTable("Without results", header, rows, text=True, section="unfinished")
 
 
 # ---------------------------------------------------------------- tidy data

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from actbench.report.sections import TOP
+
 
 @dataclass(frozen=True)
 class TextTable:
@@ -11,7 +13,8 @@ class TextTable:
 
     The first column is aligned to the left, the others are numbers and aligned to the right (`text`: to the left, too).
     `marks` has the verdict's word for each row (`best`, `as-good`, `worse`, `undecided`, ...), or is empty.
-    `note` explains the columns, below the table.
+    `note` explains the columns, below the table. `section` is that of the page (`sections.SECTIONS`), whose heading
+    says `gist`, if there is one: what a reader would find, in a few words (`relu: 74 % dead`).
     """
 
     title: str
@@ -20,4 +23,6 @@ class TextTable:
     marks: tuple[str, ...] = ()
     note: str = ""
     text: bool = False
+    section: str = TOP
+    gist: str = ""
     one_line_rows: bool = False  # in the terminal: a last cell that is too long is cut, not wrapped

@@ -38,7 +38,7 @@ def trainable_depth_table(block: Block) -> TextTable | None:
         "diverged; all trained to: the deepest network of which every seed trained; not all at: the shallowest of "
         "which a seed did not"
     )
-    return TextTable("Where training stops", header, tuple(_row(*pair) for pair in series), note=note)
+    return TextTable("Where training stops", header, tuple(_row(*pair) for pair in series), note=note, section="depth")
 
 
 def trained_seeds(configuration: Configuration) -> tuple[int, int]:

@@ -93,7 +93,7 @@ def unit_history_table(histories: Mapping[str, UnitHistory | None], selection: s
     )  # fmt: skip
     rows = tuple((name, *_row(history)) for name, history in recorded.items())
     note = f"{_NOTE}; {selection}" if selection else _NOTE
-    return TextTable("Life and death of units", header, rows, note=note)
+    return TextTable("Life and death of units", header, rows, note=note, section="units")
 
 
 def _row(history: UnitHistory) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 A plot module `plots/curves.py` becomes `curves.svg` and `curves.png` and has
 
-    ORDER: int                                                    # its place on the page, smallest first
+    SECTION: str                                                  # of the page: a key of `report.sections.SECTIONS`
+    ORDER: int                                                    # its place there, smallest first
     def draw(comparison: Comparison, problems: list[Problem]) -> Drawing | None
 
 where `draw` returns None if the comparison has no data for it, and adds files that cannot be read to `problems`. What
@@ -30,6 +31,7 @@ class Plot:
     """A plot as SVG and PNG, with what it shows in a sentence."""
 
     name: str
+    section: str
     caption: str
     svg: bytes
     png: bytes
@@ -49,16 +51,16 @@ def draw_plots(comparison: Comparison, problems: list[Problem]) -> Iterator[Plot
         name = module.__name__.rpartition(".")[2]
         with matplotlib.rc_context(STYLE):
             drawing = module.draw(comparison, problems)
-            plot = _saved(name, drawing) if drawing is not None else None
+            plot = _saved(name, module.SECTION, drawing) if drawing is not None else None
         if plot is not None:
             yield plot
 
 
-def _saved(name: str, drawing: Drawing) -> Plot:
+def _saved(name: str, section: str, drawing: Drawing) -> Plot:
     figure, caption = drawing.figure, drawing.caption
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # the layout is the same for both files
     svg, png = io.BytesIO(), io.BytesIO()
     figure.savefig(svg, format="svg", metadata={"Date": None, "Title": caption})
     figure.savefig(png, format="png", metadata={"Title": caption})
-    return Plot(name, caption, svg.getvalue(), png.getvalue())
+    return Plot(name, section, caption, svg.getvalue(), png.getvalue())

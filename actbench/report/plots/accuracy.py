@@ -21,6 +21,7 @@ from actbench.report.drawing import (
     shown_configurations,
 )
 
+SECTION = "results"
 ORDER = 20
 
 

@@ -13,6 +13,7 @@ from actbench.report.comparison import Comparison
 from actbench.report.configurations import METRIC, Configuration
 from actbench.report.drawing import COLOURS, MARKERS, Drawing, cut, shown_configurations
 
+SECTION = "cost"
 ORDER = 40
 
 

@@ -29,6 +29,7 @@ from actbench.report.drawing import (
 from actbench.report.seed_records import read_each
 from actbench.store import reader
 
+SECTION = "curves"
 ORDER = 10
 
 Curves = Mapping[str, np.ndarray]  # "epoch" (E), and for each column mean, low and high (3, E)

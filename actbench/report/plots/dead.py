@@ -26,6 +26,7 @@ from actbench.report.drawing import (
 from actbench.report.seed_records import read_each
 from actbench.store import reader
 
+SECTION = "units"
 ORDER = 60
 DeadUnits = Mapping[str, Mapping[str, tuple[list[int], list[float]]]]  # configuration, layer -> epochs, shares
 

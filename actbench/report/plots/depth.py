@@ -14,6 +14,7 @@ from actbench.report.configurations import METRIC, Configuration
 from actbench.report.drawing import BLUE, COLOURS, DASHES, OVERLAID, SHOWN, Drawing, cut, legend_columns, panel_grid
 from actbench.report.trainable_depth import TRAINED, DepthSeries, depth_series
 
+SECTION = "depth"
 ORDER = 50
 _CAPTION = (
     "Test accuracy over depth: mean with 95 % interval, and every seed as a ring. Above the dotted line a seed counts "

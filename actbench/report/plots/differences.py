@@ -15,8 +15,10 @@ from actbench.report.configurations import METRIC, Configuration
 from actbench.report.drawing import BLUE, GREY, ORANGE, Drawing, cut, keep_in_view, shown_configurations
 from actbench.report.evidence import common_seeds
 from actbench.report.formatting import points
+from actbench.report.sections import TOP
 from actbench.report.verdict import Verdict
 
+SECTION = TOP
 ORDER = 30
 _LOOKS = {
     "best": (BLUE, "^", "best"),

@@ -16,6 +16,7 @@ from actbench.report.comparison import Comparison
 from actbench.report.configurations import METRIC, Configuration
 from actbench.report.drawing import Drawing, cut
 
+SECTION = "tuning"
 ORDER = 90
 
 

@@ -22,6 +22,7 @@ from actbench.report.drawing import Drawing, cut, in_lines
 from actbench.report.formatting import count, listed
 from actbench.report.seed_records import most_dead, read_each, records_by_seed, selection_note
 
+SECTION = "units"
 ORDER = 70
 PANELS = 12
 _CONFIGURATIONS = 8  # whose files are read

@@ -19,6 +19,7 @@ from actbench.report.configurations import Configuration
 from actbench.report.drawing import COLOURS, DASHES, SHOWN, Drawing, in_lines
 from actbench.report.seed_records import read_each, records_by_seed
 
+SECTION = "learned"
 ORDER = 80
 PANELS = 20
 _CAPTION = (
