@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,13 +17,16 @@ def printable(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(c if c == "\n" or unicodedata.category(c) not in _UNPRINTABLE else _written(c) for c in text)
+    return _NOT_PLAIN.sub(lambda found: _shown(found[0]), text)
 
 
+_NOT_PLAIN = re.compile(r"[^\n -~]")  # a page has megabytes of others
 _UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, format (bidirectional marks), surrogates, separators
 
 
-def _written(character: str) -> str:
+def _shown(character: str) -> str:
+    if unicodedata.category(character) not in _UNPRINTABLE:
+        return character
     return character.encode("unicode_escape").decode("ascii")
 
 

@@ -22,6 +22,7 @@ from types import ModuleType
 import matplotlib
 
 from actbench.errors import Problem
+from actbench.report import svg
 from actbench.report.comparison import Comparison
 from actbench.report.drawing import STYLE, Drawing
 
@@ -49,7 +50,7 @@ def draw_plots(comparison: Comparison, problems: list[Problem]) -> Iterator[Plot
         return
     for module in plot_modules():
         name = module.__name__.rpartition(".")[2]
-        with matplotlib.rc_context(STYLE):
+        with matplotlib.rc_context({**STYLE, **svg.STYLE, "svg.hashsalt": name}):
             drawing = module.draw(comparison, problems)
             plot = _saved(name, module.SECTION, drawing) if drawing is not None else None
         if plot is not None:
@@ -60,7 +61,8 @@ def _saved(name: str, section: str, drawing: Drawing) -> Plot:
     figure, caption = drawing.figure, drawing.caption
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # the layout is the same for both files
-    svg, png = io.BytesIO(), io.BytesIO()
-    figure.savefig(svg, format="svg", metadata={"Date": None, "Title": caption})
-    figure.savefig(png, format="png", metadata={"Title": caption})
-    return Plot(name, section, caption, svg.getvalue(), png.getvalue())
+    tips = svg.places(figure, drawing.tips)
+    vectors, pixels = io.BytesIO(), io.BytesIO()
+    figure.savefig(vectors, format="svg", metadata={"Date": None, "Title": caption})
+    figure.savefig(pixels, format="png", metadata={"Title": caption})
+    return Plot(name, section, caption, svg.finish(vectors.getvalue(), tips), pixels.getvalue())

@@ -1,0 +1,56 @@
+"""How the results were made: the commands, and the machines and packages."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from actbench.report import runs
+from actbench.report.comparison import Comparison
+from actbench.report.formatting import count
+
+
+def environments(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
+    """What each run has written about its surroundings; `{}` where it has not."""
+    blocks = [comparison.block for comparison in comparisons]
+    complete = [run for block in blocks for configuration in block.configurations for run in configuration.runs]
+    return [runs.environment(run) for run in complete + [run for block in blocks for _, run in block.waiting]]
+
+
+def environment(of_runs: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    """What the runs were trained on: each item with its different values."""
+    values: dict[str, dict[str, int]] = {}
+    for content in of_runs:
+        for key, value in _flat_environment(content):
+            of_key = values.setdefault(key, {})
+            of_key[value] = of_key.get(value, 0) + 1
+    return [(key, "; ".join(_counted(of_key))) for key, of_key in values.items()]
+
+
+def _flat_environment(content: dict[str, Any]) -> list[tuple[str, str]]:
+    wanted = ("device", "threads", "platform", "python", "host", "cpu_capability", "cuda")
+    items = [(key, str(content[key])) for key in wanted if content.get(key) is not None]
+    packages = content.get("packages")
+    items += [(name, str(v)) for name, v in packages.items() if v] if isinstance(packages, dict) else []
+    git = content.get("git")
+    if isinstance(git, dict):
+        items.append(("commit", f"{str(git.get('commit'))[:10]}{' with changes' if git.get('dirty') else ''}"))
+    return items
+
+
+def _counted(values: dict[str, int]) -> list[str]:
+    if len(values) == 1:
+        return list(values)
+    shown = [f"{value} ({count(runs_with_it, 'run')})" for value, runs_with_it in list(values.items())[:5]]
+    return [*shown, *(["..."] if len(values) > 5 else [])]
+
+
+def commands(of_runs: Sequence[dict[str, Any]]) -> list[str]:
+    """The command lines that trained the runs, each once."""
+    lines: dict[str, None] = {}
+    for content in of_runs:
+        argv = content.get("argv")
+        if isinstance(argv, list) and argv:
+            lines[shlex.join(["actbench", *map(str, argv[1:])])] = None
+    return list(lines)
