@@ -37,8 +37,9 @@ def test_a_module_in_the_package_is_a_plot_of_the_page(tmp_path, monkeypatch):
     write(make_report([tmp_path / "study"]).comparisons, [], tmp_path / "report")
     markdown = (tmp_path / "report" / "report.md").read_text()
     drawn = [line for line in markdown.splitlines() if line.startswith("![")]
-    assert drawn[1] == "![The number of seeds.](plots/seeds.png)"
-    assert [line.rpartition("/")[2] for line in drawn][:3] == ["curves.png)", "seeds.png)", "accuracy.png)"]
+    assert "![The number of seeds.](plots/seeds.png)" in drawn
+    names = [line.rpartition("/")[2].removesuffix(".png)") for line in drawn]
+    assert names.index("seeds") == names.index("accuracy") - 1  # the first of its section
     assert (tmp_path / "report" / "plots" / "seeds.svg").exists()
 
 

@@ -67,12 +67,13 @@ def test_it_is_first_on_the_page_and_last_in_the_terminal(shown, tmp_path):
     assert second.startswith("Avoid relu (−1.")
     html = (tmp_path / "study" / "report" / "report.html").read_text()
     body = re.sub(r"<[^>]*>", " ", html.split("<body>")[1])
-    assert re.match(r"\s*Verdict\s+digits, 3 epochs · actbench \S+, \S+ \S+\s+Use gelu: it is the best, ", body)
+    title = "gelu, relu and tanh on digits, 3 epochs"
+    assert re.match(rf"\s*{title}\s+actbench \S+, \S+ \S+\s+Use gelu: it is the best, ", body)
     assert "Use gelu" in html.split("<title>")[1].split("</title>")[0]
     markdown = (tmp_path / "study" / "report" / "report.md").read_text()
-    assert markdown.startswith("# Verdict\n\n**Use gelu: it is the best")
-    for text in (html, markdown):  # p-values and effect sizes are in the fold
-        before, fold = text.split("<details>")
+    assert markdown.startswith(f"# {title}\n\n**Use gelu: it is the best")
+    for text, heading in ((html, "<summary><h3>"), (markdown, "### ")):  # p-values and effect sizes are in the fold
+        before, fold = text.split(f"{heading}How this was decided")
         assert not any(word in before for word in ("effect size", "P(better)", "Tukey"))
         assert all(word in fold for word in ("effect size", "P(better)", "Tukey", "Against gelu"))
     assert not any(word in out for word in ("effect size", "P(better)", "Tukey"))
