@@ -146,7 +146,7 @@ def _variable(colour: str) -> str | None:
 
 
 def _has_own_colours(root: ET.Element) -> bool:
-    """Whether there are images, on which text has a colour of its own, or colours that the style sheet does not know."""
+    """Whether there are images, whose text has colours for them, or colours that the style sheet does not know."""
     for element in root.iter():
         if _local(element.tag) == "image":
             return True
