@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import errno
 import hashlib
+import os
 import re
 from collections.abc import Sequence
 from datetime import datetime
@@ -95,6 +96,7 @@ def _write_pages(
         "parts": parts,
         "verdicts": [part for part in parts if part.verdict],
         "studies": studies,
+        "links": _links(studies, folder),
         "problems": problems,
         "environment": provenance.environment(environments),
         "commands": provenance.commands(environments),
@@ -131,7 +133,6 @@ def _template(name: str) -> jinja2.Template:
     )
     templates.filters["code"] = lambda text: Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
     templates.filters["cell_html"] = _html_cell
-    templates.filters["linked"] = _link
     templates.filters["cell"] = _markdown_cell
     templates.filters["prose"] = _markdown_prose
     templates.filters["line"] = lambda text: " ".join(str(text).split())
@@ -143,11 +144,11 @@ def _html_cell(text: str) -> Markup:
     return Markup("<code>{}</code>").format(text) if re.match(r"actbench \S", text) else escape(text)
 
 
-def _link(text: str) -> Markup:
-    """A cell that is the relative path of a page as a link to it; any other as it is."""
-    if text.endswith(".html") and "\\" not in text and not text.startswith("/"):
-        return Markup('<a href="{}">{}</a>').format(quote(text), text)
-    return escape(text)
+def _links(table: TextTable | None, folder: Path) -> dict[str, str]:
+    """The cells that are paths of pages, with their addresses as seen from `folder`."""
+    cells = {cell for row in table.rows for cell in row} if table else set()
+    pages = [cell for cell in cells if cell.endswith(".html") and Path(cell).is_file()]
+    return {cell: quote(os.path.relpath(cell, folder)) for cell in pages}
 
 
 def _markdown_cell(text: str) -> str:
