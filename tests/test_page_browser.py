@@ -270,7 +270,10 @@ def test_folds_and_anchors(show):
     assert not any(state())
     of.page.locator("nav a[href='#curves']").click()  # again, though the address is the same
     of.page.wait_for_function("document.querySelector('#curves').closest('details').open")
-    assert show("six", anchor="#decided").page.locator("#decided table").is_visible()
+    of = show("six", anchor="#decided")
+    assert of.page.locator("#decided table").is_visible()
+    heading, bar = (of.page.locator(place).bounding_box() for place in ("details:has(#decided) h3", ".switches"))
+    assert heading["y"] >= bar["y"] + bar["height"] - 1  # what stays at the top does not cover it
 
 
 def test_commands_are_copied(show):

@@ -115,6 +115,8 @@
     const fold = make("details", { className: "switches" }, make("summary", {}, "Configurations: ", said), group);
     fold.open = names.length <= 8 && window.matchMedia("(min-width: 40rem)").matches;
     list.replaceWith(fold);
+    const keepClear = () => (document.documentElement.style.scrollPaddingTop = `${fold.offsetHeight}px`); // it stays there
+    new ResizeObserver(keepClear).observe(fold);
     show([]);
   }
 
