@@ -213,7 +213,8 @@
 
   function equipCommand(element) {
     const command = element.textContent.trim();
-    if (!/^(actbench|tensorboard) /.test(command)) return;
+    const sketch = element.closest(".note") && /(^| )[A-Z]+( |$)/.test(command); // `actbench list CODE` is no command yet
+    if (sketch || !/^(actbench|tensorboard) /.test(command)) return;
     const button = makeButton("Copy", async () => {
       button.textContent = (await copy(command)) ? "Copied" : "Select it, and press Ctrl+C";
       setTimeout(() => (button.textContent = "Copy"), 2000);
@@ -270,7 +271,7 @@
   all(".part").forEach(equipPart);
   all("#studies").forEach(equipPart);
   all("figure svg").forEach(equipPicture);
-  all("header code, td code, .remark code, pre").forEach(equipCommand);
+  all("header code, td code, .note code, pre").forEach(equipCommand);
   equipFolds();
   all(".scroll").forEach(equipScroller);
   document.addEventListener("pointerdown", (event) => event.target.closest("svg") || tell([]));
