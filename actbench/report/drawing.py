@@ -1,6 +1,7 @@
-"""What plots share: colours and styles, grids of panels, rows of intervals, and which configurations are drawn.
+"""What plots share: colours and styles, what readers point at, panels, rows of intervals, who is drawn.
 
 The colours can be told apart by colour-blind readers (Okabe & Ito 2008), and no line differs by its colour alone.
+Names at the ends of lines are in `report.line_labels`, axes of accuracies and losses in `report.score_axes`.
 """
 
 from __future__ import annotations
@@ -8,10 +9,11 @@ from __future__ import annotations
 import itertools
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -34,7 +36,8 @@ COLOURS = (BLUE, ORANGE, GREEN, PINK, YELLOW, SKY)
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)))
 MARKERS = ("o", "s", "^", "D", "v")  # five, with six colours: the first thirty pairs differ
 OVERLAID = len(COLOURS)  # with more curves than that, each gets a panel
-SHOWN = 20  # configurations in a plot; the tables have all
+SHOWN = 24  # configurations in a plot: all activations; the tables have all configurations
+TIPS, TIPS_OF_A_LINE = 1500, 25  # at most: every tip is an element of the page
 STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.spines.top": False,
@@ -85,9 +88,69 @@ def of_series(name: str, *artists: Artist) -> None:
         artist.set_gid(f"{_SERIES}:{next(_NUMBERS)}:{name}")  # ids have to differ in one file
 
 
-def shown_configurations(comparison: Comparison) -> tuple[list[Configuration], str]:
-    """The best configurations with the baseline among them, and a sentence that says so where some are left out."""
-    usable = [configuration for configuration in comparison.block.configurations if configuration.n]
+def tips_of_line(
+    axes: Axes, xs: Sequence[float], ys: Sequence[float], text: Callable[[int], str], series: str = "",
+    at_most: int = TIPS_OF_A_LINE,
+) -> list[Tip]:  # fmt: skip
+    """Tips at the points of a line, evenly thinned out to `at_most` with the first and the last among them.
+
+    `text` gives the words of the point with a number. Points outside the limits of the axes, which have to be set
+    before, have none.
+    """
+    (left, right), (bottom, top) = sorted(axes.get_xlim()), sorted(axes.get_ylim())
+    inside = [i for i, (x, y) in enumerate(zip(xs, ys, strict=True)) if left <= x <= right and bottom <= y <= top]
+    kept = {round(place) for place in np.linspace(0, len(inside) - 1, min(len(inside), at_most))}
+    return [Tip(axes, float(xs[inside[k]]), float(ys[inside[k]]), text(inside[k]), series) for k in sorted(kept)]
+
+
+def tips_each(lines: int) -> int:
+    """How many tips each of so many lines may have."""
+    return max(2, min(TIPS_OF_A_LINE, TIPS // max(lines, 1)))
+
+
+# ---------------------------------------------------------------- configurations
+
+
+@dataclass(frozen=True)
+class LineStyle:
+    """How a configuration looks in all line plots of a page."""
+
+    colour: str
+    dash: Any
+    marker: str
+
+
+def line_style(place: int) -> LineStyle:
+    """The style of the configuration at a place in the block's order; the first 36 differ.
+
+    Neither the six colours nor the six dashes repeat within six places.
+    """
+    turn = place // len(COLOURS)
+    return LineStyle(
+        COLOURS[place % len(COLOURS)], DASHES[(place + turn) % len(DASHES)], MARKERS[(place + turn) % len(MARKERS)]
+    )
+
+
+def line_styles(comparison: Comparison) -> dict[str, LineStyle]:
+    """The style of each configuration of the block, by its name."""
+    return {configuration.name: line_style(k) for k, configuration in enumerate(comparison.block.configurations)}
+
+
+def heading(figure: Figure, comparison: Comparison, what: str) -> None:
+    """Writes over a figure what it shows, of whom, and on which data: pictures are passed on without their page."""
+    configurations = comparison.block.configurations
+    noun = "activations" if comparison.block.varying == ("activation",) else "configurations"
+    whose = configurations[0].name if len(configurations) == 1 else f"{len(configurations)} {noun}"
+    text = f"{what} of {whose} ({comparison.block.title})"
+    figure.suptitle(cut(text, int(10.5 * figure.get_figwidth())), x=0.01, ha="left", fontsize=11)
+
+
+def shown_configurations(comparison: Comparison, *, diverged: bool = False) -> tuple[list[Configuration], str]:
+    """The best configurations with the baseline among them, and a sentence that says so where some are left out.
+
+    With `diverged`, also those of which every seed diverged; they come last.
+    """
+    usable = [configuration for configuration in comparison.block.configurations if configuration.n or diverged]
     shown, baseline = usable[:SHOWN], comparison.baseline
     if baseline is not None and baseline.configuration not in shown:
         shown[-1] = baseline.configuration

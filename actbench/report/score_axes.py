@@ -1,0 +1,92 @@
+"""The axes of accuracies and of losses: everything that was measured is in view, and what trains badly squashes nobody."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator, NullLocator
+
+_LINEAR = 3.0  # with errors (or losses) further apart, as a ratio, the axis is logarithmic
+_DECADES = 100.0  # losses so many times beyond the usual extremes are off the axis
+
+
+def accuracy_axis(axes: Axes, means: np.ndarray, bands: np.ndarray, label: str = "validation accuracy (%)") -> None:
+    """Limits, scale and ticks for accuracies in percent: all `means` are in view, the ends of `bands` as far as useful.
+
+    Where some are much worse than others (at the start, or because they never learn), the axis is logarithmic in the
+    error 100 - accuracy: from 90 to 99 % is as far as from 0 to 90 %.
+    """
+    means = means[np.isfinite(means)]
+    axes.set_ylabel(label)
+    if not len(means):
+        axes.set_ylim(0, 100)
+        return
+    errors = 100 - means
+    positive = errors[errors > 1e-9]
+    low, high = _ends(bands, float(means.min()), float(means.max()))
+    if not len(positive) or errors.max() < _LINEAR * positive.min():
+        span = max(float(np.ptp(means)), 0.1)
+        low, high = max(low, means.min() - 0.35 * span), min(high, means.max() + 0.35 * span)
+        axes.set_ylim(max(0.0, low - 0.04 * span), min(100 + 0.01 * span, high + 0.04 * span))
+        axes.yaxis.set_major_locator(MaxNLocator(6))
+        return
+    least = float(positive.min()) / (2 if errors.min() <= 1e-9 else 1)  # where 100 % is drawn
+    best = max(least / (1 if errors.min() <= 1e-9 else 1.25), min(least, 100 - high))
+    worst = min(100.0, min(1.25 * float(errors.max()), max(float(errors.max()), 100 - low)))
+    best, worst = best / 1.03, min(100.0, 1.03 * worst)
+    axes.set_yscale(
+        "function",
+        functions=(lambda y: -np.log10(np.maximum(100 - np.asarray(y), best)), lambda v: 100 - 10 ** -np.asarray(v)),
+    )
+    axes.set_ylim(100 - worst, 100 - best)
+    ticks = [(100 - error, f"{100 - error:.10g}") for error in log_ticks(best, worst)]
+    axes.set_yticks([value for value, _ in ticks], [word for _, word in ticks])
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.set_ylabel(f"{label}, logarithmic in the error")
+
+
+def loss_axis(axes: Axes, of_lines: Sequence[np.ndarray], label: str = "training loss (nats)") -> list[bool]:
+    """A logarithmic axis for lines of losses; which of them leave it, upwards or downwards.
+
+    A line leaves it that is a hundred times above or below the extremes of three quarters of the lines.
+    """
+    axes.set_ylabel(label)
+    usable = [line[np.isfinite(line) & (line > 0)] for line in of_lines]
+    ends = np.array([(line.min(), line.max()) for line in usable if len(line)])
+    if not len(ends):
+        axes.set_ylim(0, 1)
+        return [False] * len(of_lines)
+    low = max(ends[:, 0].min(), np.quantile(ends[:, 0], 0.25) / _DECADES)
+    high = min(ends[:, 1].max(), np.quantile(ends[:, 1], 0.75) * _DECADES)
+    room = max((high / low) ** 0.05, 1.01)
+    axes.set_yscale("log")
+    axes.set_ylim(low / room, high * room)
+    ticks = log_ticks(*axes.get_ylim())
+    axes.set_yticks(ticks, [f"{tick:.10g}" if 1e-4 <= tick < 1e5 else f"{tick:.0e}" for tick in ticks])
+    axes.yaxis.set_minor_locator(NullLocator())
+    return [bool(len(line) and (line.min() < low or line.max() > high)) for line in usable]
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """From four to about ten round numbers within the limits of a logarithmic axis.
+
+    >>> log_ticks(0.9, 35)
+    [1.0, 2.0, 5.0, 10.0, 20.0]
+    """
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    step = max(1, (last - first) // 8)
+    for digits in ((1,), (1, 2, 5), (1, 2, 3, 5, 7), (1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)):
+        ticks = [float(f"{digit * 10.0**power:.3g}") for power in range(first, last + 1, step) for digit in digits]
+        inside = [tick for tick in ticks if low <= tick <= high]
+        if len(inside) >= 4:
+            return inside
+    return [float(tick) for tick in MaxNLocator(5).tick_values(low, high) if low <= tick <= high]
+
+
+def _ends(bands: np.ndarray, low: float, high: float) -> tuple[float, float]:
+    """The lowest and the highest end of the bands, at least as far as the means."""
+    finite = bands[np.isfinite(bands)]
+    return (min(low, float(finite.min())), max(high, float(finite.max()))) if len(finite) else (low, high)
