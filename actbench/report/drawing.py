@@ -136,13 +136,17 @@ def line_styles(comparison: Comparison) -> dict[str, LineStyle]:
     return {configuration.name: line_style(k) for k, configuration in enumerate(comparison.block.configurations)}
 
 
-def heading(figure: Figure, comparison: Comparison, what: str) -> None:
-    """Writes over a figure what it shows, of whom, and on which data: pictures are passed on without their page."""
+def heading(figure: Figure, comparison: Comparison, what: str, how: str = "") -> None:
+    """Writes over a figure what it shows, of whom, and on which data; `how` to read it is the second line.
+
+    Pictures are passed on without their page. Where axes are placed by hand, 0.6 inches above them are enough.
+    """
     configurations = comparison.block.configurations
     noun = "activations" if comparison.block.varying == ("activation",) else "configurations"
     whose = configurations[0].name if len(configurations) == 1 else f"{len(configurations)} {noun}"
     text = f"{what} of {whose} ({comparison.block.title})"
-    figure.suptitle(cut(text, int(10.5 * figure.get_figwidth())), x=0.01, ha="left", fontsize=11)
+    lines = [cut(line, int(11.5 * figure.get_figwidth())) for line in (text, how) if line]
+    figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=10)
 
 
 def shown_configurations(comparison: Comparison, *, diverged: bool = False) -> tuple[list[Configuration], str]:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 _LINEAR = 3.0  # with errors (or losses) further apart, as a ratio, the axis is logarithmic
-_DECADES = 100.0  # losses so many times beyond the usual extremes are off the axis
+_BEYOND = 300.0  # losses so many times beyond the usual extremes are off the axis
 
 
 def accuracy_axis(axes: Axes, means: np.ndarray, bands: np.ndarray, label: str = "validation accuracy (%)") -> None:
@@ -31,7 +31,7 @@ def accuracy_axis(axes: Axes, means: np.ndarray, bands: np.ndarray, label: str =
         span = max(float(np.ptp(means)), 0.1)
         low, high = max(low, means.min() - 0.35 * span), min(high, means.max() + 0.35 * span)
         axes.set_ylim(max(0.0, low - 0.04 * span), min(100 + 0.01 * span, high + 0.04 * span))
-        axes.yaxis.set_major_locator(MaxNLocator(6))
+        axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
         return
     least = float(positive.min()) / (2 if errors.min() <= 1e-9 else 1)  # where 100 % is drawn
     best = max(least / (1 if errors.min() <= 1e-9 else 1.25), min(least, 100 - high))
@@ -51,7 +51,7 @@ def accuracy_axis(axes: Axes, means: np.ndarray, bands: np.ndarray, label: str =
 def loss_axis(axes: Axes, of_lines: Sequence[np.ndarray], label: str = "training loss (nats)") -> list[bool]:
     """A logarithmic axis for lines of losses; which of them leave it, upwards or downwards.
 
-    A line leaves it that is a hundred times above or below the extremes of three quarters of the lines.
+    A line leaves it that is some hundred times above or below the extremes of three quarters of the lines.
     """
     axes.set_ylabel(label)
     usable = [line[np.isfinite(line) & (line > 0)] for line in of_lines]
@@ -59,8 +59,8 @@ def loss_axis(axes: Axes, of_lines: Sequence[np.ndarray], label: str = "training
     if not len(ends):
         axes.set_ylim(0, 1)
         return [False] * len(of_lines)
-    low = max(ends[:, 0].min(), np.quantile(ends[:, 0], 0.25) / _DECADES)
-    high = min(ends[:, 1].max(), np.quantile(ends[:, 1], 0.75) * _DECADES)
+    low = max(ends[:, 0].min(), np.quantile(ends[:, 0], 0.25) / _BEYOND)
+    high = min(ends[:, 1].max(), np.quantile(ends[:, 1], 0.75) * _BEYOND)
     room = max((high / low) ** 0.05, 1.01)
     axes.set_yscale("log")
     axes.set_ylim(low / room, high * room)
@@ -71,7 +71,7 @@ def loss_axis(axes: Axes, of_lines: Sequence[np.ndarray], label: str = "training
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """From four to about ten round numbers within the limits of a logarithmic axis.
+    """From five to about ten round numbers within the limits of a logarithmic axis.
 
     >>> log_ticks(0.9, 35)
     [1.0, 2.0, 5.0, 10.0, 20.0]
@@ -81,7 +81,7 @@ def log_ticks(low: float, high: float) -> list[float]:
     for digits in ((1,), (1, 2, 5), (1, 2, 3, 5, 7), (1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)):
         ticks = [float(f"{digit * 10.0**power:.3g}") for power in range(first, last + 1, step) for digit in digits]
         inside = [tick for tick in ticks if low <= tick <= high]
-        if len(inside) >= 4:
+        if len(inside) >= 5:
             return inside
     return [float(tick) for tick in MaxNLocator(5).tick_values(low, high) if low <= tick <= high]
 

@@ -32,9 +32,9 @@ from actbench.store import reader
 
 SECTION = "curves"
 ORDER = 10
-_WIDTH, _LEFT, _TOP, _BOTTOM = 10.0, 0.75, 0.6, 0.55  # inches of the figure, and around axes
+_WIDTH, _LEFT, _TOP, _BOTTOM = 10.0, 0.75, 0.62, 0.55  # inches of the figure, and around axes
 _NARROWEST = 2.3  # inches of axes beside each other; narrower ones are drawn below each other
-_FULL, _FAINT = 0.18, 0.05  # opacity of one band, and of each of many
+_FULL, _FAINT = 0.18, 0.035  # opacity of one band, and of each of many
 
 Curves = Mapping[str, np.ndarray]  # "epoch" (E), and for each column mean, low and high (3, E)
 
@@ -46,7 +46,7 @@ def draw(comparison: Comparison, problems: list[Problem]) -> Drawing | None:
     if not histories:
         return None
     figure, tips = learning_curves(histories, line_styles(comparison))
-    heading(figure, comparison, "Learning curves")
+    heading(figure, comparison, "Learning curves", "lines: mean over seeds; bands: its 95 % interval")
     return Drawing(figure, f"Learning curves: mean over seeds, bands: its 95 % interval.{selection}", tuple(tips))
 
 
@@ -113,7 +113,7 @@ def _lines(axes: Axes, column: str, histories: Mapping[str, Curves], styles: Map
         leaving = [False] * len(bands)
     else:
         leaving = loss_axis(axes, [band[0] for band in bands.values()])
-    alpha = max(_FAINT, _FULL / len(bands) ** 0.5)
+    alpha = max(_FAINT, _FULL / len(bands) ** 0.6)
     bottom, top = axes.get_ylim()
     for (name, (mean, low, high)), leaves in zip(bands.items(), leaving, strict=True):
         epochs, style = histories[name]["epoch"], styles[name]
