@@ -208,7 +208,7 @@ def in_lines(name: str, width: int) -> str:
 
 def rows_figure(names: Sequence[str]) -> tuple[Figure, Axes]:
     """Axes with one row for each name, the first on top."""
-    figure = Figure(figsize=(9, 1.3 + 0.32 * len(names)), layout="constrained")
+    figure = Figure(figsize=(9, 1.5 + 0.3 * len(names)), layout="constrained")
     axes = figure.subplots()
     axes.set_yticks(range(len(names)), [cut(name, 44) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
@@ -217,12 +217,15 @@ def rows_figure(names: Sequence[str]) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def interval_row(axes: Axes, y: int, estimate: Estimate, seeds: Sequence[float], colour: str, marker: str) -> None:
+def interval_row(
+    axes: Axes, y: int, estimate: Estimate, seeds: Sequence[float], colour: str, marker: str
+) -> list[Artist]:
     """The mean with its interval as a bar, and every seed as a ring."""
-    axes.scatter(seeds, [y + 0.2] * len(seeds), s=14, facecolors="none", edgecolors=colour, linewidths=0.9, zorder=2)
+    ring = {"facecolors": "none", "edgecolors": colour, "linewidths": 0.9}
+    artists: list[Artist] = [axes.scatter(seeds, [y + 0.2] * len(seeds), s=14, zorder=2, **ring)]
     if estimate.ci95:
-        axes.plot(estimate.ci95, [y, y], color=colour, linewidth=2.2, solid_capstyle="butt", zorder=3)
-    axes.scatter([estimate.mean or 0.0], [y], s=40, color=colour, marker=marker, zorder=4)
+        artists += axes.plot(estimate.ci95, [y, y], color=colour, linewidth=2.2, solid_capstyle="butt", zorder=3)
+    return [*artists, axes.scatter([estimate.mean or 0.0], [y], s=40, color=colour, marker=marker, zorder=4)]
 
 
 def keep_in_view(axes: Axes, values: Sequence[float], ends: Sequence[float]) -> None:

@@ -37,7 +37,7 @@ from actbench.store import reader
 SECTION = "units"
 ORDER = 60
 PANELS = 12
-_WIDTH, _LEFT, _TOP, _BOTTOM = 10.0, 0.62, 0.62, 0.32  # inches of the figure; left of axes, above all, below each row
+_WIDTH, _LEFT, _TOP, _BOTTOM = 10.0, 0.62, 0.45, 0.32  # inches of the figure; left of axes, above all, below each row
 _TITLE, _NARROWEST = 0.34, 1.4  # inches above each panel, and of its axes
 
 OfLayers = Mapping[str, tuple[list[int], list[float]]]  # layer -> epochs, shares
@@ -107,7 +107,7 @@ def by_layer(units: DeadUnits, layers: Sequence[str], styles: Mapping[str, LineS
     """Panels with a common axis from 0; a line for each configuration with dead units there, named at its end."""
     drawn = {layer: [name for name, of in units.items() if layer in of and any(of[layer][1])] for layer in layers}
     columns = min(len(layers), 3)
-    widest = max(0.0, _WIDTH / 2 - _LEFT - _NARROWEST - column_width([" (at most 99 %)"]))
+    widest = max(0.0, _WIDTH / 2 - _LEFT - _NARROWEST - column_width([" 0 % (max 99 %)"]))
     texts = {
         layer: {name: f"{shortened(name, widest)} {_last(units[name][layer][1])}" for name in drawn[layer]}
         for layer in layers
@@ -144,7 +144,7 @@ def by_layer(units: DeadUnits, layers: Sequence[str], styles: Mapping[str, LineS
 
 def _last(dead: Sequence[float]) -> str:
     """The share after training; where that is none, how many there were meanwhile."""
-    return percent(dead[-1]) if dead[-1] else f"0 % (at most {percent(max(dead))})"
+    return percent(dead[-1]) if dead[-1] else f"0 % (max {percent(max(dead))})"
 
 
 def _panel(
