@@ -213,7 +213,7 @@ def rows_figure(names: Sequence[str]) -> tuple[Figure, Axes]:
     axes.set_yticks(range(len(names)), [cut(name, 44) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(axis="x", alpha=0.25)
-    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="y", length=0, pad=8)  # room for arrow heads
     return figure, axes
 
 
@@ -226,6 +226,14 @@ def interval_row(
     if estimate.ci95:
         artists += axes.plot(estimate.ci95, [y, y], color=colour, linewidth=2.2, solid_capstyle="butt", zorder=3)
     return [*artists, axes.scatter([estimate.mean or 0.0], [y], s=40, color=colour, marker=marker, zorder=4)]
+
+
+def arrow_heads(axes: Axes, y: float, low: float, high: float, colour: str) -> list[Artist]:
+    """A head at each edge of the axes beyond which an interval goes on."""
+    left, right = axes.get_xlim()
+    heads = [(x, head) for x, head, leaves in ((left, "<", low < left), (right, ">", high > right)) if leaves]
+    how: dict[str, Any] = {"color": colour, "markersize": 7, "clip_on": False, "zorder": 5}
+    return [line for x, head in heads for line in axes.plot([x], [y], head, **how)]
 
 
 def keep_in_view(axes: Axes, values: Sequence[float], ends: Sequence[float]) -> None:

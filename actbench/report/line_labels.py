@@ -25,13 +25,14 @@ _SLACK = 1.08  # browsers set the text of an SVG in another font
 
 @dataclass(frozen=True)
 class End:
-    """The last point (x, y) of a line, in data coordinates, and what is written beside it."""
+    """The last point (x, y) of a line, in data coordinates, and what is written beside it; a cross where it `broke`."""
 
     series: str
     text: str
     x: float
     y: float
     style: LineStyle
+    broke: bool = False
 
 
 def text_width(text: str, size: float = SIZE) -> float:
@@ -101,11 +102,11 @@ def spread(wanted: Sequence[float], gap: float, low: float = 0.0, high: float = 
 
 
 def label_ends(axes: Axes, ends: Sequence[End]) -> None:
-    """Writes the names beside the axes, each behind a piece of its line; a line that ends early gets a cross there."""
+    """Writes the names beside the axes, each behind a piece of its line. A line that ends early is joined by dots."""
     across, up = axes.get_position().size * axes.figure.get_size_inches()  # type: ignore[union-attr]
     in_axes = axes.transData + axes.transAxes.inverted()
     points = in_axes.transform([(end.x, end.y) for end in ends]) if ends else np.empty((0, 2))
-    right = max((end.x for end in ends), default=0.0)
+    right = max((x for x, _ in points), default=0.0)
     rows = spread([min(max(y, 0.0), 1.0) for _, y in points], GAP / up)
     for end, (x, y), row in zip(ends, points, rows, strict=True):
         handle = 1 + _SLANT / across, 1 + (_SLANT + _HANDLE) / across
@@ -114,8 +115,9 @@ def label_ends(axes: Axes, ends: Sequence[End]) -> None:
         slant = Line2D((x, handle[0]), (y, row), linewidth=0.7, **(style | {"linestyle": "-", "alpha": 0.7}))
         text = axes.text(handle[1] + _PAD / across, row, end.text, transform=axes.transAxes, va="center", fontsize=SIZE)
         artists = [line, slant, text]
-        if end.x < right:
+        if x < right - 0.05:
             slant.set(color="0.6", linestyle=":", zorder=1)
+        if end.broke:
             artists += axes.plot([end.x], [end.y], "x", color=end.style.colour, markersize=7, zorder=4)
         axes.add_line(line)
         axes.add_line(slant)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,39 +14,43 @@ _LINEAR = 3.0  # with errors (or losses) further apart, as a ratio, the axis is 
 _BEYOND = 300.0  # losses so many times beyond the usual extremes are off the axis
 
 
-def accuracy_axis(axes: Axes, means: np.ndarray, bands: np.ndarray, label: str = "validation accuracy (%)") -> None:
-    """Limits, scale and ticks for accuracies in percent: all `means` are in view, the ends of `bands` as far as useful.
+def accuracy_axis(
+    axes: Axes, values: np.ndarray, ends: np.ndarray, label: str = "validation accuracy (%)",
+    which: Literal["x", "y"] = "y",
+) -> None:  # fmt: skip
+    """Limits, scale, ticks and label of an axis of accuracies in percent.
 
-    Where some are much worse than others (at the start, or because they never learn), the axis is logarithmic in the
-    error 100 - accuracy: from 90 to 99 % is as far as from 0 to 90 %.
+    All `values` are in view, the `ends` of intervals as far as useful. Where some are much worse than others (at the
+    start, or because they never learn), the axis is logarithmic in the error 100 - accuracy: from 90 to 99 % is as far
+    as from 0 to 90 %.
     """
-    means = means[np.isfinite(means)]
-    axes.set_ylabel(label)
-    if not len(means):
-        axes.set_ylim(0, 100)
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    values, limits = values[np.isfinite(values)], getattr(axes, f"set_{which}lim")
+    axis.set_label_text(label)
+    if not len(values):
+        limits(0, 100)
         return
-    errors = 100 - means
-    positive = errors[errors > 1e-9]
-    low, high = _ends(bands, float(means.min()), float(means.max()))
+    low, high = _ends(ends, float(values.min()), float(values.max()))
+    errors = 100 - values
+    positive, perfect = errors[errors > 1e-9], bool(errors.min() <= 1e-9)
     if not len(positive) or errors.max() < _LINEAR * positive.min():
-        span = max(float(np.ptp(means)), 0.1)
-        low, high = max(low, means.min() - 0.35 * span), min(high, means.max() + 0.35 * span)
-        axes.set_ylim(max(0.0, low - 0.04 * span), min(100 + 0.01 * span, high + 0.04 * span))
-        axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+        span = max(float(np.ptp(values)), 0.1)
+        low, high = max(low, values.min() - 0.35 * span), min(high, values.max() + 0.35 * span)
+        limits(max(0.0, low - 0.04 * span), min(100 + 0.03 * span, high + 0.04 * span))
+        axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
         return
-    least = float(positive.min()) / (2 if errors.min() <= 1e-9 else 1)  # where 100 % is drawn
-    best = max(least / (1 if errors.min() <= 1e-9 else 1.25), min(least, 100 - high))
-    worst = min(100.0, min(1.25 * float(errors.max()), max(float(errors.max()), 100 - low)))
-    best, worst = best / 1.03, min(100.0, 1.03 * worst)
-    axes.set_yscale(
+    least = float(positive.min()) / (2 if perfect else 1)  # a hundred percent is drawn at half of the smallest error
+    best = (least if perfect else max(least / 1.25, min(least, 100 - high))) / 1.03
+    worst = min(100.0, 1.03 * min(1.25 * float(errors.max()), max(float(errors.max()), 100 - low)))
+    getattr(axes, f"set_{which}scale")(
         "function",
         functions=(lambda y: -np.log10(np.maximum(100 - np.asarray(y), best)), lambda v: 100 - 10 ** -np.asarray(v)),
     )
-    axes.set_ylim(100 - worst, 100 - best)
-    ticks = [(100 - error, f"{100 - error:.10g}") for error in log_ticks(best, worst)]
-    axes.set_yticks([value for value, _ in ticks], [word for _, word in ticks])
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.set_ylabel(f"{label}, logarithmic in the error")
+    limits(100 - worst, 100 - best)
+    ticks = [100 - error for error in log_ticks(best, worst)]
+    axis.set_ticks(ticks, [f"{tick:.10g}" for tick in ticks])
+    axis.set_minor_locator(NullLocator())
+    axis.set_label_text(f"{label}, logarithmic in the error")
 
 
 def loss_axis(axes: Axes, of_lines: Sequence[np.ndarray], label: str = "training loss (nats)") -> list[bool]:

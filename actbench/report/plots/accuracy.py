@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -15,10 +16,10 @@ from actbench.report.drawing import (
     Drawing,
     LineStyle,
     Tip,
+    arrow_heads,
     cut,
     heading,
     interval_row,
-    keep_in_view,
     line_style,
     line_styles,
     of_series,
@@ -26,6 +27,7 @@ from actbench.report.drawing import (
     shown_configurations,
     tips_of_line,
 )
+from actbench.report.score_axes import accuracy_axis
 
 SECTION = "results"
 ORDER = 20
@@ -56,17 +58,14 @@ def accuracies(
         of_series(configuration.name, *row, axes.get_yticklabels()[y])
         values += seeds
         ends += estimate.ci95 or ()
-    keep_in_view(axes, values, ends or values)
-    _keep_possible(axes)
     square = f"\nsquare: {cut(baseline.name, 60)}, the baseline" if baseline else ""
-    axes.set_xlabel("test accuracy (%)" + square)
+    accuracy_axis(axes, np.array(values), np.array(ends), "test accuracy (%)", "x")
+    for y, configuration in enumerate(shown):
+        if interval := configuration.estimate(METRIC).ci95:
+            colour = styles[configuration.name].colour
+            of_series(configuration.name, *arrow_heads(axes, y, *interval, colour))
+    axes.set_xlabel(axes.get_xlabel() + square)
     return figure
-
-
-def _keep_possible(axes: Axes) -> None:
-    """No accuracy is below 0 or above 100 %, whatever an interval says; markers at the very end stay whole."""
-    left, right = axes.get_xlim()
-    axes.set_xlim(max(left, -1.0), min(right, 101.0))
 
 
 def _tips(axes: Axes, shown: Sequence[Configuration]) -> list[Tip]:

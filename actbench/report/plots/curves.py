@@ -77,7 +77,9 @@ def _bands(by_epoch: Sequence[Sequence[float]]) -> np.ndarray:
 def learning_curves(histories: Mapping[str, Curves], styles: Mapping[str, LineStyle]) -> tuple[Figure, list[Tip]]:
     """Accuracy and loss beside each other; below each other where names are long."""
     widest = 0.38 * _WIDTH
-    texts = {name: shortened(name, widest) for name in histories}
+    last = max(int(curves["epoch"][-1]) for curves in histories.values())
+    broken = {name: _breaks(curves, last) for name, curves in histories.items()}
+    texts = {name: shortened(name, widest) + " (diverged)" * broken[name] for name in histories}
     column = column_width(list(texts.values()))
     beside = (_WIDTH - 2 * (_LEFT + column)) / 2 >= _NARROWEST
     height = max(3.4 if beside else 2.8, column_height(len(histories)))
@@ -92,7 +94,7 @@ def learning_curves(histories: Mapping[str, Curves], styles: Mapping[str, LineSt
         _lines(axes, column_name, histories, styles)
         tips += _tips(axes, column_name, histories, each)
         label_ends(axes, [
-            End(name, texts[name], *point, styles[name])
+            End(name, texts[name], *point, styles[name], broke=broken[name])
             for name, curves in histories.items()
             if (point := _last(curves["epoch"], curves[column_name][0]))
         ])  # fmt: skip
@@ -144,6 +146,11 @@ def _edges(axes: Axes, epochs: np.ndarray, mean: np.ndarray, style: LineStyle) -
 def _ends(bands: object) -> np.ndarray:
     """The ends of all bands in one array."""
     return np.concatenate([band[1:].ravel() for band in bands])  # type: ignore[attr-defined]
+
+
+def _breaks(curves: Curves, last: int) -> bool:
+    """Whether no seed has a finite score in the last epoch."""
+    return bool(curves["epoch"][-1] < last or not np.isfinite(curves["val_accuracy"][0][-1]))
 
 
 def _last(epochs: np.ndarray, mean: np.ndarray) -> tuple[float, float] | None:

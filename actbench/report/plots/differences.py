@@ -24,6 +24,7 @@ from actbench.report.drawing import (
     TIPS,
     Drawing,
     Tip,
+    arrow_heads,
     cut,
     heading,
     keep_in_view,
@@ -135,7 +136,7 @@ def _panel(axes: Axes, bars: Sequence[Bar], names: Sequence[str], margin: float)
     axes.set_yticks(range(len(names)), [cut(name, 44) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(axis="x", alpha=0.25)
-    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="y", length=0, pad=8)  # room for arrow heads
     near = near_zero(bars, margin)
     values = [0.0, *(value for bar in near for value in (*bar.seeds, bar.difference))]
     span = max(values) - min(values) or 0.1
@@ -177,12 +178,7 @@ def _row(axes: Axes, bar: Bar, y: int) -> None:
                          linewidths=0.8, zorder=2)  # fmt: skip
     shown = [min(max(end, left), right) for end in (bar.low, bar.high)]
     line = axes.plot(shown, [y, y], color=colour, linewidth=2.2, solid_capstyle="butt", zorder=3)
-    arrows = [
-        artist
-        for x, head, leaves in ((left, "<", bar.low < left), (right, ">", bar.high > right))
-        if leaves
-        for artist in axes.plot([x], [y], head, color=colour, markersize=7, clip_on=False, zorder=5)
-    ]
+    arrows = arrow_heads(axes, y, bar.low, bar.high, colour)
     if left <= bar.difference <= right:
         mean: Artist = axes.scatter([bar.difference], [y], s=38, facecolors=filling, edgecolors=colour, marker=marker,
                                     zorder=4, linewidths=1.4)  # fmt: skip
