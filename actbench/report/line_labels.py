@@ -105,6 +105,7 @@ def label_ends(axes: Axes, ends: Sequence[End]) -> None:
     """Writes the names beside the axes, each behind a piece of its line. A line that ends early is joined by dots."""
     across, up = axes.get_position().size * axes.figure.get_size_inches()  # type: ignore[union-attr]
     in_axes = axes.transData + axes.transAxes.inverted()
+    ends = list(reversed(ends))  # of ends at the same height the first is on top
     points = in_axes.transform([(end.x, end.y) for end in ends]) if ends else np.empty((0, 2))
     right = max((x for x, _ in points), default=0.0)
     rows = spread([min(max(y, 0.0), 1.0) for _, y in points], GAP / up)

@@ -22,7 +22,7 @@ def accuracy_axis(
 
     All `values` are in view, the `ends` of intervals as far as useful. Where some are much worse than others (at the
     start, or because they never learn), the axis is logarithmic in the error 100 - accuracy: from 90 to 99 % is as far
-    as from 0 to 90 %.
+    as from 0 to 90 %. Where some have no error, half of the smallest error is added to all.
     """
     axis = axes.xaxis if which == "x" else axes.yaxis
     values, limits = values[np.isfinite(values)], getattr(axes, f"set_{which}lim")
@@ -39,18 +39,27 @@ def accuracy_axis(
         limits(max(0.0, low - 0.04 * span), min(100 + 0.03 * span, high + 0.04 * span))
         axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
         return
-    least = float(positive.min()) / (2 if perfect else 1)  # a hundred percent is drawn at half of the smallest error
-    best = (least if perfect else max(least / 1.25, min(least, 100 - high))) / 1.03
+    best = max(float(positive.min()) / 1.25, min(float(positive.min()), 100 - high)) / 1.03
     worst = min(100.0, 1.03 * min(1.25 * float(errors.max()), max(float(errors.max()), 100 - low)))
+    shift, top = (best / 2, 100 + 0.05 * best) if perfect else (0.0, 100 - best)
+    least = shift + 100 - top
     getattr(axes, f"set_{which}scale")(
         "function",
-        functions=(lambda y: -np.log10(np.maximum(100 - np.asarray(y), best)), lambda v: 100 - 10 ** -np.asarray(v)),
+        functions=(
+            lambda y: -np.log10(np.maximum(100 + shift - np.asarray(y, dtype=float), least)),
+            lambda v: 100 + shift - 10 ** -np.asarray(v, dtype=float),
+        ),
     )
-    limits(100 - worst, 100 - best)
-    ticks = [100 - error for error in log_ticks(best, worst)]
+    limits(100 - worst, top)
+    ticks = [
+        *(100 - error for error in log_ticks(best, worst, 0.14 if perfect else 0.05)),
+        *([100.0] if perfect else []),
+    ]
     axis.set_ticks(ticks, [f"{tick:.10g}" for tick in ticks])
     axis.set_minor_locator(NullLocator())
-    axis.set_label_text(f"{label}, logarithmic in the error")
+    axis.set_label_text(
+        f"{label}\n(logarithmic in the error)" if which == "y" else f"{label}, logarithmic in the error"
+    )
 
 
 def loss_axis(axes: Axes, of_lines: Sequence[np.ndarray], label: str = "training loss (nats)") -> list[bool]:
@@ -66,7 +75,7 @@ def loss_axis(axes: Axes, of_lines: Sequence[np.ndarray], label: str = "training
         return [False] * len(of_lines)
     low = max(ends[:, 0].min(), np.quantile(ends[:, 0], 0.25) / _BEYOND)
     high = min(ends[:, 1].max(), np.quantile(ends[:, 1], 0.75) * _BEYOND)
-    room = max((high / low) ** 0.05, 1.01)
+    room = max((high / low) ** 0.05, 1.1)
     axes.set_yscale("log")
     axes.set_ylim(low / room, high * room)
     ticks = log_ticks(*axes.get_ylim())
@@ -75,20 +84,27 @@ def loss_axis(axes: Axes, of_lines: Sequence[np.ndarray], label: str = "training
     return [bool(len(line) and (line.min() < low or line.max() > high)) for line in usable]
 
 
-def log_ticks(low: float, high: float) -> list[float]:
-    """From five to about ten round numbers within the limits of a logarithmic axis.
+def log_ticks(low: float, high: float, gap: float = 0.05) -> list[float]:
+    """About five to ten round numbers within the limits of a logarithmic axis, at least `gap` of its length apart.
 
     >>> log_ticks(0.9, 35)
     [1.0, 2.0, 5.0, 10.0, 20.0]
     """
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     step = max(1, (last - first) // 8)
+    found: list[float] = []
     for digits in ((1,), (1, 2, 5), (1, 2, 3, 5, 7), (1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)):
         ticks = [float(f"{digit * 10.0**power:.3g}") for power in range(first, last + 1, step) for digit in digits]
-        inside = [tick for tick in ticks if low <= tick <= high]
-        if len(inside) >= 5:
-            return inside
-    return [float(tick) for tick in MaxNLocator(5).tick_values(low, high) if low <= tick <= high]
+        found = [tick for tick in ticks if low <= tick <= high]
+        if len(found) >= 5:
+            break
+    else:
+        found = [float(tick) for tick in MaxNLocator(5).tick_values(low, high) if low <= tick <= high]
+    apart: list[float] = []
+    for tick in found:
+        if not apart or math.log(tick / apart[-1]) >= gap * math.log(high / low):
+            apart.append(tick)
+    return apart
 
 
 def _ends(bands: np.ndarray, low: float, high: float) -> tuple[float, float]:

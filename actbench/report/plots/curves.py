@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from actbench.errors import Problem
 from actbench.measures.scores import EpochRecord
@@ -25,6 +25,7 @@ from actbench.report.drawing import (
     tips_each,
     tips_of_line,
 )
+from actbench.report.formatting import listed
 from actbench.report.line_labels import End, column_height, column_width, label_ends, placed, shortened
 from actbench.report.score_axes import accuracy_axis, loss_axis
 from actbench.report.seed_records import read_each
@@ -32,7 +33,7 @@ from actbench.store import reader
 
 SECTION = "curves"
 ORDER = 10
-_WIDTH, _LEFT, _TOP, _BOTTOM = 10.0, 0.75, 0.62, 0.55  # inches of the figure, and around axes
+_WIDTH, _LEFT, _TOP, _BOTTOM = 10.0, 0.85, 0.62, 0.55  # inches of the figure, and around axes
 _NARROWEST = 2.3  # inches of axes beside each other; narrower ones are drawn below each other
 _FULL, _FAINT = 0.18, 0.035  # opacity of one band, and of each of many
 
@@ -47,7 +48,10 @@ def draw(comparison: Comparison, problems: list[Problem]) -> Drawing | None:
         return None
     figure, tips = learning_curves(histories, line_styles(comparison))
     heading(figure, comparison, "Learning curves", "lines: mean over seeds; bands: its 95 % interval")
-    return Drawing(figure, f"Learning curves: mean over seeds, bands: its 95 % interval.{selection}", tuple(tips))
+    caption = "Learning curves: mean over seeds, bands: its 95 % interval."
+    lost = [name for name, curves in histories.items() if not np.isfinite(curves["val_accuracy"][0]).any()]
+    caption += f" Diverged before the end of the first epoch: {listed(lost, len(lost))}." if lost else ""
+    return Drawing(figure, caption + selection, tuple(tips))
 
 
 def history(configuration: Configuration) -> Curves:
@@ -106,8 +110,8 @@ def _lines(axes: Axes, column: str, histories: Mapping[str, Curves], styles: Map
     bands = {name: curves[column] for name, curves in histories.items()}
     last = max(int(curves["epoch"][-1]) for curves in histories.values())
     first = min(int(curves["epoch"][0]) for curves in histories.values())
-    axes.set_xlim((first - 0.5, last + 0.5) if first == last else (first, last))
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.set_xlim(first if first < last else first - 1, last)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True) if first < last else FixedLocator([last]))
     axes.set_xlabel("epoch")
     axes.grid(alpha=0.25)
     if column == "val_accuracy":
@@ -122,8 +126,11 @@ def _lines(axes: Axes, column: str, histories: Mapping[str, Curves], styles: Map
         marker = "o" if len(epochs) == 1 else ""
         line = axes.plot(
             epochs, np.maximum(mean, bottom), color=style.colour, linestyle=style.dash, linewidth=1.6, marker=marker,
-            markersize=4,
+            markersize=5, clip_on=len(epochs) > 1,
         )  # fmt: skip
+        if len(epochs) == 1:  # a band without a width
+            ends = np.clip([*low, *high], bottom, top)
+            line += axes.plot([*epochs] * 2, ends, color=style.colour, linewidth=3, alpha=0.3, clip_on=False)
         band = axes.fill_between(
             epochs, np.clip(low, bottom, top), np.clip(high, bottom, top), color=style.colour, alpha=alpha, linewidth=0
         )

@@ -37,8 +37,8 @@ from actbench.store import reader
 SECTION = "units"
 ORDER = 60
 PANELS = 12
-_WIDTH, _LEFT, _TOP, _BOTTOM = 10.0, 0.62, 0.45, 0.32  # inches of the figure; left of axes, above all, below each row
-_TITLE, _NARROWEST = 0.34, 1.4  # inches above each panel, and of its axes
+_WIDTH, _LEFT, _TOP, _BOTTOM = 10.0, 0.58, 0.45, 0.32  # inches of the figure; left of axes, above all, below each row
+_TITLE, _NARROWEST = 0.34, 1.2  # inches above each panel, and of its axes
 
 OfLayers = Mapping[str, tuple[list[int], list[float]]]  # layer -> epochs, shares
 DeadUnits = Mapping[str, OfLayers]  # by configuration
@@ -53,7 +53,7 @@ def draw(comparison: Comparison, problems: list[Problem]) -> Drawing | None:
         return None
     layers = [layer for layer in _layers(everything) if any(any(of[layer][1]) for of in units.values() if layer in of)]
     caption = "Dead units over epochs (0: before training), mean over seeds"
-    if len(layers) <= PANELS:
+    if len(layers) <= PANELS / 3 * _columns(units, layers):
         figure, tips = by_layer(units, layers, line_styles(comparison))
         caption += ", in the layers in which any died. No line: none died there."
     else:
@@ -105,17 +105,10 @@ def percent(share: float) -> str:
 
 def by_layer(units: DeadUnits, layers: Sequence[str], styles: Mapping[str, LineStyle]) -> tuple[Figure, list[Tip]]:
     """Panels with a common axis from 0; a line for each configuration with dead units there, named at its end."""
-    drawn = {layer: [name for name, of in units.items() if layer in of and any(of[layer][1])] for layer in layers}
-    columns = min(len(layers), 3)
-    widest = max(0.0, _WIDTH / 2 - _LEFT - _NARROWEST - column_width([" 0 % (max 99 %)"]))
-    texts = {
-        layer: {name: f"{shortened(name, widest)} {_last(units[name][layer][1])}" for name in drawn[layer]}
-        for layer in layers
-    }
+    columns, texts = _columns(units, layers), _texts(units, layers)
+    drawn = {layer: list(of) for layer, of in texts.items()}
     column = max(column_width(list(of.values())) for of in texts.values())
-    while columns > 1 and _WIDTH / columns - _LEFT - column < _NARROWEST:
-        columns -= 1
-    total = _WIDTH if columns > 1 else 7.5
+    total = _WIDTH if columns > 1 or column > 2.5 else 7.5
     width = total / columns - _LEFT - column
     rows = [layers[k : k + columns] for k in range(0, len(layers), columns)]
     heights = [max(1.5 if len(rows) > 1 else 2.6, *(column_height(len(drawn[layer])) for layer in row)) for row in rows]
@@ -129,7 +122,9 @@ def by_layer(units: DeadUnits, layers: Sequence[str], styles: Mapping[str, LineS
         for place, layer in enumerate(row):
             axes = placed(figure, _LEFT + place * total / columns, y, width, height)
             axes.set_title(cut(layer, 40), loc="left", fontsize=9)
-            tips += _panel(axes, layer, {name: units[name][layer] for name in drawn[layer]}, styles, min(1.0, top), each)
+            tips += _panel(
+                axes, layer, {name: units[name][layer] for name in drawn[layer]}, styles, min(1.0, top), each
+            )
             label_ends(axes, [
                 End(name, texts[layer][name], units[name][layer][0][-1], 100 * units[name][layer][1][-1], styles[name])
                 for name in drawn[layer]
@@ -140,6 +135,24 @@ def by_layer(units: DeadUnits, layers: Sequence[str], styles: Mapping[str, LineS
                 axes.set_xlabel("epoch", fontsize=9)
         y -= _BOTTOM
     return figure, tips
+
+
+def _columns(units: DeadUnits, layers: Sequence[str]) -> int:
+    """As many columns of panels, up to three, as leave the lines room beside the names."""
+    room = _LEFT + _NARROWEST + max(column_width(list(of.values())) for of in _texts(units, layers).values())
+    return max(1, min(len(layers), 3, int(_WIDTH / room)))
+
+
+def _texts(units: DeadUnits, layers: Sequence[str]) -> dict[str, dict[str, str]]:
+    """What is written at the ends of the lines: layer -> name -> the name with the share after training."""
+    return {
+        layer: {
+            name: f"{shortened(name, 0.4 * _WIDTH)} {_last(of[layer][1])}"
+            for name, of in units.items()
+            if layer in of and any(of[layer][1])
+        }
+        for layer in layers
+    }
 
 
 def _last(dead: Sequence[float]) -> str:

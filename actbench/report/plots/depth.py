@@ -42,8 +42,10 @@ def draw(comparison: Comparison, problems: list[Problem]) -> Drawing | None:  # 
     if not series:
         return None
     figure = over_depth(series)
-    heading(figure, comparison, "Test accuracy over depth")
-    how = " with 95 % interval, and every seed as a ring" if len(series) <= _FEW else ""
+    few = len(series) <= _FEW
+    marks = "marker: mean over seeds" + ("; bar: its 95 % interval; rings: seeds" if few else "")
+    heading(figure, comparison, "Test accuracy over depth", f"{marks}; dotted: above it a seed counts as trained")
+    how = " with 95 % interval, and every seed as a ring" if few else ""
     return Drawing(figure, _CAPTION.format(how=how), tuple(_tips(figure.axes[0], series)))
 
 

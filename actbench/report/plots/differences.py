@@ -10,6 +10,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -33,7 +34,7 @@ from actbench.report.drawing import (
     tips_of_line,
 )
 from actbench.report.evidence import common_seeds
-from actbench.report.formatting import ends, points, signed
+from actbench.report.formatting import ends, listed, points, signed
 from actbench.report.sections import TOP
 from actbench.report.verdict import Verdict
 
@@ -46,7 +47,7 @@ _LOOKS = {  # the verdict's word: colour, marker, and its filling
     "worse": (ORANGE, "v", ORANGE),
     "undecided": ("0.4", "D", "white"),
 }
-_FAR = 20.0  # times the median difference: a row beyond is an arrow at the edge, and squashes no other
+_FAR = 20.0  # times the smaller differences: a row beyond is an arrow at the edge, and squashes no other
 _LEGIBLE = 0.02  # of the width of the axes: a band that is narrower gets edges
 
 
@@ -78,6 +79,8 @@ def draw(comparison: Comparison, problems: list[Problem]) -> Drawing | None:  # 
         f"Difference from {names}, paired by seed, with the intervals of the verdict. Band: as good within "
         f"{points(verdict.margin)}.{selection}"
     )
+    lost = [decision.name for decision in verdict.decisions if decision.word == "diverged"]
+    caption += f" Diverged, without a row: {listed(lost)}." if lost else ""
     figure = differences(panels, verdict.margin)
     how = "marker: mean difference; bar: interval of the verdict, an arrow where it goes on; rings: seeds, paired"
     heading(figure, comparison, "Differences in test accuracy", how)
@@ -147,12 +150,18 @@ def _panel(axes: Axes, bars: Sequence[Bar], names: Sequence[str], margin: float)
     _band(axes, margin)
     for bar in bars:
         _row(axes, bar, names.index(bar.name))
+    for y, name in enumerate(names):
+        if not any(bar.name == name for bar in bars):
+            of_series(name, _word(axes, y, "baseline", "0.4"))
 
 
 def near_zero(bars: Sequence[Bar], margin: float) -> list[Bar]:
     """The rows that the axis has to show: one that trains badly may be a hundred times as far away as the others."""
-    limit = max(_FAR * statistics.median(abs(bar.difference) for bar in bars), 10 * margin)
-    return [bar for bar in bars if abs(bar.difference) <= limit]
+    sizes = [abs(bar.difference) for bar in bars]
+    halves = [half for bar in bars if math.isfinite(half := (bar.high - bar.low) / 2)]
+    limit = max(_FAR * float(np.quantile(sizes, 0.25)), 10 * margin, 3 * statistics.median(halves or [0.0]))
+    near = [bar for bar, size in zip(bars, sizes, strict=True) if size <= limit]
+    return near or list(bars)
 
 
 def _band(axes: Axes, margin: float) -> None:
@@ -186,9 +195,14 @@ def _row(axes: Axes, bar: Bar, y: int) -> None:
         edge, offset, side = (left, 9, "left") if bar.difference < left else (right, -9, "right")
         mean = axes.annotate(signed(bar.difference), (edge, y), (offset, 3), textcoords="offset points", ha=side,
                              fontsize=9, color=colour, annotation_clip=False)  # fmt: skip
-    word = axes.annotate(bar.word, (1, y), (9, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
-                         va="center", fontsize=9, color=colour)  # fmt: skip
+    word = _word(axes, y, bar.word, colour)
     of_series(bar.name, rings, *line, *arrows, mean, word, axes.get_yticklabels()[y])
+
+
+def _word(axes: Axes, y: int, word: str, colour: str) -> Artist:
+    """The verdict's word, to the right of a row."""
+    return axes.annotate(word, (1, y), (9, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
+                         va="center", fontsize=9, color=colour)  # fmt: skip
 
 
 def _tips(all_axes: Sequence[Axes], panels: Sequence[tuple[str, Sequence[Bar]]]) -> list[Tip]:
