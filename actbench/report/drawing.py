@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,18 +89,21 @@ def of_series(name: str, *artists: Artist) -> None:
 
 
 def tips_of_line(
-    axes: Axes, xs: Sequence[float], ys: Sequence[float], text: Callable[[int], str], series: str = "",
+    axes: Axes, xs: Iterable[float], ys: Iterable[float], texts: Iterable[str], series: str = "",
     at_most: int = TIPS_OF_A_LINE,
 ) -> list[Tip]:  # fmt: skip
     """Tips at the points of a line, evenly thinned out to `at_most` with the first and the last among them.
 
-    `text` gives the words of the point with a number. Points outside the limits of the axes, which have to be set
-    before, have none.
+    Points outside the limits of the axes, which have to be set before, have none.
     """
     (left, right), (bottom, top) = sorted(axes.get_xlim()), sorted(axes.get_ylim())
-    inside = [i for i, (x, y) in enumerate(zip(xs, ys, strict=True)) if left <= x <= right and bottom <= y <= top]
-    kept = {round(place) for place in np.linspace(0, len(inside) - 1, min(len(inside), at_most))}
-    return [Tip(axes, float(xs[inside[k]]), float(ys[inside[k]]), text(inside[k]), series) for k in sorted(kept)]
+    tips = [
+        Tip(axes, float(x), float(y), text, series)
+        for x, y, text in zip(xs, ys, texts, strict=True)
+        if left <= x <= right and bottom <= y <= top
+    ]
+    kept = {round(place) for place in np.linspace(0, len(tips) - 1, min(len(tips), at_most))}
+    return [tips[k] for k in sorted(kept)]
 
 
 def tips_each(lines: int) -> int:
@@ -221,7 +224,7 @@ def interval_row(
     axes: Axes, y: int, estimate: Estimate, seeds: Sequence[float], colour: str, marker: str
 ) -> list[Artist]:
     """The mean with its interval as a bar, and every seed as a ring."""
-    ring = {"facecolors": "none", "edgecolors": colour, "linewidths": 0.9}
+    ring: dict[str, Any] = {"facecolors": "none", "edgecolors": colour, "linewidths": 0.9}
     artists: list[Artist] = [axes.scatter(seeds, [y + 0.2] * len(seeds), s=14, zorder=2, **ring)]
     if estimate.ci95:
         artists += axes.plot(estimate.ci95, [y, y], color=colour, linewidth=2.2, solid_capstyle="butt", zorder=3)

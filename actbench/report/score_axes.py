@@ -1,4 +1,4 @@
-"""The axes of accuracies and of losses: everything that was measured is in view, and what trains badly squashes nobody."""
+"""The axes of accuracies and of losses: what was measured is in view, and one that trains badly squashes no other."""
 
 from __future__ import annotations
 

@@ -72,13 +72,11 @@ def _tips(axes: Axes, shown: Sequence[Configuration]) -> list[Tip]:
     """`relu: 97.81 % (97.60 to 98.02)`, and of each seed as far as there is room."""
     tips = []
     for y, configuration in enumerate(shown):
-        estimate, of_seeds = configuration.estimate(METRIC), list(configuration.values[METRIC].items())
+        estimate, of_seeds = configuration.estimate(METRIC), configuration.values[METRIC]
         interval = f" ({estimate.ci95[0]:.2f} to {estimate.ci95[1]:.2f})" if estimate.ci95 else ""
         name = configuration.name
         tips.append(Tip(axes, estimate.mean or 0.0, y, f"{name}: {estimate.mean:.2f} %{interval}", name))
-        tips += tips_of_line(
-            axes, [value for _, value in of_seeds], [y + 0.2] * len(of_seeds),
-            lambda k, name=name, of_seeds=of_seeds: f"{name}, seed {of_seeds[k][0]}: {of_seeds[k][1]:.2f} %",
-            name, max(2, min(24, TIPS // len(shown) - 1)),
-        )  # fmt: skip
+        texts = [f"{name}, seed {seed}: {value:.2f} %" for seed, value in of_seeds.items()]
+        heights = [y + 0.2] * len(of_seeds)
+        tips += tips_of_line(axes, of_seeds.values(), heights, texts, name, max(2, min(24, TIPS // len(shown) - 1)))
     return tips

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from actbench.errors import Problem
@@ -139,10 +141,10 @@ def _lines(axes: Axes, column: str, histories: Mapping[str, Curves], styles: Map
             of_series(name, *_edges(axes, epochs, mean, style))
 
 
-def _edges(axes: Axes, epochs: np.ndarray, mean: np.ndarray, style: LineStyle) -> list:
+def _edges(axes: Axes, epochs: np.ndarray, mean: np.ndarray, style: LineStyle) -> list[Line2D]:
     """Arrow heads where a line goes on beyond the axes."""
     bottom, top = axes.get_ylim()
-    how = {"color": style.colour, "linestyle": "", "clip_on": False, "markersize": 7, "zorder": 5}
+    how: dict[str, Any] = {"color": style.colour, "linestyle": "", "clip_on": False, "markersize": 7, "zorder": 5}
     above, below = mean > top, mean < bottom
     return [
         *axes.plot(epochs[above], np.full(above.sum(), top), marker="^", **how),
@@ -150,9 +152,9 @@ def _edges(axes: Axes, epochs: np.ndarray, mean: np.ndarray, style: LineStyle) -
     ]
 
 
-def _ends(bands: object) -> np.ndarray:
+def _ends(bands: Iterable[np.ndarray]) -> np.ndarray:
     """The ends of all bands in one array."""
-    return np.concatenate([band[1:].ravel() for band in bands])  # type: ignore[attr-defined]
+    return np.concatenate([band[1:].ravel() for band in bands])
 
 
 def _breaks(curves: Curves, last: int) -> bool:
@@ -172,11 +174,11 @@ def _tips(axes: Axes, column: str, histories: Mapping[str, Curves], each: int) -
     unit = "%" if column == "val_accuracy" else "nats"
     tips = []
     for name, curves in histories.items():
-        epochs, (mean, low, high) = curves["epoch"], curves[column]
-
-        def text(k: int) -> str:
-            interval = f" ({number(low[k])} to {number(high[k])})" if low[k] < high[k] else ""
-            return f"{name}, epoch {epochs[k]}: {number(mean[k])} {unit}{interval}"
-
-        tips += tips_of_line(axes, epochs, mean, text, name, each)
+        epochs, band = curves["epoch"], curves[column]
+        texts = [
+            f"{name}, epoch {epoch}: {number(mean)} {unit}"
+            + (f" ({number(low)} to {number(high)})" if low < high else "")
+            for epoch, mean, low, high in zip(epochs, *band, strict=True)
+        ]
+        tips += tips_of_line(axes, epochs, band[0], texts, name, each)
     return tips

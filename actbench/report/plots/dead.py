@@ -45,7 +45,7 @@ DeadUnits = Mapping[str, OfLayers]  # by configuration
 
 
 def draw(comparison: Comparison, problems: list[Problem]) -> Drawing | None:
-    """A panel for each layer in which units died; for deep networks one for each configuration. None where none died."""
+    """A panel for each layer in which units died; of many layers one for each configuration. None where none died."""
     shown, selection = shown_configurations(comparison)
     everything = {name: found for name, found in read_each(shown, dead_units, problems).items() if found}
     units = {name: found for name, found in everything.items() if any(any(dead) for _, dead in found.values())}
@@ -177,11 +177,10 @@ def _panel(
         line = axes.plot(epochs, shares, color=style.colour, linestyle=style.dash, linewidth=1.6, marker=marker,
                          clip_on=False)  # fmt: skip
         of_series(name, *line)
-
-        def text(k: int, name: str = name, of: tuple[list[int], list[float]] = (epochs, dead)) -> str:
-            return f"{name}, {layer}, epoch {of[0][k]}: {percent(of[1][k])} dead"
-
-        tips += tips_of_line(axes, epochs, shares, text, name, each)
+        texts = [
+            f"{name}, {layer}, epoch {epoch}: {percent(share)} dead" for epoch, share in zip(epochs, dead, strict=True)
+        ]
+        tips += tips_of_line(axes, epochs, shares, texts, name, each)
     return tips
 
 
@@ -218,11 +217,7 @@ def _cells(
     """Tips in a dozen of the layers."""
     tips = []
     for row in dict.fromkeys(np.linspace(0, len(layers) - 1, 12).round().astype(int).tolist()):
-
-        def text(k: int, row: int = row) -> str:
-            return f"{name}, {layers[row]}, epoch {epochs[k]}: {percent(grid[row, k] / 100)} dead"
-
-        known = [k for k in range(len(epochs)) if math.isfinite(grid[row, k])]
-        tips += tips_of_line(axes, [epochs[k] for k in known], [row] * len(known),
-                             lambda k, known=known, text=text: text(known[k]), name, each)  # fmt: skip
+        known = {epoch: share for epoch, share in zip(epochs, grid[row], strict=True) if math.isfinite(share)}
+        texts = [f"{name}, {layers[row]}, epoch {epoch}: {percent(known[epoch] / 100)} dead" for epoch in known]
+        tips += tips_of_line(axes, known, [row] * len(known), texts, name, each)
     return tips

@@ -107,14 +107,15 @@ def _tips(axes: Axes, series: DepthSeries) -> list[Tip]:
     """`relu, depth 20: 97.81 % (97.60 to 98.02)`."""
     tips = []
     for name, by_depth in series.items():
-        depths, configurations = list(by_depth), list(by_depth.values())
-
-        def text(k: int) -> str:
-            estimate = configurations[k].estimate(METRIC)
-            interval = f" ({estimate.ci95[0]:.2f} to {estimate.ci95[1]:.2f})" if estimate.ci95 else ""
-            value = f"{estimate.mean:.2f} %{interval}" if configurations[k].n else "all seeds diverged"
-            return f"{name}, depth {depths[k]}: {value}"
-
-        heights = [configuration.mean(METRIC) if configuration.n else 0.0 for configuration in configurations]
-        tips += tips_of_line(axes, depths, heights, text, name, tips_each(len(series)))
+        texts = [f"{name}, depth {depth}: {_result(configuration)}" for depth, configuration in by_depth.items()]
+        heights = [configuration.mean(METRIC) if configuration.n else 0.0 for configuration in by_depth.values()]
+        tips += tips_of_line(axes, by_depth, heights, texts, name, tips_each(len(series)))
     return tips
+
+
+def _result(configuration: Configuration) -> str:
+    estimate = configuration.estimate(METRIC)
+    if estimate.mean is None:
+        return "all seeds diverged"
+    interval = f" ({estimate.ci95[0]:.2f} to {estimate.ci95[1]:.2f})" if estimate.ci95 else ""
+    return f"{estimate.mean:.2f} %{interval}"

@@ -127,14 +127,14 @@ def differences(panels: Sequence[tuple[str, Sequence[Bar]]], margin: float) -> F
     all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
     names = list(dict.fromkeys(bar.name for _, bars in panels for bar in bars))
     for axes, (against, bars) in zip(all_axes, panels, strict=True):
-        _panel(axes, bars, names, margin)
+        _panel(axes, against, bars, names, margin)
         axes.set_xlabel(f"test accuracy minus that of\n{cut(against, 40)}, same seed (points)")
     for axes in all_axes[1:]:
         axes.tick_params(labelleft=False)
     return figure
 
 
-def _panel(axes: Axes, bars: Sequence[Bar], names: Sequence[str], margin: float) -> None:
+def _panel(axes: Axes, against: str, bars: Sequence[Bar], names: Sequence[str], margin: float) -> None:
     axes.axvline(0, color="0.3", linewidth=1)
     axes.set_yticks(range(len(names)), [cut(name, 44) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
@@ -151,7 +151,7 @@ def _panel(axes: Axes, bars: Sequence[Bar], names: Sequence[str], margin: float)
     for bar in bars:
         _row(axes, bar, names.index(bar.name))
     for y, name in enumerate(names):
-        if not any(bar.name == name for bar in bars):
+        if name == against:
             of_series(name, _word(axes, y, "baseline", "0.4"))
 
 
@@ -216,9 +216,6 @@ def _tips(all_axes: Sequence[Axes], panels: Sequence[tuple[str, Sequence[Bar]]])
             text = f"{bar.name} − {against}: {signed(bar.difference)} points ({ends(bar.low, bar.high)}): {bar.word}"
             left, right = axes.get_xlim()
             tips.append(Tip(axes, min(max(bar.difference, left), right), y, text, bar.name))
-            tips += tips_of_line(
-                axes, bar.seeds, [y + 0.22] * len(bar.seeds),
-                lambda k, bar=bar, seeds=seeds: f"{bar.name}, seed {seeds[k]}: {signed(bar.seeds[k])} points",
-                bar.name, each,
-            )  # fmt: skip
+            texts = [f"{bar.name}, seed {k}: {signed(v)} points" for k, v in zip(seeds, bar.seeds, strict=True)]
+            tips += tips_of_line(axes, bar.seeds, [y + 0.22] * len(seeds), texts, bar.name, each)
     return tips

@@ -185,11 +185,11 @@ def _tips(all_axes: Sequence[Axes], shown: Sequence[tuple[str, Raster]]) -> list
     tips = []
     for axes, (name, layer) in zip(all_axes, shown, strict=False):
         dead = layer.dead.sum(axis=0)
-
-        def text(k: int, name: str = name, layer: Raster = layer, dead: np.ndarray = dead) -> str:
-            return f"{name}, {layer.layer}, epoch {layer.epochs[k]:g}: {dead[k]} of {len(layer.dead)} units dead"
-
-        tips += tips_of_line(axes, layer.epochs, dead, text, name)
+        texts = [
+            f"{name}, {layer.layer}, epoch {epoch:g}: {number} of {len(layer.dead)} units dead"
+            for epoch, number in zip(layer.epochs, dead, strict=True)
+        ]
+        tips += tips_of_line(axes, layer.epochs, dead, texts, name)
     return tips
 
 

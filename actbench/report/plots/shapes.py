@@ -36,7 +36,7 @@ SECTION = "learned"
 ORDER = 80
 PANELS = 12
 _WIDTH, _LEFT, _TOP, _TITLE, _BOTTOM = 10.0, 0.85, 0.5, 0.34, 0.5  # inches
-_NARROWEST = 1.2
+_NARROWEST, _LONGEST = 1.2, 2.0  # inches of axes, and of a layer's name
 _CAPTION = (
     "Learned parameters of the activations, mean over each layer's units{how}. Bands: 95 % interval of the mean over "
     "seeds.{left_out}"
@@ -126,7 +126,7 @@ def learned(panels: Sequence[Panel], styles: Mapping[str, LineStyle] | None = No
     """Panels in rows, each with its own axis: the parameters of one activation differ in size."""
     styles = styles or {panel.name: line_style(k) for k, panel in enumerate(panels)}
     lines = [_lines(panel, styles[panel.name].colour) for panel in panels]
-    texts = [shortened(line.text, 2.0) for of_panel in lines for line in of_panel]
+    texts = [shortened(line.text, _LONGEST) for of_panel in lines for line in of_panel]
     column = column_width(texts)
     columns = max(1, min(len(panels), 3, int(_WIDTH / (_LEFT + _NARROWEST + column))))
     rows = -(-len(panels) // columns)
@@ -180,16 +180,8 @@ def _draw_panel(axes: Axes, panel: Panel, lines: Sequence[Line], each: int) -> l
         )
         band = axes.fill_between(line.x, low, high, color=line.style.colour, alpha=0.13, linewidth=0)
         of_series(panel.name, *drawn, band)
-
-        def text(k: int, line: Line = line) -> str:
-            mean, low, high = line.band[:, k]
-            interval = f" ({low:.3g} to {high:.3g})" if low < high else ""
-            return minus(f"{panel.name}, {line.words[k]}: {panel.parameter} = {mean:.4g}{interval}")
-
-        tips += tips_of_line(axes, line.x, mean, text, panel.name, each)
-    ends = [(line, np.flatnonzero(np.isfinite(line.band[0]))) for line in lines]
-    label_ends(axes, [End(panel.name, shortened(line.text, 2.0), float(line.x[known[-1]]), float(line.band[0][known[-1]]),
-                          line.style) for line, known in ends if len(known)])  # fmt: skip
+        tips += tips_of_line(axes, line.x, mean, _texts(panel, line), panel.name, each)
+    label_ends(axes, [end for line in lines for end in _end(panel, line)])
     axes.set_title(shortened(panel.title, 3.2), loc="left", fontsize=9)
     of_series(panel.name, axes.title)
     axes.set_ylabel(panel.parameter, fontsize=9)
@@ -198,6 +190,22 @@ def _draw_panel(axes: Axes, panel: Panel, lines: Sequence[Line], each: int) -> l
     axes.grid(alpha=0.25)
     axes.tick_params(labelsize=8)
     return tips
+
+
+def _texts(panel: Panel, line: Line) -> list[str]:
+    """`swish, hidden1, epoch 3: β = 0.8123 (0.79 to 0.834)`."""
+    texts = []
+    for words, mean, low, high in zip(line.words, *line.band, strict=True):
+        interval = f" ({low:.3g} to {high:.3g})" if low < high else ""
+        texts.append(minus(f"{panel.name}, {words}: {panel.parameter} = {mean:.4g}{interval}"))
+    return texts
+
+
+def _end(panel: Panel, line: Line) -> list[End]:
+    """The last point that is a number, if there is one."""
+    known = np.flatnonzero(np.isfinite(line.band[0]))[-1:]
+    text = shortened(line.text, _LONGEST)
+    return [End(panel.name, text, float(line.x[k]), float(line.band[0][k]), line.style) for k in known]
 
 
 def _keep_in_view(axes: Axes, bands: Sequence[np.ndarray]) -> None:
