@@ -417,7 +417,7 @@ def test_every_curve_is_within_its_panel_from_the_first_epoch_on(tmp_path):
             low, high = axes.get_ylim()
             mean = history(one)[column][0]
             assert low <= mean.min() < mean.max() <= high
-    assert 0 <= accuracy.get_ylim()[0] and accuracy.get_ylim()[1] <= 100.5
+    assert accuracy.get_ylim()[0] >= 0 and accuracy.get_ylim()[1] <= 100.5
 
 
 @pytest.mark.rendered
@@ -474,8 +474,8 @@ def test_optimizers_and_their_learning_rates_are_two_axes(tmp_path):
 
 
 def test_what_the_plots_draw_is_what_was_measured(tmp_path):
-    from actbench.report.plots.accuracy import accuracies as accuracies_plot
     from actbench.report.drawing import line_style
+    from actbench.report.plots.accuracy import accuracies as accuracies_plot
     from actbench.report.plots.dead import by_layer, dead_units
     from actbench.report.plots.differences import against_the_best, differences
 
