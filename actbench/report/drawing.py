@@ -35,7 +35,6 @@ BLUE, ORANGE, GREEN, PINK, YELLOW, SKY, GREY = (
 COLOURS = (BLUE, ORANGE, GREEN, PINK, YELLOW, SKY)
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)))
 MARKERS = ("o", "s", "^", "D", "v")  # five, with six colours: the first thirty pairs differ
-OVERLAID = len(COLOURS)  # with more curves than that, each gets a panel
 SHOWN = 24  # configurations in a plot: all activations; the tables have all configurations
 TIPS, TIPS_OF_A_LINE = 1500, 25  # at most: every tip is an element of the page
 STYLE: dict[Any, Any] = {
@@ -185,11 +184,6 @@ def panel_grid(names: Sequence[str], x: str, y: str) -> tuple[Figure, list[Axes]
     figure.supxlabel(x, fontsize=10)
     figure.supylabel(y, fontsize=10)
     return figure, list(grid[: len(names)])
-
-
-def legend_columns(names: Sequence[str], inches: float) -> int:
-    """How many columns a legend has room for, at most three: about twelve letters to an inch."""
-    return max(1, min(3, int(12 * inches / (max(map(len, names)) + 9))))
 
 
 def cut(name: str, length: int) -> str:

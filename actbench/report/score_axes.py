@@ -37,7 +37,7 @@ def accuracy_axis(
         span = max(float(np.ptp(values)), 0.1)
         low, high = max(low, values.min() - 0.35 * span), min(high, values.max() + 0.35 * span)
         limits(max(0.0, low - 0.04 * span), min(100 + 0.03 * span, high + 0.04 * span))
-        axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+        axis.set_major_locator(MaxNLocator(7, steps=[1, 2, 2.5, 5, 10]))
         return
     best = max(float(positive.min()) / 1.25, min(float(positive.min()), 100 - high)) / 1.03
     worst = min(100.0, 1.03 * min(1.25 * float(errors.max()), max(float(errors.max()), 100 - low)))

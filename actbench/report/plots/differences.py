@@ -128,7 +128,8 @@ def differences(panels: Sequence[tuple[str, Sequence[Bar]]], margin: float) -> F
     names = list(dict.fromkeys(bar.name for _, bars in panels for bar in bars))
     for axes, (against, bars) in zip(all_axes, panels, strict=True):
         _panel(axes, against, bars, names, margin)
-        axes.set_xlabel(f"test accuracy minus that of\n{cut(against, 40)}, same seed (points)")
+        end_of_line = " " if len(panels) == 1 else "\n"
+        axes.set_xlabel(f"test accuracy minus that of{end_of_line}{cut(against, 40)}, same seed (points)")
     for axes in all_axes[1:]:
         axes.tick_params(labelleft=False)
     return figure
@@ -159,7 +160,7 @@ def near_zero(bars: Sequence[Bar], margin: float) -> list[Bar]:
     """The rows that the axis has to show: one that trains badly may be a hundred times as far away as the others."""
     sizes = [abs(bar.difference) for bar in bars]
     halves = [half for bar in bars if math.isfinite(half := (bar.high - bar.low) / 2)]
-    limit = max(_FAR * float(np.quantile(sizes, 0.25)), 10 * margin, 3 * statistics.median(halves or [0.0]))
+    limit = max(_FAR * float(np.quantile(sizes, 0.25)), 10 * margin, 2 * statistics.median(halves or [0.0]))
     near = [bar for bar, size in zip(bars, sizes, strict=True) if size <= limit]
     return near or list(bars)
 

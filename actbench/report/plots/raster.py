@@ -43,7 +43,7 @@ def draw(comparison: Comparison, problems: list[Problem]) -> Drawing | None:
     caption += (f" {left_out}" if left_out else "") + (f" Drawn for {selection}." if selection else "")
     figure = raster(panels, named=len(usable) > 1)
     heading(
-        figure, comparison, "Deaths of units", "each row is a unit of the layer, sorted by when it was first found dead"
+        figure, comparison, "Unit histories", "each row is a unit of the layer, sorted by when it was first found dead"
     )
     return Drawing(figure, caption, tuple(_tips(figure.axes, panels)))
 
