@@ -102,7 +102,7 @@ def make_study(folder, number, *, epochs=4, layers=3, diverged=(), dead=None):
 
 
 def drawings(folder, asked=None):
-    """Name -> drawing of each plot, rendered."""
+    """The comparison, and name -> drawing of each plot; rendered in the fixture below, and sketched in single tests."""
     report = make_report([folder], asked or Asked())
     (comparison,) = report.comparisons
     assert not report.problems

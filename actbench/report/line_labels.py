@@ -55,7 +55,7 @@ def shortened(text: str, inches: float) -> str:
     """A name without its middle where it is too long: names of one sweep differ at both ends.
 
     >>> shortened("leaky_relu lr=0.003 clip=norm", 1.2)
-    'leaky_re…p=norm'
+    'leaky_re…lip=norm'
     """
     kept = len(text)
     while kept > 4 and text_width(text if kept == len(text) else _without_middle(text, kept)) > inches:
