@@ -35,7 +35,8 @@ def accuracy_axis(
     positive, perfect = errors[errors > 1e-9], bool(errors.min() <= 1e-9)
     if not len(positive) or errors.max() < _LINEAR * positive.min():
         span = max(float(np.ptp(values)), 0.1)
-        low, high = max(low, values.min() - 0.35 * span), min(high, values.max() + 0.35 * span)
+        reach = span if which == "x" else 0.35 * span  # an interval of a row is all that there is to see
+        low, high = max(low, values.min() - reach), min(high, values.max() + reach)
         limits(max(0.0, low - 0.04 * span), min(100 + 0.03 * span, high + 0.04 * span))
         axis.set_major_locator(MaxNLocator(7, steps=[1, 2, 2.5, 5, 10]))
         return
