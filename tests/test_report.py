@@ -405,16 +405,19 @@ def test_a_run_that_was_trained_again_has_no_part_in_the_cost(tmp_path):
     assert one.seconds_per_epoch == pytest.approx(0.6 / 5)
 
 
-def test_every_curve_ends_within_its_panel(tmp_path):
-    from actbench.report.plots.curves import history, panels
+def test_every_curve_is_within_its_panel_from_the_first_epoch_on(tmp_path):
+    from actbench.report.plots.curves import draw, history
 
     names = ("relu", "gelu", "tanh", "elu", "selu", "mish", "silu", "celu")
     means = dict(zip(names, (97.0, 98.0, 96.0, 97.0, 97.0, 40.0, 97.0, 99.9), strict=True))
     comparison = the_comparison(runs_of(tmp_path, **means))
-    figure = panels({one.name: history(one) for one in comparison.block.configurations})
-    low, high = figure.axes[0].get_ylim()
-    ends = [one.mean("val_accuracy") for one in comparison.block.configurations]
-    assert low < min(ends) < max(ends) < high <= 100.5
+    accuracy, loss = draw(comparison, []).figure.axes
+    for one in comparison.block.configurations:
+        for axes, column in ((accuracy, "val_accuracy"), (loss, "train_loss")):
+            low, high = axes.get_ylim()
+            mean = history(one)[column][0]
+            assert low <= mean.min() < mean.max() <= high
+    assert accuracy.get_ylim()[0] >= 0 and accuracy.get_ylim()[1] <= 100.5
 
 
 @pytest.mark.rendered
@@ -471,8 +474,9 @@ def test_optimizers_and_their_learning_rates_are_two_axes(tmp_path):
 
 
 def test_what_the_plots_draw_is_what_was_measured(tmp_path):
+    from actbench.report.drawing import line_style
     from actbench.report.plots.accuracy import accuracies as accuracies_plot
-    from actbench.report.plots.dead import dead_units, panels
+    from actbench.report.plots.dead import by_layer, dead_units
     from actbench.report.plots.differences import against_the_best, differences
 
     runs_of(tmp_path, relu=97.0, gelu=98.0)
@@ -487,13 +491,13 @@ def test_what_the_plots_draw_is_what_was_measured(tmp_path):
     axes = differences([("the best of the others", bars)], 0.1).axes[0]
     by_hand = [gelu.values["test_accuracy"][seed] - relu.values["test_accuracy"][seed] for seed in range(5)]
     assert sorted(axes.collections[0].get_offsets()[:, 0]) == pytest.approx(sorted(by_hand))
-    figure = panels({"gelu": dead_units(gelu), "relu": {"conv1": ([0, 1], [0.0, 1.0])}})
-    lines = {line.get_label(): line for axes in figure.axes for line in axes.get_lines()}
-    assert set(lines) == {"hidden1", "hidden2", "conv1"}
-    assert len({line.get_color() for line in lines.values()}) == 3
-    assert list(lines["conv1"].get_ydata()) == [0, 100]
-    assert list(lines["hidden1"].get_ydata()) == pytest.approx([2.5, 5, 7.5, 10])
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["hidden1", "hidden2", "conv1"]
+    units = {"gelu": dead_units(gelu), "relu": {"hidden2": ([0, 1], [0.0, 1.0])}}
+    figure, _ = by_layer(units, ["hidden1", "hidden2"], {"gelu": line_style(0), "relu": line_style(1)})
+    first, second = figure.axes
+    assert (first.get_title("left"), second.get_title("left")) == ("hidden1", "hidden2")
+    assert list(first.lines[0].get_ydata()) == pytest.approx([2.5, 5, 7.5, 10])
+    assert list(second.lines[1].get_ydata()) == [0, 100]
+    assert [text.get_text() for text in second.texts] == ["relu 100 %", "gelu 10 %"]
 
 
 def test_results_csv_is_tidy(tmp_path):

@@ -2,17 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from actbench.measures.quantities import OfLayer, identified, measured
+from actbench.settings import identity_of_target
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from actbench.measures.look import Look
     from actbench.stacking import Replicas
+
+
+# What formulas call a parameter that the module, and with it the checkpoints and files of runs, calls `weight`: by the
+# target of the activation. Other parameters are written as they are named, Greek letters as letters.
+_WEIGHTS = {"torch.nn.PReLU": "slope a", "actbench.activations.Swish": "β"}
+_GREEK = {"alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "theta": "θ", "lambda": "λ", "mu": "μ", "sigma": "σ",
+          "tau": "τ"}  # fmt: skip
+
+
+def symbol(parameter: str, targets: Iterable[str | None]) -> str:
+    """How a learned parameter is shown to readers.
+
+    Args:
+        parameter: its name in `shapes.csv`.
+        targets: those of the network's activations.
+
+    >>> symbol("weight", ["actbench.activations.Swish", None]), symbol("alpha", []), symbol("p1", [])
+    ('β', 'α', 'p1')
+    """
+    if parameter == "weight":
+        known = [_WEIGHTS.get(identity_of_target("activation", target) or "") for target in targets]
+        words = dict.fromkeys(word for word in known if word)
+        return (
+            " or ".join(words) or parameter
+        )  # two activations that learn: the file does not say which layer has which
+    return _GREEK.get(parameter, parameter)
 
 
 @dataclass(frozen=True)

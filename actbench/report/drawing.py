@@ -1,6 +1,7 @@
-"""What plots share: colours and styles, grids of panels, rows of intervals, and which configurations are drawn.
+"""What plots share: colours and styles, what readers point at, panels, rows of intervals, who is drawn.
 
 The colours can be told apart by colour-blind readers (Okabe & Ito 2008), and no line differs by its colour alone.
+Names at the ends of lines are in `report.line_labels`, axes of accuracies and losses in `report.score_axes`.
 """
 
 from __future__ import annotations
@@ -8,10 +9,11 @@ from __future__ import annotations
 import itertools
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -33,8 +35,8 @@ BLUE, ORANGE, GREEN, PINK, YELLOW, SKY, GREY = (
 COLOURS = (BLUE, ORANGE, GREEN, PINK, YELLOW, SKY)
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)))
 MARKERS = ("o", "s", "^", "D", "v")  # five, with six colours: the first thirty pairs differ
-OVERLAID = len(COLOURS)  # with more curves than that, each gets a panel
-SHOWN = 20  # configurations in a plot; the tables have all
+SHOWN = 24  # configurations in a plot: all activations; the tables have all configurations
+TIPS, TIPS_OF_A_LINE = 1500, 25  # at most: every tip is an element of the page
 STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.spines.top": False,
@@ -85,9 +87,76 @@ def of_series(name: str, *artists: Artist) -> None:
         artist.set_gid(f"{_SERIES}:{next(_NUMBERS)}:{name}")  # ids have to differ in one file
 
 
-def shown_configurations(comparison: Comparison) -> tuple[list[Configuration], str]:
-    """The best configurations with the baseline among them, and a sentence that says so where some are left out."""
-    usable = [configuration for configuration in comparison.block.configurations if configuration.n]
+def tips_of_line(
+    axes: Axes, xs: Iterable[float], ys: Iterable[float], texts: Iterable[str], series: str = "",
+    at_most: int = TIPS_OF_A_LINE,
+) -> list[Tip]:  # fmt: skip
+    """Tips at the points of a line, evenly thinned out to `at_most` with the first and the last among them.
+
+    Points outside the limits of the axes, which have to be set before, have none.
+    """
+    (left, right), (bottom, top) = sorted(axes.get_xlim()), sorted(axes.get_ylim())
+    tips = [
+        Tip(axes, float(x), float(y), text, series)
+        for x, y, text in zip(xs, ys, texts, strict=True)
+        if left <= x <= right and bottom <= y <= top
+    ]
+    kept = {round(place) for place in np.linspace(0, len(tips) - 1, min(len(tips), at_most))}
+    return [tips[k] for k in sorted(kept)]
+
+
+def tips_each(lines: int) -> int:
+    """How many tips each of so many lines may have."""
+    return max(2, min(TIPS_OF_A_LINE, TIPS // max(lines, 1)))
+
+
+# ---------------------------------------------------------------- configurations
+
+
+@dataclass(frozen=True)
+class LineStyle:
+    """How a configuration looks in all line plots of a page."""
+
+    colour: str
+    dash: Any
+    marker: str
+
+
+def line_style(place: int) -> LineStyle:
+    """The style of the configuration at a place in the block's order; the first 36 differ.
+
+    Neither the six colours nor the six dashes repeat within six places.
+    """
+    turn = place // len(COLOURS)
+    return LineStyle(
+        COLOURS[place % len(COLOURS)], DASHES[(place + turn) % len(DASHES)], MARKERS[(place + turn) % len(MARKERS)]
+    )
+
+
+def line_styles(comparison: Comparison) -> dict[str, LineStyle]:
+    """The style of each configuration of the block, by its name."""
+    return {configuration.name: line_style(k) for k, configuration in enumerate(comparison.block.configurations)}
+
+
+def heading(figure: Figure, comparison: Comparison, what: str, how: str = "") -> None:
+    """Writes over a figure what it shows, of whom, and on which data; `how` to read it is the second line.
+
+    Pictures are passed on without their page. Where axes are placed by hand, 0.6 inches above them are enough.
+    """
+    configurations = comparison.block.configurations
+    noun = "activations" if comparison.block.varying == ("activation",) else "configurations"
+    whose = configurations[0].name if len(configurations) == 1 else f"{len(configurations)} {noun}"
+    text = f"{what} of {whose} ({comparison.block.title})"
+    lines = [cut(line, int(11.5 * figure.get_figwidth())) for line in (text, how) if line]
+    figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=10)
+
+
+def shown_configurations(comparison: Comparison, *, diverged: bool = False) -> tuple[list[Configuration], str]:
+    """The best configurations with the baseline among them, and a sentence that says so where some are left out.
+
+    With `diverged`, also those of which every seed diverged; they come last.
+    """
+    usable = [configuration for configuration in comparison.block.configurations if configuration.n or diverged]
     shown, baseline = usable[:SHOWN], comparison.baseline
     if baseline is not None and baseline.configuration not in shown:
         shown[-1] = baseline.configuration
@@ -117,11 +186,6 @@ def panel_grid(names: Sequence[str], x: str, y: str) -> tuple[Figure, list[Axes]
     return figure, list(grid[: len(names)])
 
 
-def legend_columns(names: Sequence[str], inches: float) -> int:
-    """How many columns a legend has room for, at most three: about twelve letters to an inch."""
-    return max(1, min(3, int(12 * inches / (max(map(len, names)) + 9))))
-
-
 def cut(name: str, length: int) -> str:
     """A name, shortened to `length` letters."""
     return name if len(name) <= length else name[: length - 1] + "…"
@@ -141,21 +205,32 @@ def in_lines(name: str, width: int) -> str:
 
 def rows_figure(names: Sequence[str]) -> tuple[Figure, Axes]:
     """Axes with one row for each name, the first on top."""
-    figure = Figure(figsize=(9, 1.3 + 0.32 * len(names)), layout="constrained")
+    figure = Figure(figsize=(9, 1.5 + 0.3 * len(names)), layout="constrained")
     axes = figure.subplots()
     axes.set_yticks(range(len(names)), [cut(name, 44) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(axis="x", alpha=0.25)
-    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="y", length=0, pad=8)  # room for arrow heads
     return figure, axes
 
 
-def interval_row(axes: Axes, y: int, estimate: Estimate, seeds: Sequence[float], colour: str, marker: str) -> None:
+def interval_row(
+    axes: Axes, y: int, estimate: Estimate, seeds: Sequence[float], colour: str, marker: str
+) -> list[Artist]:
     """The mean with its interval as a bar, and every seed as a ring."""
-    axes.scatter(seeds, [y + 0.2] * len(seeds), s=14, facecolors="none", edgecolors=colour, linewidths=0.9, zorder=2)
+    ring: dict[str, Any] = {"facecolors": "none", "edgecolors": colour, "linewidths": 0.9}
+    artists: list[Artist] = [axes.scatter(seeds, [y + 0.2] * len(seeds), s=14, zorder=2, **ring)]
     if estimate.ci95:
-        axes.plot(estimate.ci95, [y, y], color=colour, linewidth=2.2, solid_capstyle="butt", zorder=3)
-    axes.scatter([estimate.mean or 0.0], [y], s=40, color=colour, marker=marker, zorder=4)
+        artists += axes.plot(estimate.ci95, [y, y], color=colour, linewidth=2.2, solid_capstyle="butt", zorder=3)
+    return [*artists, axes.scatter([estimate.mean or 0.0], [y], s=40, color=colour, marker=marker, zorder=4)]
+
+
+def arrow_heads(axes: Axes, y: float, low: float, high: float, colour: str) -> list[Artist]:
+    """A head at each edge of the axes beyond which an interval goes on."""
+    left, right = axes.get_xlim()
+    heads = [(x, head) for x, head, leaves in ((left, "<", low < left), (right, ">", high > right)) if leaves]
+    how: dict[str, Any] = {"color": colour, "markersize": 7, "clip_on": False, "zorder": 5}
+    return [line for x, head in heads for line in axes.plot([x], [y], head, **how)]
 
 
 def keep_in_view(axes: Axes, values: Sequence[float], ends: Sequence[float]) -> None:

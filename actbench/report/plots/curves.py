@@ -1,14 +1,15 @@
-"""Learning curves."""
+"""Learning curves: validation accuracy and training loss, every line with its name at its end."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from actbench.errors import Problem
 from actbench.measures.scores import EpochRecord
@@ -16,33 +17,43 @@ from actbench.records import Estimate
 from actbench.report.comparison import Comparison
 from actbench.report.configurations import Configuration
 from actbench.report.drawing import (
-    BLUE,
-    COLOURS,
-    DASHES,
-    OVERLAID,
     Drawing,
-    cut,
-    legend_columns,
-    panel_grid,
+    LineStyle,
+    Tip,
+    heading,
+    line_styles,
+    of_series,
     shown_configurations,
+    tips_each,
+    tips_of_line,
 )
+from actbench.report.formatting import listed
+from actbench.report.line_labels import End, column_height, column_width, label_ends, placed, shortened
+from actbench.report.score_axes import accuracy_axis, loss_axis
 from actbench.report.seed_records import read_each
 from actbench.store import reader
 
 SECTION = "curves"
 ORDER = 10
+_WIDTH, _LEFT, _TOP, _BOTTOM = 10.0, 0.85, 0.62, 0.55  # inches of the figure, and around axes
+_NARROWEST = 2.3  # inches of axes beside each other; narrower ones are drawn below each other
+_FULL, _FAINT = 0.18, 0.035  # opacity of one band, and of each of many
 
 Curves = Mapping[str, np.ndarray]  # "epoch" (E), and for each column mean, low and high (3, E)
 
 
 def draw(comparison: Comparison, problems: list[Problem]) -> Drawing | None:
-    """Validation accuracy and training loss; many configurations have a panel each."""
-    shown, selection = shown_configurations(comparison)
-    histories = read_each(shown, history, problems)
+    """Validation accuracy and training loss of each configuration, also of one that diverged."""
+    shown, selection = shown_configurations(comparison, diverged=True)
+    histories = {name: curves for name, curves in read_each(shown, history, problems).items() if curves["epoch"].size}
     if not histories:
         return None
-    figure = panels(histories) if len(histories) > OVERLAID else overlay(histories)
-    return Drawing(figure, f"Learning curves. Bands: 95 % interval of the mean over seeds.{selection}")
+    figure, tips = learning_curves(histories, line_styles(comparison))
+    heading(figure, comparison, "Learning curves", "lines: mean over seeds; bands: its 95 % interval")
+    caption = "Learning curves: mean over seeds, bands: its 95 % interval."
+    lost = [name for name, curves in histories.items() if not np.isfinite(curves["val_accuracy"][0]).any()]
+    caption += f" Diverged before the end of the first epoch: {listed(lost, len(lost))}." if lost else ""
+    return Drawing(figure, caption + selection, tuple(tips))
 
 
 def history(configuration: Configuration) -> Curves:
@@ -69,46 +80,105 @@ def _bands(by_epoch: Sequence[Sequence[float]]) -> np.ndarray:
     return np.array(rows, dtype=float).reshape(-1, 3).T
 
 
-def _curve(axes: Axes, epochs: np.ndarray, band: np.ndarray, colour: str, dash: Any = "-", label: str = "") -> None:
-    mean, low, high = band
-    marker = "o" if len(epochs) == 1 else ""
-    axes.plot(epochs, mean, color=colour, linestyle=dash, linewidth=1.8, label=label, marker=marker, markersize=4)
-    axes.fill_between(epochs, low, high, color=colour, alpha=0.18, linewidth=0)
+def learning_curves(histories: Mapping[str, Curves], styles: Mapping[str, LineStyle]) -> tuple[Figure, list[Tip]]:
+    """Accuracy and loss beside each other; below each other where names are long."""
+    widest = 0.38 * _WIDTH
+    last = max(int(curves["epoch"][-1]) for curves in histories.values())
+    broken = {name: _breaks(curves, last) for name, curves in histories.items()}
+    texts = {name: shortened(name, widest) + " (diverged)" * broken[name] for name in histories}
+    column = column_width(list(texts.values()))
+    beside = (_WIDTH - 2 * (_LEFT + column)) / 2 >= _NARROWEST
+    height = max(3.4 if beside else 2.8, column_height(len(histories)))
+    step = height + _TOP + _BOTTOM
+    figure = Figure(figsize=(_WIDTH, step if beside else 2 * step - 0.25))
+    width = (_WIDTH / 2 if beside else _WIDTH) - _LEFT - column
+    left = placed(figure, _LEFT, _BOTTOM if beside else _BOTTOM + step - 0.25, width, height)
+    right = placed(figure, _LEFT + (_WIDTH / 2 if beside else 0), _BOTTOM, width, height)
+    tips: list[Tip] = []
+    each = tips_each(2 * len(histories))
+    for axes, column_name in ((left, "val_accuracy"), (right, "train_loss")):
+        _lines(axes, column_name, histories, styles)
+        tips += _tips(axes, column_name, histories, each)
+        label_ends(axes, [
+            End(name, texts[name], *point, styles[name], broke=broken[name])
+            for name, curves in histories.items()
+            if (point := _last(curves["epoch"], curves[column_name][0]))
+        ])  # fmt: skip
+    return figure, tips
 
 
-def overlay(histories: Mapping[str, Curves]) -> Figure:
-    """All configurations in one pair of axes."""
-    figure = Figure(figsize=(10, 4.4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    for (name, curves), colour, dash in zip(histories.items(), COLOURS, DASHES, strict=False):
-        _curve(left, curves["epoch"], curves["val_accuracy"], colour, dash, cut(name, 90))
-        _curve(right, curves["epoch"], np.maximum(curves["train_loss"], 1e-12), colour, dash)
-    left.set_ylabel("validation accuracy (%)")
-    left.set_ylim(max(-1, left.get_ylim()[0]), min(100.5, left.get_ylim()[1]))
-    right.set_ylabel("training loss (nats)")
-    right.set_yscale("log")
-    right.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    right.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    right.yaxis.set_minor_formatter(NullFormatter())
-    for axes in (left, right):
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.25)
-    figure.legend(loc="outside lower center", ncols=legend_columns(list(histories), 10), handlelength=3.2)
-    return figure
+def _lines(axes: Axes, column: str, histories: Mapping[str, Curves], styles: Mapping[str, LineStyle]) -> None:
+    """The means and bands of one column, and the axes around them."""
+    bands = {name: curves[column] for name, curves in histories.items()}
+    last = max(int(curves["epoch"][-1]) for curves in histories.values())
+    first = min(int(curves["epoch"][0]) for curves in histories.values())
+    axes.set_xlim(first if first < last else first - 1, last)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True) if first < last else FixedLocator([last]))
+    axes.set_xlabel("epoch")
+    axes.grid(alpha=0.25)
+    if column == "val_accuracy":
+        accuracy_axis(axes, np.concatenate([band[0] for band in bands.values()]), _ends(bands.values()))
+        leaving = [False] * len(bands)
+    else:
+        leaving = loss_axis(axes, [band[0] for band in bands.values()])
+    alpha = max(_FAINT, _FULL / len(bands) ** 0.6)
+    bottom, top = axes.get_ylim()
+    for (name, (mean, low, high)), leaves in zip(bands.items(), leaving, strict=True):
+        epochs, style = histories[name]["epoch"], styles[name]
+        marker = "o" if len(epochs) == 1 else ""
+        line = axes.plot(
+            epochs, np.maximum(mean, bottom), color=style.colour, linestyle=style.dash, linewidth=1.6, marker=marker,
+            markersize=5, clip_on=len(epochs) > 1,
+        )  # fmt: skip
+        if len(epochs) == 1:  # a band without a width
+            ends = np.clip([*low, *high], bottom, top)
+            line += axes.plot([*epochs] * 2, ends, color=style.colour, linewidth=3, alpha=0.3, clip_on=False)
+        band = axes.fill_between(
+            epochs, np.clip(low, bottom, top), np.clip(high, bottom, top), color=style.colour, alpha=alpha, linewidth=0
+        )
+        of_series(name, *line, band)
+        if leaves:
+            of_series(name, *_edges(axes, epochs, mean, style))
 
 
-def panels(histories: Mapping[str, Curves]) -> Figure:
-    """A panel for each configuration, the others in grey behind it."""
-    figure, all_axes = panel_grid(list(histories), "epoch", "validation accuracy (%)")
-    ends = [curves["val_accuracy"][0][-1] for curves in histories.values() if curves["val_accuracy"].size]
-    starts = [curves["val_accuracy"][0][0] for curves in histories.values() if curves["val_accuracy"].size]
-    room = 0.3 * (np.nanmax(ends) - np.nanmin(ends)) + 1  # every curve ends within; the worst starts may be cut
-    low = max(np.nanmin(starts) - 1, np.nanmin(ends) - room)
-    for (name, curves), axes in zip(histories.items(), all_axes, strict=True):
-        for other, theirs in histories.items():
-            if other != name:
-                axes.plot(theirs["epoch"], theirs["val_accuracy"][0], color="0.82", linewidth=0.7)
-        _curve(axes, curves["epoch"], curves["val_accuracy"], BLUE)
-    all_axes[0].set_ylim(low, min(100.5, all_axes[0].get_ylim()[1]))
-    return figure
+def _edges(axes: Axes, epochs: np.ndarray, mean: np.ndarray, style: LineStyle) -> list[Line2D]:
+    """Arrow heads where a line goes on beyond the axes."""
+    bottom, top = axes.get_ylim()
+    how: dict[str, Any] = {"color": style.colour, "linestyle": "", "clip_on": False, "markersize": 7, "zorder": 5}
+    above, below = mean > top, mean < bottom
+    return [
+        *axes.plot(epochs[above], np.full(above.sum(), top), marker="^", **how),
+        *axes.plot(epochs[below], np.full(below.sum(), bottom), marker="v", **how),
+    ]
+
+
+def _ends(bands: Iterable[np.ndarray]) -> np.ndarray:
+    """The ends of all bands in one array."""
+    return np.concatenate([band[1:].ravel() for band in bands])
+
+
+def _breaks(curves: Curves, last: int) -> bool:
+    """Whether no seed has a finite score in the last epoch."""
+    return bool(curves["epoch"][-1] < last or not np.isfinite(curves["val_accuracy"][0][-1]))
+
+
+def _last(epochs: np.ndarray, mean: np.ndarray) -> tuple[float, float] | None:
+    """The last point that is a number."""
+    finite = np.flatnonzero(np.isfinite(mean))
+    return (float(epochs[finite[-1]]), float(mean[finite[-1]])) if len(finite) else None
+
+
+def _tips(axes: Axes, column: str, histories: Mapping[str, Curves], each: int) -> list[Tip]:
+    """`relu, epoch 3: 97.81 % (97.60 to 98.02)`."""
+    number = "{:.2f}".format if column == "val_accuracy" else "{:.4g}".format
+    unit = "%" if column == "val_accuracy" else "nats"
+    tips = []
+    for name, curves in histories.items():
+        epochs, band = curves["epoch"], curves[column]
+        texts = [
+            f"{name}, epoch {epoch}: {number(mean)} {unit}"
+            + (f" ({number(low)} to {number(high)})" if low < high else "")
+            for epoch, mean, low, high in zip(epochs, *band, strict=True)
+        ]
+        tips += tips_of_line(axes, epochs, band[0], texts, name, each)
+    return tips

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from actbench import naming
 from actbench.errors import Problem
 from actbench.report.comparison import Comparison
 from actbench.report.configurations import METRIC, Configuration
-from actbench.report.drawing import Drawing, cut
+from actbench.report.drawing import TIPS, Drawing, Tip, cut, heading
 
 SECTION = "tuning"
 ORDER = 90
@@ -29,7 +30,10 @@ def draw(comparison: Comparison, problems: list[Problem]) -> Drawing | None:  # 
     caption = f"Mean test accuracy (%) over {keys[0]} and {keys[1]}."
     if grid.chosen:
         caption += " Where other settings vary too, the one with the best validation accuracy is shown."
-    return Drawing(heatmap(grid), caption)
+    figure = heatmap(grid)
+    how = "mean over seeds; of several settings the one with the best validation accuracy" if grid.chosen else ""
+    heading(figure, comparison, "Test accuracy", how or "mean over seeds")
+    return Drawing(figure, caption, tuple(_tips(figure.axes[0], grid)))
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class Grid:
     values: np.ndarray  # (rows, columns), NaN where there is no result
     chosen: bool  # other keys vary too, and each value is that of one of their settings
     labels: tuple[str, str]
+    names: Mapping[tuple[int, int], str] = field(default_factory=dict)  # of the configuration in each cell
 
 
 def axes_of(comparison: Comparison) -> tuple[str, str] | None:
@@ -81,7 +86,11 @@ def grid_of(comparison: Comparison, first: str, second: str) -> Grid:
             best[cell] = configuration
     rows, columns = (_ordered(values[key]) for key in (first, second))
     grid = np.array([[best[r, c].mean(METRIC) if (r, c) in best else math.nan for c in columns] for r in rows])
-    return Grid(rows, columns, grid, chosen, (first, second))
+    names = {
+        (r, c): best[row, column].name
+        for r, row in enumerate(rows) for c, column in enumerate(columns) if (row, column) in best
+    }  # fmt: skip
+    return Grid(rows, columns, grid, chosen, (first, second), names)
 
 
 def _ordered(values: Mapping[str, Any]) -> list[str]:
@@ -121,3 +130,12 @@ def heatmap(grid: Grid) -> Figure:
     axes.tick_params(length=0)
     figure.colorbar(image, label="test accuracy (%)", extend="min" if low > finite.min() else "neither")
     return figure
+
+
+def _tips(axes: Axes, grid: Grid) -> list[Tip]:
+    """In each cell; of very many cells evenly thinned out."""
+    every = math.ceil(len(grid.names) / TIPS) if grid.names else 1
+    return [
+        Tip(axes, c, r, f"{name}: {grid.values[r, c]:.2f} %", name)
+        for (r, c), name in list(grid.names.items())[::every]
+    ]  # fmt: skip

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -18,13 +19,13 @@ from actbench.measures.layers import LayerRecord
 from actbench.measures.lives import LookRecord, UnitEvent
 from actbench.report.comparison import Comparison
 from actbench.report.configurations import Configuration
-from actbench.report.drawing import Drawing, cut, in_lines
+from actbench.report.drawing import Drawing, Tip, cut, heading, in_lines, of_series, tips_of_line
 from actbench.report.formatting import count, listed
 from actbench.report.seed_records import most_dead, read_each, records_by_seed, selection_note
 
 SECTION = "units"
 ORDER = 70
-PANELS = 12
+PANELS = 6
 _CONFIGURATIONS = 8  # whose files are read
 _ALIVE, _DEAD = "#DCE9F2", "#2B2B2B"
 _COLUMNS = 600  # pixels of a panel: finer than it is drawn
@@ -40,7 +41,11 @@ def draw(comparison: Comparison, problems: list[Problem]) -> Drawing | None:
     selection = selection_note(selected, usable)
     caption = f"Every unit over training, sorted by when it was first found dead (dark: dead). {seeds_of(panels)}"
     caption += (f" {left_out}" if left_out else "") + (f" Drawn for {selection}." if selection else "")
-    return Drawing(raster(panels, named=len(usable) > 1), caption)
+    figure = raster(panels, named=len(usable) > 1)
+    heading(
+        figure, comparison, "Unit histories", "each row is a unit of the layer, sorted by when it was first found dead"
+    )
+    return Drawing(figure, caption, tuple(_tips(figure.axes, panels)))
 
 
 @dataclass(frozen=True)
@@ -161,6 +166,7 @@ def raster(shown: Sequence[tuple[str, Raster]], *, named: bool) -> Figure:
         axes.imshow(
             pixels, cmap=colours, vmin=0, vmax=1, aspect="auto", origin="lower", extent=extent, interpolation="nearest"
         )
+        of_series(name, axes.images[0], axes.title)
         lines = [in_lines(name, _TITLE)] if named else []
         lines.append(f"{cut(layer.layer, _TITLE // 2)}: {layer.ever_dead} of {len(layer.dead)} ever dead")
         axes.set_title("\n".join(lines), fontsize=9)
@@ -168,10 +174,23 @@ def raster(shown: Sequence[tuple[str, Raster]], *, named: bool) -> Figure:
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.tick_params(labelsize=8)
     figure.supxlabel("epoch", fontsize=10)
-    figure.supylabel("units, in the order of their death", fontsize=10)
+    figure.supylabel("units", fontsize=10)
     handles = [Patch(color=_DEAD, label="dead"), Patch(facecolor=_ALIVE, edgecolor="0.7", label="alive")]
-    figure.legend(handles=handles, loc="outside upper right", ncols=2, fontsize=9)
+    figure.legend(handles=handles, loc="outside lower right", ncols=2, fontsize=9)
     return figure
+
+
+def _tips(all_axes: Sequence[Axes], shown: Sequence[tuple[str, Raster]]) -> list[Tip]:
+    """At the edge of those dead at each look: `relu, hidden1, epoch 3: 67 of 128 units dead`."""
+    tips = []
+    for axes, (name, layer) in zip(all_axes, shown, strict=False):
+        dead = layer.dead.sum(axis=0)
+        texts = [
+            f"{name}, {layer.layer}, epoch {epoch:g}: {number} of {len(layer.dead)} units dead"
+            for epoch, number in zip(layer.epochs, dead, strict=True)
+        ]
+        tips += tips_of_line(axes, layer.epochs, dead, texts, name)
+    return tips
 
 
 def _cells(layer: Raster) -> tuple[np.ndarray, np.ndarray]:
