@@ -178,10 +178,10 @@ def test_learned_parameters_are_scalars(run):
 def test_an_activation_that_selects_is_drawn_over_a_layer_of_outputs(choice):
     """More are kept than the picture has points: it gets more points."""
     from actbench.activations import TopK
-    from actbench.sinks.activations import _curve
+    from actbench.measures.computing.curves import curve_of_one
 
     name, value = choice.split("=")
-    z, f, slope = _curve(TopK(**{name: float(value) if name == "fraction" else int(value)}))
+    z, f, slope = curve_of_one(TopK(**{name: float(value) if name == "fraction" else int(value)}))
     kept = 450 if name == "k" else 120
     assert len(z) == len(f) == len(slope) == max(401, kept)
     assert int(slope.count_nonzero()) == kept
