@@ -32,6 +32,7 @@ ARTEFACTS = {
     "checkpoints/seed=0.pt",
     "checkpoints/seed=1.pt",
     "correct.npz",
+    "preactivations.npz",
 }
 
 
@@ -52,7 +53,9 @@ def rows(path):
 
 def without_times(folder):
     """What must be equal when a command is repeated: history without times, layers, metrics, checkpoints' bits."""
-    history = [{k: v for k, v in row.items() if k not in ("seconds", "waiting")} for row in rows(folder / "history.csv")]
+    history = [
+        {k: v for k, v in row.items() if k not in ("seconds", "waiting")} for row in rows(folder / "history.csv")
+    ]
     summary = json.loads((folder / "summary.json").read_text())
     for key in ("seconds", "samples_per_second"):
         summary.pop(key)
@@ -158,6 +161,7 @@ def test_sinks_and_probes_off_give_the_same_numbers(actbench, tiny, tmp_path):
     assert on.name == off.name  # looking is no part of the identity
     assert not (off / "tensorboard").exists()
     assert rows(off / "layers.csv") == []
+    assert (on / "preactivations.npz").exists() and not (off / "preactivations.npz").exists()
     unseen = ("seconds", "waiting", "grad_norm")
     histories = [
         [{k: v for k, v in row.items() if k not in unseen} for row in rows(folder / "history.csv")]

@@ -110,9 +110,11 @@ def test_pictures_and_histograms_are_there(run):
     for seed in range(3):
         tags = set(views[f"seed={seed}"].Tags()["histograms"])
         assert tags == {"preactivation/hidden1", "preactivation/hidden2"}
-        (event,) = views[f"seed={seed}"].Histograms("preactivation/hidden1")
-        assert event.histogram_value.num == 180 * 8  # the digits' validation split
-        assert sum(event.histogram_value.bucket) == 180 * 8
+        events = views[f"seed={seed}"].Histograms("preactivation/hidden1")
+        assert [event.step for event in events] == [0, 2]  # before and after training
+        for event in events:
+            assert event.histogram_value.num == 180 * 8  # the digits' validation split
+            assert sum(event.histogram_value.bucket) == 180 * 8
 
 
 @pytest.fixture(scope="module")

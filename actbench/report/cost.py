@@ -150,7 +150,7 @@ def _kind(run: Run) -> Kind:
     environment = runs.environment(run)
     keys = ("host", "device", "threads", "workers", "threads_of_a_worker", "cpu_capability")
     seeds = len(run.settings.seeds)
-    return (seeds, *(str(environment.get(key)) for key in keys), str(run.settings.probe), run.settings.probe_every)
+    return (seeds, *(str(environment.get(key)) for key in keys), str(run.settings.probe), str(run.settings.probe_every))
 
 
 def not_dearer(configurations: Sequence[Configuration]) -> list[Configuration]:
@@ -186,7 +186,7 @@ def cost_table(block: Block) -> TextTable:
         (
             configuration.name,
             NOISY if cost.noisy else cost.number,
-            cost.quartiles,
+            "–" if cost.noisy else cost.quartiles,
             str(cost.epochs),
             "–" if cost.noisy else thousands(configuration.samples_per_second),
             thousands(configuration.parameters),

@@ -30,7 +30,9 @@ class _Placed:
     leaders: list[tuple[Place, Place]]
 
 
-def place(points: Sequence[Place], sizes: Sequence[tuple[float, float]], lines: Sequence[Box], area: Box) -> list[Place]:
+def place(
+    points: Sequence[Place], sizes: Sequence[tuple[float, float]], lines: Sequence[Box], area: Box
+) -> list[Place]:
     """Where the centre of each name is.
 
     Args:

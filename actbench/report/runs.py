@@ -37,7 +37,7 @@ class Run:
     folder: Path
     settings: Settings
     summary: RunSummary | None
-    epochs: tuple[Timed, ...] = ()
+    epochs: tuple[Timed, ...] = field(default=(), compare=False)  # NaN is not equal to itself
 
     @property
     def complete(self) -> bool:

@@ -27,8 +27,8 @@ def write(folder: Path, seeds: Sequence[int], correct: NDArray[np.bool_]) -> Non
         correct: (S, N), whether seed s classified image n correctly, in the order of the dataset's test set.
     """
     bits = np.packbits(correct, axis=1)  # (S, ceil(N / 8))
-    arrays = {"seeds": np.asarray(seeds, dtype=np.int64), "images": np.array(correct.shape[1], np.int64), "bits": bits}
-    npz.write(folder / FILE, arrays)
+    images = np.array(correct.shape[1], dtype=np.int64)
+    npz.write(folder / FILE, {"seeds": np.array(seeds, dtype=np.int64), "images": images, "bits": bits})
 
 
 def read(folder: Path) -> dict[int, NDArray[np.bool_]]:

@@ -54,9 +54,12 @@ def curve_of_one(module: nn.Module) -> tuple[Tensor, Tensor, Tensor] | None:
     module = module.eval()
     if selects(as_one_seed(module), units=units_of(module)):
         z = torch.linspace(-_RANGE, _RANGE, max(_POINTS, getattr(module, "k", None) or 0))[None]
-        return z.flatten(), *(values.flatten() for values in slopes(lambda z: module(z.clone()), z))
+        f, slope = slopes(lambda z: module(z.clone()), z)
+        return z.flatten(), f.flatten(), slope.flatten()
     curve = curve_of_units(module, axis())
-    return None if curve is None or curve.f.shape[1] > 1 else (axis(), *(values.flatten() for values in curve))
+    if curve is None or curve.f.shape[1] > 1:
+        return None
+    return axis(), curve.f.flatten(), curve.slope.flatten()
 
 
 def curve_of_units(module: nn.Module, z: Tensor) -> Curve | None:
@@ -102,5 +105,3 @@ def learned_curves(
 def over_units(values: Tensor, shares: Sequence[float]) -> Tensor:
     """Quantiles over seeds and units: (points, units) -> (shares, points)."""
     return torch.quantile(values, torch.tensor(shares, dtype=values.dtype), dim=1)
-
-

@@ -6,7 +6,9 @@ import statistics
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 
@@ -21,6 +23,8 @@ from actbench.report.formatting import listed
 SECTION = "cost"
 ORDER = 40
 
+_REASONS = 6  # that are told
+
 Point = tuple[Configuration, Cost]
 
 
@@ -33,8 +37,8 @@ def draw(comparison: Comparison, problems: list[Problem]) -> Drawing | None:  # 
     points = [(configuration, cost) for configuration, cost in of if cost.comparable]
     left_out = [configuration.name for configuration, cost in of if not cost.comparable]
     if len(points) < 2:
-        reasons = list(dict.fromkeys(cost.obstacle for _, cost in of if cost.obstacle))
-        return Drawing(_nothing(reasons), f"What an epoch costs cannot be compared: {'; '.join(reasons[:3])}.")
+        reasons = [f"{configuration.name}: {cost.obstacle}" for configuration, cost in of if cost.obstacle]
+        return Drawing(_nothing(reasons), "What an epoch costs cannot be compared here, and so it is not drawn.")
     caption = (
         "Test accuracy (95 % interval of the mean over seeds) against the time of an epoch (median, with the middle "
         f"half of the epochs).{selection}"
@@ -47,8 +51,9 @@ def draw(comparison: Comparison, problems: list[Problem]) -> Drawing | None:  # 
 
 def _nothing(reasons: Sequence[str]) -> Figure:
     """Says why there is nothing to see: points would look as if they meant something."""
-    figure = Figure(figsize=(9, 0.7 + 0.3 * min(len(reasons), 3)))
-    words = "\n".join(["Too noisy to compare:", *(cut(reason, 110) for reason in reasons[:3])])
+    figure = Figure(figsize=(9, 0.8 + 0.25 * min(len(reasons), _REASONS + 1)))
+    more = [f"and {len(reasons) - _REASONS} more"] if len(reasons) > _REASONS else []
+    words = "\n".join(["Not comparable:", *(cut(reason, 110) for reason in reasons[:_REASONS]), *more])
     figure.text(0.5, 0.5, words, ha="center", va="center", fontsize=10, linespacing=1.5)
     return figure
 
@@ -91,7 +96,7 @@ def _where(axes: Axes, configuration: Configuration, cost: Cost) -> tuple[float,
 
 def _draw_point(axes: Axes, configuration: Configuration, cost: Cost) -> Annotation:
     x, y, below = _where(axes, configuration, cost)
-    artists = []
+    artists: list[Artist] = []
     interval = configuration.estimate(METRIC).ci95
     if not below:
         artists += axes.plot([cost.low, cost.high], [y, y], color="0.7", linewidth=1.2, zorder=1)
@@ -112,7 +117,8 @@ def _place(figure: Figure, axes: Axes, points: Sequence[Point], names: Sequence[
         tuple(map(float, axes.transData.transform(_where(axes, configuration, cost)[:2])))
         for configuration, cost in points
     ]
-    extents = [name.get_window_extent() for name in names]
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    extents = [name.get_window_extent(renderer) for name in names]
     sizes = [(extent.width + 4, extent.height + 2) for extent in extents]
     lines = []
     for configuration, cost in points:
@@ -122,7 +128,7 @@ def _place(figure: Figure, axes: Axes, points: Sequence[Point], names: Sequence[
             corners = ((x, ends[0]), (x, ends[1]), (cost.low, y), (cost.high, y))
             a, b, c, d = axes.transData.transform(np.array(corners))
             lines += [(*a, *b), (*c, *d)]
-    inside = axes.get_window_extent()
+    inside = axes.get_window_extent(renderer)
     area = (inside.x0 + 2, inside.y0 + 2, inside.x1 - 2, inside.y1 - 2)
     centres = labels.place(places, sizes, lines, area)  # type: ignore[arg-type]
     for name, point, centre, (width, height) in zip(names, places, centres, sizes, strict=True):
@@ -130,8 +136,8 @@ def _place(figure: Figure, axes: Axes, points: Sequence[Point], names: Sequence[
         box = (centre[0] - width / 2, centre[1] - height / 2, centre[0] + width / 2, centre[1] + height / 2)
         end = labels.nearest(point, box)  # type: ignore[arg-type]
         if np.hypot(end[0] - point[0], end[1] - point[1]) > labels.LEADER:
-            ends = axes.transData.inverted().transform(np.array([point, end]))
-            (leader,) = axes.plot(*ends.T, color="0.5", linewidth=0.7, zorder=2, scalex=False, scaley=False)
+            line = axes.transData.inverted().transform(np.array([point, end]))
+            (leader,) = axes.plot(*line.T, color="0.5", linewidth=0.7, zorder=2, scalex=False, scaley=False)
             of_series(name.get_text().partition(" (")[0], leader)
 
 
