@@ -18,10 +18,11 @@ Place = tuple[float, float]  # of a name's centre
 
 _DISTANCES = (6, 14, 24, 38, 55, 75, 100, 130)  # between a point and its name
 _ANGLES = 16
-_ORDERS = 24  # in which names are placed: the best of them counts
+_ORDERS = 10  # in which names are placed: the best of them counts
+_TRIED = 30  # candidates whose leaders are looked at
 _POINT = 7.0  # half the size of a point
 _LINE, _COVERED, _OUTSIDE = 40.0, 1e4, 1e6  # what a crossed line, a covered name or point, and leaving the axes cost
-LEADER = 22.0  # a name that is farther from its point than this is connected to it
+LEADER = 20.0  # a name that is farther from its point than this is connected to it
 
 
 @dataclass
@@ -64,10 +65,13 @@ def _in_order(
         costs += _COVERED * (_overlaps(boxes, markers) + _overlaps(boxes, placed.boxes))
         costs += _OUTSIDE * _leaves(boxes, area)
         others = [marker for k, marker in enumerate(markers) if k != number]
-        for k in np.argsort(costs, kind="stable")[:30]:  # whose leaders are looked at
-            costs[k] += _COVERED * _leader_conflicts(points[number], boxes[k], others, placed)
-        chosen = int(np.argmin(costs))
-        total += float(costs[chosen])
+        chosen, least = 0, np.inf
+        for k in np.argsort(costs, kind="stable")[:_TRIED]:
+            if costs[k] >= least:  # and so are all that follow
+                break
+            cost = costs[k] + _COVERED * _leader_conflicts(points[number], boxes[k], others, placed)
+            chosen, least = (int(k), cost) if cost < least else (chosen, least)
+        total += float(least)
         places[number] = (float(centres[chosen, 0]), float(centres[chosen, 1]))
         placed.boxes.append(tuple(boxes[chosen]))
         end = nearest(points[number], tuple(boxes[chosen]))
@@ -109,11 +113,11 @@ def _leaves(boxes: Floats, area: Box) -> Floats:
 def _leader_conflicts(point: Place, box: Floats, markers: Sequence[Box], placed: _Placed) -> float:
     """How many names, points and other leaders the line from a point to its name would cross."""
     end = nearest(point, tuple(box))
-    here = sum(_hits(leader, tuple(box)) for leader in placed.leaders)
+    here = sum(_hits(leader, [tuple(box)]) for leader in placed.leaders)
     if _length(point, end) <= LEADER:
         return here
     line = (point, end)
-    here += sum(_hits(line, other) for other in (*placed.boxes, *markers))
+    here += _hits(line, [*placed.boxes, *markers])
     return here + sum(_cross(line, other) for other in placed.leaders)
 
 
@@ -126,13 +130,17 @@ def _length(a: Place, b: Place) -> float:
     return float(np.hypot(a[0] - b[0], a[1] - b[1]))
 
 
-def _hits(line: tuple[Place, Place], box: Box) -> bool:
-    """Whether a line touches a box."""
-    (x, y), (u, v) = line
-    for share in np.linspace(0, 1, 24):
-        if box[0] <= x + share * (u - x) <= box[2] and box[1] <= y + share * (v - y) <= box[3]:
-            return True
-    return False
+def _hits(line: tuple[Place, Place], boxes: Sequence[Box]) -> int:
+    """How many boxes a line touches."""
+    if not boxes:
+        return 0
+    start, end = np.array(line)
+    along = start + _ALONG * (end - start)  # (24, 2)
+    low, high = np.array(boxes)[:, None, :2], np.array(boxes)[:, None, 2:]
+    return int(((low <= along) & (along <= high)).all(-1).any(1).sum())
+
+
+_ALONG = np.linspace(0, 1, 24)[:, None]
 
 
 def _cross(one: tuple[Place, Place], other: tuple[Place, Place]) -> bool:

@@ -103,7 +103,7 @@ def _draw_point(axes: Axes, configuration: Configuration, cost: Cost) -> Annotat
         artists += axes.plot([x, x], interval, color="0.7", linewidth=1.2, zorder=1) if interval else []
     artists.append(axes.scatter([x], [y], s=36, color=BLUE, marker="v" if below else "o", zorder=3))
     text = cut(configuration.name, 40) + (f" ({configuration.mean(METRIC):.2f})" if below else "")
-    name = axes.annotate(text, (x, y), xytext=(0, 0), textcoords="offset pixels", fontsize=9, ha="center", va="center")
+    name = axes.annotate(text, (x, y), xytext=(0, 0), textcoords="offset points", fontsize=9, ha="center", va="center")
     name.set_in_layout(False)
     of_series(configuration.name, *artists, name)
     return name
@@ -131,14 +131,16 @@ def _place(figure: Figure, axes: Axes, points: Sequence[Point], names: Sequence[
     inside = axes.get_window_extent(renderer)
     area = (inside.x0 + 2, inside.y0 + 2, inside.x1 - 2, inside.y1 - 2)
     centres = labels.place(places, sizes, lines, area)  # type: ignore[arg-type]
-    for name, point, centre, (width, height) in zip(names, places, centres, sizes, strict=True):
-        name.set_position((centre[0] - point[0], centre[1] - point[1]))
+    for (configuration, _), name, point, centre, (width, height) in zip(
+        points, names, places, centres, sizes, strict=True
+    ):
+        name.set_position(tuple(72 / figure.dpi * (c - p) for c, p in zip(centre, point, strict=True)))
         box = (centre[0] - width / 2, centre[1] - height / 2, centre[0] + width / 2, centre[1] + height / 2)
         end = labels.nearest(point, box)  # type: ignore[arg-type]
         if np.hypot(end[0] - point[0], end[1] - point[1]) > labels.LEADER:
             line = axes.transData.inverted().transform(np.array([point, end]))
             (leader,) = axes.plot(*line.T, color="0.5", linewidth=0.7, zorder=2, scalex=False, scaley=False)
-            of_series(name.get_text().partition(" (")[0], leader)
+            of_series(configuration.name, leader)
 
 
 def _tip(axes: Axes, configuration: Configuration, cost: Cost) -> Tip:
