@@ -12,9 +12,9 @@ from helpers import build_training, fake_run, random_splits, settings_of
 from test_probes import HAND_BIASES, HAND_WEIGHTS, HAND_X, replicas, wired
 from torch import nn
 
-from actbench.activations import Swish, TopK
+from actbench.activations import BipolarReLU, Swish, TopK
 from actbench.errors import UserError
-from actbench.measures.computing.curves import axis_over, curve_of_one, curve_of_units
+from actbench.measures.computing.curves import axis_over, curve_of_one, curve_of_units, units_are_alike
 from actbench.measures.computing.histograms import BINS, look_at_preactivations
 from actbench.report.command import make_report
 from actbench.report.plots import activations as plot
@@ -87,6 +87,12 @@ def test_the_curve_of_a_layer_is_the_median_over_its_units():
     assert curve.f.shape == (2, 3)
     assert curve.median().f.tolist() == pytest.approx([-0.4, 1.0])
     assert curve.median().slope.tolist() == pytest.approx([0.2, 1.0])
+
+
+def test_units_with_different_curves_have_no_common_one():
+    z = torch.linspace(-2, 2, 9)
+    assert units_are_alike(nn.ReLU(), z) and units_are_alike(nn.PReLU(), z)
+    assert not units_are_alike(BipolarReLU(), z)
 
 
 @pytest.mark.parametrize(("low", "high"), [(-2, 2), (-50, 3), (-0.01, 900), (-1e6, 1e-3)])

@@ -50,7 +50,7 @@ class EpochRecord(OfEpoch):
     )  # fmt: skip
     waiting: float = measured(
         "Share of the time in which the run's threads were ready to go on in which they waited for a core, because "
-        "other processes had all of them; NaN where the system does not report it.",
+        "all of them were taken; NaN where the system does not report it.",
         title="waiting for a core", default=math.nan, percent=True,
     )  # fmt: skip
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from actbench.measures.computing.batch_norm import as_if_trained_on
-from actbench.measures.computing.curves import axis_over, curve_of_units, learned_curves
+from actbench.measures.computing.curves import axis_over, curve_of_units, learned_curves, units_are_alike
 from actbench.measures.computing.histograms import BINS, Seen, look_at_preactivations
 from actbench.stacking import activation_sites
 from actbench.store.preactivations import POINTS, Preactivations
@@ -91,7 +91,7 @@ def _curves(training: Training, layers: Sequence[str], axes: np.ndarray, sound: 
             continue
         z = torch.tensor(first + step * np.arange(POINTS), dtype=torch.float32)
         before = curve_of_units(untrained, z)
-        if before is None:
+        if before is None or not units_are_alike(untrained, z):
             continue
         curves[0, number] = _array(before.median())
         learned = learned_curves(untrained, [sites[layer] for sites in trained], z)

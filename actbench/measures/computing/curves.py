@@ -80,6 +80,17 @@ def curve_of_units(module: nn.Module, z: Tensor) -> Curve | None:
     return Curve(*(values.detach() for values in curve)) if curve.f.shape == wide.shape else None
 
 
+def units_are_alike(module: nn.Module, z: Tensor) -> bool:
+    """Whether all units that share their parameters have one curve; those of BipolarReLU, even and odd, have two."""
+    if units_of(module) > 1:
+        return True
+    try:
+        f = module.eval()(z.to(next(module.parameters(), z).dtype)[:, None].repeat(1, 2))
+    except (Exception, SystemExit):  # of the user's own code
+        return True
+    return f.shape != (len(z), 2) or bool(torch.equal(f[:, 0].nan_to_num(), f[:, 1].nan_to_num()))
+
+
 def learned_curves(
     untrained: nn.Module, trained: Sequence[nn.Module], z: Tensor
 ) -> tuple[Curve, Curve] | None:  # fmt: skip

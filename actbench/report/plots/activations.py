@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from actbench.errors import Problem
 from actbench.report.comparison import Comparison
@@ -23,6 +24,7 @@ SECTION = "activations"
 ORDER = 58
 CONFIGURATIONS, LAYERS, BEST = 6, 4, 2  # that are drawn at most, and the best ones among them
 _BINS = 70
+_STEPS = (1, 2, 5, 10)  # between ticks
 _TIPS = 7  # places of a panel that a reader may point at
 _DEAD = 0.01  # a smaller share of dead units is no reason to draw a configuration
 _MANY = 0.8  # a larger share of z where f' vanishes is unusual: ReLU begins with a half
@@ -102,20 +104,25 @@ def activations(shown: Mapping[str, Sequence[LayerSeen]]) -> tuple[Figure, list[
     else:
         places = [row * columns + k for row, layers in enumerate(shown.values()) for k in range(len(layers))]
     rows = 1 + max(places) // columns
-    figure = Figure(figsize=(10 if columns > 2 else 5 * columns, 0.9 + 2.5 * rows), layout="constrained")
-    grid = figure.add_gridspec(2 * rows, columns, height_ratios=[1.1, 1] * rows)
+    width, height = 10 if columns > 2 else 5 * columns, 1.0 + 2.5 * rows
+    figure = Figure(figsize=(width, height))
+    # With so many axes, a layout engine takes longer than everything else.
+    edges = {"left": 0.42 / width, "right": 1 - 0.1 / width, "bottom": 0.9 / height, "top": 1 - 0.3 / height}
+    grid = figure.add_gridspec(rows, columns, **edges, hspace=0.26, wspace=0.16)
     tips: list[Tip] = []
     for (name, layer), place in zip(panels, places, strict=True):
         row, column = divmod(place, columns)
-        above = figure.add_subplot(grid[2 * row, column])
-        below = figure.add_subplot(grid[2 * row + 1, column], sharex=above)
+        halves = grid[row, column].subgridspec(2, 1, hspace=0.08)
+        above = figure.add_subplot(halves[0])
+        below = figure.add_subplot(halves[1], sharex=above)
         _draw_curve(above, layer)
         _draw_seen(below, layer)
         above.set_title(_title(name, layer, 100 // columns), fontsize=10)
+        if place + columns not in places:
+            below.set_xlabel("pre-activation z", fontsize=9, labelpad=2)
         of_series(name, above, below)
         tips += _tips(below, name, layer)
-    figure.supxlabel("pre-activation z", fontsize=10)
-    figure.legend(handles=_legend(panels), loc="outside lower center", ncols=3, fontsize=9, handlelength=2.6)
+    figure.legend(handles=_legend(panels), loc="lower center", ncols=3, fontsize=9, handlelength=2.6)
     return figure, tips
 
 
@@ -130,10 +137,12 @@ def _draw_curve(axes: Axes, layer: LayerSeen) -> None:
     low, high = layer.range()
     inside = (layer.z >= low) & (layer.z <= high)
     axes.set_xlim(low, high)
-    axes.tick_params(labelbottom=False, labelsize=8)
+    axes.tick_params(labelbottom=False, bottom=False, labelsize=8)
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=_STEPS))
+    axes.yaxis.set_major_locator(MaxNLocator(3, steps=_STEPS))
     if not np.isfinite(layer.now[:, inside]).any():
         axes.set_yticks([])
-        words = "no curve: an output depends\non other units too"
+        words = "no curve: units depend on each\nother, or have different ones"
         axes.text(0.5, 0.5, words, ha="center", va="center", fontsize=9, color="0.35", transform=axes.transAxes)
         return
     _shade(axes, layer)
