@@ -134,7 +134,8 @@ def _place(figure: Figure, axes: Axes, points: Sequence[Point], names: Sequence[
     for (configuration, _), name, point, centre, (width, height) in zip(
         points, names, places, centres, sizes, strict=True
     ):
-        name.set_position(tuple(72 / figure.dpi * (c - p) for c, p in zip(centre, point, strict=True)))
+        points_per_pixel = 72 / figure.dpi
+        name.set_position((points_per_pixel * (centre[0] - point[0]), points_per_pixel * (centre[1] - point[1])))
         box = (centre[0] - width / 2, centre[1] - height / 2, centre[0] + width / 2, centre[1] + height / 2)
         end = labels.nearest(point, box)  # type: ignore[arg-type]
         if np.hypot(end[0] - point[0], end[1] - point[1]) > labels.LEADER:
