@@ -11,7 +11,7 @@ import torch
 import yaml
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
-_TIMES = ("seconds",)  # columns
+_TIMES = ("seconds", "waiting")  # columns
 _HYDRAS = {"config.yaml", "hydra.yaml", "overrides.yaml"}
 
 

@@ -32,6 +32,7 @@ ARTEFACTS = {
     "checkpoints/seed=0.pt",
     "checkpoints/seed=1.pt",
     "correct.npz",
+    "preactivations.npz",
 }
 
 
@@ -51,8 +52,10 @@ def rows(path):
 
 
 def without_times(folder):
-    """What must be equal when a command is repeated: history without seconds, layers, metrics, checkpoints' bits."""
-    history = [{k: v for k, v in row.items() if k != "seconds"} for row in rows(folder / "history.csv")]
+    """What must be equal when a command is repeated: history without times, layers, metrics, checkpoints' bits."""
+    history = [
+        {k: v for k, v in row.items() if k not in ("seconds", "waiting")} for row in rows(folder / "history.csv")
+    ]
     summary = json.loads((folder / "summary.json").read_text())
     for key in ("seconds", "samples_per_second"):
         summary.pop(key)
@@ -81,7 +84,7 @@ def test_a_run_leaves_what_the_design_says(actbench, tiny, tmp_path):
     history = rows(folder / "history.csv")
     assert list(history[0]) == [
         "seed", "epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "grad_norm", "seconds",
-        "clipped",
+        "clipped", "waiting",
     ]  # fmt: skip
     assert [(row["epoch"], row["seed"]) for row in history] == [("1", "0"), ("1", "1"), ("2", "0"), ("2", "1")]
     layers = rows(folder / "layers.csv")
@@ -158,7 +161,8 @@ def test_sinks_and_probes_off_give_the_same_numbers(actbench, tiny, tmp_path):
     assert on.name == off.name  # looking is no part of the identity
     assert not (off / "tensorboard").exists()
     assert rows(off / "layers.csv") == []
-    unseen = ("seconds", "grad_norm")
+    assert (on / "preactivations.npz").exists() and not (off / "preactivations.npz").exists()
+    unseen = ("seconds", "waiting", "grad_norm")
     histories = [
         [{k: v for k, v in row.items() if k not in unseen} for row in rows(folder / "history.csv")]
         for folder in (on, off)

@@ -182,7 +182,9 @@ def graph_with(kind):
 
 
 def without_times(epochs):
-    return [(tuple(replace(record, seconds=0.0) for record in epoch.records), epoch.layers) for epoch in epochs]
+    return [
+        (tuple(replace(record, seconds=0.0, waiting=0.0) for record in epoch.records), epoch.layers) for epoch in epochs
+    ]
 
 
 def assert_same_networks(ours, theirs, atol=0.0):

@@ -51,10 +51,10 @@ def outcome(folder, asked):
     """What a run leaves, but for its times."""
     train(folder, asked)
     states = {seed: torch.load(folder / "checkpoints" / f"seed={seed}.pt", weights_only=True) for seed in asked.seeds}
-    tables = {}
+    tables, times = {}, ("seconds", "waiting")
     for name in ("history.csv", "layers.csv", "definitions.csv"):
         with (folder / name).open(newline="") as file:
-            tables[name] = [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+            tables[name] = [{k: v for k, v in row.items() if k not in times} for row in csv.DictReader(file)]
     return states, tables
 
 

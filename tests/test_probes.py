@@ -10,7 +10,7 @@ from helpers import build_training, random_splits
 from torch import nn
 
 from actbench.measures import registry
-from actbench.measures.computing.histograms import preactivation_histograms
+from actbench.measures.computing.histograms import look_at_preactivations
 from actbench.measures.computing.sites import SiteSums, watch_units
 from actbench.measures.computing.slopes import slopes, steepest_slope
 from actbench.measures.gradients import gradient_norms, untrained_gradient_norms
@@ -271,7 +271,7 @@ def test_hooks_are_gone_and_no_gradient_is_left(monkeypatch):
     training = build_training(monkeypatch, splits, "num_seeds=2", "model.width=8")
     judged(training.network, splits.val_x)
     untrained_gradient_norms(training.network, splits.val_x, splits.val_y)
-    preactivation_histograms(training.network, splits.val_x)
+    look_at_preactivations(training.network, splits.val_x)
     assert all(not module._forward_pre_hooks for module in training.network.modules())
     assert all(parameter.grad is None for parameter in training.network.parameters())
 
@@ -303,7 +303,8 @@ def test_gradient_norms_are_those_of_each_seed_alone(monkeypatch):
 def test_histograms_count_every_preactivation(monkeypatch):
     splits = random_splits()
     training = build_training(monkeypatch, splits, "num_seeds=2", "model.width=8")
-    for histogram in preactivation_histograms(training.network, splits.val_x)["preactivation/hidden1"]:
+    for seen in look_at_preactivations(training.network, splits.val_x)["hidden1"]:
+        histogram = seen.histogram
         assert sum(histogram.counts) == histogram.num == 40 * 8
         assert len(histogram.edges) == len(histogram.counts) + 1
         assert histogram.min == pytest.approx(histogram.edges[0])

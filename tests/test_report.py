@@ -10,6 +10,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from helpers import fake_run, settings_of
@@ -124,7 +125,7 @@ def test_other_seeds_of_one_configuration_make_n_grow(tmp_path):
     gelu = comparison.block.configurations[0]
     assert (gelu.n, sorted(gelu.values["test_accuracy"])) == (10, list(range(10)))
     assert comparison.verdict.differences.n[0, 1] == 5  # the seeds that relu has too
-    assert gelu.seconds_per_epoch == pytest.approx(0.6 / 5)
+    assert gelu.seconds_per_epoch == pytest.approx(0.5 / 5)  # of the epochs in history.csv
 
 
 def test_of_one_seed_the_newer_run_counts_and_a_contradiction_is_told(tmp_path):
@@ -230,7 +231,7 @@ def test_every_cell_of_the_pairs_by_hand(tmp_path):
         significant = told[name]["p"].startswith("<") or float(told[name]["p"]) <= comparison.verdict.level
         assert significant == (of.low > 0 or of.high < 0)
     gelu = results["gelu"]
-    assert (gelu["samples / s"], gelu["params"], gelu["seconds / epoch"]) == ("1k", "1.23k", "0.20")
+    assert (gelu["params"], gelu["s / epoch"]) == ("1.23k", "0.167 (0.167–0.167)")  # half a second for three seeds
     assert (gelu["val. acc. %"], gelu["dead units %"], gelu["n"]) == ("97.67", "10.0", "3")
 
 
@@ -399,10 +400,12 @@ def test_the_baseline_may_be_named_by_what_all_have_in_common(tmp_path):
 def test_a_run_that_was_trained_again_has_no_part_in_the_cost(tmp_path):
     for study, factor, time in (("old", 10.0, "2026-01-01"), ("new", 1.0, "2026-02-01")):
         own = settings("activation=gelu")
-        seconds = {"total": 1.8 * factor, "train": 1.5 * factor, "eval": 0.3 * factor}
-        fake_run(tmp_path / study / own.folder, own, accuracies(97), time=time, seconds=seconds)
+        folder = tmp_path / study / own.folder
+        fake_run(folder, own, accuracies(97), time=time)
+        history = pd.read_csv(folder / "history.csv")
+        history.assign(seconds=factor * history["seconds"]).to_csv(folder / "history.csv", index=False, na_rep="nan")
     (one,) = the_comparison(tmp_path).block.configurations
-    assert one.seconds_per_epoch == pytest.approx(0.6 / 5)
+    assert one.seconds_per_epoch == pytest.approx(0.5 / 5)
 
 
 def test_every_curve_is_within_its_panel_from_the_first_epoch_on(tmp_path):

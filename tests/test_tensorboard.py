@@ -110,9 +110,11 @@ def test_pictures_and_histograms_are_there(run):
     for seed in range(3):
         tags = set(views[f"seed={seed}"].Tags()["histograms"])
         assert tags == {"preactivation/hidden1", "preactivation/hidden2"}
-        (event,) = views[f"seed={seed}"].Histograms("preactivation/hidden1")
-        assert event.histogram_value.num == 180 * 8  # the digits' validation split
-        assert sum(event.histogram_value.bucket) == 180 * 8
+        events = views[f"seed={seed}"].Histograms("preactivation/hidden1")
+        assert [event.step for event in events] == [0, 2]  # before and after training
+        for event in events:
+            assert event.histogram_value.num == 180 * 8  # the digits' validation split
+            assert sum(event.histogram_value.bucket) == 180 * 8
 
 
 @pytest.fixture(scope="module")
@@ -178,10 +180,10 @@ def test_learned_parameters_are_scalars(run):
 def test_an_activation_that_selects_is_drawn_over_a_layer_of_outputs(choice):
     """More are kept than the picture has points: it gets more points."""
     from actbench.activations import TopK
-    from actbench.sinks.activations import _curve
+    from actbench.measures.computing.curves import curve_of_one
 
     name, value = choice.split("=")
-    z, f, slope = _curve(TopK(**{name: float(value) if name == "fraction" else int(value)}))
+    z, f, slope = curve_of_one(TopK(**{name: float(value) if name == "fraction" else int(value)}))
     kept = 450 if name == "k" else 120
     assert len(z) == len(f) == len(slope) == max(401, kept)
     assert int(slope.count_nonzero()) == kept

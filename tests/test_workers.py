@@ -15,7 +15,7 @@ from torch import nn
 
 from actbench.errors import UserError
 from actbench.stacking import choosing
-from actbench.train import Control, Workers, build, evaluate, fit, networks, spinning
+from actbench.train import Control, Workers, build, evaluate, fit, networks, spinning, waiting
 
 STACKED = ["num_seeds=5", "model.width=8", "model.depth=2", "train.batch_size=16", "train.epochs=3", "dropout=0.2",
            "norm=batch", "activation=swish", "clip=norm", "scheduler=onecycle", "optimizer.lr=0.01"]  # fmt: skip
@@ -241,8 +241,8 @@ def test_a_users_own_variable_wins_and_is_written_down(monkeypatch, variable):
 
 
 def test_a_system_that_does_not_say_how_long_threads_wait_is_left_alone(monkeypatch, tmp_path):
-    monkeypatch.setattr(spinning, "_TASKS", tmp_path / "none")
-    assert spinning._waited() is None
+    monkeypatch.setattr(waiting, "_TASKS", tmp_path / "none")
+    assert waiting.waited() is None
     with spinning.spinning_while_alone():
         assert not any(thread.name == "actbench-spinning" for thread in threading.enumerate())
 
@@ -251,8 +251,8 @@ def test_a_thread_that_ends_while_it_is_read_is_no_obstacle(monkeypatch, tmp_pat
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "schedstat").write_text("5 2000000000 7\n")
     (tmp_path / "2").mkdir()  # which has no schedstat any more
-    monkeypatch.setattr(spinning, "_TASKS", tmp_path)
-    assert spinning._waited() == 2.0
+    monkeypatch.setattr(waiting, "_TASKS", tmp_path)
+    assert waiting.waited() == 2.0
 
 
 @pytest.mark.parametrize("group", ["augment", "clip", "optimizer", "scheduler", "init", "norm", "model", "activation"])

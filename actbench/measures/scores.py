@@ -48,6 +48,11 @@ class EpochRecord(OfEpoch):
         "Share of the steps at which the gradient's norm was taken in which clipping changed it; NaN without clipping.",
         default=math.nan, percent=True,
     )  # fmt: skip
+    waiting: float = measured(
+        "Share of the time in which the run's threads were ready to go on in which they waited for a core, because "
+        "all of them were taken; NaN where the system does not report it.",
+        title="waiting for a core", default=math.nan, percent=True,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

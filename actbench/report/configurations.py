@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -22,8 +23,9 @@ class Configuration:
     """The complete runs of one configuration, taken together.
 
     `values` has the finite values of each metric by seed; `diverged` maps a seed to the epoch in which it diverged.
-    `seconds_per_epoch` is the wall time of an epoch, validation included, divided by the seeds that shared it;
-    `samples_per_second` counts the samples of all seeds.
+    `seconds_per_epoch` is the wall time of an epoch, validation included, divided by the seeds that shared it: the
+    median over epochs (`report.cost` says how far it can be trusted). `samples_per_second` counts the samples of all
+    seeds.
     """
 
     name: str
@@ -189,15 +191,13 @@ def _merge(name: str, runs: Sequence[Run], remarks: list[str]) -> Configuration:
 
 def _speed(runs: Sequence[Run]) -> tuple[float, float]:
     """Seconds per epoch and seed, with validation, and training samples per second; NaN where nothing was trained."""
-    seconds = epochs = samples = train_seconds = 0.0
+    samples = train_seconds = 0.0
     for run in runs:
-        summary = run.summary
-        assert summary is not None
-        seconds += summary.seconds["train"] + summary.seconds["eval"]
-        epochs += summary.epochs_done * len(summary.seeds)
-        train_seconds += summary.seconds["train"]
-        samples += summary.samples_per_second * summary.seconds["train"]
-    return seconds / epochs if epochs else math.nan, samples / train_seconds if train_seconds else math.nan
+        assert run.summary is not None
+        train_seconds += run.summary.seconds["train"]
+        samples += run.summary.samples_per_second * run.summary.seconds["train"]
+    seconds = [epoch.seconds / len(run.settings.seeds) for run in runs for epoch in run.epochs]
+    return statistics.median(seconds or [math.nan]), samples / train_seconds if train_seconds else math.nan
 
 
 def _counting(runs: Sequence[Run]) -> list[Run]:

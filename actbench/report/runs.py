@@ -7,10 +7,10 @@ import math
 import os
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from actbench.errors import Problem, UserError
 from actbench.files.reading import leaves, read_text
@@ -20,13 +20,24 @@ from actbench.settings import Settings
 from actbench.store import reader
 
 
+class Timed(NamedTuple):
+    """The wall time of one epoch for all seeds, and the share of it in which threads waited for a core (or NaN)."""
+
+    seconds: float
+    waiting: float
+
+
 @dataclass(frozen=True)
 class Run:
-    """One run's folder. `summary` is None where the run has not ended: it is still running, or was killed."""
+    """One run's folder. `summary` is None where the run has not ended: it is still running, or was killed.
+
+    `epochs` has the times of its epochs, in their order.
+    """
 
     folder: Path
     settings: Settings
     summary: RunSummary | None
+    epochs: tuple[Timed, ...] = field(default=(), compare=False)  # NaN is not equal to itself
 
     @property
     def complete(self) -> bool:
@@ -145,12 +156,15 @@ def _read(folder: Path) -> Run:
         raise UserError(what, where=str(folder), how="the same command trains it again")
     settings, summary = reader.settings_of(folder), reader.summary(folder)
     run = Run(folder, settings, summary)
-    if summary is not None:
-        _check_same(run, summary)
-    return run
+    if summary is None:
+        return run
+    history = reader.records(folder / "history.csv", EpochRecord)
+    _check_same(run, summary, history)
+    times = {record.epoch: Timed(record.seconds, record.waiting) for record in history if 0 < record.seconds < math.inf}
+    return replace(run, epochs=tuple(times[epoch] for epoch in sorted(times)))
 
 
-def _check_same(run: Run, summary: RunSummary) -> None:
+def _check_same(run: Run, summary: RunSummary, history: Sequence[EpochRecord]) -> None:
     """Raises where settings, summary and history of a folder belong to different configurations."""
     where, settings = str(run.folder / "summary.json"), run.settings
     how = "move the folder away: it mixes the files of two runs, or one of them was changed by hand"
@@ -160,7 +174,6 @@ def _check_same(run: Run, summary: RunSummary) -> None:
         )
     if list(summary.seeds) != settings.seeds or summary.activation != settings.activation.name:
         raise UserError("names other seeds or another activation than settings.yaml beside it", where=where, how=how)
-    history = reader.records(run.folder / "history.csv", EpochRecord)
     last = {record.seed: record for record in history if record.epoch == summary.epochs_done}
     if not {record.seed for record in history} <= {*settings.seeds}:
         raise UserError("has other seeds than settings.yaml beside it", where=str(run.folder / "history.csv"), how=how)

@@ -10,7 +10,8 @@ from actbench import naming
 from actbench.report.columns import heading, interval_cell, mean_cell
 from actbench.report.comparison import Comparison
 from actbench.report.configurations import Block, Configuration
-from actbench.report.formatting import ends, points, seconds, seed_range, signed, thousands
+from actbench.report.cost import Cost, cost_table, costs
+from actbench.report.formatting import ends, points, seed_range, signed, thousands
 from actbench.report.runs import state
 from actbench.report.text_table import TextTable
 from actbench.report.tuning import Tuned
@@ -18,7 +19,7 @@ from actbench.report.verdict import Decision, Verdict
 
 
 def comparison_tables(comparison: Comparison, *, brief: bool = False) -> list[TextTable]:
-    """The tables of a block: results with the verdict, tuning, diagnostics, and the runs without results.
+    """The tables of a block: results with the verdict, tuning, diagnostics, cost, and the runs without results.
 
     `brief`: as a terminal has room for them.
     """
@@ -28,6 +29,8 @@ def comparison_tables(comparison: Comparison, *, brief: bool = False) -> list[Te
     if comparison.tuned:
         tables.append(_tuning(comparison.tuned))
     tables += comparison.diagnostics.tables(brief=brief)
+    if comparison.block.configurations and not brief:
+        tables.append(cost_table(comparison.block))
     if comparison.block.waiting:
         tables.append(_without_results(comparison.block))
     return tables
@@ -41,17 +44,18 @@ def _results(comparison: Comparison) -> TextTable:
         measured.append("dead_ratio")
     header = (
         "configuration", heading("test_accuracy"), *_verdict_header(verdict), "n", *map(heading, measured),
-        "seconds / epoch", "samples / s", "params",
+        "s / epoch", "params",
     )  # fmt: skip
-    rows = tuple(_result(configuration, verdict, measured) for configuration in configurations)
+    of = costs(configurations)
+    rows = tuple(_result(one, verdict, measured, cost) for one, cost in zip(configurations, of, strict=True))
     note = f"means over n seeds; ±: 95 % interval of the mean alone{_verdict_note(verdict)}"
-    note += "; seconds: per seed, with validation"
+    note += "; s / epoch: per seed, with validation, median (middle half) of the epochs"
     if "dead_ratio" in measured:
         note += "; dead units: after training"
     return TextTable("Results, best first", header, rows, _marks(configurations, verdict), note)
 
 
-def _result(configuration: Configuration, verdict: Verdict, measured: Sequence[str]) -> tuple[str, ...]:
+def _result(configuration: Configuration, verdict: Verdict, measured: Sequence[str], cost: Cost) -> tuple[str, ...]:
     diverged = f" ({len(configuration.diverged)} diverged)" if configuration.diverged else ""
     accuracy = interval_cell("test_accuracy", configuration.estimate("test_accuracy"))
     return (
@@ -60,8 +64,7 @@ def _result(configuration: Configuration, verdict: Verdict, measured: Sequence[s
         *_verdict_cells(verdict, verdict.of(configuration)),
         f"{configuration.n}{diverged}",
         *(mean_cell(key, configuration.estimate(key)) for key in measured),
-        seconds(configuration.seconds_per_epoch),
-        thousands(configuration.samples_per_second),
+        cost.cell,
         thousands(configuration.parameters),
     )
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from actbench.custom.isolation import isolated
 from actbench.errors import Failure, UserError, in_a_line
 from actbench.records import Epoch, RunSummary
+from actbench.run.activations import Look, look, look_before, preactivations
 from actbench.run.int8 import score_stored, score_trained
 from actbench.run.summary import Progress, failed, leave_failure, parameters_of_one, score, summarise
 from actbench.settings import Settings
@@ -118,6 +119,7 @@ def _run(
     stop: Stop,
 ) -> RunSummary:  # fmt: skip
     earlier = folder.read_resume(training.device, training.network.stacked)
+    untrained = look_before(training) if training.probe else {}  # it is the same network before a resumed run, too
     if earlier is not None:
         state, progress.epochs = earlier
         try:
@@ -137,7 +139,7 @@ def _run(
     )
     sinks = Sinks(settings, folder, terminal, hold)
     try:
-        sinks.again(progress.epochs)
+        sinks.again(progress.epochs, untrained)
         for epoch in fit(training, control=stop, done=progress.done, diverged=list(progress.diverged)):
             progress.epochs.append(_with_origins(settings, training, epoch, folder, stop) if epoch.diverged else epoch)
             sinks.epoch(training, progress)
@@ -150,7 +152,7 @@ def _run(
             folder.write_correctness([training.seeds[place] for place in sound], test.hits[sound])
         if reader.lacks_int8(settings, summary):
             summary = score_trained(settings, training, summary, folder)
-        sinks.end(training, summary, progress)
+        sinks.end(training, summary, progress, untrained)
     finally:
         with contextlib.suppress(OSError):  # after `end` nothing is left to write; before it, an error is being raised
             sinks.close()
@@ -180,11 +182,15 @@ class Sinks:
         self.settings, self.folder, self.terminal, self.hold = settings, folder, terminal, hold
         self.tensorboard: Any = _tensorboard(settings, folder.path, terminal.name) if settings.tensorboard else None
 
-    def again(self, epochs: Sequence[Epoch]) -> None:
-        """Writes the epochs of an earlier process, if there was one."""
+    def again(self, epochs: Sequence[Epoch], untrained: Look) -> None:
+        """Writes the epochs of an earlier process, if there was one, and what the untrained networks saw."""
         self.folder.write_epochs(epochs)
-        for epoch in epochs if self.tensorboard else ():
-            self.tensorboard.write_epoch(epoch)
+        if self.tensorboard:
+            from actbench.sinks.activations import write_preactivations
+
+            write_preactivations(self.tensorboard, untrained, 0)
+            for epoch in epochs:
+                self.tensorboard.write_epoch(epoch)
 
     def epoch(self, training: Training, progress: Progress) -> None:
         """Writes the last epoch of `progress`."""
@@ -198,7 +204,7 @@ class Sinks:
             self.folder.write_resume(training.state(), progress.epochs, training.device, training.network.stacked)
         self.terminal.epoch(epoch)
 
-    def end(self, training: Training, summary: RunSummary, progress: Progress) -> None:
+    def end(self, training: Training, summary: RunSummary, progress: Progress, untrained: Look) -> None:
         """Writes the results of a run; `summary.json` comes last, as the sign that everything else is there."""
         self.terminal.close()
         if self.hold:
@@ -206,10 +212,14 @@ class Sinks:
         finished = summary.status != "interrupted"
         if finished:
             self.folder.write_checkpoints(training.seeds, training.network.state_dicts())
+            trained = look(training) if training.probe or self.tensorboard else {}
+            sound = [place for place, seed in enumerate(training.seeds) if seed not in summary.diverged]
+            self.folder.write_preactivations(preactivations(training, untrained, trained, sound))
         if self.tensorboard:
             if finished:
-                from actbench.sinks.activations import draw
+                from actbench.sinks.activations import draw, write_preactivations
 
+                write_preactivations(self.tensorboard, trained, progress.done)
                 draw(self.settings, training, self.tensorboard, progress.done, diverged=summary.diverged)
                 self.tensorboard.write_findings(summary.findings or (), progress.done)
                 self.tensorboard.write_summary(summary)

@@ -14,8 +14,9 @@ from actbench.files.atomic import write_text
 from actbench.measures import registry
 from actbench.records import Epoch, RunSummary
 from actbench.settings import Settings
-from actbench.store import checkpoints, correctness, own_tables
+from actbench.store import checkpoints, correctness, own_tables, preactivations
 from actbench.store.owner import RESUME, TRACEBACK
+from actbench.store.preactivations import Preactivations
 from actbench.store.settings_file import write_settings
 from actbench.store.summary import write_summary
 from actbench.store.tables import Table, of_epochs
@@ -71,6 +72,11 @@ class RunFolder:
     def write_correctness(self, seeds: Sequence[int], hits: Tensor) -> None:
         """`correct.npz`: whether each of `seeds` classified each image of the test set correctly, (S, N)."""
         correctness.write(self.path, seeds, hits.cpu().numpy())
+
+    def write_preactivations(self, seen: Preactivations | None) -> None:
+        """`preactivations.npz`, if there is something to write."""
+        if seen is not None:
+            preactivations.write(self.path, seen)
 
     def write_summary(self, summary: RunSummary) -> None:
         write_summary(self.path, summary)

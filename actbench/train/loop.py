@@ -23,6 +23,7 @@ from actbench.train.machine import wait_for
 from actbench.train.outcome import GradientLook, mean_look
 from actbench.train.state import Training
 from actbench.train.step import Control, ShardTrainer, advance, shard_trainers
+from actbench.train.waiting import WaitingShare
 
 
 def fit(training: Training, *, control: Control, done: int = 0, diverged: Sequence[int] = ()) -> Iterator[Epoch]:
@@ -43,7 +44,7 @@ def fit(training: Training, *, control: Control, done: int = 0, diverged: Sequen
     for number in range(done + 1, training.epochs + 1):
         if not alive:
             return
-        began, within = time.perf_counter(), LooksWithinEpoch()
+        began, waiting, within = time.perf_counter(), WaitingShare(), LooksWithinEpoch()
         training.network.train()
         order = sample_order(training)  # (S, N)
         for shard in shards:
@@ -56,7 +57,7 @@ def fit(training: Training, *, control: Control, done: int = 0, diverged: Sequen
                 within.look(training, (number - 1) * training.steps_per_epoch + end, alive)
         if not training.schedule_by_step:
             advance(training.schedulers)
-        epoch = _finish(training, number, alive, shards, began, within)
+        epoch = _finish(training, number, alive, shards, began, waiting, within)
         yield epoch
         alive = [seed for seed in alive if seed not in epoch.diverged]
 
@@ -95,6 +96,7 @@ def _finish(
     alive: Sequence[int],
     shards: Sequence[ShardTrainer],
     began: float,
+    waiting: WaitingShare,
     within: LooksWithinEpoch,
 ) -> Epoch:
     """Waits for the device, validates, measures the units, and collects the results of the epoch."""
@@ -102,7 +104,7 @@ def _finish(
     trained = time.perf_counter()
     gradients, busy = _gradients(shards), shards[0].busy
     validation, rows = validate(training, number, gradients.layers, alive)
-    ended = time.perf_counter()
+    ended, waited = time.perf_counter(), waiting.now()
     records = [
         EpochRecord(
             seed=seed,
@@ -115,6 +117,7 @@ def _finish(
             grad_norm=float(gradients.total[s]),
             seconds=ended - began,
             clipped=float(gradients.clipped[s]),
+            waiting=waited,
         )
         for s, seed in enumerate(training.seeds)
         if seed in alive

@@ -15,13 +15,13 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 
+from actbench.train.waiting import waited
+
 _INTERVAL = 0.1  # seconds between two readings
 _MAX_WAITING = 0.2  # of the time: threads stop spinning if together they wait longer than this for a core
-_TASKS = Path("/proc/self/task")
 _VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")  # with which the user may have decided
 _GRAIN = 1 << 15  # the smallest number of elements that torch gives to one thread of a parallel operation
 
@@ -33,7 +33,7 @@ def spinning_while_alone() -> Iterator[None]:
     Nothing changes if the user's environment variables decide, or on systems other than Linux, which do not report how
     long threads wait.
     """
-    if chosen_by_user() or _waited() is None:
+    if chosen_by_user() or waited() is None:
         yield
         return
     ended = threading.Event()
@@ -52,31 +52,14 @@ def chosen_by_user() -> dict[str, str]:
 
 
 def _watch(ended: threading.Event) -> None:
-    before = _waited()
+    before = waited()
     while before is not None and not ended.wait(_INTERVAL):
-        now = _waited()
+        now = waited()
         if now is not None and now - before > _MAX_WAITING * _INTERVAL:
             _make_more_threads_than_cores()
             ended.wait()  # they live as long as the thread that created them
             return
         before = now
-
-
-def _waited() -> float | None:
-    """Seconds that the threads of this process together have been ready to run without a core; None if unknown."""
-    try:
-        tasks = [*_TASKS.iterdir()]
-    except OSError:
-        return None
-    waited = 0
-    for task in tasks:
-        try:
-            waited += int((task / "schedstat").read_text().split()[1])  # nanoseconds
-        except (FileNotFoundError, ProcessLookupError):  # the thread has ended, or the system does not count
-            continue
-        except (OSError, ValueError, IndexError):
-            return None
-    return waited / 1e9
 
 
 def _make_more_threads_than_cores() -> None:

@@ -23,7 +23,7 @@ from actbench.stacking import ReplicaGroup, Replicas, StackedLearned, StackedPRe
 from actbench.stacking.protocol import PerSample
 
 _CHUNK = 1 << 18  # elements processed at a time: they fit into a core's cache, so that several passes are cheap
-_STACKED = (StackedPReLU, StackedLearned, PerSample)  # forms of activations that are known
+STACKED = (StackedPReLU, StackedLearned, PerSample)  # forms of activations that are known
 _COLUMN_SAMPLES = 32  # samples whose column norms are computed one by one
 
 
@@ -243,10 +243,10 @@ def watch_units(
     handles = []
     for group in network.groups:
         for layer, module in group.sites().items():
-            apply, parameters = _as_stacked(module, group)
-            selecting = _selects(module, apply, group.seeds, parameters)
+            apply, parameters = as_stacked(module, group)
+            selecting = selects_units(module, apply, group.seeds, parameters)
             observing = {observer: observer() for observer in observers if thorough}
-            site = SiteSums(apply, parameters, selecting, thorough, observing, not is_known(module, *_STACKED))
+            site = SiteSums(apply, parameters, selecting, thorough, observing, not is_known(module, *STACKED))
             sites[layer].append(site)
             handles.append(module.register_forward_pre_hook(partial(_look, site, group.stacked)))
     try:
@@ -259,7 +259,7 @@ def watch_units(
 _SELECTS: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()  # measured once for each module of a network
 
 
-def _selects(module: nn.Module, apply: Apply, seeds: int, parameters: int) -> bool:
+def selects_units(module: nn.Module, apply: Apply, seeds: int, parameters: int) -> bool:
     """Whether an activation keeps some units and drops others, depending on all of them, as `TopK` does."""
     if module not in _SELECTS:
         like = next(module.parameters(), None)
@@ -273,12 +273,12 @@ def _look(site: SiteSums, stacked: bool, _module: nn.Module, arguments: tuple[Te
         site.observe(z if stacked else z.unsqueeze(0))
 
 
-def _as_stacked(module: nn.Module, group: ReplicaGroup) -> tuple[Apply, int]:
+def as_stacked(module: nn.Module, group: ReplicaGroup) -> tuple[Apply, int]:
     """The module without its hooks, as a function of z (S, B, F, ...), and the values that one seed's parameter has.
 
     A module of unknown kind may write to its input, or keep a reference to it: it is copied, and so is its input.
     """
-    known = is_known(module, *_STACKED)
+    known = is_known(module, *STACKED)
     if not known:
         with suppress(RuntimeError):  # it holds a tensor that cannot be copied
             module = copy.deepcopy(module)
