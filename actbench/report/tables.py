@@ -17,17 +17,14 @@ from actbench.report.tuning import Tuned
 from actbench.report.verdict import Decision, Verdict
 
 
-def comparison_tables(comparison: Comparison, *, brief: bool = False) -> list[TextTable]:
-    """The tables of a block: results with the verdict, tuning, diagnostics, and the runs without results.
-
-    `brief`: as a terminal has room for them.
-    """
+def comparison_tables(comparison: Comparison) -> list[TextTable]:
+    """The tables of a block: results with the verdict, tuning, diagnostics, and the runs without results."""
     tables = []
     if comparison.block.configurations:
         tables.append(_results(comparison))
     if comparison.tuned:
         tables.append(_tuning(comparison.tuned))
-    tables += comparison.diagnostics.tables(brief=brief)
+    tables += comparison.diagnostics.tables()
     if comparison.block.waiting:
         tables.append(_without_results(comparison.block))
     return tables
@@ -48,7 +45,9 @@ def _results(comparison: Comparison) -> TextTable:
     note += "; seconds: per seed, with validation"
     if "dead_ratio" in measured:
         note += "; dead units: after training"
-    return TextTable("Results, best first", header, rows, _marks(configurations, verdict), note)
+    marks = _marks(configurations, verdict)
+    important = (*header[:2], *_verdict_header(verdict), "n", heading("dead_ratio"))
+    return TextTable("Results, best first", header, rows, marks, note, important=important)
 
 
 def _result(configuration: Configuration, verdict: Verdict, measured: Sequence[str]) -> tuple[str, ...]:

@@ -1,0 +1,54 @@
+"""Which columns of a table a terminal has room for, and a table in as few lines as it has rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from actbench.report.text_table import TextTable
+
+_LEAST = 3  # columns that are never left out
+_GAP = 2  # spaces between columns
+
+
+def kept_columns(table: TextTable, widths: Sequence[int], width: int) -> list[int]:
+    """The numbers of the columns that there is room for: the less important ones are left out, from the right."""
+    kept = list(range(len(widths)))
+    while len(kept) > _LEAST and sum(widths[number] + _GAP for number in kept) >= width:
+        kept.remove(max(kept, key=lambda number: (_rank(table, number), number)))
+    return kept
+
+
+def _rank(table: TextTable, number: int) -> int:
+    head = table.header[number]
+    return table.important.index(head) if head in table.important else len(table.important) + number
+
+
+def in_lines(table: TextTable, rows: Sequence[int], width: int) -> list[str]:
+    """The heading and these rows (their numbers), each in one line; a name that is too long is cut in its middle."""
+    chosen = [table.rows[number] for number in rows]
+    widths = [max(map(len, cells)) for cells in zip(table.header, *chosen, strict=True)]
+    kept = kept_columns(table, widths, width)
+    rest = sum(widths[number] + _GAP for number in kept[1:])
+    widths[0] = max(12, min(widths[0], width - rest))
+    lines = []
+    for row in (table.header, *chosen):
+        first, *others = (row[number] for number in kept)
+        cells = [shortened(first, widths[0]).ljust(widths[0])]
+        cells += [
+            cell.ljust(widths[number]) if table.text else cell.rjust(widths[number])
+            for cell, number in zip(others, kept[1:], strict=True)
+        ]
+        lines.append((" " * _GAP).join(cells).rstrip())
+    return lines
+
+
+def shortened(text: str, width: int) -> str:
+    """The text with its middle left out, if it is too long.
+
+    >>> shortened("gelu lr=0.001 batch_size=64", 20)
+    'gelu lr=0.…h_size=64'
+    """
+    if len(text) <= width:
+        return text
+    end = (width - 1) // 2
+    return f"{text[: width - 1 - end]}…{text[len(text) - end :]}"
