@@ -99,7 +99,8 @@ def report_parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="where to write (default: PATH/report; of several paths, the folder above them)",
     )
-    parser.add_argument("--table", action="store_true", help="print the tables and write nothing")
+    parser.add_argument("--full", action="store_true", help="print every table, not only what a screen has room for")
+    parser.add_argument("--table", action="store_true", help="print, and write nothing")
     parser.add_argument(
         "--published", action="store_true", help="published figures too, with the runs of the same set-up beside them"
     )

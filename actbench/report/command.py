@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from rich.console import Console
-
 from actbench.errors import Problem, UserError, from_disk
 from actbench.files.output import PersistentConsole
-from actbench.report import conditions, looks, runs, terminal
+from actbench.report import conditions, looks, runs, short, terminal
 from actbench.report.comparison import Comparison, Terms, check_baseline, compare
 from actbench.report.conditions import Condition
 from actbench.report.configurations import Block, blocks
@@ -32,6 +31,30 @@ class Asked:
     test_set: TestSet | None = None
     baseline: str | None = None
     per: str | None = None
+
+    @property
+    def words(self) -> list[str]:
+        """The same as options of `actbench report`."""
+        options = {
+            "--margin": None if self.margin is None else f"{self.margin:g}", "--test-set": self.test_set,
+            "--baseline": self.baseline, "--per": self.per,
+        }  # fmt: skip
+        return [word for option, value in options.items() if value is not None for word in (option, value)]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How a report is shown: `full` with all tables, else in short, with the command that shows them: `whole`.
+
+    `folder` is where it is written, None for nowhere, and `elsewhere` what to type for another one. `opened` is the
+    command that opens the page.
+    """
+
+    folder: Path | None
+    whole: str
+    opened: str = ""
+    full: bool = False
+    elsewhere: str = "--output FOLDER"
 
 
 @dataclass
@@ -70,7 +93,10 @@ def main(arguments: argparse.Namespace) -> int:
         _judge(report, arguments.fail_if)
     mistyped = any(problem.where.startswith(("--baseline", "--per", "--fail-if")) for problem in report.problems)
     nothing_written = arguments.table or mistyped  # it would not be what was asked for
-    _show_and_write(report, None if nothing_written else arguments.output or _default_folder(arguments.paths))
+    folder = None if nothing_written else arguments.output or _default_folder(arguments.paths)
+    paths = [str(path) for path in arguments.paths]
+    whole = shlex.join(["actbench", "report", *paths, *asked.words, *["--published"] * arguments.published, "--full"])
+    _show_and_write(report, Shown(folder, whole, _opening(folder), full=arguments.full))
     return conditions.exit_code(report.fail_if[1]) if report.fail_if else 0
 
 
@@ -81,7 +107,8 @@ def after_sweep(study: Path) -> None:
         UserError: with the folders that could not be read.
     """
     print()
-    _show_and_write(make_report([study]), study / "report", elsewhere="output_dir=FOLDER")
+    folder, whole = study / "report", shlex.join(["actbench", "report", str(study), "--full"])
+    _show_and_write(make_report([study]), Shown(folder, whole, _opening(folder), elsewhere="output_dir=FOLDER"))
 
 
 def make_report(paths: Sequence[Path], asked: Asked | None = None) -> Report:
@@ -144,20 +171,38 @@ def _default_folder(paths: Sequence[Path]) -> Path:
     return Path(os.path.relpath(above)) / "report"
 
 
-def _show_and_write(report: Report, folder: Path | None, *, elsewhere: str = "--output FOLDER") -> None:
+def _opening(folder: Path | None) -> str:
+    """The command that opens the page of a folder."""
+    if folder is None:
+        return ""
+    return shlex.join(["actbench", "open", str(folder.parent if folder.name == "report" else folder)])
+
+
+def _show_and_write(report: Report, shown: Shown) -> None:
     """Shows the comparisons, writes them if there is a folder, and raises the problems at the end."""
     console = PersistentConsole("files are still written", highlight=False)
-    terminal.show(report.comparisons, console)
+    folder = shown.folder if report.comparisons else None
+    about_page = short.page_lines(folder, shown.opened, shown.whole)
+    in_short = None if shown.full else short.shorten(report.comparisons, console, page_lines=len(about_page))
+    if in_short is None:
+        terminal.show(report.comparisons, console)
+    else:
+        short.show(in_short.top, console)
     if report.published:
         terminal.show_published(report.published, console)
     failed: UserError | None = None
-    if folder is not None and report.comparisons:
+    if folder is not None:
         looks.record(report.studies)
         try:
-            write(report, folder, console, elsewhere=elsewhere)
+            write(report, folder, elsewhere=shown.elsewhere)
         except UserError as error:
-            failed = error
-    terminal.show_verdicts(report.comparisons, console)
+            failed, about_page = error, [about_page[0], *about_page[2:]]
+    if in_short is None and folder is not None and not failed:
+        terminal.show_files(folder, console)
+    if in_short is None:
+        terminal.show_verdicts(report.comparisons, console)
+    else:
+        short.show([*about_page, *in_short.verdict], console)
     if report.fail_if:
         terminal.show_condition(conditions.told(*report.fail_if), console)
     if failed:
@@ -166,7 +211,7 @@ def _show_and_write(report: Report, folder: Path | None, *, elsewhere: str = "--
         raise UserError.of(report.problems)
 
 
-def write(report: Report, folder: Path, console: Console, *, elsewhere: str = "--output FOLDER") -> None:
+def write(report: Report, folder: Path, *, elsewhere: str = "--output FOLDER") -> None:
     """Writes the page, the data and the plots; `elsewhere` is what to type for another folder.
 
     Raises:
@@ -179,4 +224,3 @@ def write(report: Report, folder: Path, console: Console, *, elsewhere: str = "-
         page.write(report.comparisons, report.problems, folder, report.published, fail_if)
     except OSError as error:
         raise from_disk(error, str(folder), elsewhere=elsewhere) from error
-    terminal.show_files(folder, console)

@@ -52,3 +52,13 @@ def shortened(text: str, width: int) -> str:
         return text
     end = (width - 1) // 2
     return f"{text[: width - 1 - end]}…{text[len(text) - end :]}"
+
+
+def one_line(text: str, width: int) -> str:
+    """The text in one line, without its end if it is too long.
+
+    >>> one_line("validation accuracy jumps", 12)
+    'validation…'
+    """
+    text = " ".join(text.split()) if "\n" in text else text
+    return text if len(text) <= width else f"{text[: max(width - 1, 0)].rstrip()}…"

@@ -10,7 +10,7 @@ from actbench import naming
 from actbench.report.columns import heading, interval_cell, mean_cell
 from actbench.report.comparison import Comparison
 from actbench.report.configurations import Block, Configuration
-from actbench.report.formatting import ends, points, seconds, seed_range, signed, thousands
+from actbench.report.formatting import count, ends, points, seconds, seed_range, signed, thousands
 from actbench.report.runs import state
 from actbench.report.text_table import TextTable
 from actbench.report.tuning import Tuned
@@ -132,13 +132,15 @@ def _tuning(tuned: Tuned) -> TextTable:
         f"untuned: test accuracy at the common setting {tuned.common}{_verdict_note(tuned.verdict)}"
     )
     marks = _marks(configurations, tuned.verdict)
-    return TextTable(f"Tuned per {tuned.per}, on equal terms", header, tuple(rows), marks, note, section="tuning")
+    title = f"Tuned per {tuned.per}, on equal terms"
+    gist = f"{configurations[0].name} is first, at {tuned.chosen[configurations[0].name]}" if configurations else ""
+    return TextTable(title, header, tuple(rows), marks, note, section="tuning", gist=gist)
 
 
 def _without_results(block: Block) -> TextTable:
     header = ("configuration", "seeds", "status", "folder")
     rows = tuple((name, seed_range(run.settings.seeds), state(run), str(run.folder)) for name, run in block.waiting)
-    return TextTable("Without results", header, rows, text=True, section="unfinished")
+    return TextTable("Without results", header, rows, text=True, section="unfinished", gist=count(len(rows), "run"))
 
 
 # ---------------------------------------------------------------- tidy data
