@@ -107,6 +107,32 @@ def report_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def opening(arguments: Sequence[str]) -> argparse.Namespace:
+    """The arguments of `actbench open`: study.
+
+    Raises:
+        UserError: they cannot be understood.
+    """
+    if not arguments:
+        raise UserError("which study?", where="actbench open", how="actbench open outputs/NAME")
+    return opening_parser().parse_args(arguments)
+
+
+def opening_parser() -> argparse.ArgumentParser:
+    """What `actbench open` accepts, and its help."""
+    parser = _Parser(
+        prog="actbench open",
+        description="Opens the page of a study in the browser, and prints its path. The page is made first where there "
+        "is none, or where runs were added since.",
+        epilog="$BROWSER names the browser. Over ssh and without a display nothing is opened.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "study", type=Path, metavar="STUDY", help="the name or the folder of a study, one of its runs, or a page"
+    )
+    return parser
+
+
 def more(arguments: Sequence[str]) -> argparse.Namespace:
     """The arguments of `actbench more`: study, overrides, all, margin, test_set, max_seeds.
 
