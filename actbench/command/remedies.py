@@ -248,6 +248,7 @@ def _report(study: Path, run: Run, console: PersistentConsole) -> int:
     """Writes the comparison of the remedies with the run; returns the exit code."""
     try:
         made = report.make_report([study, run.folder])
+        made.listed.clear()  # the other one is that of the run, which is only read
         report.write(made, study / "report", elsewhere="output_dir=FOLDER")
         terminal.show_files(study / "report", console)
         return complain(UserError.of(made.problems)) if made.problems else 0

@@ -18,6 +18,7 @@ from actbench.report.configurations import Block, blocks
 from actbench.report.diagnostics import read_diagnostics
 from actbench.report.looks import Study
 from actbench.report.published import PublishedComparison, published
+from actbench.report.studies import StudyInShort, in_short, studies_table
 from actbench.report.tuning import check_per
 from actbench.report.verdict import MARGIN
 from actbench.store.decide import TestSet
@@ -61,7 +62,7 @@ class Shown:
 class Report:
     """The comparisons of the runs below some paths, and every problem with them; `studies` are those of the runs.
 
-    `fail_if` is a condition with its outcome.
+    `fail_if` is a condition with its outcome, `listed` the studies in short where there are several.
     """
 
     comparisons: list[Comparison] = field(default_factory=list)
@@ -69,6 +70,7 @@ class Report:
     published: list[PublishedComparison] = field(default_factory=list)
     studies: list[Study] = field(default_factory=list)
     fail_if: tuple[Condition, bool | None] | None = None
+    listed: list[StudyInShort] = field(default_factory=list)
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -143,6 +145,7 @@ def make_report(paths: Sequence[Path], asked: Asked | None = None) -> Report:
         comparison = compare(block, terms, report.problems)
         diagnostics = read_diagnostics(block, report.problems)
         report.comparisons.append(replace(comparison, diagnostics=diagnostics))
+    report.listed = in_short(found.runs, report.studies)
     return report
 
 
@@ -183,11 +186,13 @@ def _show_and_write(report: Report, shown: Shown) -> None:
     console = PersistentConsole("files are still written", highlight=False)
     folder = shown.folder if report.comparisons else None
     about_page = short.page_lines(folder, shown.opened, shown.whole)
-    in_short = None if shown.full else short.shorten(report.comparisons, console, page_lines=len(about_page))
-    if in_short is None:
+    shortened = None if shown.full else short.shorten(report.comparisons, console, page_lines=len(about_page))
+    if report.listed:
+        terminal.show_studies(report.listed, console, full=shown.full)
+    if shortened is None:
         terminal.show(report.comparisons, console)
     else:
-        short.show(in_short.top, console)
+        short.show(shortened.top, console)
     if report.published:
         terminal.show_published(report.published, console)
     failed: UserError | None = None
@@ -197,12 +202,12 @@ def _show_and_write(report: Report, shown: Shown) -> None:
             write(report, folder, elsewhere=shown.elsewhere)
         except UserError as error:
             failed, about_page = error, [about_page[0], *about_page[2:]]
-    if in_short is None and folder is not None and not failed:
+    if shortened is None and folder is not None and not failed:
         terminal.show_files(folder, console)
-    if in_short is None:
+    if shortened is None:
         terminal.show_verdicts(report.comparisons, console)
     else:
-        short.show([*about_page, *in_short.verdict], console)
+        short.show([*about_page, *shortened.verdict], console)
     if report.fail_if:
         terminal.show_condition(conditions.told(*report.fail_if), console)
     if failed:
@@ -221,6 +226,6 @@ def write(report: Report, folder: Path, *, elsewhere: str = "--output FOLDER") -
 
     try:
         fail_if = (report.fail_if[0].text, report.fail_if[1]) if report.fail_if else None
-        page.write(report.comparisons, report.problems, folder, report.published, fail_if)
+        page.write(report.comparisons, report.problems, folder, report.published, fail_if, studies_table(report.listed))
     except OSError as error:
         raise from_disk(error, str(folder), elsewhere=elsewhere) from error

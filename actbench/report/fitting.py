@@ -27,6 +27,8 @@ def in_lines(table: TextTable, rows: Sequence[int], width: int) -> list[str]:
     """The heading and these rows (their numbers), each in one line; a name that is too long is cut in its middle."""
     chosen = [table.rows[number] for number in rows]
     widths = [max(map(len, cells)) for cells in zip(table.header, *chosen, strict=True)]
+    if len({shortened(row[0], width * 2 // 5) for row in chosen}) == len({row[0] for row in chosen}):
+        widths[0] = min(widths[0], width * 2 // 5)  # so that there is room for numbers
     kept = kept_columns(table, widths, width)
     rest = sum(widths[number] + _GAP for number in kept[1:])
     widths[0] = max(12, min(widths[0], width - rest))

@@ -50,6 +50,7 @@ def write(
     folder: Path,
     published: Sequence[PublishedComparison] = (),
     fail_if: tuple[str, bool | None] | None = None,
+    studies: TextTable | None = None,
 ) -> None:
     """Writes everything into `folder`; plots of an earlier report there are replaced.
 
@@ -65,7 +66,7 @@ def write(
     plots.mkdir(parents=True, exist_ok=True)
     remove_strays(folder, alone=False)
     earlier = [*plots.glob("*.svg"), *plots.glob("*.png")]  # not what another report writes meanwhile
-    sections, written = [], set()
+    sections, written = [_studies_section(studies)] if studies else [], set()
     for comparison in comparisons:
         prefix = "" if len(comparisons) == 1 else _file_name(comparison.block.title) + "-"
         drawn = []
@@ -110,6 +111,10 @@ def _section(comparison: Comparison, plots: Sequence[tuple[str, Plot]]) -> Secti
         plots=plots,
         remarks=comparison.remarks,
     )
+
+
+def _studies_section(table: TextTable) -> Section:
+    return Section(title=table.title, sentences=(), tables=[table])
 
 
 def _published_section(published: Sequence[PublishedComparison]) -> Section:

@@ -45,13 +45,12 @@ def shorten(comparisons: Sequence[Comparison], console: Console, *, page_lines: 
     """What a terminal has room for, below it the lines about the page, and the verdict."""
     width = console.width
     detailed = list(comparisons if len(comparisons) <= _DETAILED else comparisons[:1])
-    others = [one for one in comparisons if one not in detailed]
-    verdict = _verdict(detailed, others, width)
+    verdict = _verdict(comparisons, width)
     room = _height(console) - len(verdict) - page_lines
     top: list[Text] = []
     for number, comparison in enumerate(detailed):
-        own = room if len(detailed) == 1 else (room - len(top)) // (len(detailed) - number)
-        top += _block(comparison, width, max(own, 0))
+        own = (room - len(top)) // (len(detailed) - number) - bool(number)
+        top += [*([Text()] if number else []), *_block(comparison, width, max(own, 0))]
     return Short(top, verdict)
 
 
@@ -71,30 +70,31 @@ def _height(console: Console) -> int:
 # ---------------------------------------------------------------- the verdict
 
 
-def _verdict(detailed: Sequence[Comparison], others: Sequence[Comparison], width: int) -> list[Text]:
-    """An empty line and the sentences; those of the first block, which has most runs, come last."""
+def _verdict(comparisons: Sequence[Comparison], width: int) -> list[Text]:
+    """An empty line, a line for each block, and last the sentences on the first one, which has most runs."""
+    if not comparisons:
+        return []
+    first, *others = comparisons
     lines = [Text()]
-    for comparison in reversed(others[:_BLOCKS]):
-        sentence = (comparison.sentences or [""])[0]
-        lines.append(text(one_line(f"{comparison.block.title}: {sentence}", width)))
     if len(others) > _BLOCKS:
-        lines.insert(1, text(f"… and {len(others) - _BLOCKS} more blocks: on the page", style="dim"))
-    for comparison in reversed(detailed):
-        first = comparison is detailed[0]
-        if len(detailed) + len(others) > 1:
-            lines.append(text(comparison.block.title, style="bold"))
-        lines += _sentences(comparison.sentences if first else comparison.sentences[:1], width)
-    return lines
+        lines.append(text(f"… and {len(others) - _BLOCKS} more blocks", style="dim"))
+    for comparison in reversed(others[:_BLOCKS]):
+        sentence = next(iter(comparison.sentences), "")
+        lines.append(text(one_line(f"{comparison.block.title}: {sentence}", width)))
+    if others:
+        lines.append(text(first.block.title, style="bold"))
+    return [*lines, *_sentences(first.sentences, width)]
 
 
 def _sentences(sentences: Sequence[str], width: int) -> list[Text]:
-    """As many of them as there is room for; the first one in any case."""
+    """As many of them as there is room for; the first one in any case, and commands rather than others."""
     kept = list(sentences)
     while len(kept) > 1 and len(verdict_lines(kept, width)) > _VERDICT:
-        kept.pop()
+        others = [sentence for sentence in kept[1:] if "`" not in sentence]
+        kept.remove((others or kept[1:])[-1])
     lines = verdict_lines(kept, width)
     left_out = len(sentences) - len(kept)
-    return [*lines, text(f"({count(left_out, 'more sentence')} on the page)", style="dim")] if left_out else lines
+    return [*lines, text(f"({count(left_out, 'more sentence')})", style="dim")] if left_out else lines
 
 
 # ---------------------------------------------------------------- a block
@@ -149,7 +149,7 @@ def _results(comparison: Comparison, table: TextTable, shown: int, width: int) -
     head, *lines = in_lines(table, rows, width)
     styled = [text(line, style=STYLES.get(marks[number], "")) for line, number in zip(lines, rows, strict=True)]
     more = len(names) - len(rows)
-    return [text(head, style="dim"), *styled, *([text(f"… and {more} more: on the page", style="dim")] if more else [])]
+    return [text(head, style="dim"), *styled, *([text(f"… and {more} more", style="dim")] if more else [])]
 
 
 def _used(comparison: Comparison) -> str:
@@ -163,7 +163,7 @@ def _some(lines: Sequence[str], most: int) -> list[Text]:
     left_out = len(lines) - max(most - 1, 1)
     return [
         *(text(line) for line in lines[: max(most - 1, 1)]),
-        text(f"… and {count(left_out, 'more finding')}: on the page", style="dim"),
+        text(f"… and {count(left_out, 'more finding')}", style="dim"),
     ]
 
 
@@ -199,7 +199,7 @@ def _remarks(comparison: Comparison, width: int) -> list[Text]:
     if not comparison.remarks:
         return []
     more = len(comparison.remarks) - 1
-    ending = f" (and {count(more, 'more note')}: on the page)" if more else ""
+    ending = f" (and {count(more, 'more note')})" if more else ""
     return [text(one_line(f"note: {comparison.remarks[0]}", width - len(ending)) + ending, style="dim")]
 
 

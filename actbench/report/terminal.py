@@ -19,6 +19,9 @@ from actbench.report.findings import SECTION as FINDINGS
 from actbench.report.findings import ConfigurationFinding, shared
 from actbench.report.fitting import kept_columns
 from actbench.report.published import TITLE, PublishedComparison
+from actbench.report.studies import TITLE as TITLE_OF_STUDIES
+from actbench.report.studies import StudyInShort
+from actbench.report.studies import lines as lines_of_studies
 from actbench.report.tables import comparison_tables
 from actbench.report.text_table import TextTable
 
@@ -66,6 +69,15 @@ def _show_findings(found: Sequence[ConfigurationFinding], table: TextTable, cons
         for remedy in finding.remedies_in_words:
             console.print(text(f"  try {remedy}"), soft_wrap=True)
     console.print(text(f"\n{table.note}", style="dim"))
+
+
+def show_studies(studies: Sequence[StudyInShort], console: Console, *, full: bool) -> None:
+    """Each study with its verdict and its page, before all of their runs are compared."""
+    console.print(text(TITLE_OF_STUDIES, style="bold"))
+    for line in lines_of_studies(studies, console.width, full=full):
+        console.print(text(line, style="dim" if line.startswith(" ") else ""), soft_wrap=True)
+    console.print()
+    console.print(text("All of their runs together", style="bold"))
 
 
 def show_published(published: Sequence[PublishedComparison], console: Console) -> None:
