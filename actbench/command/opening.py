@@ -17,6 +17,7 @@ from actbench.report import pages
 _OUTPUTS = Path("outputs")
 _TEXT = ("w3m", "lynx", "links", "links2", "elinks", "browsh", "www-browser")  # would take the terminal
 _WAIT = 3.0  # seconds for a browser to fail in; one that still runs has opened the page
+_STARTED: list[subprocess.Popen[bytes]] = []  # which outlive the command
 _START = "import sys, webbrowser; sys.exit(not webbrowser.open(sys.argv[1]))"
 
 
@@ -80,6 +81,7 @@ def start(path: Path) -> str:
         browser = subprocess.Popen(
             command, env=environment, stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=True
         )
+        _STARTED.append(browser)
         return "no browser could be started" if browser.wait(_WAIT) else ""
     except subprocess.TimeoutExpired:
         return ""

@@ -186,7 +186,7 @@ def _show_and_write(report: Report, shown: Shown) -> None:
     console = PersistentConsole("files are still written", highlight=False)
     folder = shown.folder if report.comparisons else None
     about_page = short.page_lines(folder, shown.opened, shown.whole)
-    shortened = None if shown.full else short.shorten(report.comparisons, console, page_lines=len(about_page))
+    shortened = None if shown.full else short.shorten(report.comparisons, console, about_page=len(about_page))
     if report.listed:
         terminal.show_studies(report.listed, console, full=shown.full)
     if shortened is None:

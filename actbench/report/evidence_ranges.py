@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 # A number by itself: not the 1 of `hidden1`, nor the 2 of `0–2`.
-_NUMBER = re.compile(r"(?<![\w.–-])-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?(?![\w–])")
+_NUMBER = re.compile(r"(?<![\w.–-])-?\d+(?:,\d{3})*(?:\.\d+)?(?:e[+-]?\d+)?(?![\w–])")
 _PARENTHESES = re.compile(r"\s*\([^()]*\)")
 
 

@@ -20,7 +20,9 @@ def kept_columns(table: TextTable, widths: Sequence[int], width: int) -> list[in
 
 def _rank(table: TextTable, number: int) -> int:
     head = table.header[number]
-    return table.important.index(head) if head in table.important else len(table.important) + number
+    before = table.header[:number].count(head)  # of two columns with one heading each has its own place
+    places = [place for place, important in enumerate(table.important) if important == head]
+    return places[before] if before < len(places) else len(table.important) + number
 
 
 def in_lines(table: TextTable, rows: Sequence[int], width: int) -> list[str]:

@@ -41,12 +41,12 @@ class Short:
     verdict: list[Text]
 
 
-def shorten(comparisons: Sequence[Comparison], console: Console, *, page_lines: int) -> Short:
+def shorten(comparisons: Sequence[Comparison], console: Console, *, about_page: int) -> Short:
     """What a terminal has room for, below it the lines about the page, and the verdict."""
     width = console.width
     detailed = list(comparisons if len(comparisons) <= _DETAILED else comparisons[:1])
     verdict = _verdict(comparisons, width)
-    room = _height(console) - len(verdict) - page_lines
+    room = _height(console) - len(verdict) - about_page
     top: list[Text] = []
     for number, comparison in enumerate(detailed):
         own = (room - len(top)) // (len(detailed) - number) - bool(number)
@@ -171,8 +171,8 @@ def _rest(tables: Sequence[TextTable], width: int, left: int) -> list[Text]:
     """A few rows of what died, and of each of the other tables what it says, as far as there is room."""
     lines: list[Text] = []
     for table in tables:
-        few = _few_rows(table)
-        if table.section == "units" and few and left >= len(few) + 3:
+        few = _few_rows(table) if table.section == "units" else []
+        if few and left >= len(few) + 3:
             added = [Text(), *(text(line) for line in in_lines(table, few, width))]
             added[1].stylize("dim")
         elif table.gist and left > 0:
