@@ -84,7 +84,7 @@ def test_a_single_run_says_how_to_compare_it_and_the_next_one_is_compared(typed,
         ["activation=gelu"],
         ["activation=topk", "activation.k=3", "study=2024"],
         ["experiment=dying_relu", "train.epochs=1"],
-        ["upper_activation=gelu", "model.depth=2", "study=it's"],
+        ["upper_activation=gelu", "model.depth=2", "study=a, b"],
         ["model=cnn", "activation=prelu", "seed=7", "num_seeds=1"],
     ],
 )

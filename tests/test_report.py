@@ -275,7 +275,8 @@ def test_nothing_complete_means_nothing_concluded(tmp_path):
     own = settings("activation=tanh")
     fake_run(tmp_path / own.folder, own, accuracies(97), status="failed", reason="no")
     assert the_comparison(tmp_path).sentences == [
-        "Nothing can be said yet: no run is complete (tanh). The command that trained them goes on where they stopped."
+        "Nothing can be said yet: no run is complete (tanh). To go on where they stopped: "
+        f"`actbench -m activation=relu,gelu study={tmp_path.name}`."
     ]
 
 

@@ -25,7 +25,7 @@ from actbench.report.text_table import TextTable
 MOST = 29  # lines, with those of the verdict: with the next prompt a screen of 30
 _LEAST = 18  # in a terminal that is lower
 _DETAILED = 3  # blocks that are shown with a table each; of more only the first
-_ROWS, _FINDINGS = 4, 2  # that each block has room for, whatever the rest needs
+_ROWS, _FINDINGS = 3, 2  # that each block has room for, whatever the rest needs
 _BEST = 9  # rows, before findings have more room
 _UNIT_ROWS = 4
 _COLUMNS = "±: 95 % interval of the mean; difference from the best of the others, in points"
@@ -189,9 +189,17 @@ def _label(table: TextTable) -> str:
 
 
 def _few_rows(table: TextTable) -> list[int]:
-    """The rows in which something died: those with a number above 0 in the third column, dead after training."""
-    died = [number for number, row in enumerate(table.rows) if not row[2].startswith(("0.0 ", "–"))]
-    return died[:_UNIT_ROWS]
+    """The rows in which most units are dead after training, which the third column says."""
+    dead = {number: _share(row[2]) for number, row in enumerate(table.rows)}
+    return sorted((number for number in dead if dead[number] > 0), key=lambda number: -dead[number])[:_UNIT_ROWS]
+
+
+def _share(cell: str) -> float:
+    """The number before `±`; 0 where there is none."""
+    try:
+        return float(cell.split(" ")[0])
+    except ValueError:
+        return 0.0
 
 
 def _remarks(comparison: Comparison, width: int) -> list[Text]:
