@@ -48,9 +48,16 @@ def train(
             _name_jobs_not_started(started, command)
     if not multirun and len(jobs) == 1 and ended:
         afterwards.after_single(jobs[0], words)
+    if ended and any(reader.status(job.folder) == "failed" or _stopped(job.folder) for job in started):
+        print(then, file=sys.stderr)
     if command.exit_codes:
         return max(*command.exit_codes, compared)
     return max(_exit_code_by_files(started), compared) if started else compared
+
+
+def _stopped(folder: Path) -> bool:
+    """Whether an error stopped a run, of which it left the traceback."""
+    return (folder / reader.TRACEBACK).exists() and reader.status(folder) not in ("completed", "diverged")
 
 
 def _exit_code_by_files(jobs: Sequence[Job]) -> int:

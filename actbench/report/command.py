@@ -185,8 +185,9 @@ def _show_and_write(report: Report, shown: Shown) -> None:
     """Shows the comparisons, writes them if there is a folder, and raises the problems at the end."""
     console = PersistentConsole("files are still written", highlight=False)
     folder = shown.folder if report.comparisons else None
-    about_page = short.page_lines(folder, shown.opened, shown.whole)
-    shortened = None if shown.full else short.shorten(report.comparisons, console, about_page=len(about_page))
+    about_page = short.page_lines(folder, shown.opened, shown.whole, console.width)
+    taken = short.number_of_lines(about_page, console.width)
+    shortened = None if shown.full else short.shorten(report.comparisons, console, about_page=taken)
     if report.listed:
         terminal.show_studies(report.listed, console, full=shown.full)
     if shortened is None:

@@ -71,4 +71,6 @@ def _gist(measured: Mapping[str, Mapping[str, Estimate]]) -> str:
     name = max(spans, key=lambda one: spans[one][0])
     _, low, high = spans[name]
     shares = measured[name]
+    if not spans[name][0]:
+        return f"{mean(shares[low], 1, 100)} % by every definition"
     return f"{name} from {mean(shares[low], 1, 100)} % ({low}) to {mean(shares[high], 1, 100)} % ({high})"

@@ -46,7 +46,7 @@ def shorten(comparisons: Sequence[Comparison], console: Console, *, about_page: 
     width = console.width
     detailed = list(comparisons if len(comparisons) <= _DETAILED else comparisons[:1])
     verdict = _verdict(comparisons, width)
-    room = _height(console) - len(verdict) - about_page
+    room = _height(console) - number_of_lines(verdict, width) - about_page
     top: list[Text] = []
     for number, comparison in enumerate(detailed):
         own = (room - len(top)) // (len(detailed) - number) - bool(number)
@@ -54,12 +54,18 @@ def shorten(comparisons: Sequence[Comparison], console: Console, *, about_page: 
     return Short(top, verdict)
 
 
-def page_lines(folder: Path | None, opened: str, whole: str) -> list[Text]:
-    """Where the page is and the command that opens it, and the command that shows everything here."""
+def page_lines(folder: Path | None, opened: str, whole: str, width: int) -> list[Text]:
+    """Where the page is, with the command that opens it if there is room, and the command that shows everything."""
     lines = [Text()]
     if folder is not None:
-        lines.append(text(f"page         {folder / 'report.html'}   ({opened})"))
+        page, opening = f"page         {folder / 'report.html'}", f"   ({opened})"
+        lines.append(text(page + opening * (len(page + opening) <= width)))
     return [*lines, text(f"all of it    {whole}", style="dim")]
+
+
+def number_of_lines(texts: Sequence[Text], width: int) -> int:
+    """As many as a terminal needs: commands are not wrapped, and may be longer than it is wide."""
+    return sum(max(1, -(-len(one) // width)) for one in texts)
 
 
 def _height(console: Console) -> int:
