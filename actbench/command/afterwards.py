@@ -8,6 +8,8 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.markup import escape
+
 from actbench.command import next_commands, task_function
 from actbench.command.planning import Job
 from actbench.command.quoting import command
@@ -67,14 +69,20 @@ def _completed(folder: Path) -> bool:
 def _show_page(job: Job, study: Path, words: Sequence[str]) -> None:
     from actbench.report import pages
 
-    page = pages.current(study, about=job.settings.id)
+    console = _console()
+    with console.status(f"the page of {escape(str(study))} is being made"):  # in a terminal: it takes seconds
+        page = pages.current(study, about=job.settings.id)
     lines = []
     if page.configurations < 2:
         lines += how_to_compare(job, study, words)
     else:
         lines += _labelled("study", f"{study}: {page.configurations} configurations. {page.sentence}")
-    made = f"made in {page.made:.0f} s; " if page.made >= 0.5 else ""
-    lines.append(f"page         {page.path}   ({made}{command(['open', str(study)])})")
+    made = [f"made in {page.made:.0f} s"] if page.made >= 0.5 else []
+    line = f"page         {page.path}"
+    fitting = [*made, command(["open", str(study)])]
+    while fitting and len(f"{line}   ({'; '.join(fitting)})") > console.width:
+        fitting.pop()
+    lines.append(f"{line}   ({'; '.join(fitting)})" if fitting else line)
     if page.problems:
         lines.append(f"note         not everything there could be read: {_report(study)} says what")
     _say(lines)
@@ -82,15 +90,19 @@ def _show_page(job: Job, study: Path, words: Sequence[str]) -> None:
 
 def _labelled(label: str, sentence: str) -> list[str]:
     """A sentence behind a label, in lines."""
-    width = max(PersistentConsole("").width - _INDENT, 40)
+    width = max(_console().width - _INDENT, 40)
     first, *others = textwrap.wrap(sentence, width, break_long_words=False, break_on_hyphens=False)
     return [f"{label:<{_INDENT}}{first}", *(" " * _INDENT + line for line in others)]
 
 
 def _say(lines: Sequence[str]) -> None:
-    console = PersistentConsole("everything is on disk", highlight=False, markup=False)
+    console = _console()
     for line in lines:
         console.print(line, soft_wrap=True)
+
+
+def _console() -> PersistentConsole:
+    return PersistentConsole("everything is on disk", highlight=False, markup=False)
 
 
 def _report(study: Path) -> str:

@@ -200,7 +200,8 @@ def _show_and_write(report: Report, shown: Shown) -> None:
     if folder is not None:
         looks.record(report.studies)
         try:
-            write(report, folder, elsewhere=shown.elsewhere)
+            with console.status("the page is being made"):  # in a terminal: it takes seconds
+                write(report, folder, elsewhere=shown.elsewhere)
         except UserError as error:
             failed, about_page = error, [about_page[0], *about_page[2:]]
     if shortened is None and folder is not None and not failed:
