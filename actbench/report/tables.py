@@ -140,7 +140,9 @@ def _tuning(tuned: Tuned) -> TextTable:
 def _without_results(block: Block) -> TextTable:
     header = ("configuration", "seeds", "status", "folder")
     rows = tuple((name, seed_range(run.settings.seeds), state(run), str(run.folder)) for name, run in block.waiting)
-    return TextTable("Without results", header, rows, text=True, section="unfinished", gist=count(len(rows), "run"))
+    others = f" and {count(len(rows) - 1, 'more run')}" if len(rows) > 1 else ""
+    gist = f"{rows[0][0]} ({rows[0][2]}){others}"
+    return TextTable("Without results", header, rows, text=True, section="unfinished", gist=gist)
 
 
 # ---------------------------------------------------------------- tidy data
