@@ -44,6 +44,10 @@ def _main(argv: Sequence[str]) -> int:
         from actbench.report import command as report
 
         return report.main(asked)
+    if argv[:1] == ["open"]:
+        from actbench.command import opening
+
+        return opening.main(argv[1:])
     if argv[:1] == ["more"]:
         from actbench.command import more
 

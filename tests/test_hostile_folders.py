@@ -323,7 +323,7 @@ def study(tmp_path):
 def reported(study: Path) -> str:
     """The report with its files; returns what could not be used. The good run is always in it."""
     answer = make_report([study])
-    write(answer, study / "report", Console(file=StringIO()))
+    write(answer, study / "report")
     assert "relu" in [one.name for of in answer.comparisons for one in of.block.configurations]
     return "\n".join(map(str, answer.problems))
 

@@ -78,7 +78,7 @@ def test_rounds_of_seeds_are_added_to_a_plain_sweep(more):
         "race: 6 seeds in outputs/s already",
         "race: after 7 seeds; left: gelu, relu",
     ]
-    assert out.index("Results, best first") > out.index("race: ended after 14 of 14 trainings")
+    assert out.index("\nconfiguration ") > out.index("race: ended after 14 of 14 trainings")
     stored = json.loads((study / "decide.json").read_text())
     assert stored["margin"] == 0.5
     assert [max(map(len, look.values())) for look in stored["looks"]] == [3, 5, 7]

@@ -347,8 +347,8 @@ def test_a_race_trains_looks_and_ends_in_the_comparison(undisturbed_race):
     lines = race_lines(undisturbed_race.done.stdout)
     assert lines[0] == "race: after 3 seeds; left: relu, gelu"
     assert "after 10 of 10 trainings" in lines[-1]
-    assert undisturbed_race.done.stdout.index(lines[-1]) < undisturbed_race.done.stdout.index("Results, best first")
-    row = next(line for line in undisturbed_race.done.stdout.splitlines() if re.match(r" gelu .* 5 ", line))
+    assert undisturbed_race.done.stdout.index(lines[-1]) < undisturbed_race.done.stdout.index("\nconfiguration ")
+    row = next(line for line in undisturbed_race.done.stdout.splitlines() if re.match(r"gelu .* 5 ", line))
     assert "undecided" in row
 
 

@@ -276,7 +276,8 @@ def test_nothing_complete_means_nothing_concluded(tmp_path):
     own = settings("activation=tanh")
     fake_run(tmp_path / own.folder, own, accuracies(97), status="failed", reason="no")
     assert the_comparison(tmp_path).sentences == [
-        "Nothing can be said yet: no run is complete (tanh). The command that trained them goes on where they stopped."
+        "Nothing can be said yet: no run is complete (tanh). To go on where they stopped: "
+        f"`actbench -m activation=relu,gelu study={tmp_path.name}`."
     ]
 
 
@@ -569,7 +570,7 @@ def test_the_page_is_one_file_that_needs_no_network(actbench, tmp_path):
     with (report / "results.csv").open() as file:
         assert {row["configuration"] for row in csv.DictReader(file)} == {"relu", "gelu", "tanh"}
     said = json.loads((report / "verdict.json").read_text())["blocks"][0]["sentences"]
-    assert done.stdout.splitlines()[-len(said) - 2].startswith("report       study")
+    assert done.stdout.splitlines()[-len(said) - 3].startswith("page         study/report/report.html")
     assert done.stdout.splitlines()[-len(said) :] == said  # what is read last
 
 
@@ -627,7 +628,7 @@ def test_runs_sweeps_and_studies_can_be_mixed_and_a_run_counts_once(actbench, tm
 def test_wide_and_narrow_terminals_show_whole_columns(actbench, tmp_path):
     runs_of(tmp_path / "study", relu=97.0, gelu=98.0)
     for width in (60, 80, 140):
-        done = actbench("report", "study", "--table", env={"COLUMNS": str(width)})
+        done = actbench("report", "study", "--table", "--full", env={"COLUMNS": str(width)})
         table = done.stdout.split("Results, best first")[1].split("means over")[0]
         assert all(len(line) <= width for line in table.splitlines())
         shown, _, left_out = table.partition("no room for")
@@ -743,7 +744,7 @@ def test_a_torn_history_of_an_unfinished_run_is_listed(actbench, study):
     folder = the_folder(study, "gelu")
     (folder / "summary.json").unlink()
     (folder / "history.csv").write_text("seed,epoch\n1,x\n")
-    done = actbench("report", "study", "--table")
+    done = actbench("report", "study", "--table", "--full")
     assert done.returncode == 0, done.stderr
     assert "Use relu: it is better than tanh" in done.stdout
     assert "unfinished; its" in done.stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -87,14 +88,14 @@ def test_a_finding_is_told_with_evidence_cause_and_remedies(actbench, tmp_path):
     a_run(tmp_path, "activation=gelu")
     _, table = the_table(tmp_path, "What went wrong inside")
     assert table.rows == (
-        ("relu", "units died", "74 % of 512", "steps too large", "optimizer.lr=0.001; activation=leaky_relu"),
-        ("relu", "validation accuracy jumps", "3.1 points", "overfitting", "dropout=0.3"),
+        ("units died", "relu", "74 % of 512", "steps too large", "optimizer.lr=0.001; activation=leaky_relu"),
+        ("validation accuracy jumps", "relu", "3.1 points", "overfitting", "dropout=0.3"),
     )
-    done = actbench("report", ".", "--table", env={"COLUMNS": "60"})  # few of them have room in a terminal, too
-    told = [line.strip() for line in done.stdout.split("What went wrong inside")[1].splitlines() if line.strip()][2:8]
+    done = actbench("report", ".", "--table", "--full", env={"COLUMNS": "60"})
+    told = [line.strip() for line in done.stdout.split("What went wrong inside")[1].splitlines() if line.strip()][:8]
     assert told == [
-        "relu           units died: 74 % of 512", "steps too large", "try optimizer.lr=0.001", "try activation=leaky_relu",
-        "relu           validation accuracy jumps: 3.1 points", "overfitting",
+        "units died: relu", "74 % of 512", "steps too large", "try optimizer.lr=0.001", "try activation=leaky_relu",
+        "validation accuracy jumps: relu", "3.1 points", "overfitting",
     ]  # fmt: skip
 
 
@@ -104,19 +105,17 @@ def test_runs_of_one_configuration_tell_a_symptom_once_and_whose_it_is(tmp_path)
     a_run(tmp_path / "b", "activation=relu", "seed=3", "num_seeds=1", findings=(other,))
     cells, table = the_table(tmp_path, "What went wrong inside")
     assert len(table.rows) == 1
-    assert cells["relu"]["evidence"] == "seeds 0–2: 74 % of 512; seed 3: 70 % of 512"
-    assert cells["relu"]["what to try"] == "optimizer.lr=0.001; activation=leaky_relu; init=he_normal"
+    assert cells["units died"]["evidence"] == "seeds 0–2: 74 % of 512; seed 3: 70 % of 512"
+    assert cells["units died"]["what to try"] == "optimizer.lr=0.001; activation=leaky_relu; init=he_normal"
 
 
-@pytest.mark.parametrize("brief", [True, False])
-@pytest.mark.parametrize("number", [1, 20])
-def test_the_code_of_a_finding_stands_before_its_symptom(brief, number):
+def test_the_code_of_a_finding_stands_before_its_symptom():
     finding = ConfigurationFinding("relu", "dead-units", "units died", "74 %", "steps too large", ("norm=batch",))
-    table = findings_table([finding] * number, brief=brief)
-    assert table.rows[0][1].startswith("dead-units: units died")
+    table = findings_table([finding])
+    assert table.rows[0][0] == "dead-units: units died"
     assert "actbench list CODE" in table.note
-    earlier = findings_table([replace(finding, code="")] * number, brief=brief)  # of a version without codes
-    assert earlier.rows[0][1].startswith("units died")
+    earlier = findings_table([replace(finding, code="")])  # of a version without codes
+    assert earlier.rows[0][0] == "units died"
     assert "CODE" not in earlier.note
 
 
@@ -126,23 +125,32 @@ def test_a_run_that_was_trained_again_finds_nothing_any_more(tmp_path):
     assert the_table(tmp_path, "What went wrong inside") is None
 
 
-def test_a_sweep_with_much_wrong_stays_readable(actbench, tmp_path):
-    """One line each in the terminal, everything in the page."""
+def test_a_finding_of_many_configurations_is_told_once_with_all_of_them(actbench, tmp_path):
+    """Its range in the short form; what was measured in each with `--full` and on the page."""
     names = ("relu", "gelu", "elu", "selu", "tanh")
-    for name in names:
-        a_run(tmp_path / "study", f"activation={name}", findings=(DIED, JUMPS))
-    done = actbench("report", "study", env={"COLUMNS": "80"})
+    for number, name in enumerate(names):
+        died = Finding("units died", f"hidden1: {70 + number}.5 % of 512 units dead (seeds 1–2 %)", "steps too large",
+                       ("optimizer.lr=0.001", *(["norm=batch"] if number else [])), "dead-units")  # fmt: skip
+        a_run(tmp_path / "study", f"activation={name}", findings=(died, JUMPS))
+    done = actbench("report", "study", env={"COLUMNS": "120"})
     assert (done.returncode, done.stderr) == (0, "")
-    table = done.stdout.split("What went wrong inside")[1].split("evidence and likely cause")[0]
-    lines = [line.split()[0] for line in table.splitlines() if line.split() and line.split()[0] in names]
-    assert sorted(lines) == sorted([*names, *names])
-    assert len([line for line in table.splitlines() if line.strip()]) == 2 + 10  # header, rule, findings
-    assert all(len(line) <= 80 for line in table.splitlines())
-    assert "units died                 optimizer.lr=0.001" in table
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("dead-units: ")]
+    assert line.endswith(": 70.5–74.5 % of 512 units dead; try optimizer.lr=0.001")
+    assert all(re.search(rf"\b{name}\b", line) for name in names)
+    _, table = the_table(tmp_path / "study", "What went wrong inside")
+    row = dict(zip(table.header, table.rows[0], strict=True))
+    assert len(table.rows) == 2
+    assert {*row["configurations"].split(", ")} == {*names}
+    assert row["what to try"].startswith("optimizer.lr=0.001; norm=batch (")
+    assert "relu" not in row["what to try"].replace("selu", "").replace("leaky_relu", "").replace("gelu", "")
+    _, detail = the_table(tmp_path / "study", "Evidence in each configuration")
+    assert ("dead-units: units died", "relu", "hidden1: 70.5 % of 512 units dead (seeds 1–2 %)") in detail.rows
+    full = actbench("report", "study", "--full", "--table", env={"COLUMNS": "80"}).stdout
     page = (tmp_path / "study" / "report" / "report.html").read_text()
     markdown = (tmp_path / "study" / "report" / "report.md").read_text()
-    assert page.count("steps too large") == markdown.count("steps too large") == 5
-    assert page.count("optimizer.lr=0.001; activation=leaky_relu") == 5
+    for text in (full, page, markdown):
+        assert text.count("steps too large") == 1
+        assert all(f"7{number}.5 % of 512 units dead" in text for number in range(5))
 
 
 def test_no_part_of_a_name_is_missing_where_much_is_wrong(actbench, tmp_path):
@@ -152,9 +160,9 @@ def test_no_part_of_a_name_is_missing_where_much_is_wrong(actbench, tmp_path):
             plain = (f"activation={name}", f"clip={clip}")
             a_run(tmp_path / "study", *plain, findings=(DIED, JUMPS))
             a_run(tmp_path / "study", *plain, "init=orthogonal", "norm=layer", "model.depth=3", findings=(DIED, JUMPS))
-    done = actbench("report", "study", env={"COLUMNS": "90"})
-    table = done.stdout.split("What went wrong inside")[1].split("evidence and likely cause")[0]
-    assert [table.count(f"clip={clip}") for clip in ("norm", "none")] == [8, 8]
+    done = actbench("report", "study", "--full", env={"COLUMNS": "90"})
+    told = done.stdout.split("What went wrong inside")[1].split("what to try")[0]
+    assert [told.count(f"clip={clip}: ") for clip in ("norm", "none")] == [8, 8]
 
 
 def test_what_was_edited_into_a_finding_brings_nothing_down(tmp_path):
@@ -505,7 +513,7 @@ TITLES = (
 @pytest.mark.rendered
 def test_the_page_and_the_terminal_have_it_all(actbench, tmp_path):
     everything(tmp_path / "study")
-    done = actbench("report", "study")
+    done = actbench("report", "study", "--full")
     assert (done.returncode, done.stderr) == (0, "")
     report = tmp_path / "study" / "report"
     page, markdown = ((report / name).read_text() for name in ("report.html", "report.md"))
@@ -533,7 +541,7 @@ def test_the_page_and_the_terminal_have_it_all(actbench, tmp_path):
 )
 def test_a_torn_file_costs_what_needs_it_and_no_more(actbench, tmp_path, name, lost):
     (everything(tmp_path / "study") / name).write_text("seed,epoch\n1,x\n")
-    done = actbench("report", "study")
+    done = actbench("report", "study", "--full")
     assert done.returncode == 2
     assert f"{name}: cannot be read" in done.stderr
     assert done.stderr.count("error:") == 1

@@ -65,7 +65,7 @@ def test_a_search_goes_on_behind_a_trial_that_diverged_and_finds_the_best(actben
     assert found["best_params"] == {"optimizer.lr": 0.1}
     assert found["best_value"] == pytest.approx(validation[0.1])
     assert "\nrelu lr=0.1  epoch 1/2" in done.stdout  # the runs are called by what varies
-    assert "Results, best first" in done.stdout
+    assert "\nconfiguration " in done.stdout
 
 
 _HOT = """

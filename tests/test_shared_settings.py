@@ -101,7 +101,7 @@ def test_the_page_the_terminal_and_the_csv_have_it(actbench, tmp_path):
             "model.channels=[4,8]", "num_seeds=3",
         )  # fmt: skip
         fake_run(tmp_path / "s" / own.folder, own, (97.0, 97.5, 98.0))
-    shown = actbench("report", "s").stdout
+    shown = actbench("report", "s", "--full").stdout
     folder = tmp_path / "s" / "report"
     for text in (
         shown.replace("\n", " "),

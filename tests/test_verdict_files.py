@@ -62,7 +62,7 @@ def test_it_is_first_on_the_page_and_last_in_the_terminal(shown, tmp_path):
     study(tmp_path / "study", relu=97.0, gelu=98.0, tanh=96.0)
     code, out = shown("study")
     assert code == 0
-    first, second = out.partition("plots/)\n\n")[2].replace("\nAvoid", "@Avoid").replace("\n", " ").split("@")
+    first, second = out.partition("--full\n\n")[2].replace("\nAvoid", "@Avoid").replace("\n", " ").split("@")
     assert first.startswith("Use gelu: it is the best, ahead of the next by 1.")
     assert second.startswith("Avoid relu (−1.")
     html = (tmp_path / "study" / "report" / "report.html").read_text()
@@ -111,8 +111,8 @@ def test_several_blocks_have_a_verdict_each(shown, tmp_path):
         for activation, mean in (("relu", 97.0), ("gelu", 98.0)):
             a_run(tmp_path / "s", activation, mean + np.array([0, 0.01, 0.02]), f"train.epochs={epochs}", images=10_000)
     _, out = shown("s")
-    ended = out.split("verdict.json, results.csv, plots/)")[1]
-    titles = [line for line in ended.splitlines() if line.startswith("digits, ")]
+    ended = out.split("all of it ")[1]
+    titles = [line.partition(":")[0] for line in ended.splitlines() if line.startswith("digits, ")]
     assert sorted(titles) == ["digits, 3 epochs", "digits, 4 epochs"]
     assert ended.count("Use gelu") == 2
     content = json.loads((tmp_path / "s" / "report" / "verdict.json").read_text())

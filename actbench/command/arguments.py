@@ -99,9 +99,36 @@ def report_parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="where to write (default: PATH/report; of several paths, the folder above them)",
     )
-    parser.add_argument("--table", action="store_true", help="print the tables and write nothing")
+    parser.add_argument("--full", action="store_true", help="print every table, not only what a screen has room for")
+    parser.add_argument("--table", action="store_true", help="print, and write nothing")
     parser.add_argument(
         "--published", action="store_true", help="published figures too, with the runs of the same set-up beside them"
+    )
+    return parser
+
+
+def opening(arguments: Sequence[str]) -> argparse.Namespace:
+    """The arguments of `actbench open`: study.
+
+    Raises:
+        UserError: they cannot be understood.
+    """
+    if not arguments:
+        raise UserError("which study?", where="actbench open", how="actbench open outputs/NAME")
+    return opening_parser().parse_args(arguments)
+
+
+def opening_parser() -> argparse.ArgumentParser:
+    """What `actbench open` accepts, and its help."""
+    parser = _Parser(
+        prog="actbench open",
+        description="Opens the page of a study in the browser, and prints its path. The page is made first where there "
+        "is none, or where runs were added since.",
+        epilog="$BROWSER names the browser. Over ssh and without a display nothing is opened.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "study", type=Path, metavar="STUDY", help="the name or the folder of a study, one of its runs, or a page"
     )
     return parser
 

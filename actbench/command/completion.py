@@ -20,6 +20,7 @@ from actbench.settings import GROUPS
 COMMANDS = {
     "list": "what can be chosen",
     "report": "the comparison again, from files",
+    "open": "the page of a study, in the browser",
     "more": "more seeds for what is undecided in a study",
     "try": "the remedies of a run's diagnosis, tried",
     "kernels": "what each activation costs on this device",
@@ -199,6 +200,12 @@ def _of_report(words: Sequence[str], current: str) -> list[Candidate] | str:
     return options(arguments.report_parser(), words, current, values, FOLDERS)
 
 
+def _of_open(words: Sequence[str], current: str) -> list[Candidate] | str:
+    if words or current.startswith("-") or "/" in current:
+        return options(arguments.opening_parser(), words, current, {}, FOLDERS)
+    return plain(_studies(())) or FOLDERS
+
+
 def _of_more(words: Sequence[str], current: str) -> list[Candidate] | str:
     return options(arguments.more_parser(), words, current, {}, FOLDERS)
 
@@ -224,6 +231,7 @@ def _of_completion(words: Sequence[str], current: str) -> list[Candidate] | str:
 _SUBCOMMANDS: dict[str, Callable[[Sequence[str], str], list[Candidate] | str]] = {
     "list": _of_list,
     "report": _of_report,
+    "open": _of_open,
     "more": _of_more,
     "try": _of_try,
     "kernels": _of_kernels,

@@ -17,6 +17,7 @@ _COMMANDS = (
     ("actbench -m activation=relu,gelu decide.margin=0.1", "a race: seeds in rounds until it is decided to 0.1 points"),
     ("actbench more outputs/STUDY", "more seeds for what is undecided, until it is settled (--help)"),
     ("actbench report PATH ...", "the comparison again, from files (--help shows how)"),
+    ("actbench open STUDY", "its page in the browser"),
     ("actbench try RUN", "try each remedy that its diagnosis offers (--help shows how)"),
     ("actbench kernels", "what each activation costs on this device (--help shows how)"),
     ("actbench list [GROUP|CHOICE ...]", "what can be chosen, with one line each; of a choice its parameters"),

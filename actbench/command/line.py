@@ -11,7 +11,7 @@ from actbench.command.suggestions import brief, plain_keys, value_meant
 from actbench.errors import Problem
 from actbench.settings import GROUPS
 
-COMMANDS = ("report", "more", "try", "list", "kernels")
+COMMANDS = ("report", "open", "more", "try", "list", "kernels")
 FLAGS = {
     "-m": "multirun", "--multirun": "multirun", "-r": "run", "--run": "run", "-c": "cfg", "--cfg": "cfg",
     "--resolve": "resolve", "-p": "package", "--package": "package", "-i": "info", "--info": "info",

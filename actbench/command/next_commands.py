@@ -49,11 +49,15 @@ def swept(hydra_config: Any) -> list[str]:
 def how_to_go_on(typed: Sequence[str], study: str) -> str:
     """The command that resumes an interrupted run: what was typed, and the name of the study if none was typed."""
     words = list(typed)
-    if words[:1] == ["more"]:  # which finds everything in the folder of the study
-        return f"to go on:  {quoting.command(words)}"
-    if words[:1] != ["try"] and not any(key_of(word) == "study" for word in words):
-        words.append(quoting.typed("study", study))
+    if words[:1] not in (["more"], ["try"]):  # which find everything in the folders that they name
+        words = in_study(words, study)
     return f"to go on:  {quoting.command(words)}"
+
+
+def in_study(typed: Sequence[str], study: str) -> list[str]:
+    """What was typed, with the name of the study if none was typed."""
+    named = any(key_of(word) == "study" for word in typed)
+    return [*typed, *([] if named else [quoting.typed("study", study)])]
 
 
 def _of_sweep(hydra_config: Any) -> dict[str, list[str]] | None:

@@ -36,7 +36,7 @@ from actbench.custom.trust import is_own
 from actbench.errors import Problem, UserError
 from actbench.files.output import PersistentConsole
 from actbench.report import command as report
-from actbench.report import runs
+from actbench.report import runs, terminal
 from actbench.report.runs import Run
 from actbench.settings import GROUPS
 
@@ -248,7 +248,9 @@ def _report(study: Path, run: Run, console: PersistentConsole) -> int:
     """Writes the comparison of the remedies with the run; returns the exit code."""
     try:
         made = report.make_report([study, run.folder])
-        report.write(made, study / "report", console, elsewhere="output_dir=FOLDER")
+        made.listed.clear()  # the other one is that of the run, which is only read
+        report.write(made, study / "report", elsewhere="output_dir=FOLDER")
+        terminal.show_files(study / "report", console)
         return complain(UserError.of(made.problems)) if made.problems else 0
     except UserError as error:
         return complain(error)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from actbench.command import next_commands, starting, task_function
+from actbench.command import afterwards, next_commands, starting, task_function
 from actbench.command.complaints import FAILED, complain, of_the_disk
 from actbench.command.planning import Job
 from actbench.command.race_terms import Terms
@@ -46,9 +46,18 @@ def train(
         if (multirun or len(jobs) > 1) and (ended or terms is None):
             compared = _compare(dict.fromkeys(job.folder.parent for job in jobs))
             _name_jobs_not_started(started, command)
+    if not multirun and len(jobs) == 1 and ended:
+        afterwards.after_single(jobs[0], words)
+    if ended and any(reader.status(job.folder) == "failed" or _stopped(job.folder) for job in started):
+        print(then, file=sys.stderr)
     if command.exit_codes:
         return max(*command.exit_codes, compared)
     return max(_exit_code_by_files(started), compared) if started else compared
+
+
+def _stopped(folder: Path) -> bool:
+    """Whether an error stopped a run, of which it left the traceback."""
+    return (folder / reader.TRACEBACK).exists() and reader.status(folder) not in ("completed", "diverged")
 
 
 def _exit_code_by_files(jobs: Sequence[Job]) -> int:

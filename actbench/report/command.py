@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from rich.console import Console
-
 from actbench.errors import Problem, UserError, from_disk
 from actbench.files.output import PersistentConsole
-from actbench.report import conditions, looks, runs, terminal
+from actbench.report import conditions, looks, runs, short, terminal
 from actbench.report.comparison import Comparison, Terms, check_baseline, compare
 from actbench.report.conditions import Condition
 from actbench.report.configurations import Block, blocks
 from actbench.report.diagnostics import read_diagnostics
 from actbench.report.looks import Study
 from actbench.report.published import PublishedComparison, published
+from actbench.report.studies import StudyInShort, in_short, studies_table
 from actbench.report.tuning import check_per
 from actbench.report.verdict import MARGIN
 from actbench.store.decide import TestSet
@@ -33,12 +33,36 @@ class Asked:
     baseline: str | None = None
     per: str | None = None
 
+    @property
+    def words(self) -> list[str]:
+        """The same as options of `actbench report`."""
+        options = {
+            "--margin": None if self.margin is None else f"{self.margin:g}", "--test-set": self.test_set,
+            "--baseline": self.baseline, "--per": self.per,
+        }  # fmt: skip
+        return [word for option, value in options.items() if value is not None for word in (option, value)]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How a report is shown: `full` with all tables, else in short, with the command that shows them: `whole`.
+
+    `folder` is where it is written, None for nowhere, and `elsewhere` what to type for another one. `opened` is the
+    command that opens the page.
+    """
+
+    folder: Path | None
+    whole: str
+    opened: str = ""
+    full: bool = False
+    elsewhere: str = "--output FOLDER"
+
 
 @dataclass
 class Report:
     """The comparisons of the runs below some paths, and every problem with them; `studies` are those of the runs.
 
-    `fail_if` is a condition with its outcome.
+    `fail_if` is a condition with its outcome, `listed` the studies in short where there are several.
     """
 
     comparisons: list[Comparison] = field(default_factory=list)
@@ -46,6 +70,7 @@ class Report:
     published: list[PublishedComparison] = field(default_factory=list)
     studies: list[Study] = field(default_factory=list)
     fail_if: tuple[Condition, bool | None] | None = None
+    listed: list[StudyInShort] = field(default_factory=list)
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -70,7 +95,10 @@ def main(arguments: argparse.Namespace) -> int:
         _judge(report, arguments.fail_if)
     mistyped = any(problem.where.startswith(("--baseline", "--per", "--fail-if")) for problem in report.problems)
     nothing_written = arguments.table or mistyped  # it would not be what was asked for
-    _show_and_write(report, None if nothing_written else arguments.output or _default_folder(arguments.paths))
+    folder = None if nothing_written else arguments.output or _default_folder(arguments.paths)
+    paths = [str(path) for path in arguments.paths]
+    whole = shlex.join(["actbench", "report", *paths, *asked.words, *["--published"] * arguments.published, "--full"])
+    _show_and_write(report, Shown(folder, whole, _opening(folder), full=arguments.full))
     return conditions.exit_code(report.fail_if[1]) if report.fail_if else 0
 
 
@@ -81,7 +109,8 @@ def after_sweep(study: Path) -> None:
         UserError: with the folders that could not be read.
     """
     print()
-    _show_and_write(make_report([study]), study / "report", elsewhere="output_dir=FOLDER")
+    folder, whole = study / "report", shlex.join(["actbench", "report", str(study), "--full"])
+    _show_and_write(make_report([study]), Shown(folder, whole, _opening(folder), elsewhere="output_dir=FOLDER"))
 
 
 def make_report(paths: Sequence[Path], asked: Asked | None = None) -> Report:
@@ -116,6 +145,7 @@ def make_report(paths: Sequence[Path], asked: Asked | None = None) -> Report:
         comparison = compare(block, terms, report.problems)
         diagnostics = read_diagnostics(block, report.problems)
         report.comparisons.append(replace(comparison, diagnostics=diagnostics))
+    report.listed = in_short(found.runs, report.studies)
     return report
 
 
@@ -144,20 +174,42 @@ def _default_folder(paths: Sequence[Path]) -> Path:
     return Path(os.path.relpath(above)) / "report"
 
 
-def _show_and_write(report: Report, folder: Path | None, *, elsewhere: str = "--output FOLDER") -> None:
+def _opening(folder: Path | None) -> str:
+    """The command that opens the page of a folder."""
+    if folder is None:
+        return ""
+    return shlex.join(["actbench", "open", str(folder.parent if folder.name == "report" else folder)])
+
+
+def _show_and_write(report: Report, shown: Shown) -> None:
     """Shows the comparisons, writes them if there is a folder, and raises the problems at the end."""
     console = PersistentConsole("files are still written", highlight=False)
-    terminal.show(report.comparisons, console)
+    folder = shown.folder if report.comparisons else None
+    about_page = short.page_lines(folder, shown.opened, shown.whole, console.width)
+    taken = short.number_of_lines(about_page, console.width)
+    shortened = None if shown.full else short.shorten(report.comparisons, console, about_page=taken)
+    if report.listed:
+        terminal.show_studies(report.listed, console, full=shown.full)
+    if shortened is None:
+        terminal.show(report.comparisons, console)
+    else:
+        short.show(shortened.top, console)
     if report.published:
         terminal.show_published(report.published, console)
     failed: UserError | None = None
-    if folder is not None and report.comparisons:
+    if folder is not None:
         looks.record(report.studies)
         try:
-            write(report, folder, console, elsewhere=elsewhere)
+            with console.status("the page is being made"):  # in a terminal: it takes seconds
+                write(report, folder, elsewhere=shown.elsewhere)
         except UserError as error:
-            failed = error
-    terminal.show_verdicts(report.comparisons, console)
+            failed, about_page = error, [about_page[0], *about_page[2:]]
+    if shortened is None and folder is not None and not failed:
+        terminal.show_files(folder, console)
+    if shortened is None:
+        terminal.show_verdicts(report.comparisons, console)
+    else:
+        short.show([*about_page, *shortened.verdict], console)
     if report.fail_if:
         terminal.show_condition(conditions.told(*report.fail_if), console)
     if failed:
@@ -166,7 +218,7 @@ def _show_and_write(report: Report, folder: Path | None, *, elsewhere: str = "--
         raise UserError.of(report.problems)
 
 
-def write(report: Report, folder: Path, console: Console, *, elsewhere: str = "--output FOLDER") -> None:
+def write(report: Report, folder: Path, *, elsewhere: str = "--output FOLDER") -> None:
     """Writes the page, the data and the plots; `elsewhere` is what to type for another folder.
 
     Raises:
@@ -176,7 +228,6 @@ def write(report: Report, folder: Path, console: Console, *, elsewhere: str = "-
 
     try:
         fail_if = (report.fail_if[0].text, report.fail_if[1]) if report.fail_if else None
-        page.write(report.comparisons, report.problems, folder, report.published, fail_if)
+        page.write(report.comparisons, report.problems, folder, report.published, fail_if, studies_table(report.listed))
     except OSError as error:
         raise from_disk(error, str(folder), elsewhere=elsewhere) from error
-    terminal.show_files(folder, console)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from actbench.errors import Problem
 from actbench.report.configurations import Block
 from actbench.report.dead_by_definition import dead_by_definition, dead_by_definition_table
-from actbench.report.findings import ConfigurationFinding, findings, findings_table
+from actbench.report.findings import ConfigurationFinding, findings, findings_tables
 from actbench.report.int8 import int8_table
 from actbench.report.measure_tables import measure_tables
 from actbench.report.seed_records import most_dead, read_each, selection_note
@@ -23,10 +23,9 @@ class Diagnostics:
     findings: tuple[ConfigurationFinding, ...] = ()
     measured: tuple[TextTable, ...] = ()
 
-    def tables(self, *, brief: bool = False) -> list[TextTable]:
-        """All of it; `brief`: the findings as a terminal has room for them."""
-        first = [findings_table(self.findings, brief=brief)] if self.findings else []
-        return [*first, *self.measured]
+    def tables(self) -> list[TextTable]:
+        """All of it."""
+        return [*(findings_tables(self.findings) if self.findings else ()), *self.measured]
 
 
 def read_diagnostics(block: Block, problems: list[Problem]) -> Diagnostics:

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from actbench.report import recommendation, settling
+from actbench.report import recommendation, settling, typed_command
 from actbench.report.configurations import METRIC, Block, Configuration
 from actbench.report.formatting import count, duration, ends, listed, points, signed
 from actbench.report.more_command import more
@@ -51,12 +51,22 @@ def _not_finished(verdict: Verdict, block: Block) -> Iterator[str]:
     parts = [f"Not in this verdict, for lack of results: {listed(missing)}."] if missing else []
     parts += [f"Some seeds of {listed(partly)} are not finished."] if partly else []
     if parts:
-        yield " ".join([*parts, _GO_ON])
+        yield " ".join([*parts, _go_on(block)])
+
+
+def _go_on(block: Block) -> str:
+    """The command that goes on with the runs without results, where it is one."""
+    whole = typed_command.going_on(run for _, run in block.waiting)
+    return f"To go on where they stopped: `{whole}`." if whole else _GO_ON
 
 
 def _nothing_complete(block: Block) -> str:
     names = list(dict.fromkeys(name for name, _ in block.waiting))
-    return f"Nothing can be said yet: no run is complete ({listed(names)}). {_GO_ON}" if names else "There is no run."
+    return (
+        f"Nothing can be said yet: no run is complete ({listed(names)}). {_go_on(block)}"
+        if names
+        else "There is no run."
+    )
 
 
 def _dataset(block: Block) -> str:
@@ -121,6 +131,9 @@ def _reason(verdict: Verdict, among: int) -> str:
 def _another(configuration: Configuration) -> str:
     name = configuration.settings.activation.name
     other = "gelu" if name == "relu" else "relu"
+    run = configuration.counting[-1] if configuration.counting else None
+    if run is not None and len(configuration.counting) == 1 and (whole := typed_command.with_another(run, other)):
+        return f"`{whole}` trains {other} beside it."
     return f"the same command with `-m activation={shlex.quote(name)},{other}` compares it with {other}."
 
 

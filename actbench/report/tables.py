@@ -11,25 +11,22 @@ from actbench.report.columns import heading, interval_cell, mean_cell
 from actbench.report.comparison import Comparison
 from actbench.report.configurations import Block, Configuration
 from actbench.report.cost import Cost, cost_table, costs
-from actbench.report.formatting import ends, points, seed_range, signed, thousands
+from actbench.report.formatting import count, ends, points, seed_range, signed, thousands
 from actbench.report.runs import state
 from actbench.report.text_table import TextTable
 from actbench.report.tuning import Tuned
 from actbench.report.verdict import Decision, Verdict
 
 
-def comparison_tables(comparison: Comparison, *, brief: bool = False) -> list[TextTable]:
-    """The tables of a block: results with the verdict, tuning, diagnostics, cost, and the runs without results.
-
-    `brief`: as a terminal has room for them.
-    """
+def comparison_tables(comparison: Comparison) -> list[TextTable]:
+    """The tables of a block: results with the verdict, tuning, diagnostics, cost, and the runs without results."""
     tables = []
     if comparison.block.configurations:
         tables.append(_results(comparison))
     if comparison.tuned:
         tables.append(_tuning(comparison.tuned))
-    tables += comparison.diagnostics.tables(brief=brief)
-    if comparison.block.configurations and not brief:
+    tables += comparison.diagnostics.tables()
+    if comparison.block.configurations:
         tables.append(cost_table(comparison.block))
     if comparison.block.waiting:
         tables.append(_without_results(comparison.block))
@@ -52,7 +49,9 @@ def _results(comparison: Comparison) -> TextTable:
     note += "; s / epoch: per seed, with validation, median (middle half) of the epochs"
     if "dead_ratio" in measured:
         note += "; dead units: after training"
-    return TextTable("Results, best first", header, rows, _marks(configurations, verdict), note)
+    marks = _marks(configurations, verdict)
+    important = (*header[:2], *_verdict_header(verdict), "n", heading("dead_ratio"))
+    return TextTable("Results, best first", header, rows, marks, note, important=important)
 
 
 def _result(configuration: Configuration, verdict: Verdict, measured: Sequence[str], cost: Cost) -> tuple[str, ...]:
@@ -136,13 +135,17 @@ def _tuning(tuned: Tuned) -> TextTable:
         f"untuned: test accuracy at the common setting {tuned.common}{_verdict_note(tuned.verdict)}"
     )
     marks = _marks(configurations, tuned.verdict)
-    return TextTable(f"Tuned per {tuned.per}, on equal terms", header, tuple(rows), marks, note, section="tuning")
+    title = f"Tuned per {tuned.per}, on equal terms"
+    gist = f"{configurations[0].name} is first, at {tuned.chosen[configurations[0].name]}" if configurations else ""
+    return TextTable(title, header, tuple(rows), marks, note, section="tuning", gist=gist)
 
 
 def _without_results(block: Block) -> TextTable:
     header = ("configuration", "seeds", "status", "folder")
     rows = tuple((name, seed_range(run.settings.seeds), state(run), str(run.folder)) for name, run in block.waiting)
-    return TextTable("Without results", header, rows, text=True, section="unfinished")
+    others = f" and {count(len(rows) - 1, 'more run')}" if len(rows) > 1 else ""
+    gist = f"{rows[0][0]} ({rows[0][2]}){others}"
+    return TextTable("Without results", header, rows, text=True, section="unfinished", gist=gist)
 
 
 # ---------------------------------------------------------------- tidy data

@@ -15,6 +15,8 @@ class TextTable:
     `marks` has the verdict's word for each row (`best`, `as-good`, `worse`, `undecided`, ...), or is empty.
     `note` explains the columns, below the table. `section` is that of the page (`sections.SECTIONS`), whose heading
     says `gist`, if there is one: what a reader would find, in a few words (`relu: 74 % dead`).
+    `important` has headings, the most important first: where there is no room for all columns, the others are left out
+    before them.
     """
 
     title: str
@@ -25,4 +27,4 @@ class TextTable:
     text: bool = False
     section: str = TOP
     gist: str = ""
-    one_line_rows: bool = False  # in the terminal: a last cell that is too long is cut, not wrapped
+    important: tuple[str, ...] = ()

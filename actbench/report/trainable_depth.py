@@ -7,6 +7,7 @@ import math
 from actbench import naming
 from actbench.report.columns import mean_cell
 from actbench.report.configurations import METRIC, Block, Configuration
+from actbench.report.formatting import listed
 from actbench.report.text_table import TextTable
 
 DEPTH = "model.depth"
@@ -38,7 +39,9 @@ def trainable_depth_table(block: Block) -> TextTable | None:
         "diverged; all trained to: the deepest network of which every seed trained; not all at: the shallowest of "
         "which a seed did not"
     )
-    return TextTable("Where training stops", header, tuple(_row(*pair) for pair in series), note=note, section="depth")
+    rows = tuple(_row(*pair) for pair in series)
+    gist = f"all trained to: {listed([f'{name} {_row(name, by_depth)[1]}' for name, by_depth in series], 4)}"
+    return TextTable("Where training stops", header, rows, note=note, section="depth", gist=gist)
 
 
 def trained_seeds(configuration: Configuration) -> tuple[int, int]:

@@ -93,7 +93,18 @@ def unit_history_table(histories: Mapping[str, UnitHistory | None], selection: s
     )  # fmt: skip
     rows = tuple((name, *_row(history)) for name, history in recorded.items())
     note = f"{_NOTE}; {selection}" if selection else _NOTE
-    return TextTable("Life and death of units", header, rows, note=note, section="units")
+    return TextTable("Life and death of units", header, rows, note=note, section="units", gist=_gist(recorded))
+
+
+def _gist(histories: Mapping[str, UnitHistory]) -> str:
+    """`most in relu: 26.6 % dead; some in 3 of 5 configurations`."""
+    shares = {name: history.dead.mean or 0.0 for name, history in histories.items()}
+    worst = max(shares, key=lambda name: shares[name])
+    having = sum(share > 0 for share in shares.values())
+    if not having:
+        return "none at the end"
+    others = f"; some in {having} of {len(shares)} configurations" if len(shares) > 1 else ""
+    return f"most in {worst}: {mean_cell('dead', histories[worst].dead)} % dead{others}"
 
 
 def _row(history: UnitHistory) -> tuple[str, ...]:

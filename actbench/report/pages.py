@@ -1,0 +1,145 @@
+"""The page of a study (or of a folder of studies): whether it shows the runs that are there, and making it anew."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from actbench.errors import Problem, printable
+from actbench.files.reading import MB, read_json
+from actbench.report import runs, verdict_file
+from actbench.report.configurations import blocks
+from actbench.report.runs import Run
+from actbench.store.plausible import check_stays
+
+FILE = "report.html"
+_WAIT = 120.0  # seconds for another process that makes the same page; a page takes fewer
+_LARGEST = 32 * MB  # of a verdict that is read
+
+
+@dataclass(frozen=True)
+class Page:
+    """The page: `made` in so many seconds, or 0 where it showed everything already.
+
+    `sentence` is the first one of the verdict, `configurations` the number of those that it is about, `problems` those
+    of files that could not be read.
+    """
+
+    path: Path
+    made: float = 0.0
+    sentence: str = ""
+    configurations: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+
+def current(folder: Path, *, about: str = "") -> Page:
+    """The page of all runs below `folder`, made anew where it lacks some of them.
+
+    One process at a time makes it, so that the last one, which knows all runs, writes last.
+
+    Args:
+        about: the id of a configuration: of several verdicts the one that it is in is told.
+
+    Raises:
+        UserError: there is no run, or the page cannot be written.
+    """
+    path = folder / "report" / FILE
+    with _alone(folder):
+        found = runs.find([folder])
+        made, problems = 0.0, found.problems
+        if not _shows(path, found.runs):
+            began = time.perf_counter()
+            problems = _make(folder)
+            made = time.perf_counter() - began
+        block = _block(path.parent, about)
+    return Page(path, made, *block, problems)
+
+
+def _make(folder: Path) -> list[Problem]:
+    """Writes it, as `actbench report` does; returns the problems with what could not be read."""
+    from actbench.report import command, looks
+
+    report = command.make_report([folder])
+    looks.record(report.studies)
+    command.write(report, folder / "report")
+    return report.problems
+
+
+# ---------------------------------------------------------------- what an earlier page shows
+
+
+def _shows(path: Path, found: Sequence[Run]) -> bool:
+    """Whether a page has every result that is there now, and no other, and is newer than all of them."""
+    try:
+        shown = _seeds(_verdict(path.parent))
+        written = path.stat().st_mtime
+        newest = max((_written(run) for run in found if run.complete), default=0.0)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return False
+    there = {
+        configuration.settings.id: configuration.n + len(configuration.diverged)
+        for block in blocks(found)
+        for configuration in block.configurations
+    }
+    return shown == there and newest <= written
+
+
+def _written(run: Run) -> float:
+    return (run.folder / "summary.json").stat().st_mtime
+
+
+def _verdict(folder: Path) -> list[dict[str, Any]]:
+    """The blocks of a `verdict.json`; raises what reading it raises."""
+    path = folder / verdict_file.FILE
+    check_stays(path)
+    content: list[dict[str, Any]] = read_json(path, _LARGEST)["blocks"]
+    return content
+
+
+def _seeds(of_blocks: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """Configuration id -> how many of its seeds have ended."""
+    return {str(one["id"]): one["n"] + one["diverged"] for block in of_blocks for one in block["configurations"]}
+
+
+def _block(folder: Path, about: str) -> tuple[str, int]:
+    """The first sentence of a verdict, and of how many configurations it is."""
+    try:
+        found = _verdict(folder)
+        own = [block for block in found if about in [one["id"] for one in block["configurations"]]]
+        block = (own or found)[0]
+        return printable(str(block["sentences"][0])), len(block["configurations"])
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError):
+        return "", 0
+
+
+# ---------------------------------------------------------------- one process at a time
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Holds a lock on the folder itself, which leaves no file; goes on without one where there are no locks."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        yield
+        return
+    handle = -1
+    try:
+        with contextlib.suppress(OSError):
+            handle = os.open(folder, os.O_RDONLY)
+            began = time.monotonic()
+            while time.monotonic() - began < _WAIT:  # not for ever: the other process may be suspended
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    time.sleep(0.05)
+        yield
+    finally:
+        if handle >= 0:
+            os.close(handle)

@@ -1,0 +1,42 @@
+"""The command that trained a run, from its `environment.json`, as a whole command that can be pasted into a shell."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+
+from actbench.report import runs
+from actbench.report.more_command import study_of
+from actbench.report.runs import Run
+
+_NOT_TRAINING = ("try", "more")  # find the study by themselves
+
+
+def going_on(unfinished: Iterable[Run]) -> str:
+    """The one command that trained some runs, which goes on with them; empty where there are several or none."""
+    commands = {tuple(_typed(run)) for run in unfinished}
+    words = commands.pop() if len(commands) == 1 else ()
+    return shlex.join(["actbench", *words]) if words else ""
+
+
+def with_another(run: Run, activation: str) -> str:
+    """The command of a single run with another activation, in the same study; empty where it was a sweep."""
+    words = _typed(run)
+    if not words or words[0] in _NOT_TRAINING or {"-m", "--multirun"} & {*words}:
+        return ""
+    kept = [word for word in words if not word.startswith(("activation=", "activation."))]
+    return shlex.join(["actbench", f"activation={activation}", *kept])
+
+
+def _typed(run: Run) -> Sequence[str]:
+    """The words behind `actbench`, with the study's name; nothing where they are not recorded, or are of elsewhere."""
+    argv = runs.environment(run).get("argv")
+    if not isinstance(argv, list) or not argv or not all(isinstance(word, str) for word in argv):
+        return ()
+    words, name = argv[1:], study_of(run.folder).resolve().name
+    if words[:1] and words[0] in _NOT_TRAINING:
+        return words
+    named = [word.partition("=")[2] for word in words if word.startswith("study=")]
+    if not named:
+        return [*words, f"study={name}"]
+    return words if named[-1].strip("'\"") == name else ()  # else the study was renamed
