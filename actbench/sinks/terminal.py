@@ -1,27 +1,32 @@
-"""The terminal: live progress for a person, one plain line per epoch for a file; a table at the end."""
+"""The terminal, for a single run: live progress for a person, one plain line per epoch for a file; a table at the end.
+
+The runs of a sweep are shown by `sinks.sweep`, but for those in the workers of a launcher: here, with `brief`.
+"""
 
 from __future__ import annotations
 
 import math
 import shlex
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from actbench.measures import registry
 from actbench.measures.layers import LayerRecord
 from actbench.measures.quantities import Quantity, by_seed, over_layers, placed
-from actbench.measures.units import network_ratio
-from actbench.records import Epoch, Estimate, Finding, RunSummary
+from actbench.records import Epoch, Finding, RunSummary
+from actbench.sinks.lines import epoch_line, mean, outcome, seed_range, with_bar
+from actbench.sinks.live import LiveArea
+from actbench.sinks.remaining import in_words
 from actbench.store import own_tables
 
 
@@ -48,6 +53,27 @@ class Headline:
     resumed_from: int = 0
 
 
+class Terminal(Protocol):
+    """What a run tells to whoever watches it: `TerminalSink`, or one of several runs (`sinks.sweep.SweepRun`)."""
+
+    @property
+    def name(self) -> str: ...
+
+    def begin(self, head: Headline, clock: Clock, total_steps: int) -> None: ...
+
+    def epoch(self, epoch: Epoch) -> None: ...
+
+    def executed(self, execution: str) -> None: ...
+
+    def remark(self, text: str, style: str = "dim") -> None: ...
+
+    def close(self) -> None: ...
+
+    def end(
+        self, summary: RunSummary, layers: Iterable[LayerRecord], folder: Path, *, stored: bool = False
+    ) -> None: ...
+
+
 class TerminalSink:
     """Says how a run goes.
 
@@ -63,7 +89,7 @@ class TerminalSink:
         self, console: Console, *, live: bool, name: str = "", brief: bool = False, whole: Callable[[str], str] = str
     ) -> None:
         self.console, self.live, self.name, self.brief, self.whole = console, live, name, brief, whole
-        self._progress: _Polling | None = None
+        self._bar: _Bar | None = None
         self._epochs, self._execution = 0, ""
 
     def begin(self, head: Headline, clock: Clock, total_steps: int) -> None:
@@ -74,7 +100,7 @@ class TerminalSink:
         label = self.name if self.brief else head.label
         self._say(
             f"[bold]{escape(label)}[/] on {escape(head.dataset)} ({train:,} / {val:,} / {test:,} samples), "
-            f"{_seeds(head.seeds)}, {head.parameters:,} parameters"
+            f"{seed_range(head.seeds)}, {head.parameters:,} parameters"
         )
         how, where = f"{head.device}, {head.execution}", f"files in {head.folder}"
         fits = len(f"{how}; {where}") <= self.console.width
@@ -83,27 +109,21 @@ class TerminalSink:
         if head.resumed_from:
             self.remark(f"going on after epoch {head.resumed_from} of {head.epochs}", style="")
         if self.live:
-            self._progress = _Polling(self.console, clock, total_steps)
-            self._progress.start()
+            self._bar = _Bar(self.console, clock, total_steps)
+            self._bar.area.start()
 
     def epoch(self, epoch: Epoch) -> None:
         for seed in epoch.diverged:
             words = f"seed {seed} diverged in epoch {epoch.number}: its loss is no longer finite"
             self.remark(words, style="bold red")
-        alive = [record for record in epoch.records if record.seed not in epoch.diverged]
-        if not alive:
+        line = epoch_line(epoch, self._epochs)
+        if not line:
             return
-        line = f"epoch {epoch.number}/{self._epochs}  "
-        line += f"train loss {_mean(record.train_loss for record in alive):.4f}  "
-        line += f"val accuracy {Estimate.of([record.val_accuracy for record in alive]).plus_minus()} %"
-        if epoch.layers:
-            dead = _mean(network_ratio(epoch.of_seed(record.seed), "dead") for record in alive)
-            line += f"  dead {'–' if math.isnan(dead) else f'{100 * dead:.1f}'} %"
-        if self._progress is not None:
-            self._progress.say(line)
+        if self._bar is not None:
+            self._bar.line = line
         else:
             named = f"{self.name}  " if self.brief else ""
-            self._say(escape(f"{named}{line}  {alive[0].seconds:.1f} s"))
+            self._say(escape(f"{named}{line}  {epoch.records[0].seconds:.1f} s"))
 
     def executed(self, execution: str) -> None:
         """How the steps were executed in fact, which is said where it is not as it was begun."""
@@ -115,15 +135,16 @@ class TerminalSink:
         self._say(escape(f"{self.name}: {text}" if self.brief else text), style=style)
 
     def close(self) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
+        if self._bar is not None:
+            self._bar.area.stop()
+            self._bar = None
 
     def end(self, summary: RunSummary, layers: Iterable[LayerRecord], folder: Path, *, stored: bool = False) -> None:
         """The table of a finished run."""
         self.close()
         if self.brief:
-            self._say(escape(f"{self.name}: {_in_a_line(summary, stored)}"))
+            line = Text.assemble(self.name, "  already complete: " if stored else "  ", outcome(summary))
+            self.console.print(line, soft_wrap=True, highlight=False)
             return
         if stored:
             self._say("already complete: this is the stored result", style="bold")
@@ -162,38 +183,23 @@ class TerminalSink:
         self.console.print(text, style=style or None, highlight=False, soft_wrap=True)
 
 
-class _Polling(Progress):
-    """A bar that reads the step counter whenever it is drawn: the loop knows nothing of it."""
+class _Bar:
+    """The last epoch, and below it how much is done: it reads the steps of the loop, which knows nothing of it."""
 
     def __init__(self, console: Console, clock: Clock, total: int) -> None:
-        self._clock = clock
-        self._task: TaskID | None = None
-        columns = (
-            TextColumn("{task.description}"), BarColumn(bar_width=24), TaskProgressColumn(), TimeRemainingColumn()
-        )  # fmt: skip
-        super().__init__(*columns, console=console, transient=True, refresh_per_second=4)
-        self._task = self.add_task("training", total=total, completed=clock.steps)
+        self.clock, self.total, self.first, self.began = clock, total, clock.steps, time.monotonic()
+        self.line = ""
+        self.area = LiveArea(console, self.lines)
 
-    def get_renderables(self) -> Iterable[RenderableType]:
-        if self._task is not None:
-            self.update(self._task, completed=self._clock.steps)
-        return super().get_renderables()
-
-    def say(self, line: str) -> None:
-        if self._task is not None:
-            self.update(self._task, description=line)
-
-
-def _in_a_line(summary: RunSummary, stored: bool) -> str:
-    skipped = "already complete, skipped; " if stored else ""
-    if summary.status == "diverged":
-        return f"{skipped}every seed diverged"
-    diverged = f", {len(summary.diverged)} of {len(summary.seeds)} seeds diverged" if summary.diverged else ""
-    dead = summary.metrics.get("dead_ratio")
-    share = f", dead {100 * dead.mean:.1f} %" if dead and dead.mean is not None else ""
-    accuracy = summary.metrics["test_accuracy"].plus_minus()
-    wrong = "".join(f"; {finding.title}" for finding in summary.findings or ())
-    return f"{skipped}test accuracy {accuracy} %{share}{diverged}{wrong} ({summary.seconds['total']:.1f} s)"
+    def lines(self) -> list[Text]:
+        share = self.clock.steps / self.total if self.total else 0.0
+        done = self.clock.steps - self.first
+        words = "training"
+        if self.line and done:  # an epoch at least, from which can be told how long the others take
+            seconds = (time.monotonic() - self.began) * (self.total - self.clock.steps) / done
+            words = f"training, {in_words(seconds)} left"
+        bar = with_bar(Text(words), share, min(self.area.console.width, 80))
+        return [Text(self.line), bar] if self.line else [bar]
 
 
 def _results() -> list[Quantity]:
@@ -241,12 +247,12 @@ def layer_table(layers: Iterable[LayerRecord]) -> Table:
         table.add_column(quantity.heading, justify="right")
     for name in names:
         own = [row for row in rows if row.layer == name]
-        means = [quantity.shown(_mean(getattr(row, quantity.key) for row in own)) for quantity in shown]
+        means = [quantity.shown(mean(getattr(row, quantity.key) for row in own)) for quantity in shown]
         table.add_row(Text(name), str(own[0].units), *means)
     if len(names) > 1:
         of_seeds = by_seed(rows).values()
         units = sum(row.units for row in rows) // len(of_seeds)
-        means = [quantity.shown(_mean(over_layers(layers, quantity) for layers in of_seeds)) for quantity in shown]
+        means = [quantity.shown(mean(over_layers(layers, quantity) for layers in of_seeds)) for quantity in shown]
         table.add_section()
         table.add_row("all", str(units), *means)
     return table
@@ -261,16 +267,6 @@ def undefined(layers: Iterable[LayerRecord]) -> list[str]:
         if names:
             remarks.append(f"{quantity.title}: not defined for this activation ({', '.join(names)})")
     return remarks
-
-
-def _mean(values: Iterable[float]) -> float:
-    """Of what is known; NaN where nothing is."""
-    known = [value for value in values if not math.isnan(value)]
-    return sum(known) / len(known) if known else math.nan
-
-
-def _seeds(seeds: tuple[int, ...]) -> str:
-    return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]}-{seeds[-1]}"
 
 
 def _quoted(path: Path) -> str:

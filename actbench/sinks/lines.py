@@ -1,0 +1,79 @@
+"""Single lines about a run: how an epoch went, how the run ended, how much of it is done."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from rich.text import Text
+
+from actbench.measures.units import network_ratio
+from actbench.records import Epoch, Estimate, RunSummary
+
+
+def epoch_line(epoch: Epoch, epochs: int, *, short: bool = False) -> str:
+    """`epoch 2/10  train loss 0.1234  val accuracy 97.81 ± 0.20 %  dead 0.0 %`, over the seeds that have not diverged.
+
+    Empty where there are none. With `short` the losses and the dead units are left out.
+    """
+    alive = [record for record in epoch.records if record.seed not in epoch.diverged]
+    if not alive:
+        return ""
+    words = [f"epoch {epoch.number}/{epochs}"]
+    if not short:
+        words.append(f"train loss {mean(record.train_loss for record in alive):.4f}")
+    words.append(f"val accuracy {Estimate.of([record.val_accuracy for record in alive]).plus_minus()} %")
+    if epoch.layers and not short:
+        dead = mean(network_ratio(epoch.of_seed(record.seed), "dead") for record in alive)
+        words.append(f"dead {'–' if math.isnan(dead) else f'{100 * dead:.1f}'} %")
+    return "  ".join(words)
+
+
+def outcome(summary: RunSummary) -> Text:
+    """`test accuracy 97.81 ± 0.20 %, dead 0.0 %, 12.1 s`, and the names of the findings."""
+    seconds = f"{summary.seconds['total']:.1f} s"
+    if summary.status == "diverged":
+        epochs = sorted({*summary.diverged.values()})
+        when = f"epoch {epochs[0]}" if len(epochs) == 1 else f"epochs {epochs[0]} to {epochs[-1]}"
+        return Text(f"every seed diverged, in {when}; {seconds}", style="bold red")
+    words = [f"test accuracy {summary.metrics['test_accuracy'].plus_minus()} %"]
+    dead = summary.metrics.get("dead_ratio")
+    words += [f"dead {100 * dead.mean:.1f} %"] if dead and dead.mean is not None else []
+    line = Text(", ".join([*words, seconds]))
+    if summary.diverged:
+        line.append(f"  {len(summary.diverged)} of {len(summary.seeds)} seeds diverged", style="bold red")
+    findings = [finding.code or finding.symptom for finding in summary.findings or ()]
+    if findings:
+        line.append(f"  {', '.join(findings)}", style="yellow")
+    return line
+
+
+def bar(share: float, width: int) -> Text:
+    """So much of it is done: a bar, and the percentage where there is no room for more.
+
+    >>> bar(0.25, 13).plain
+    '━━─────  25 %'
+    """
+    share = min(max(share, 0.0), 1.0)
+    room = width - len(" 100 %")
+    full = round(share * room) if room >= 4 else 0
+    line = Text("━" * full, style="cyan")
+    line.append("─" * max(room - full, 0) if room >= 4 else "", style="dim")
+    return line.append(f"{100 * share:3.0f} %".rjust(6 if room >= 4 else 0))
+
+
+def with_bar(words: Text, share: float, width: int, most: int = 30) -> Text:
+    """The words, and behind them a bar that fills the line, or is `most` wide."""
+    line = words.copy()
+    line.truncate(max(width - 8, 10), overflow="ellipsis")
+    return line.append("  ").append_text(bar(share, min(width - line.cell_len - 2, most + 6)))
+
+
+def mean(values: Iterable[float]) -> float:
+    """Of what is known; NaN where nothing is."""
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
+
+
+def seed_range(seeds: tuple[int, ...]) -> str:
+    return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]}-{seeds[-1]}"
