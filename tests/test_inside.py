@@ -23,6 +23,7 @@ from actbench.measures.scores import EpochRecord
 from actbench.measures.shapes import ShapeRecord
 from actbench.records import Epoch, Finding, RunSummary
 from actbench.run import run
+from actbench.sinks.terminal import TerminalSink
 from actbench.store import reader
 from actbench.store.folder import RunFolder
 
@@ -129,7 +130,7 @@ def test_findings_survive_the_file(tmp_path):
 def job(folder, *overrides, **about):
     """A job in this process: its summary, and what it says."""
     console = Console(file=io.StringIO(), width=100)
-    summary = run(settings_of(*overrides), folder, console=console, live=False, name="relu", **about)
+    summary = run(settings_of(*overrides), folder, terminal=TerminalSink(console, live=False, name="relu"), **about)
     return summary, console.file.getvalue()
 
 

@@ -170,6 +170,7 @@ def test_a_run_that_cannot_be_built_is_listed_and_repeated(monkeypatch, tmp_path
     from rich.console import Console
 
     from actbench.run import job as run
+    from actbench.sinks.terminal import TerminalSink
     from actbench.store import reader
 
     settings = settings_of("dataset=digits", "num_seeds=1", "model.width=8", "train.epochs=1")
@@ -178,7 +179,7 @@ def test_a_run_that_cannot_be_built_is_listed_and_repeated(monkeypatch, tmp_path
         raise MemoryError("no room for it")
 
     def attempt():
-        return run.run(settings, tmp_path / "r", console=Console(), live=False, name="relu")
+        return run.run(settings, tmp_path / "r", terminal=TerminalSink(Console(), live=False))
 
     with monkeypatch.context() as failing:
         failing.setattr(run, "build", no_memory)

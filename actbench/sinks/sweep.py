@@ -19,7 +19,7 @@ from actbench.errors import UserError, printable
 from actbench.measures.layers import LayerRecord
 from actbench.records import Epoch, RunSummary
 from actbench.settings import Settings
-from actbench.sinks.lines import epoch_line, outcome, seed_range, with_bar
+from actbench.sinks.lines import outcome, seed_range, validation, with_bars
 from actbench.sinks.live import LiveArea
 from actbench.sinks.ranking import Ranking
 from actbench.sinks.remaining import Effort, Pace, in_words
@@ -169,17 +169,16 @@ class Sweep:
     def lines(self) -> list[Text]:
         """The live area as it is now: no higher than half of the terminal."""
         width, height = min(self.console.width, _WIDEST), self.console.height
-        run, lines = self.current, []
+        run, bars, racing = self.current, [], []
         if run is not None:
-            lines.append(with_bar(run.line(), run.share, width))
+            bars.append((run.line(), run.share))
+        if self.total > 0:
+            bars.append((Text(self._progress()), (self.done + (run.share if run else 0.0)) / self.total))
         if self._round is not None:
             of, trained = self._round, self._round.trained + self._trained
-            racing = f"round {of.number}: {of.left} of {of.configurations} left"
-            lines.append(Text(f"{racing}; {trained} of at most {of.most} trainings"))
-        if self.total > 1 or self.done:
-            share = self.done + (run.share if run else 0.0)
-            words = Text(self._progress())
-            lines.append(with_bar(words, share / self.total, width) if self.total else words)
+            left = f"round {of.number}: {of.left} of {of.configurations} left"
+            racing.append(Text(f"{left}; {trained} of at most {of.most} trainings", style="dim"))
+        lines = [*with_bars(bars, width), *([] if self.total else [Text(self._progress())]), *racing]
         ranked = self.ranking.lines(run.settings if run else None, width, height // 2 - len(lines))
         return [*lines, *ranked]
 
@@ -232,7 +231,8 @@ class SweepRun:
         if epoch.number > 0:
             self._in_epochs += now - self._since
             self.sweep.pace.learn(self.effort, now - self._since)
-            self._said = epoch_line(epoch, self.effort.epochs, short=True) or self._said
+            trains = min(epoch.number + 1, self.effort.epochs)
+            self._said = f"epoch {trains}/{self.effort.epochs}  {validation(epoch)}".rstrip()
         self._since = now
 
     def executed(self, execution: str) -> None:

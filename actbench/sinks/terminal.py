@@ -5,7 +5,6 @@ The runs of a sweep are shown by `sinks.sweep`, but for those in the workers of 
 
 from __future__ import annotations
 
-import math
 import shlex
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -13,21 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
-from actbench.measures import registry
 from actbench.measures.layers import LayerRecord
-from actbench.measures.quantities import Quantity, by_seed, over_layers, placed
 from actbench.records import Epoch, Finding, RunSummary
-from actbench.sinks.lines import epoch_line, mean, outcome, seed_range, with_bar
+from actbench.sinks.lines import epoch_line, outcome, seed_range, with_bars
 from actbench.sinks.live import LiveArea
 from actbench.sinks.remaining import in_words
+from actbench.sinks.run_tables import layer_table, left_out, summary_table, undefined
 from actbench.store import own_tables
+
+_REMEDIES = 4  # of all findings; `actbench try` knows the others
+_IN_FULL = 3  # findings with their cause
 
 
 class Clock(Protocol):
@@ -153,8 +152,9 @@ class TerminalSink:
         self.console.print(summary_table(summary, own_tables.metrics(folder)))
         rows = [layer for layer in layers if layer.seed not in summary.diverged]
         if rows:
+            self._say("")
             self.console.print(layer_table(rows))
-            for remark in undefined(rows):
+            for remark in [*left_out(rows), *undefined(rows)]:
                 self._say(escape(remark), style="dim")
         if summary.findings is not None:
             probed = "dead_ratio" in summary.metrics
@@ -169,13 +169,18 @@ class TerminalSink:
             where = "" if probed else " in loss and accuracy; units were not measured (probe=false)"
             self._say(f"diagnosis    nothing alarming{where}", style="dim")
             return
-        self._say("diagnosis", style="bold")
-        for finding in findings:
-            what = Text.assemble((finding.title, "bold yellow"), f"\n{finding.evidence}\n", (finding.cause, "dim"))
-            self.console.print(Padding(what, (0, 0, 0, 2)))
-            for remedy in finding.remedies:  # on one line each, however long: they are pasted
+        self._say("\ndiagnosis", style="bold")
+        each = max(_REMEDIES // len(findings), 1)
+        tried: set[str] = set()
+        for number, finding in enumerate(findings):
+            what = Text.assemble((finding.title, "bold yellow"), f": {finding.evidence.rstrip('.')}.")
+            if number < _IN_FULL:
+                what.append(f" {finding.cause}" if finding.cause else "", style="dim")
+            self.console.print(Padding(what, (0, 0, 0, 2), expand=False))
+            remedies = [remedy for remedy in finding.remedies if remedy not in tried] if number < _IN_FULL else []
+            for remedy in remedies[:each]:  # on one line each, however long: they are pasted
                 self._say(escape(f"  try  {self.whole(remedy)}"), style="green")
-            self._say("")
+            tried |= {*remedies[:each]}
         if any(finding.remedies for finding in findings):
             self._say(escape(f"try them all  actbench try {_quoted(folder)}"))
 
@@ -198,75 +203,8 @@ class _Bar:
         if self.line and done:  # an epoch at least, from which can be told how long the others take
             seconds = (time.monotonic() - self.began) * (self.total - self.clock.steps) / done
             words = f"training, {in_words(seconds)} left"
-        bar = with_bar(Text(words), share, min(self.area.console.width, 80))
-        return [Text(self.line), bar] if self.line else [bar]
-
-
-def _results() -> list[Quantity]:
-    """The lines of `summary_table`: what a seed has, and not each of its layers."""
-    results = [q for kind in registry.row_types() if kind is not LayerRecord for q in placed(kind) if q.summary]
-    return sorted(results, key=lambda quantity: quantity.place)
-
-
-def summary_table(summary: RunSummary, own: Sequence[Quantity] = ()) -> Table:
-    """Accuracy, loss and cost with 95 % intervals over seeds, and the metrics of the user's `own` measurements."""
-    finite = max((estimate.n for estimate in summary.metrics.values()), default=0)
-    epochs = "1 epoch" if summary.epochs_done == 1 else f"{summary.epochs_done} epochs"
-    title = f"{summary.label} on {summary.dataset}, {epochs}"
-    table = Table(title=Text(title, style="bold"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("metric")
-    table.add_column(f"mean ± 95 % (n = {finite})", justify="right")
-    table.add_column("by seed", overflow="fold")
-    for quantity in [*_results(), *own]:
-        if quantity.summary in summary.metrics:
-            estimate = summary.metrics[quantity.summary]
-            values = (quantity.shown(math.nan if value is None else value) for value in estimate.values)
-            table.add_row(quantity.heading, estimate.plus_minus(quantity.digits, quantity.scale), "  ".join(values))
-    for seed, epoch in summary.diverged.items():
-        table.add_row(f"seed {seed}", "[bold red]diverged[/]", f"in epoch {epoch}")
-    if summary.epochs_done:
-        per_epoch = summary.seconds["total"] / summary.epochs_done
-        cost = f"for all seeds; {summary.samples_per_second:,.0f} samples/s"
-        table.add_row("seconds per epoch", f"{per_epoch:.2f}", cost)
-        looks = summary.seconds.get("looks", 0.0)
-        if looks:
-            share = f"{100 * looks / summary.seconds['total']:.0f} % of the time"
-            table.add_row("of them probe_every", f"{looks / summary.epochs_done:.2f}", share)
-    return table
-
-
-def layer_table(layers: Iterable[LayerRecord]) -> Table:
-    """The shares of dead, dormant, saturated and active units of each layer, in percent, averaged over seeds."""
-    rows = list(layers)
-    names = list(dict.fromkeys(row.layer for row in rows))
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("layer")
-    table.add_column("units", justify="right")
-    shown = placed(LayerRecord)
-    for quantity in shown:
-        table.add_column(quantity.heading, justify="right")
-    for name in names:
-        own = [row for row in rows if row.layer == name]
-        means = [quantity.shown(mean(getattr(row, quantity.key) for row in own)) for quantity in shown]
-        table.add_row(Text(name), str(own[0].units), *means)
-    if len(names) > 1:
-        of_seeds = by_seed(rows).values()
-        units = sum(row.units for row in rows) // len(of_seeds)
-        means = [quantity.shown(mean(over_layers(layers, quantity) for layers in of_seeds)) for quantity in shown]
-        table.add_section()
-        table.add_row("all", str(units), *means)
-    return table
-
-
-def undefined(layers: Iterable[LayerRecord]) -> list[str]:
-    """What a dash in `layer_table` means, for each share that has one though outputs are finite."""
-    rows = [row for row in layers if math.isfinite(row.mean)]
-    remarks = []
-    for quantity in placed(LayerRecord):
-        names = dict.fromkeys(row.layer for row in rows if math.isnan(getattr(row, quantity.key)))
-        if names:
-            remarks.append(f"{quantity.title}: not defined for this activation ({', '.join(names)})")
-    return remarks
+        bars = with_bars([(Text(words), share)], self.area.console.width)
+        return [Text(self.line), *bars] if self.line else bars
 
 
 def _quoted(path: Path) -> str:
