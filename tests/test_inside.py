@@ -214,7 +214,7 @@ def test_a_sweep_says_which_run_was_scored_in_int8(actbench, tmp_path):
         job(tmp_path / "outputs" / "several" / settings.folder, *asked, f"activation={name}")
     lines = actbench("-m", *asked, "activation=relu,gelu", "quantise=int8").stdout.splitlines()
     scored = [line for line in lines if line.endswith("scored in INT8, from its checkpoints")]
-    assert [line.partition(":")[0] for line in scored] == ["relu", "gelu"]
+    assert [line.split()[:2] for line in scored] == [["[1/2]", "relu"], ["[2/2]", "gelu"]]
 
 
 def test_int8_without_checkpoints_is_a_clear_message(complete):

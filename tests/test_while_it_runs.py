@@ -215,7 +215,7 @@ def test_a_race_counts_within_its_rounds():
     runs.expect()
     for name in ("relu", "gelu", "tanh"):
         runs.train(name)
-    assert "[round 1: 3/3] tanh seeds 0-1  test accuracy" in runs.screen.shown[-2]
+    assert "[3/3] tanh seeds 0-1  test accuracy" in runs.screen.shown[-2]
     runs.sweep.begin_round(2, 2, 3, 6, 120)
     runs.sweep.expect([runs.settings["relu"], runs.settings["gelu"]])
     runs.train("relu")

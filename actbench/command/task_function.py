@@ -49,21 +49,21 @@ def job(composed: DictConfig, command: Command | None = None, settings: Settings
             settings = composing.to_settings(composed, hydra_config.runtime.choices)
         return _run(settings, hydra_config, folder, command)
     except UserError as error:
-        _failed(error, command)
+        _failed(error, command, settings)
     except OSError as error:
         command.disk_errors.append(error)
         then = next_commands.how_to_go_on(command.typed, str(composed.study))
-        _failed(of_the_disk(error, str(folder), then=then), command)
+        _failed(of_the_disk(error, str(folder), then=then), command, settings)
     except _Interrupted:
         raise
     except (Exception, SystemExit) as error:  # the user's own code may call `sys.exit()`
-        _failed(_unexpected(error, folder, settings), command, FAILED)
+        _failed(_unexpected(error, folder, settings), command, settings, FAILED)
     return float("nan")
 
 
-def _failed(error: UserError, command: Command, code: int | None = None) -> None:
+def _failed(error: UserError, command: Command, settings: Settings | None, code: int | None = None) -> None:
     """Says that the run has failed; the exit code is that of the error, unless it is given."""
-    if command.sweep is None or not command.sweep.fail(error):
+    if command.sweep is None or not command.sweep.fail(error, settings):
         complain(error)
     command.exit_codes.append(code_of(error) if code is None else code)
 

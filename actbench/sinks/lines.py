@@ -67,17 +67,18 @@ def bar(share: float, width: int) -> Text:
 
 
 def with_bars(rows: Sequence[tuple[Text, float]], width: int, most: int = 30) -> list[Text]:
-    """Each line of words with the share that is done as a bar behind it; the bars stand below each other.
+    """Each line of words with the share that is done as a bar behind it, which fills what room there is up to `most`.
 
-    They fill what room the longest line leaves, up to `most` columns.
+    The bars stand below each other, unless the longest line leaves hardly any room.
     """
-    room = max(width - len("  100 %"), 10)
-    longest = min(max((words.cell_len for words, _ in rows), default=0), room)
+    least = 2 + len(" 100 %")
+    longest = max((words.cell_len for words, _ in rows), default=0)
+    beside = longest + least + 6 <= width
     lines = []
     for words, share in rows:
         line = words.copy()
-        line.truncate(longest, overflow="ellipsis", pad=True)
-        lines.append(line.append("  ").append_text(bar(share, min(width - longest - 2, most + 6))))
+        line.truncate(longest if beside else max(width - least, 10), overflow="ellipsis", pad=beside)
+        lines.append(line.append("  ").append_text(bar(share, min(width - line.cell_len - 2, most + 6))))
     return lines
 
 

@@ -120,16 +120,23 @@ class Sweep:
         """Whether stderr is the same terminal, so that what its lines say is said to everybody."""
         return self.area is not None and self.area.shows_stderr
 
-    def fail(self, error: UserError, name: str = "") -> bool:
-        """The run that trains has failed, or one that could not even begin; returns `tells_failures`."""
+    def fail(self, error: UserError, settings: Settings | None = None) -> bool:
+        """The run that trains has failed, or one that could not even begin; returns `tells_failures`.
+
+        Args:
+            settings: of the run, as far as they are known.
+        """
         run = self.current
-        label = self.label(name) if run is None else run.label
-        first = error.problems[0]
-        what = first.what.removeprefix("the run ")
-        line = Text.assemble(label, "  ", (what if what.startswith("failed") else f"failed: {what}", "bold red"))
+        label = run.label if run is not None else self.label(settings.label if settings else "a run")
+        self._waiting.pop(settings.folder if settings else "", None)
+        first, *others = error.problems
+        what, where = first.what.removeprefix("the run "), first.where
+        if not what.startswith("failed"):
+            what, where = f"failed: {where}: {what}" if where else f"failed: {what}", ""
+        line = Text.assemble(label, "  ", (printable(what), "bold red"))
         if self.tells_failures:
-            more = [first.where if first.where not in first.how else "", first.how, *map(str, error.problems[1:])]
-            line.append("".join(f"\n    {words}" for words in more if words))
+            more = [where if where not in first.how else "", first.how, *map(str, others)]
+            line.append("".join(f"\n    {printable(words)}" for words in more if words))
         self.say(line)
         if run is None:
             self.done += 1
@@ -149,8 +156,7 @@ class Sweep:
 
     def label(self, name: str) -> Text:
         """`[3/22] gelu`, of the next run that ends."""
-        within = f"round {self._round.number}: " if self._round else ""
-        return Text.assemble(f"[{within}{self.done + 1}{f'/{self.total}' if self.total else ''}] ", (name, "bold"))
+        return Text.assemble(f"[{self.done + 1}{f'/{self.total}' if self.total else ''}] ", (name, "bold"))
 
     def head(self, head: Headline) -> None:
         """What is the same for all runs, said with the first of them, and for others where it is not."""
