@@ -369,6 +369,20 @@ def test_a_sweep_in_a_terminal(tmp_path):
     assert again.screen().shown[0] == "2 of 2 already complete"
 
 
+def test_a_single_run_in_a_terminal(tmp_path):
+    words, go = [*SWEEP[1:], "train.epochs=3", "optimizer.lr=0.3"], tmp_path / "go"
+    command = CommandInTerminal(*words, cwd=tmp_path, before=partial(faults.after_epoch, 2, faults.wait_for_file, go))
+    command.wait_for("epoch 2/3  train loss")
+    command.wait_for(" left ")
+    go.touch()
+    assert command.wait().returncode == 0
+    shown = command.screen().shown
+    assert not any(line.startswith(("training, ", "epoch ")) for line in shown)
+    assert any(line.startswith("test accuracy %") for line in shown)
+    assert any(line.startswith("  try  actbench ") for line in shown)
+    assert 15 < sum(map(bool, shown)) <= 40  # rows of 80 columns, with commands that take two each
+
+
 def test_ctrl_c_leaves_a_terminal_that_can_be_used(tmp_path):
     stop = partial(faults.after_epoch, 3, faults.send_soon, signal.SIGINT, job=2)
     words = [*SWEEP, "train.epochs=400", "activation=relu,gelu,tanh", "dataset.train_size=100"]

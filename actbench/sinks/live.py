@@ -36,7 +36,7 @@ class LiveArea(Live):
     """
 
     def __init__(self, console: Console, draw: Callable[[], Sequence[Text]]) -> None:
-        self._draw, self._over = draw, False
+        self._draw, self._running = draw, False
         self._cells: list[int] = []  # the lengths of the lines that are drawn next
         self._shown: list[int] = []  # and of those on the screen
         self._above: dict[str, _Above] = {}
@@ -52,11 +52,12 @@ class LiveArea(Live):
             if stream is not None and stream.isatty():
                 self._above[name] = _Above(self, stream)
                 setattr(sys, name, self._above[name])
+        self._running = True
         super().start(refresh)
         self.console.show_cursor(True)  # it would stay hidden where the process is killed
 
     def stop(self) -> None:
-        self._over = True
+        self._running = False
         super().stop()
         for name, above in self._above.items():
             if getattr(sys, name) is above:
@@ -83,7 +84,7 @@ class LiveArea(Live):
         return [*([Control(*up)] if up else []), *super().process_renderables(renderables)]
 
     def _drawn(self) -> Group:
-        lines = [] if self._over else [*self._unfinished(), *self._draw()]
+        lines = [*self._unfinished(), *self._draw()] if self._running else []
         lines = lines[: max(self.console.height - 1, 1)]
         for line in lines:
             line.truncate(self.console.width, overflow="ellipsis")

@@ -106,7 +106,7 @@ class Sweep:
         if settings.folder in self._waiting:
             self.run(settings, name).end(summary, (), Path(), stored=True)
         else:
-            self.ranking.add(settings, name, summary)
+            self.ranking.add(settings, printable(name), summary)
 
     def ended(self, run: SweepRun, *, trained: bool) -> None:
         """A run has ended, however."""
@@ -178,7 +178,7 @@ class Sweep:
         run, bars, racing = self.current, [], []
         if run is not None:
             bars.append((run.line(), run.share))
-        if self.total > 0:
+        if self.total > 1:
             bars.append((Text(self._progress()), (self.done + (run.share if run else 0.0)) / self.total))
         if self._round is not None:
             of, trained = self._round, self._round.trained + self._trained
