@@ -209,6 +209,16 @@ def test_the_lines_of_a_sweep_without_a_terminal_are_few():
     ]
 
 
+def test_on_a_narrow_terminal_findings_are_counted():
+    findings = [
+        Finding("units died", "", "", (), "dead-units"),
+        Finding("seeds disagree", "", "", (), "seeds-disagree"),
+    ]
+    runs = Runs("relu", moving=True, width=72)
+    runs.train("relu", findings=findings)
+    assert runs.screen.shown[-2] == "[1] relu  test accuracy 99.90 ± 1.27 %, dead 0.5 %, 12.1 s  2 findings"
+
+
 def test_a_race_counts_within_its_rounds():
     runs = Runs("relu", "gelu", "tanh")
     runs.sweep.begin_round(1, 3, 3, 0, 120)
@@ -227,7 +237,12 @@ def test_a_race_counts_within_its_rounds():
 def test_trials_that_are_not_known_yet_take_as_long_as_those_so_far():
     runs = Runs("relu", "gelu")
     runs.sweep.expect_trials(5)
-    runs.train("relu")
+    run, steps = runs.begin("relu")
+    assert "left" not in runs.lines()[1]
+    runs.epoch(run, steps, 1)
+    assert "0/5 done, 90 s left" in runs.lines()[1]  # four of 20 s, and half of this one
+    runs.epoch(run, steps, 2)
+    run.end(runs.summary("relu"), (), None)
     runs.begin("gelu")
     assert re.match(r"\[2/5\] gelu", runs.lines()[0])
     assert "1/5 done, 80 s left" in runs.lines()[1]  # three of 20 s, and this one

@@ -33,8 +33,8 @@ def validation(epoch: Epoch) -> str:
     return f"val accuracy {Estimate.of(alive).plus_minus()} %" if alive else ""
 
 
-def outcome(summary: RunSummary) -> Text:
-    """`test accuracy 97.81 ± 0.20 %, dead 0.0 %, 12.1 s`, and the names of the findings."""
+def outcome(summary: RunSummary, *, counted: bool = False) -> Text:
+    """`test accuracy 97.81 ± 0.20 %, dead 0.0 %, 12.1 s`, and the names of the findings, or only their number."""
     seconds = f"{summary.seconds['total']:.1f} s"
     if summary.status == "diverged":
         epochs = sorted({*summary.diverged.values()})
@@ -47,8 +47,9 @@ def outcome(summary: RunSummary) -> Text:
     if summary.diverged:
         line.append(f"  {len(summary.diverged)} of {len(summary.seeds)} seeds diverged", style="bold red")
     findings = [finding.code or finding.symptom for finding in summary.findings or ()]
+    number = "1 finding" if len(findings) == 1 else f"{len(findings)} findings"
     if findings:
-        line.append(f"  {', '.join(findings)}", style="yellow")
+        line.append(f"  {number if counted else ', '.join(findings)}", style="yellow")
     return line
 
 

@@ -136,7 +136,7 @@ def in_words(seconds: float) -> str:
     """
     if seconds < 8:
         return "a few seconds"
-    if seconds < 90:
+    if seconds < 95:
         return f"{5 * round(seconds / 5)} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

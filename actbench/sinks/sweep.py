@@ -200,8 +200,10 @@ class Sweep:
         if run is not None:
             efforts.append(self.pace.seconds(run.effort, (1 - run.share) * run.effort.epochs))
         unknown = self.total - self.done - len(efforts)
-        if unknown > 0:
-            efforts.append(unknown * sum(self._times) / len(self._times) if self._times else None)
+        if unknown > 0:  # trials, which take as long as those so far
+            like = self.pace.seconds(run.effort) if run is not None else None
+            mean = sum(self._times) / len(self._times) if self._times else like
+            efforts.append(None if mean is None else unknown * mean)
         known = [seconds for seconds in efforts if seconds is not None]
         return sum(known) if known and len(known) == len(efforts) else None
 
@@ -255,9 +257,11 @@ class SweepRun:
     def end(self, summary: RunSummary, layers: Iterable[LayerRecord], folder: Path, *, stored: bool = False) -> None:  # noqa: ARG002
         """The line of a finished run."""
         self.sweep.ranking.add(self.settings, self.name, summary)
+        width = self.sweep.console.width if self.sweep.area is not None else None
         line = Text.assemble(self.label, "  already complete: " if stored else "  ", outcome(summary))
-        if self.sweep.area is not None:
-            line.truncate(self.sweep.console.width, overflow="ellipsis")
+        if width is not None and line.cell_len > width:
+            line = Text.assemble(self.label, "  ", outcome(summary, counted=True))
+            line.truncate(width, overflow="ellipsis")
         self.sweep.say(line)
         if not stored:
             self.sweep.pace.learn_overhead(self.sweep.clock() - self.began - self._in_epochs)
