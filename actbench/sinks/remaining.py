@@ -48,17 +48,17 @@ class Effort:
         )  # fmt: skip
         return cls(settings.train.epochs, settings.num_seeds, alike, tuple(numbers.items()))
 
-    @property
-    def amount(self) -> int:
-        return self.epochs * self.seeds
 
-
-@dataclass
+@dataclass(frozen=True)
 class _Seen:
     """Epochs times seeds that were trained, and in how many seconds."""
 
     amount: float = 0.0
     seconds: float = 0.0
+
+    def with_epoch(self, seeds: int, seconds: float) -> _Seen:
+        """With one more; a new one, since another thread may be reading this."""
+        return _Seen(self.amount + seeds, self.seconds + seconds)
 
     @property
     def rate(self) -> float:
@@ -75,12 +75,11 @@ class Pace:
 
     def learn(self, effort: Effort, seconds: float) -> None:
         """An epoch of a run has taken so long."""
-        seen = [self._seen.setdefault(key, _Seen()) for key in effort.alike]
+        for key in effort.alike:
+            self._seen[key] = self._seen.get(key, _Seen()).with_epoch(effort.seeds, seconds)
         if effort.numbers:
-            seen.append(self._by_numbers.setdefault((effort.alike[3], effort.numbers), _Seen()))
-        for each in seen:
-            each.amount += effort.seeds
-            each.seconds += seconds
+            place = effort.alike[3], effort.numbers
+            self._by_numbers[place] = self._by_numbers.get(place, _Seen()).with_epoch(effort.seeds, seconds)
 
     def learn_overhead(self, seconds: float) -> None:
         """A run has taken so much longer than its epochs."""
