@@ -23,6 +23,7 @@ from actbench.measures.scores import EpochRecord
 from actbench.measures.shapes import ShapeRecord
 from actbench.records import Epoch, Finding, RunSummary
 from actbench.run import run
+from actbench.sinks.terminal import TerminalSink
 from actbench.store import reader
 from actbench.store.folder import RunFolder
 
@@ -129,7 +130,7 @@ def test_findings_survive_the_file(tmp_path):
 def job(folder, *overrides, **about):
     """A job in this process: its summary, and what it says."""
     console = Console(file=io.StringIO(), width=100)
-    summary = run(settings_of(*overrides), folder, console=console, live=False, name="relu", **about)
+    summary = run(settings_of(*overrides), folder, terminal=TerminalSink(console, live=False, name="relu"), **about)
     return summary, console.file.getvalue()
 
 
@@ -213,7 +214,7 @@ def test_a_sweep_says_which_run_was_scored_in_int8(actbench, tmp_path):
         job(tmp_path / "outputs" / "several" / settings.folder, *asked, f"activation={name}")
     lines = actbench("-m", *asked, "activation=relu,gelu", "quantise=int8").stdout.splitlines()
     scored = [line for line in lines if line.endswith("scored in INT8, from its checkpoints")]
-    assert [line.partition(":")[0] for line in scored] == ["relu", "gelu"]
+    assert [line.split()[:2] for line in scored] == [["[1/2]", "relu"], ["[2/2]", "gelu"]]
 
 
 def test_int8_without_checkpoints_is_a_clear_message(complete):

@@ -25,6 +25,7 @@ from actbench.datasets.shared import is_untouched, seal
 from actbench.inits import auto_gain
 from actbench.run import run
 from actbench.settings import Choice
+from actbench.sinks.terminal import TerminalSink
 
 TINY = ("dataset=digits", "train.epochs=1", "num_seeds=2", "model.width=8", "train.threads=1", "tensorboard=false")
 JOBS = sorted(
@@ -44,7 +45,7 @@ def settings(activation="", model="", **params):
 
 
 def train(folder, asked):
-    run(asked, folder, console=Console(file=io.StringIO()), live=False, name="")
+    run(asked, folder, terminal=TerminalSink(Console(file=io.StringIO()), live=False))
 
 
 def outcome(folder, asked):

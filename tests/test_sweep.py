@@ -105,7 +105,8 @@ def test_a_repeated_sweep_skips_what_is_complete(actbench, three, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in study.glob("*/summary.json")}
     done = actbench(*three, "activation=relu,gelu,tanh")
     assert done.returncode == 0, done.stderr
-    assert len(re.findall("already complete, skipped", done.stdout)) == 2
+    assert "2 of 3 already complete\n" in done.stdout
+    assert re.findall(r"(?m)^\[(\S+)\] (\w+)", done.stdout) == [("3/3", "tanh")]
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert {row["configuration"] for row in rows(study / "report" / "results.csv")} == {"relu", "gelu", "tanh"}
 
@@ -148,6 +149,7 @@ def test_a_job_that_fails_stops_no_other_and_is_repeated(actbench, three, tmp_pa
     said = "the run failed in activation=burst: RuntimeError: too <b>hot</b> (my_acts.py, line "
     assert said in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+    assert "[2/3] burst  failed in activation=burst: RuntimeError: too <b>hot</b> (my_acts.py, line " in done.stdout
     failed = the_folder(study, "burst")
     assert "and more" in (failed / "traceback.txt").read_text()
     assert json.loads((failed / "summary.json").read_text())["status"] == "failed"
@@ -159,7 +161,7 @@ def test_a_job_that_fails_stops_no_other_and_is_repeated(actbench, three, tmp_pa
     a_burst(tmp_path, at=10**9)
     done = actbench(*command)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("already complete, skipped") == 2
+    assert "2 of 3 already complete\n" in done.stdout
     assert not (failed / "traceback.txt").exists()
     assert json.loads((failed / "summary.json").read_text())["status"] == "completed"
     assert {row["configuration"] for row in rows(study / "report" / "results.csv")} == {"relu", "gelu", "burst"}
@@ -171,6 +173,7 @@ def test_a_run_that_cannot_be_built_is_listed_and_repeated(monkeypatch, tmp_path
     from rich.console import Console
 
     from actbench.run import job as run
+    from actbench.sinks.terminal import TerminalSink
     from actbench.store import reader
 
     settings = settings_of("dataset=digits", "num_seeds=1", "model.width=8", "train.epochs=1")
@@ -179,7 +182,7 @@ def test_a_run_that_cannot_be_built_is_listed_and_repeated(monkeypatch, tmp_path
         raise MemoryError("no room for it")
 
     def attempt():
-        return run.run(settings, tmp_path / "r", console=Console(), live=False, name="relu")
+        return run.run(settings, tmp_path / "r", terminal=TerminalSink(Console(), live=False))
 
     with monkeypatch.context() as failing:
         failing.setattr(run, "build", no_memory)
@@ -211,8 +214,8 @@ def test_ctrl_c_leaves_the_comparison_of_what_is_complete(three, tmp_path):
 
     gone_on = Command(*command, "study=s", cwd=tmp_path).wait()
     assert gone_on.returncode == 0, gone_on.stderr
-    assert gone_on.stdout.count("already complete, skipped") == 1
-    assert "going on after epoch" in gone_on.stdout
+    assert "1 of 3 already complete\n" in gone_on.stdout
+    assert "[2/3] gelu  going on after epoch" in gone_on.stdout
     whole = Command(*command, "study=whole", cwd=tmp_path).wait()
     assert whole.returncode == 0, whole.stderr
 

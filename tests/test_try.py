@@ -302,5 +302,5 @@ def test_the_remedies_of_a_run_are_trained_and_the_run_is_left_as_it_is(actbench
     assert last[-2].startswith(f"Use {content['use']}: it cured dead-units (dead ")
     assert last[-1].strip() == content["command"]
     again = actbench(*ask)
-    assert again.stdout.count("already complete, skipped") == 2
+    assert again.stdout.count("2 of 2 already complete") == 1
     assert again.stdout.rstrip().splitlines()[-2:] == last[-2:]

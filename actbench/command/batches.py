@@ -11,12 +11,14 @@ from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from actbench.command import auto, composing, task_function
+from actbench.command import auto, checking, composing, task_function
 from actbench.command.override import key_of
 from actbench.command.planning import BASIC, Job
 from actbench.command.quoting import quoted
 from actbench.command.running import Command
-from actbench.files.output import PersistentConsole
+from actbench.errors import UserError
+from actbench.records import RunSummary
+from actbench.store import reader
 
 MULTIRUN = "hydra.mode=MULTIRUN"
 
@@ -44,11 +46,7 @@ class Batches:
         """Runs all jobs of a batch, and returns when they have ended."""
         first, self.started = self.started, self.started + len(jobs)
         if self.config.hydra.runtime.choices["hydra/launcher"] == BASIC:
-            console = PersistentConsole("training continues")
-            console.out(f"Launching {len(jobs)} jobs locally")
-            for number, job in enumerate(jobs, start=first):
-                console.out(f"\t#{number} : {' '.join(job.task)}")
-                run(job, self.command, number)
+            run_here(jobs, self.command, first)
             return
         launcher = Plugins.instance().instantiate_launcher(
             config=self.config,
@@ -60,6 +58,28 @@ class Batches:
             batch = [_for_a_launcher(job) for job in jobs[place : place + at_once]]
             for returned in launcher.launch(batch, initial_job_idx=first + place):
                 returned.return_value  # noqa: B018 (raises what the job has raised)
+
+
+def run_here(jobs: Sequence[Job], command: Command, first: int = 0) -> None:
+    """Runs jobs in this process, one after the other; those that are complete come first, since they only show it.
+
+    Args:
+        first: the number of the first job, in the order in which they are given.
+    """
+    complete = {job.folder: summary for job in jobs if (summary := _complete(job)) is not None}
+    if command.sweep is not None:
+        due = [job.settings for job in jobs if job.folder not in complete]
+        command.sweep.expect(due, [*complete.values()])
+    for number, job in sorted(enumerate(jobs, start=first), key=lambda pair: pair[1].folder not in complete):
+        run(job, command, number)
+
+
+def _complete(job: Job) -> RunSummary | None:
+    """The results of a job of which there is nothing left to do; None also where they cannot be read."""
+    try:
+        return None if checking.is_due(job.settings, job.folder) else reader.completed(job.folder)
+    except UserError:
+        return None  # which is reported when its turn comes
 
 
 def run(job: Job, command: Command, number: int | None = None) -> None:

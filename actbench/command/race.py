@@ -81,8 +81,12 @@ class Race(Sweeper):
 
         assert self.terms is not None and self.batches is not None
         console = PersistentConsole("training continues", highlight=False)
-        for batch in Rounds(self.entrants, self.terms, lambda line: console.print(line, soft_wrap=True)).batches():
+        racing = Rounds(self.entrants, self.terms, lambda line: console.print(line, soft_wrap=True))
+        sweep = self.batches.command.sweep
+        for batch in racing.batches():
             self.started += batch
+            if sweep is not None:
+                sweep.begin_round(racing.number, racing.racing, len(self.entrants), racing.trained(), racing.most)
             self.batches.run(batch)
             if self.batches.command.disk_errors:
                 return  # which has been reported with the command that goes on

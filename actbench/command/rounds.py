@@ -60,6 +60,7 @@ class Rounds:
         self.by_id = {job.settings.id: job for job in self.entrants}
         self.first = self.entrants[0].settings.seed
         self.study = self.entrants[0].folder.parent
+        self.number, self.racing = 0, len(self.entrants)  # of the round that is trained: which, and of how many
 
     def batches(self) -> Iterator[list[Job]]:
         """The jobs of each round; they have ended when the next batch is asked for.
@@ -69,7 +70,7 @@ class Rounds:
             OSError: a look cannot be recorded: the race goes on from the last one when it is typed again.
         """
         race_terms.begin(self.study, self.terms)
-        if done := self._on_disk():
+        if done := self.trained():
             self.tell(f"race: {done} seed{'s' if done != 1 else ''} in {self.study} already")
         yield from self._train([*self.by_id], self.entrants[0].settings.num_seeds)
         seen = None if self._trained else race_look.again(self.study, self.terms, {*self.by_id} - self._failed)
@@ -105,6 +106,7 @@ class Rounds:
             due += sum(part.settings.num_seeds for part in parts.due)
         if not batch:
             return
+        self.number, self.racing = self.number + 1, len(racing)
         began = self.clock()
         yield batch
         self._seconds, self._trained = self._seconds + self.clock() - began, self._trained + due
@@ -170,7 +172,7 @@ class Rounds:
 
     def _tell_end(self, reason: str) -> None:
         most, number = self.terms.max_seeds, len(self.by_id)
-        of = f"{self._on_disk()} of {number * most} trainings ({number} configurations, up to {most} seeds each)"
+        of = f"{self.trained()} of {self.most} trainings ({number} configurations, up to {most} seeds each)"
         undecided = enumerated([self._name(key) for key in self._look.undecided if key in self.by_id])
         limit = ", which the test images limit" if self._look.limited else ""
         why = {
@@ -185,7 +187,12 @@ class Rounds:
         }
         self.tell(f"race: {why[reason]}")
 
-    def _on_disk(self) -> int:
+    @property
+    def most(self) -> int:
+        """As many seeds are trained at most."""
+        return len(self.by_id) * self.terms.max_seeds
+
+    def trained(self) -> int:
         """Of the seeds up to `max_seeds`, those that are trained."""
         study = Study(self.study)
         every = {*range(self.first, self.first + self.terms.max_seeds)}

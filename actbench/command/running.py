@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from actbench.sinks.sweep import Sweep
 
 
 @dataclass
@@ -16,8 +20,14 @@ class Command:
         typed: the words of the command line.
         exit_codes: of the jobs that ended in this process.
         disk_errors: of these jobs.
+        sweep: shows how they go, where several run in this process, one after the other.
     """
 
     typed: Sequence[str] = ()
     exit_codes: list[int] = field(default_factory=list)
     disk_errors: list[OSError] = field(default_factory=list)
+    sweep: Sweep | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a launcher's worker gets: the terminal is not among it."""
+        return {**self.__dict__, "sweep": None}

@@ -11,7 +11,7 @@ import functools
 import math
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,7 @@ class Search(Sweeper):
         self._n_trials, self._n_jobs, self._max_failure_rate = n_trials, n_jobs, max_failure_rate
         self._params: dict[Any, Any] = {**(params or {})}
         self._trials: list[Trial] = []
+        self.expect: Callable[[int], None] = lambda _: None  # is told how many trials there will be
 
     launcher: Any
     config: Any
@@ -101,6 +102,7 @@ class Search(Sweeper):
         fixed = [override for override in overrides if override not in chosen]  # of every trial
         space, grid = space_of(overrides)
         study = self._study(grid)
+        self.expect(self._n_trials)
         folder = Path(self.config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / "multirun.yaml")  # as Hydra's own sweeper: it says what was typed

@@ -6,6 +6,7 @@ little: it creates a sweeper or a launcher, for which there are public functions
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from actbench.command.planning import BASIC, Job
 from actbench.command.race_terms import Terms
 from actbench.command.running import Command
 from actbench.errors import UserError, in_a_line
+from actbench.files.output import PersistentConsole
 
 
 class _NoCallbacks:
@@ -61,10 +63,12 @@ def start(
     Raises:
         UserError: Hydra fails, for example to start a launcher.
     """
-    with _in_words(overrides), composing.composing():
+    with _in_words(overrides), composing.composing(), _shown(jobs, command, multirun=multirun):
         if not multirun:
-            for number, job in enumerate(jobs):
-                batches.run(job, command, number if len(jobs) > 1 else None)
+            if len(jobs) == 1:
+                batches.run(jobs[0], command)
+            else:
+                batches.run_here(jobs, command)
             return jobs
         loader = GlobalHydra.instance().config_loader()
         context = HydraContext(config_loader=loader, callbacks=_NoCallbacks())  # type: ignore[arg-type]
@@ -79,10 +83,28 @@ def start(
             return jobs
         function = partial(task_function.job, command=command)
         sweeper = Plugins.instance().instantiate_sweeper(config=config, hydra_context=context, task_function=function)
+        if command.sweep is not None and isinstance(sweeper, search.Search):
+            sweeper.expect = command.sweep.expect_trials
         ended = sweeper.sweep(arguments=batches.with_dataset(jobs[0], list(config.hydra.overrides.task)))
         if isinstance(sweeper, search.Search) and not command.exit_codes:  # a launcher ran the trials elsewhere
             command.exit_codes += [0 if how == "completed" else FAILED for how in ended]
         return jobs
+
+
+@contextmanager
+def _shown(jobs: Sequence[Job], command: Command, *, multirun: bool) -> Iterator[None]:
+    """Has one display show all runs of a command that trains several here, one after the other."""
+    elsewhere = multirun and jobs[0].config.hydra.runtime.choices["hydra/launcher"] != BASIC
+    if elsewhere or not (multirun or len(jobs) > 1):
+        yield
+        return
+    from actbench.sinks.live import is_possible
+    from actbench.sinks.sweep import Sweep
+
+    logging.getLogger("hydra").setLevel(logging.WARNING)  # its launcher tells of each job
+    console = PersistentConsole("training continues")
+    with Sweep(console, moving=is_possible(console)) as command.sweep:
+        yield
 
 
 @contextmanager

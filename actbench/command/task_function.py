@@ -6,14 +6,14 @@ import contextlib
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from actbench import naming
 from actbench.command import composing, earlier, hydra_settings, next_commands
-from actbench.command.complaints import FAILED, complain, of_the_disk
+from actbench.command.complaints import FAILED, code_of, complain, of_the_disk
 from actbench.command.planning import BASIC
 from actbench.command.running import Command
 from actbench.errors import Failure, UserError, in_a_line
@@ -22,6 +22,9 @@ from actbench.files.output import PersistentConsole
 from actbench.records import RunSummary
 from actbench.settings import Settings
 from actbench.store import reader
+
+if TYPE_CHECKING:
+    from actbench.sinks.terminal import Terminal, TerminalSink
 
 
 class _Interrupted(SystemExit):
@@ -46,39 +49,49 @@ def job(composed: DictConfig, command: Command | None = None, settings: Settings
             settings = composing.to_settings(composed, hydra_config.runtime.choices)
         return _run(settings, hydra_config, folder, command)
     except UserError as error:
-        command.exit_codes.append(complain(error))
+        _failed(error, command, settings)
     except OSError as error:
         command.disk_errors.append(error)
         then = next_commands.how_to_go_on(command.typed, str(composed.study))
-        command.exit_codes.append(complain(of_the_disk(error, str(folder), then=then)))
+        _failed(of_the_disk(error, str(folder), then=then), command, settings)
     except _Interrupted:
         raise
     except (Exception, SystemExit) as error:  # the user's own code may call `sys.exit()`
-        complain(_unexpected(error, folder, settings))
-        command.exit_codes.append(FAILED)
+        _failed(_unexpected(error, folder, settings), command, settings, FAILED)
     return float("nan")
+
+
+def _failed(error: UserError, command: Command, settings: Settings | None, code: int | None = None) -> None:
+    """Says that the run has failed; the exit code is that of the error, unless it is given."""
+    if command.sweep is None or not command.sweep.fail(error, settings):
+        complain(error)
+    command.exit_codes.append(code_of(error) if code is None else code)
 
 
 def _run(settings: Settings, hydra_config: Any, folder: Path, command: Command) -> float:
     many = "MULTIRUN" in str(hydra_config.mode)
     name = naming.typed(settings, next_commands.swept(hydra_config) if many else hydra_config.overrides.task)
-    console, whole = PersistentConsole("training continues"), partial(_whole, command)
     reader.check_owner(folder, settings)
     finished = reader.completed(folder)
     if finished is not None and not reader.lacks_int8(settings, finished):
-        from actbench.sinks.terminal import TerminalSink
-
         for sentence in earlier.lacking(settings, folder):
             print(sentence)
         reader.tidy(folder)
-        terminal = TerminalSink(console, live=False, name=name, brief=many, whole=whole)
-        terminal.end(finished, reader.last_layers(folder), folder, stored=True)
+        if command.sweep is not None:
+            command.sweep.stored(settings, name, finished)
+        else:
+            terminal = _terminal(command, name, brief=many)
+            terminal.end(finished, reader.last_layers(folder), folder, stored=True)
         return _ended(finished, folder, command)
+    if command.sweep is not None:
+        shown: Terminal = command.sweep.run(settings, name)
+    else:
+        alone = hydra_config.runtime.choices["hydra/launcher"] == BASIC  # one job at a time
+        shown = _terminal(command, name, brief=many, moving=alone)
     from actbench import run  # imports torch
 
     stop = run.Stop()
-    live = console.is_terminal and hydra_config.runtime.choices["hydra/launcher"] == BASIC  # one job at a time
-    summary = run.run(settings, folder, console=console, live=live, name=name, brief=many, stop=stop, whole=whole)
+    summary = run.run(settings, folder, terminal=shown, stop=stop)
     if summary.status == "interrupted":
         print(f"interrupted {summary.reason}; what was done is in {folder}", file=sys.stderr)
         print(next_commands.how_to_go_on(command.typed, settings.study), file=sys.stderr)
@@ -91,13 +104,23 @@ def _run(settings: Settings, hydra_config: Any, folder: Path, command: Command) 
     return mean
 
 
+def _terminal(command: Command, name: str, *, brief: bool, moving: bool = False) -> TerminalSink:
+    """What shows a run by itself, or one of a launcher's worker (`brief`)."""
+    from actbench.sinks.live import is_possible
+    from actbench.sinks.terminal import TerminalSink
+
+    console, whole = PersistentConsole("training continues"), partial(_whole, command)
+    return TerminalSink(console, live=moving and is_possible(console), name=name, brief=brief, whole=whole)
+
+
 def _whole(command: Command, remedy: str) -> str:
     """The typed command with a remedy (one or several overrides) added."""
     return next_commands.whole(command.typed, remedy.split())
 
 
 def _ended(summary: RunSummary, folder: Path, command: Command) -> float:
-    if summary.status == "diverged":
+    told = command.sweep is not None and command.sweep.tells_failures  # in the run's line
+    if summary.status == "diverged" and not told:
         complain(Failure("every seed diverged", where=str(folder)))
     command.exit_codes.append(FAILED if summary.status == "diverged" else 0)
     mean = summary.metrics["val_accuracy"].mean

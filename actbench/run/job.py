@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
-
-from rich.console import Console
 
 from actbench.custom.isolation import isolated
 from actbench.errors import Failure, UserError, in_a_line
@@ -20,7 +18,7 @@ from actbench.run.activations import Look, look, look_before, preactivations
 from actbench.run.int8 import score_stored, score_trained
 from actbench.run.summary import Progress, failed, leave_failure, parameters_of_one, score, summarise
 from actbench.settings import Settings
-from actbench.sinks.terminal import Headline, TerminalSink
+from actbench.sinks.terminal import Headline, Terminal
 from actbench.store import reader
 from actbench.store.folder import RunFolder
 from actbench.store.lock import Hold
@@ -57,10 +55,7 @@ class Stop(Control):
 
 
 @isolated()
-def run(
-    settings: Settings, folder: Path, *, console: Console, live: bool, name: str, brief: bool = False,
-    stop: Stop | None = None, whole: Callable[[str], str] = str,
-) -> RunSummary:  # fmt: skip
+def run(settings: Settings, folder: Path, *, terminal: Terminal, stop: Stop | None = None) -> RunSummary:
     """Trains the seeds of one configuration and leaves its results in `folder`.
 
     A run that is complete there is not repeated; one that was interrupted or failed is resumed after its last epoch.
@@ -68,19 +63,14 @@ def run(
     Args:
         settings: of the run.
         folder: the run's own folder; a folder that belongs to another configuration is not touched.
-        console: where progress and results are printed.
-        live: a moving progress bar instead of a line per epoch.
-        name: the run's name in the output.
-        brief: the run is one of many: every line begins with the name, and one line at the end replaces the tables.
+        terminal: says how it goes.
         stop: what may interrupt the run.
-        whole: overrides -> the whole command that tries them, for the remedies of the diagnosis.
 
     Raises:
         UserError: the settings cannot be built, or the folder cannot be used.
     """
     machine.prepare(settings.train.threads)
     stop = stop or Stop()
-    terminal = TerminalSink(console, live=live, name=name, brief=brief, whole=whole)
     try:
         training = build(settings)
     except (Exception, SystemExit) as error:  # of the user's code, perhaps
@@ -115,7 +105,7 @@ def run(
 
 
 def _run(
-    settings: Settings, training: Training, progress: Progress, folder: RunFolder, hold: Hold, terminal: TerminalSink,
+    settings: Settings, training: Training, progress: Progress, folder: RunFolder, hold: Hold, terminal: Terminal,
     stop: Stop,
 ) -> RunSummary:  # fmt: skip
     earlier = folder.read_resume(training.device, training.network.stacked)
@@ -178,7 +168,7 @@ def _with_origins(settings: Settings, training: Training, epoch: Epoch, folder: 
 class Sinks:
     """Writes records to the folder, TensorBoard and the terminal, in an order that allows resuming after any crash."""
 
-    def __init__(self, settings: Settings, folder: RunFolder, terminal: TerminalSink, hold: Hold | None = None) -> None:
+    def __init__(self, settings: Settings, folder: RunFolder, terminal: Terminal, hold: Hold | None = None) -> None:
         self.settings, self.folder, self.terminal, self.hold = settings, folder, terminal, hold
         self.tensorboard: Any = _tensorboard(settings, folder.path, terminal.name) if settings.tensorboard else None
 

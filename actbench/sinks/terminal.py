@@ -1,28 +1,32 @@
-"""The terminal: live progress for a person, one plain line per epoch for a file; a table at the end."""
+"""The terminal, for a single run: live progress for a person, one plain line per epoch for a file; a table at the end.
+
+The runs of a sweep are shown by `sinks.sweep`, but for those in the workers of a launcher: here, with `brief`.
+"""
 
 from __future__ import annotations
 
-import math
 import shlex
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
-from actbench.measures import registry
 from actbench.measures.layers import LayerRecord
-from actbench.measures.quantities import Quantity, by_seed, over_layers, placed
-from actbench.measures.units import network_ratio
-from actbench.records import Epoch, Estimate, Finding, RunSummary
+from actbench.records import Epoch, Finding, RunSummary
+from actbench.sinks.lines import epoch_line, outcome, seed_range, with_bars
+from actbench.sinks.live import LiveArea
+from actbench.sinks.remaining import in_words
+from actbench.sinks.run_tables import layer_table, left_out, summary_table, undefined
 from actbench.store import own_tables
+
+_REMEDIES = 4  # of all findings; `actbench try` knows the others
+_IN_FULL = 3  # findings with their cause
 
 
 class Clock(Protocol):
@@ -48,6 +52,27 @@ class Headline:
     resumed_from: int = 0
 
 
+class Terminal(Protocol):
+    """What a run tells to whoever watches it: `TerminalSink`, or one of several runs (`sinks.sweep.SweepRun`)."""
+
+    @property
+    def name(self) -> str: ...
+
+    def begin(self, head: Headline, clock: Clock, total_steps: int) -> None: ...
+
+    def epoch(self, epoch: Epoch) -> None: ...
+
+    def executed(self, execution: str) -> None: ...
+
+    def remark(self, text: str, style: str = "dim") -> None: ...
+
+    def close(self) -> None: ...
+
+    def end(
+        self, summary: RunSummary, layers: Iterable[LayerRecord], folder: Path, *, stored: bool = False
+    ) -> None: ...
+
+
 class TerminalSink:
     """Says how a run goes.
 
@@ -63,7 +88,7 @@ class TerminalSink:
         self, console: Console, *, live: bool, name: str = "", brief: bool = False, whole: Callable[[str], str] = str
     ) -> None:
         self.console, self.live, self.name, self.brief, self.whole = console, live, name, brief, whole
-        self._progress: _Polling | None = None
+        self._bar: _Bar | None = None
         self._epochs, self._execution = 0, ""
 
     def begin(self, head: Headline, clock: Clock, total_steps: int) -> None:
@@ -74,7 +99,7 @@ class TerminalSink:
         label = self.name if self.brief else head.label
         self._say(
             f"[bold]{escape(label)}[/] on {escape(head.dataset)} ({train:,} / {val:,} / {test:,} samples), "
-            f"{_seeds(head.seeds)}, {head.parameters:,} parameters"
+            f"{seed_range(head.seeds)}, {head.parameters:,} parameters"
         )
         how, where = f"{head.device}, {head.execution}", f"files in {head.folder}"
         fits = len(f"{how}; {where}") <= self.console.width
@@ -83,27 +108,21 @@ class TerminalSink:
         if head.resumed_from:
             self.remark(f"going on after epoch {head.resumed_from} of {head.epochs}", style="")
         if self.live:
-            self._progress = _Polling(self.console, clock, total_steps)
-            self._progress.start()
+            self._bar = _Bar(self.console, clock, total_steps)
+            self._bar.area.start()
 
     def epoch(self, epoch: Epoch) -> None:
         for seed in epoch.diverged:
             words = f"seed {seed} diverged in epoch {epoch.number}: its loss is no longer finite"
             self.remark(words, style="bold red")
-        alive = [record for record in epoch.records if record.seed not in epoch.diverged]
-        if not alive:
+        line = epoch_line(epoch, self._epochs)
+        if not line:
             return
-        line = f"epoch {epoch.number}/{self._epochs}  "
-        line += f"train loss {_mean(record.train_loss for record in alive):.4f}  "
-        line += f"val accuracy {Estimate.of([record.val_accuracy for record in alive]).plus_minus()} %"
-        if epoch.layers:
-            dead = _mean(network_ratio(epoch.of_seed(record.seed), "dead") for record in alive)
-            line += f"  dead {'–' if math.isnan(dead) else f'{100 * dead:.1f}'} %"
-        if self._progress is not None:
-            self._progress.say(line)
+        if self._bar is not None:
+            self._bar.line = line
         else:
             named = f"{self.name}  " if self.brief else ""
-            self._say(escape(f"{named}{line}  {alive[0].seconds:.1f} s"))
+            self._say(escape(f"{named}{line}  {epoch.records[0].seconds:.1f} s"))
 
     def executed(self, execution: str) -> None:
         """How the steps were executed in fact, which is said where it is not as it was begun."""
@@ -115,15 +134,16 @@ class TerminalSink:
         self._say(escape(f"{self.name}: {text}" if self.brief else text), style=style)
 
     def close(self) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
+        if self._bar is not None:
+            self._bar.area.stop()
+            self._bar = None
 
     def end(self, summary: RunSummary, layers: Iterable[LayerRecord], folder: Path, *, stored: bool = False) -> None:
         """The table of a finished run."""
         self.close()
         if self.brief:
-            self._say(escape(f"{self.name}: {_in_a_line(summary, stored)}"))
+            line = Text.assemble(self.name, "  already complete: " if stored else "  ", outcome(summary))
+            self.console.print(line, soft_wrap=True, highlight=False)
             return
         if stored:
             self._say("already complete: this is the stored result", style="bold")
@@ -132,8 +152,9 @@ class TerminalSink:
         self.console.print(summary_table(summary, own_tables.metrics(folder)))
         rows = [layer for layer in layers if layer.seed not in summary.diverged]
         if rows:
+            self._say("")
             self.console.print(layer_table(rows))
-            for remark in undefined(rows):
+            for remark in [*left_out(rows), *undefined(rows)]:
                 self._say(escape(remark), style="dim")
         if summary.findings is not None:
             probed = "dead_ratio" in summary.metrics
@@ -148,13 +169,18 @@ class TerminalSink:
             where = "" if probed else " in loss and accuracy; units were not measured (probe=false)"
             self._say(f"diagnosis    nothing alarming{where}", style="dim")
             return
-        self._say("diagnosis", style="bold")
-        for finding in findings:
-            what = Text.assemble((finding.title, "bold yellow"), f"\n{finding.evidence}\n", (finding.cause, "dim"))
-            self.console.print(Padding(what, (0, 0, 0, 2)))
-            for remedy in finding.remedies:  # on one line each, however long: they are pasted
+        self._say("\ndiagnosis", style="bold")
+        each = max(_REMEDIES // len(findings), 1)
+        tried: set[str] = set()
+        for number, finding in enumerate(findings):
+            what = Text.assemble((finding.title, "bold yellow"), f": {finding.evidence.rstrip('.')}.")
+            if number < _IN_FULL:
+                what.append(f" {finding.cause}" if finding.cause else "", style="dim")
+            self.console.print(Padding(what, (0, 0, 0, 2), expand=False))
+            remedies = [remedy for remedy in finding.remedies if remedy not in tried] if number < _IN_FULL else []
+            for remedy in remedies[:each]:  # on one line each, however long: they are pasted
                 self._say(escape(f"  try  {self.whole(remedy)}"), style="green")
-            self._say("")
+            tried |= {*remedies[:each]}
         if any(finding.remedies for finding in findings):
             self._say(escape(f"try them all  actbench try {_quoted(folder)}"))
 
@@ -162,115 +188,23 @@ class TerminalSink:
         self.console.print(text, style=style or None, highlight=False, soft_wrap=True)
 
 
-class _Polling(Progress):
-    """A bar that reads the step counter whenever it is drawn: the loop knows nothing of it."""
+class _Bar:
+    """The last epoch, and below it how much is done: it reads the steps of the loop, which knows nothing of it."""
 
     def __init__(self, console: Console, clock: Clock, total: int) -> None:
-        self._clock = clock
-        self._task: TaskID | None = None
-        columns = (
-            TextColumn("{task.description}"), BarColumn(bar_width=24), TaskProgressColumn(), TimeRemainingColumn()
-        )  # fmt: skip
-        super().__init__(*columns, console=console, transient=True, refresh_per_second=4)
-        self._task = self.add_task("training", total=total, completed=clock.steps)
+        self.clock, self.total, self.first, self.began = clock, total, clock.steps, time.monotonic()
+        self.line = ""
+        self.area = LiveArea(console, self.lines)
 
-    def get_renderables(self) -> Iterable[RenderableType]:
-        if self._task is not None:
-            self.update(self._task, completed=self._clock.steps)
-        return super().get_renderables()
-
-    def say(self, line: str) -> None:
-        if self._task is not None:
-            self.update(self._task, description=line)
-
-
-def _in_a_line(summary: RunSummary, stored: bool) -> str:
-    skipped = "already complete, skipped; " if stored else ""
-    if summary.status == "diverged":
-        return f"{skipped}every seed diverged"
-    diverged = f", {len(summary.diverged)} of {len(summary.seeds)} seeds diverged" if summary.diverged else ""
-    dead = summary.metrics.get("dead_ratio")
-    share = f", dead {100 * dead.mean:.1f} %" if dead and dead.mean is not None else ""
-    accuracy = summary.metrics["test_accuracy"].plus_minus()
-    wrong = "".join(f"; {finding.title}" for finding in summary.findings or ())
-    return f"{skipped}test accuracy {accuracy} %{share}{diverged}{wrong} ({summary.seconds['total']:.1f} s)"
-
-
-def _results() -> list[Quantity]:
-    """The lines of `summary_table`: what a seed has, and not each of its layers."""
-    results = [q for kind in registry.row_types() if kind is not LayerRecord for q in placed(kind) if q.summary]
-    return sorted(results, key=lambda quantity: quantity.place)
-
-
-def summary_table(summary: RunSummary, own: Sequence[Quantity] = ()) -> Table:
-    """Accuracy, loss and cost with 95 % intervals over seeds, and the metrics of the user's `own` measurements."""
-    finite = max((estimate.n for estimate in summary.metrics.values()), default=0)
-    epochs = "1 epoch" if summary.epochs_done == 1 else f"{summary.epochs_done} epochs"
-    title = f"{summary.label} on {summary.dataset}, {epochs}"
-    table = Table(title=Text(title, style="bold"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("metric")
-    table.add_column(f"mean ± 95 % (n = {finite})", justify="right")
-    table.add_column("by seed", overflow="fold")
-    for quantity in [*_results(), *own]:
-        if quantity.summary in summary.metrics:
-            estimate = summary.metrics[quantity.summary]
-            values = (quantity.shown(math.nan if value is None else value) for value in estimate.values)
-            table.add_row(quantity.heading, estimate.plus_minus(quantity.digits, quantity.scale), "  ".join(values))
-    for seed, epoch in summary.diverged.items():
-        table.add_row(f"seed {seed}", "[bold red]diverged[/]", f"in epoch {epoch}")
-    if summary.epochs_done:
-        per_epoch = summary.seconds["total"] / summary.epochs_done
-        cost = f"for all seeds; {summary.samples_per_second:,.0f} samples/s"
-        table.add_row("seconds per epoch", f"{per_epoch:.2f}", cost)
-        looks = summary.seconds.get("looks", 0.0)
-        if looks:
-            share = f"{100 * looks / summary.seconds['total']:.0f} % of the time"
-            table.add_row("of them probe_every", f"{looks / summary.epochs_done:.2f}", share)
-    return table
-
-
-def layer_table(layers: Iterable[LayerRecord]) -> Table:
-    """The shares of dead, dormant, saturated and active units of each layer, in percent, averaged over seeds."""
-    rows = list(layers)
-    names = list(dict.fromkeys(row.layer for row in rows))
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("layer")
-    table.add_column("units", justify="right")
-    shown = placed(LayerRecord)
-    for quantity in shown:
-        table.add_column(quantity.heading, justify="right")
-    for name in names:
-        own = [row for row in rows if row.layer == name]
-        means = [quantity.shown(_mean(getattr(row, quantity.key) for row in own)) for quantity in shown]
-        table.add_row(Text(name), str(own[0].units), *means)
-    if len(names) > 1:
-        of_seeds = by_seed(rows).values()
-        units = sum(row.units for row in rows) // len(of_seeds)
-        means = [quantity.shown(_mean(over_layers(layers, quantity) for layers in of_seeds)) for quantity in shown]
-        table.add_section()
-        table.add_row("all", str(units), *means)
-    return table
-
-
-def undefined(layers: Iterable[LayerRecord]) -> list[str]:
-    """What a dash in `layer_table` means, for each share that has one though outputs are finite."""
-    rows = [row for row in layers if math.isfinite(row.mean)]
-    remarks = []
-    for quantity in placed(LayerRecord):
-        names = dict.fromkeys(row.layer for row in rows if math.isnan(getattr(row, quantity.key)))
-        if names:
-            remarks.append(f"{quantity.title}: not defined for this activation ({', '.join(names)})")
-    return remarks
-
-
-def _mean(values: Iterable[float]) -> float:
-    """Of what is known; NaN where nothing is."""
-    known = [value for value in values if not math.isnan(value)]
-    return sum(known) / len(known) if known else math.nan
-
-
-def _seeds(seeds: tuple[int, ...]) -> str:
-    return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]}-{seeds[-1]}"
+    def lines(self) -> list[Text]:
+        share = self.clock.steps / self.total if self.total else 0.0
+        done = self.clock.steps - self.first
+        words = "training"
+        if self.line and done:  # an epoch at least, from which can be told how long the others take
+            seconds = (time.monotonic() - self.began) * (self.total - self.clock.steps) / done
+            words = f"training, {in_words(seconds)} left"
+        bars = with_bars([(Text(words), share)], self.area.console.width)
+        return [Text(self.line), *bars] if self.line else bars
 
 
 def _quoted(path: Path) -> str:
