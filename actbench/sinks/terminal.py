@@ -22,6 +22,7 @@ from actbench.measures.layers import LayerRecord
 from actbench.measures.quantities import Quantity, by_seed, over_layers, placed
 from actbench.measures.units import network_ratio
 from actbench.records import Epoch, Estimate, Finding, RunSummary
+from actbench.sinks.logdir import logdir
 from actbench.store import own_tables
 
 
@@ -139,8 +140,8 @@ class TerminalSink:
             probed = "dead_ratio" in summary.metrics
             self._diagnosis(summary.findings, folder, probed=probed)
         self._say(escape(f"files        {folder}"))
-        if (folder / "tensorboard").exists():
-            self._say(escape(f"look inside  tensorboard --logdir {_quoted(folder)}"))
+        if events := logdir(folder):
+            self._say(escape(f"look inside  tensorboard --logdir {_quoted(events)}"))
 
     def _diagnosis(self, findings: Sequence[Finding], folder: Path, *, probed: bool) -> None:
         """What went wrong inside, why, and the commands that try something else; or that nothing did."""
