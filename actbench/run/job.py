@@ -246,6 +246,8 @@ def _tensorboard(settings: Settings, folder: Path, name: str) -> Any:  # a Tenso
     from actbench.sinks import hparams, logdir
     from actbench.sinks.tensorboard import TensorBoardSink
 
-    values = hparams.hyperparameters(settings, hparams.overrides_of(folder))
-    events = logdir.claim(folder, settings, name)
-    return TensorBoardSink(events, seeds=settings.seeds, hyperparameters=values, note=settings.dataset_note)
+    overrides = hparams.overrides_of(folder)
+    return TensorBoardSink(
+        logdir.claim(folder, settings, name), seeds=settings.seeds, note=settings.dataset_note,
+        hyperparameters=hparams.hyperparameters(settings, overrides), columns=hparams.telling(settings, overrides),
+    )  # fmt: skip

@@ -1,8 +1,8 @@
 """What TensorBoard's HParams dashboard shows: one row for each configuration, few settings, the results beside them.
 
-The dashboard shows five settings and five metrics without being asked for more. Left alone it would take every tag of
-every run for a metric, in alphabetical order. A record that names the columns, which each run writes, replaces that; of
-several runs it takes one's, so that the columns are those that all runs of a study have.
+Without a record of its columns the dashboard takes every tag of every run for a metric, and shows the first five in
+alphabetical order. Each run writes such a record, and the dashboard takes that of one of them: the columns have to be
+those that all runs of a sweep have. What a later command for the same study varies as well is in the names of its rows.
 """
 
 from __future__ import annotations
@@ -25,31 +25,30 @@ with warnings.catch_warnings():
 
 Value = str | bool | int | float
 
-_ALWAYS = ("optimizer.lr", "model", "optimizer")  # behind the activation and what was typed
-_AT_ONCE = 5  # columns that the dashboard shows before more are ticked
+_AT_ONCE = 5  # settings that are shown before more are ticked, if there are so many
 _EXPERIMENT = "experiment"
 
 
 def hyperparameters(settings: Settings, overrides: Iterable[str] = ()) -> dict[str, Value]:
-    """The settings that tell runs apart, the most telling first: the activation, what was typed, the optimizer.
+    """The settings as flat values (`activation`, `optimizer.lr`, ...), and the experiment, where one was typed."""
+    flat = {**settings.flat(), **{key: value for key, value in _typed(overrides).items() if key == _EXPERIMENT}}
+    return {key: value if isinstance(value, (bool, int, float, str)) else shown(value) for key, value in flat.items()}
 
-    Args:
-        settings: of the run.
-        overrides: that were typed for it: `optimizer.lr=0.01`.
+
+def telling(settings: Settings, overrides: Iterable[str]) -> list[str]:
+    """The settings that are columns: the activation, what was typed but for the data and epochs, the learning rate.
+
+    They are few on purpose: each is a column before the results.
     """
-    typed = dict(override.lstrip("+~").split("=", 1) for override in overrides if "=" in override)
-    flat = settings.flat()
-    if settings.upper_activation.target is None:
-        del flat["upper_activation"]
-    if _EXPERIMENT in typed:
-        flat[_EXPERIMENT] = typed[_EXPERIMENT]
-    terms = [key for key in typed if key.partition(".")[0] in TERMS or key in TERMS]
-    keys = dict.fromkeys(["activation", "upper_activation", *(key for key in typed if key not in terms), *_ALWAYS, *terms])
-    return {key: _plain(flat[key]) for key in keys if key in flat}
+    upper = [] if settings.upper_activation.target is None else ["upper_activation"]
+    typed = [key for key in _typed(overrides) if key.partition(".")[0] not in TERMS and key not in TERMS]
+    known = hyperparameters(settings, overrides)
+    return [key for key in dict.fromkeys(["activation", *upper, *typed, "optimizer.lr"]) if key in known]
 
 
-def _plain(value: Any) -> Value:
-    return value if isinstance(value, (bool, int, float, str)) else shown(value)
+def _typed(overrides: Iterable[str]) -> dict[str, str]:
+    """`["optimizer.lr=0.01"]` by its key."""
+    return dict(override.lstrip("+~").split("=", 1) for override in overrides if "=" in override)
 
 
 def overrides_of(folder: Path) -> list[str]:
@@ -65,7 +64,7 @@ def columns(values: Mapping[str, Value], metrics: Iterable[Quantity]) -> Summary
     """The record of the dashboard's columns.
 
     Args:
-        values: the settings; the first five are shown at once.
+        values: the settings that are columns; of more than five the first are shown.
         metrics: what is shown of each run, for the network where layers have it.
     """
     infos = [_setting(key, value, at_once=place < _AT_ONCE) for place, (key, value) in enumerate(values.items())]
@@ -89,7 +88,7 @@ def in_order(metrics: Iterable[Quantity]) -> Sequence[Quantity]:
 
 
 def _setting(key: str, value: Value, *, at_once: bool) -> Any:
-    """A column of a setting. The values of text are not listed: those of other runs are not known, and would be hidden."""
+    """A column of a setting, without the texts that it may be: a run does not know those of others."""
     if isinstance(value, bool):
         info = api_pb2.HParamInfo(name=key, type=api_pb2.DATA_TYPE_BOOL, differs=at_once)
         info.domain_discrete.extend([True, False])

@@ -1,9 +1,9 @@
 """Where the events of a run lie: in `tensorboard/NAME/` of its study, so that TensorBoard calls the run NAME.
 
-TensorBoard calls a run by its path below `--logdir`, and reads all that is there, links and hidden folders included. Events
-in a run's own folder would be called `relu-mlp-5a18816cd0-seeds0-4/tensorboard`, and links to them under shorter names
-would show each run twice to whoever looks at all studies at once. So the events have one place, and a file in it says
-whose they are.
+TensorBoard calls a run by its path below `--logdir`, and reads all that is there, links and hidden folders included.
+Events in a run's own folder would be called `relu-mlp-5a18816cd0-seeds0-4/tensorboard`, and links to them under shorter
+names would show each run twice to whoever looks at all studies at once. So the events have one place, and a file in it
+says whose they are.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _LONGEST = 120  # bytes of a name; file systems allow 255, and an id and seeds m
 def claim(folder: Path, settings: Settings, name: str) -> Path:
     """The folder for the events of a run: the same one, emptied, whenever the run is begun again.
 
-    It is `tensorboard/NAME` in the study; below the run's own folder where that folder lies elsewhere than in a study, or
-    where the study's `tensorboard` is a file or a link.
+    It is `tensorboard/NAME` in the study; below the run's own folder where that folder is not in a study, or where the
+    study's `tensorboard` is a file or a link.
 
     Args:
         folder: the run's own, which this process has locked.
@@ -43,9 +43,9 @@ def claim(folder: Path, settings: Settings, name: str) -> Path:
 
 def logdir(folder: Path) -> Path | None:
     """What to give to `tensorboard --logdir` for a run: there it has a short name. None where it wrote no events."""
-    for root in (folder.parent / FOLDER, folder / FOLDER):
-        if _place_of(root, folder.name) is not None:
-            return root
+    place = events_of(folder)
+    if place is not None:
+        return place.parent
     return folder if (folder / FOLDER).is_dir() else None  # of an earlier version
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,23 +25,31 @@ with warnings.catch_warnings():
 class TensorBoardSink:
     """Event files in `folder` for the mean over seeds and in `folder/seed=K` for each seed.
 
-    An interval has no place there: TensorBoard draws a band only under *Custom scalars*, where it complains of every run
-    that has none, and its bounds as scalars are two more curves for each. The report has them; here each seed has a curve.
+    Intervals are not there: TensorBoard draws a band only under *Custom scalars*, where each chart then complains of
+    every run without one, and the bounds as scalars would be two more curves for each curve. Here each seed has a curve;
+    the report has the intervals.
 
     Args:
         folder: the run's folder of events; it must not hold those of an earlier process.
         seeds: the run's seeds.
-        hyperparameters: for the HParams dashboard, in which a configuration is one row; the first five are its columns.
+        hyperparameters: for the HParams dashboard, in which a configuration is one row.
+        columns: those of them that are its columns, the first five at once.
         note: on the dataset, for a page of text: these are not the data that were asked for.
     """
 
     def __init__(
-        self, folder: Path, *, seeds: Sequence[int], hyperparameters: Mapping[str, Value], note: str = ""
+        self,
+        folder: Path,
+        *,
+        seeds: Sequence[int],
+        hyperparameters: Mapping[str, Value],
+        columns: Sequence[str] = (),
+        note: str = "",
     ) -> None:
         self._seeds = {seed: Writer(str(folder / f"seed={seed}")) for seed in seeds}
         self._mean = Writer(str(folder))
         self._tags = Tags()
-        self._hyperparameters = hyperparameters
+        self._hyperparameters, self._columns = hyperparameters, columns
         self._begun = False
         if note:
             self._write_text("dataset", note, 0)
@@ -64,8 +71,9 @@ class TensorBoardSink:
     def _begin(self, of_epochs: Sequence[Quantity]) -> None:
         """A row of the HParams dashboard, once it is known what is measured."""
         self._begun = True
+        columns = {key: self._hyperparameters[key] for key in self._columns}
         _, start, _ = records.hparams(dict(self._hyperparameters), {})
-        for record in (hparams.columns(self._hyperparameters, [*of_epochs, *tagged_at_the_end()]), start):
+        for record in (hparams.columns(columns, [*tagged_at_the_end(), *of_epochs]), start):
             self._mean._get_file_writer().add_summary(record)
 
     def _write_mean(self, tag: str, values: Sequence[float], step: int) -> None:
@@ -104,7 +112,7 @@ class TensorBoardSink:
                     )
 
     def write_summary(self, summary: RunSummary) -> None:
-        """The final metrics, and the end of each session."""
+        """The final metrics, and the end of the row in the HParams dashboard."""
         step = summary.epochs_done
         for quantity in tagged_at_the_end():
             if quantity.summary not in summary.metrics:
