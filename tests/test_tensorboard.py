@@ -74,7 +74,7 @@ def test_the_mean_has_what_the_seeds_have(run):
 
 
 def test_a_configuration_is_one_finished_row_of_the_hparams_dashboard(run):
-    folder, views = run
+    _, views = run
     metadata = views["mean"].summary_metadata
     start, about = (
         HParamsPluginData.FromString(metadata[f"_hparams_/{name}"].plugin_data.content)
