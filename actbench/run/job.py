@@ -246,8 +246,7 @@ def _tensorboard(settings: Settings, folder: Path, name: str) -> Any:  # a Tenso
     from actbench.sinks import hparams, logdir
     from actbench.sinks.tensorboard import TensorBoardSink
 
-    overrides = hparams.overrides_of(folder)
     return TensorBoardSink(
         logdir.claim(folder, settings, name), seeds=settings.seeds, note=settings.dataset_note,
-        hyperparameters=hparams.hyperparameters(settings, overrides), columns=hparams.telling(settings, overrides),
+        hyperparameters=hparams.hyperparameters(settings), columns=hparams.telling(settings, name),
     )  # fmt: skip

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from actbench.files.reading import parse_yaml, read_text
 from actbench.measures.quantities import Quantity
 from actbench.naming import TERMS, shown
 from actbench.settings import Settings
@@ -26,38 +24,30 @@ with warnings.catch_warnings():
 Value = str | bool | int | float
 
 _AT_ONCE = 5  # settings that are shown before more are ticked, if there are so many
-_EXPERIMENT = "experiment"
 
 
-def hyperparameters(settings: Settings, overrides: Iterable[str] = ()) -> dict[str, Value]:
-    """The settings as flat values (`activation`, `optimizer.lr`, ...), and the experiment, where one was typed."""
-    flat = {**settings.flat(), **{key: value for key, value in _typed(overrides).items() if key == _EXPERIMENT}}
-    return {key: value if isinstance(value, (bool, int, float, str)) else shown(value) for key, value in flat.items()}
+def hyperparameters(settings: Settings) -> dict[str, Value]:
+    """The settings as flat values: `activation`, `optimizer`, `optimizer.lr`, ..."""
+    return {
+        key: value if isinstance(value, (bool, int, float, str)) else shown(value)
+        for key, value in settings.flat().items()
+    }
 
 
-def telling(settings: Settings, overrides: Iterable[str]) -> list[str]:
-    """The settings that are columns: the activation, what was typed but for the data and epochs, the learning rate.
+def telling(settings: Settings, name: str) -> list[str]:
+    """The settings that are columns: the activation, what the run's name says but for the data, the learning rate.
 
-    They are few on purpose: each is a column before the results.
+    They are few on purpose: each is a column before the results. In a sweep a run's name says what is varied.
     """
     upper = [] if settings.upper_activation.target is None else ["upper_activation"]
-    typed = [key for key in _typed(overrides) if key.partition(".")[0] not in TERMS and key not in TERMS]
-    known = hyperparameters(settings, overrides)
-    return [key for key in dict.fromkeys(["activation", *upper, *typed, "optimizer.lr"]) if key in known]
-
-
-def _typed(overrides: Iterable[str]) -> dict[str, str]:
-    """`["optimizer.lr=0.01"]` by its key."""
-    return dict(override.lstrip("+~").split("=", 1) for override in overrides if "=" in override)
-
-
-def overrides_of(folder: Path) -> list[str]:
-    """What was typed for the run in `folder`, as Hydra keeps it; nothing where it does not."""
-    try:
-        found = parse_yaml(read_text(folder / ".hydra" / "overrides.yaml"))
-    except (OSError, ValueError):
-        return []
-    return [text for text in found if isinstance(text, str)] if isinstance(found, list) else []
+    words = name.split(" ")
+    flat = settings.flat()
+    said = [
+        key for key, value in flat.items()
+        if {f"{key}={shown(value)}", f"{key.rpartition('.')[2]}={shown(value)}"} & {*words}
+        and key.partition(".")[0] not in TERMS and key not in TERMS
+    ]  # fmt: skip
+    return [key for key in dict.fromkeys(["activation", *upper, *said, "optimizer.lr"]) if key in flat]
 
 
 def columns(values: Mapping[str, Value], metrics: Iterable[Quantity]) -> Summary:

@@ -26,8 +26,8 @@ class TensorBoardSink:
     """Event files in `folder` for the mean over seeds and in `folder/seed=K` for each seed.
 
     Intervals are not there: TensorBoard draws a band only under *Custom scalars*, where each chart then complains of
-    every run without one, and the bounds as scalars would be two more curves for each curve. Here each seed has a curve;
-    the report has the intervals.
+    every run without one, and the bounds as scalars would be two more curves for each curve. Here each seed has a
+    curve; the report has the intervals.
 
     Args:
         folder: the run's folder of events; it must not hold those of an earlier process.
