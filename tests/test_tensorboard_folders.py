@@ -9,7 +9,7 @@ import pytest
 from helpers import activation_choice, fake_run, settings_of
 
 from actbench.report import runs
-from actbench.sinks.logdir import claim, events_of, logdir
+from actbench.sinks.logdir import claim, events_of, logdir, of_study
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +32,7 @@ def begun(study, settings, name="gelu"):
     (place / "events.out.tfevents.1").write_text(settings.folder)
     (place / "seed=0" / "events.out.tfevents.1").write_text(settings.folder)
     assert (events_of(folder), logdir(folder)) == (place, place.parent)
+    assert of_study(study) == (study / "tensorboard" if place.parent == study / "tensorboard" else None)
     return str(place.relative_to(study))
 
 
@@ -140,7 +141,7 @@ def test_events_of_an_earlier_version_can_be_looked_at_and_are_removed_when_thei
 
 def test_a_run_without_events_has_nothing_to_look_at(study, gelu):
     (study / gelu.folder).mkdir(parents=True)
-    assert (logdir(study / gelu.folder), events_of(study / gelu.folder)) == (None, None)
+    assert (logdir(study / gelu.folder), events_of(study / gelu.folder), of_study(study)) == (None, None, None)
 
 
 @pytest.mark.parametrize("gone", [False, True])

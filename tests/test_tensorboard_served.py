@@ -59,6 +59,7 @@ def home(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
     done = Command(*SWEEP, "activation=relu,gelu", cwd=home).wait()
     assert (done.returncode, done.stderr) == (0, "")
+    assert "look inside  tensorboard --logdir outputs/s/tensorboard\n" in done.stdout
     return home
 
 

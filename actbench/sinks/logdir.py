@@ -49,6 +49,12 @@ def logdir(folder: Path) -> Path | None:
     return folder if (folder / FOLDER).is_dir() else None  # of an earlier version
 
 
+def of_study(study: Path) -> Path | None:
+    """What to give to `tensorboard --logdir` for all runs of a study. None where none of them wrote events."""
+    root = study / FOLDER
+    return root if any(_owner(place) for place in _places(root)) else None
+
+
 def events_of(folder: Path) -> Path | None:
     """Where the events of the run in `folder` lie; None where it wrote none."""
     return _place_of(folder.parent / FOLDER, folder.name) or _place_of(folder / FOLDER, folder.name)
@@ -106,11 +112,14 @@ def _safe(name: str) -> str:
 
 def _place_of(root: Path, run: str) -> Path | None:
     """The folder in `root` that holds the events of the run whose folder is called `run`."""
+    return next((place for place in _places(root) if _owner(place) == run), None)
+
+
+def _places(root: Path) -> list[Path]:
     try:
-        places = sorted(path for path in root.iterdir() if not path.name.startswith("."))
+        return sorted(path for path in root.iterdir() if not path.name.startswith("."))
     except OSError:  # there is none, or it is a file
-        return None
-    return next((place for place in places if _owner(place) == run), None)
+        return []
 
 
 def _owner(place: Path) -> str | None:
