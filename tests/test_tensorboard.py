@@ -181,3 +181,13 @@ def test_an_activation_that_selects_is_drawn_over_a_layer_of_outputs(choice):
     assert len(z) == len(f) == len(slope) == max(401, kept)
     assert int(slope.count_nonzero()) == kept
     assert f[-1] == z[-1] == 5
+
+
+def test_columns_of_results_are_what_a_network_has_once():
+    """A measurement of the user's own may have a tag with whatever columns its rows have."""
+    from actbench.measures.quantities import Quantity
+    from actbench.sinks.hparams import in_order
+
+    tags = {"a/{layer}": 2, "b/{layer}/{head}": 1, "c": 1, "": 1, "d/{layer}": 0}
+    quantities = [Quantity(definition="", tag=tag, summary=tag or "e", place=place) for tag, place in tags.items()]
+    assert [quantity.tag for quantity in in_order(quantities)] == ["c", "a/{layer}"]

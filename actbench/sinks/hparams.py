@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from string import Formatter
 from typing import Any
 
 from actbench.measures.quantities import Quantity
@@ -73,8 +74,13 @@ def columns(values: Mapping[str, Value], metrics: Iterable[Quantity]) -> Summary
 
 def in_order(metrics: Iterable[Quantity]) -> Sequence[Quantity]:
     """Those that the terminal shows at the end of a run, too, in the order of their places there."""
-    shown_at_the_end = [metric for metric in metrics if metric.summary and metric.tag and metric.place]
+    shown_at_the_end = [metric for metric in metrics if metric.summary and metric.place and _is_of_network(metric.tag)]
     return sorted(shown_at_the_end, key=lambda metric: metric.place)
+
+
+def _is_of_network(tag: str) -> bool:
+    """Whether a tag names nothing but a layer, which `all` stands for."""
+    return bool(tag) and {name for _, name, _, _ in Formatter().parse(tag) if name is not None} <= {"layer"}
 
 
 def _setting(key: str, value: Value, *, at_once: bool) -> Any:

@@ -65,7 +65,7 @@ def _claim(root: Path, folder: Path, settings: Settings, name: str) -> Path | No
     own = root / f".{folder.name}"  # of this process alone, since it has locked the run
     if root.is_symlink() or own.is_symlink() or (root.exists() and not root.is_dir()):
         return None
-    root.mkdir(exist_ok=True)
+    root.mkdir(parents=True, exist_ok=True)
     place = _place_of(root, folder.name)
     if place is not None:
         _remove_events(place)
