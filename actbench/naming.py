@@ -8,7 +8,7 @@ from typing import Any
 
 from actbench.settings import CONTENT, Settings
 
-_NOT_IN_NAMES = ("dataset", "train.epochs")  # they say on which terms something is compared, not what
+TERMS = ("dataset", "train.epochs")  # they say on which terms something is compared, not what
 
 
 def shown(value: Any) -> str:
@@ -42,8 +42,8 @@ def varying(settings: Sequence[Settings]) -> list[str]:
     return [
         key
         for key, by_choice in values.items()
-        if key.partition(".")[0] not in _NOT_IN_NAMES
-        and key not in _NOT_IN_NAMES
+        if key.partition(".")[0] not in TERMS
+        and key not in TERMS
         and any(len(texts) > 1 for texts in by_choice.values())
     ]
 

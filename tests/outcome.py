@@ -11,6 +11,8 @@ import torch
 import yaml
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
+from actbench.sinks import logdir
+
 _TIMES = ("seconds", "waiting")  # columns
 _HYDRAS = {"config.yaml", "hydra.yaml", "overrides.yaml"}
 
@@ -47,14 +49,16 @@ def _rows(path):
 
 
 def events_of_run(folder: Path) -> dict[str, list]:
-    """Folder of TensorBoard -> what is in its event files, in order, without times and ids.
+    """Run of TensorBoard, by its path below the configuration's -> what is in its event files, in order, without times.
 
-    Each tag has each step once, and there is one session of hyperparameters, begun once and ended once.
+    Each tag has each step once, and the mean has one session of hyperparameters, begun once and ended once.
     """
     found = {}
-    for below in sorted((folder / "tensorboard").glob("*")):
-        found[below.name] = content = []
-        for path in sorted(below.iterdir()):
+    place = logdir.events_of(folder)
+    for below in [] if place is None else sorted({path.parent for path in place.rglob("*tfevents*")}):
+        name = str(below.relative_to(place))
+        found[name] = content = []
+        for path in sorted(below.glob("*tfevents*")):
             for event in EventFileLoader(str(path)).Load():
                 for value in event.summary.value:
                     hparams = value.tag.startswith("_hparams_")  # has the time in it
@@ -62,7 +66,8 @@ def events_of_run(folder: Path) -> dict[str, list]:
         twice = [key for key, n in Counter((tag, step) for tag, step, _ in content).items() if n > 1]
         assert not twice, (below, twice)
         sessions = [tag for tag, _, _ in content if tag.startswith("_hparams_")]
-        assert sessions == ["_hparams_/session_start_info", "_hparams_/session_end_info"], (below, sessions)
+        parts = ["_hparams_/experiment", "_hparams_/session_start_info", "_hparams_/session_end_info"]
+        assert sessions == (parts if name == "." else []), (below, sessions)
     return found
 
 
@@ -70,7 +75,7 @@ def outcome_of_study(folder: Path) -> dict:
     """Its runs, and its report's data."""
     found = {path.parent.name: outcome_of_run(path.parent) for path in folder.glob("*/settings.yaml")}
     names = {path.name for path in folder.iterdir()}
-    assert names == {*found, "report", "multirun.yaml", "decide.json"}, names
+    assert names == {*found, "report", "multirun.yaml", "decide.json", "tensorboard"}, names
     return found | {"report": outcome_of_report(folder / "report")}
 
 

@@ -21,7 +21,7 @@ def outcome(kind: str, home: Path) -> dict:
     study = home / "outputs" / "s"
     if kind == "sweep":
         return outcome_of_study(study)
-    (folder,) = study.iterdir()
+    (folder,) = study.glob("*-seed*")
     return outcome_of_run(folder)
 
 

@@ -95,7 +95,7 @@ def test_tensorboard_has_the_note_on_a_page(tmp_path, note):
 
     from actbench.sinks.tensorboard import TensorBoardSink
 
-    TensorBoardSink(tmp_path, seeds=(0,), hyperparameters={}, name="relu", run_id="0", note=note).close()
-    view = EventAccumulator(str(tmp_path / "mean")).Reload()
+    TensorBoardSink(tmp_path, seeds=(0,), hyperparameters={}, note=note).close()
+    view = EventAccumulator(str(tmp_path)).Reload()
     tags = [tag for tag in view.Tags()["tensors"] if tag.startswith("dataset")]
     assert [view.Tensors(tag)[0].tensor_proto.string_val[0].decode() for tag in tags] == ([note] if note else [])

@@ -593,7 +593,7 @@ def test_nothing_is_written_through_a_link_in_a_runs_folder(actbench, tmp_path, 
     """Not by Hydra either, which writes its own files before a job begins. The last link is the run's folder itself."""
     home, words = trained
     shutil.copytree(home / "outputs", tmp_path / "outputs")
-    (run,) = (tmp_path / "outputs/s").iterdir()
+    (run,) = (tmp_path / "outputs/s").glob("*-seed*")
     victim = tmp_path / "victim"
     victim.mkdir()
     (victim / "config.yaml").write_text("precious")

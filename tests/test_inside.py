@@ -23,6 +23,7 @@ from actbench.measures.scores import EpochRecord
 from actbench.measures.shapes import ShapeRecord
 from actbench.records import Epoch, Finding, RunSummary
 from actbench.run import run
+from actbench.sinks.logdir import events_of
 from actbench.sinks.terminal import TerminalSink
 from actbench.store import reader
 from actbench.store.folder import RunFolder
@@ -170,7 +171,7 @@ def test_int8_scores_every_seed_of_a_healthy_run_once_more(tmp_path):
     for scheme in ("symmetric", "affine"):
         assert metrics[f"int8_{scheme}_accuracy"]["values"] == pytest.approx(exact, abs=2.5)
         assert all(20 < snr < 60 for snr in metrics[f"int8_{scheme}_snr"]["values"])
-    board = EventAccumulator(str(tmp_path / "tensorboard" / "seed=1")).Reload()
+    board = EventAccumulator(str(events_of(tmp_path) / "seed=1")).Reload()
     for tag, name in (("int8_accuracy/affine", "int8_affine_accuracy"), ("int8_snr/symmetric", "int8_symmetric_snr")):
         (scalar,) = board.Scalars(tag)
         assert scalar.value == pytest.approx(metrics[name]["values"][1], rel=1e-5)

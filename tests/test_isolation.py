@@ -169,8 +169,7 @@ def test_a_sweep_with_a_hostile_activation_has_the_sound_one_as_it_is_alone(actb
     for seed in (0, 1):
         name = f"checkpoints/seed={seed}.pt"
         assert (ours / name).read_bytes() == (theirs / name).read_bytes()
-    (evil,) = (tmp_path / "outputs/together").glob("evil-*")
-    assert list((evil / "tensorboard").glob("mean/*"))  # to its end, pictures included
+    assert list((tmp_path / "outputs/together/tensorboard/evil").glob("*tfevents*"))  # to its end, pictures included
     refused = actbench("activation=evil", *tiny, "trust=mine", "study=refused")
     assert refused.returncode == 2
     assert refused.stderr.startswith("error: activation=evil: mine.Evil changes its input in place")

@@ -8,13 +8,14 @@ import json
 import pytest
 from processes import Command
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+from actbench.sinks.logdir import events_of
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """One finished run, and TensorBoard's view of its three folders."""
+    """One finished run, and TensorBoard's view of its mean and its three seeds."""
     home = tmp_path_factory.mktemp("run")
     overrides = ["dataset=digits", "train.epochs=2", "num_seeds=3", "model.width=8", "model.depth=2", "train.threads=1",
                  "activation=prelu", "upper_activation=gelu"]  # fmt: skip
@@ -22,9 +23,10 @@ def run(tmp_path_factory):
     assert done.returncode == 0, done.stderr
     (folder,) = {path.parent for path in home.glob("**/settings.yaml")}
     views = {}
-    for path in (folder / "tensorboard").iterdir():
+    for name in ("mean", "seed=0", "seed=1", "seed=2"):
+        path = events_of(folder) / ("" if name == "mean" else name)
         view = EventAccumulator(str(path), size_guidance={"images": 0, "histograms": 0, "scalars": 0})
-        views[path.name] = view.Reload()
+        views[name] = view.Reload()
     return folder, views
 
 
@@ -56,47 +58,40 @@ def test_scalars_are_those_of_the_files(run):
         assert len(values(view, "dead_ratio/all")) == 3  # epochs 0, 1, 2
 
 
-def test_the_mean_run_carries_intervals_and_bands_for_them(run):
+def test_the_mean_has_what_the_seeds_have(run):
     folder, views = run
-    mean = views["mean"]
+    mean, seeds = views["mean"], [views[f"seed={seed}"] for seed in range(3)]
     summary = json.loads((folder / "summary.json").read_text())["metrics"]
     for name, tag in (("val_accuracy", "accuracy/val"), ("val_loss", "loss/val"), ("test_accuracy", "accuracy/test")):
-        low, high = summary[name]["ci95"]
-        for suffix, expected in (("", summary[name]["mean"]), ("/low", low), ("/high", high)):
-            assert values(mean, tag + suffix)[-1] == (2, pytest.approx(expected, rel=1e-5))
-    (event,) = mean.Tensors("custom_scalars__config__")
-    layout = layout_pb2.Layout.FromString(event.tensor_proto.string_val[0])
-    charts = {chart.title: chart.margin.series[0] for category in layout.category for chart in category.chart}
-    assert {"loss/train", "accuracy/val", "dead_ratio/all", "dead_ratio/hidden1"} <= set(charts)
-    tags = set(mean.Tags()["scalars"])
-    for title, series in charts.items():
-        assert (series.value, series.lower, series.upper) == (title, f"{title}/low", f"{title}/high")
-        assert {series.value, series.lower, series.upper} <= tags
+        assert values(mean, tag)[-1] == (2, pytest.approx(summary[name]["mean"], rel=1e-5))
+    assert all({*mean.Tags()["scalars"]} == {*seed.Tags()["scalars"]} for seed in seeds)
+    for tag in mean.Tags()["scalars"]:
+        of_seeds = [[value for _, value in values(seed, tag)] for seed in seeds]
+        assert [value for _, value in values(mean, tag)] == pytest.approx(
+            [sum(at_a_step) / 3 for at_a_step in zip(*of_seeds, strict=True)], rel=1e-5, abs=1e-6
+        )
+    assert "custom_scalars__config__" not in mean.Tags()["tensors"]
 
 
-def test_hparams_sessions_are_flat_finished_and_one_row_each(run):
-    """A row for each seed and one for their mean: the dashboard averages what shares a group."""
-    folder, views = run
-    groups = []
-    metric = json.loads((folder / "summary.json").read_text())["metrics"]["test_accuracy"]
-    for seed in (0, 1, 2, "mean"):
-        view = views["mean" if seed == "mean" else f"seed={seed}"]
-        metadata = view.summary_metadata
-        start = HParamsPluginData.FromString(metadata["_hparams_/session_start_info"].plugin_data.content)
-        hparams = start.session_start_info.hparams
-        assert hparams["activation"].string_value == "prelu"
-        assert hparams["upper_activation"].string_value == "gelu"
-        assert hparams["optimizer.lr"].number_value == 0.001
-        assert hparams["seed"].string_value == str(seed)
-        assert "study" not in hparams
-        groups.append(start.session_start_info.group_name)
-        assert "_hparams_/session_end_info" in metadata
-        assert "_hparams_/experiment" not in metadata  # it would hide the columns of other runs
-        final = metric["mean"] if seed == "mean" else metric["values"][seed]
-        assert values(view, "accuracy/test") == [(2, pytest.approx(final, rel=1e-6))]
-    run_id = json.loads((folder / "summary.json").read_text())["id"]
-    name = "prelu+gelu epochs=2 width=8 depth=2"
-    assert groups == [f"{name} {which} ({run_id})" for which in ("seed=0", "seed=1", "seed=2", "mean")]
+def test_a_configuration_is_one_finished_row_of_the_hparams_dashboard(run):
+    _, views = run
+    metadata = views["mean"].summary_metadata
+    start, about = (
+        HParamsPluginData.FromString(metadata[f"_hparams_/{name}"].plugin_data.content)
+        for name in ("session_start_info", "experiment")
+    )
+    hparams = start.session_start_info.hparams
+    assert hparams["activation"].string_value == "prelu"
+    assert hparams["upper_activation"].string_value == "gelu"
+    assert hparams["optimizer.lr"].number_value == 0.001
+    assert "study" not in hparams
+    assert "_hparams_/session_end_info" in metadata
+    typed = ["activation", "upper_activation", "model.width", "model.depth", "optimizer.lr"]
+    assert [info.name for info in about.experiment.hparam_infos] == typed  # not what only defaults say, nor the data
+    metrics = [metric.name.tag for metric in about.experiment.metric_infos]
+    assert metrics[:5] == ["accuracy/test", "dead_ratio/all", "accuracy/val", "dormant_ratio/all", "loss/test"]
+    assert {*metrics[:5]} <= {*views["mean"].Tags()["scalars"]}
+    assert not [tag for seed in range(3) for tag in views[f"seed={seed}"].summary_metadata if "_hparams_" in tag]
 
 
 def test_pictures_and_histograms_are_there(run):
@@ -126,8 +121,8 @@ def dying(tmp_path_factory):
     done = Command(*overrides, cwd=home).wait()
     assert done.returncode == 0, done.stderr
     (folder,) = {path.parent for path in home.glob("**/settings.yaml")}
-    names = ("seed=0", "mean")
-    return folder, {name: EventAccumulator(str(folder / "tensorboard" / name)).Reload() for name in names}
+    places = {"mean": events_of(folder), "seed=0": events_of(folder) / "seed=0"}
+    return folder, {name: EventAccumulator(str(place)).Reload() for name, place in places.items()}
 
 
 def test_life_and_death_are_scalars_where_units_die(dying):
@@ -149,7 +144,7 @@ def test_life_and_death_are_scalars_where_units_die(dying):
 def test_the_diagnosis_is_a_page_of_text(dying):
     folder, views = dying
     findings = json.loads((folder / "summary.json").read_text())["findings"]
-    page = views["mean"].Tensors("diagnosis/text_summary")[0].tensor_proto.string_val[0].decode()
+    page = views["mean"].Tensors("diagnosis")[0].tensor_proto.string_val[0].decode()
     assert findings
     for finding in findings:
         assert finding["symptom"] in page
@@ -188,3 +183,13 @@ def test_an_activation_that_selects_is_drawn_over_a_layer_of_outputs(choice):
     assert len(z) == len(f) == len(slope) == max(401, kept)
     assert int(slope.count_nonzero()) == kept
     assert f[-1] == z[-1] == 5
+
+
+def test_columns_of_results_are_what_a_network_has_once():
+    """A measurement of the user's own may have a tag with whatever columns its rows have."""
+    from actbench.measures.quantities import Quantity
+    from actbench.sinks.hparams import in_order
+
+    tags = {"a/{layer}": 2, "b/{layer}/{head}": 1, "c": 1, "": 1, "d/{layer}": 0}
+    quantities = [Quantity(definition="", tag=tag, summary=tag or "e", place=place) for tag, place in tags.items()]
+    assert [quantity.tag for quantity in in_order(quantities)] == ["c", "a/{layer}"]

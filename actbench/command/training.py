@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from actbench.command.planning import Job
 from actbench.command.race_terms import Terms
 from actbench.command.running import Command
 from actbench.errors import UserError, from_disk
+from actbench.sinks import logdir
 from actbench.store import reader
 
 
@@ -82,6 +84,8 @@ def _compare(studies: Iterable[Path]) -> int:
             code = FAILED
             continue
         try:
+            if events := logdir.of_study(task_function.relative(study.absolute())):
+                print(f"look inside  tensorboard --logdir {shlex.quote(str(events))}")
             command.after_sweep(task_function.relative(study.absolute()))
         except (UserError, OSError) as error:
             complain(error if isinstance(error, UserError) else from_disk(error, str(study)))

@@ -243,12 +243,10 @@ def _headline(settings: Settings, training: Training, folder: Path, done: int) -
 
 
 def _tensorboard(settings: Settings, folder: Path, name: str) -> Any:  # a TensorBoardSink, whose import takes a while
-    from actbench.sinks.tensorboard import TensorBoardSink, hyperparameters
+    from actbench.sinks import hparams, logdir
+    from actbench.sinks.tensorboard import TensorBoardSink
 
-    events = folder / "tensorboard"
-    for earlier in events.rglob("*tfevents*"):  # of an interrupted run, whose epochs are written again
-        earlier.unlink(missing_ok=True)
     return TensorBoardSink(
-        events, seeds=settings.seeds, hyperparameters=hyperparameters(settings), name=name, run_id=settings.id,
-        note=settings.dataset_note,
+        logdir.claim(folder, settings, name), seeds=settings.seeds, note=settings.dataset_note,
+        hyperparameters=hparams.hyperparameters(settings), columns=hparams.telling(settings, name),
     )  # fmt: skip

@@ -1,36 +1,39 @@
-"""TensorBoard: one run per seed, one for their mean with its interval, hyperparameters, pictures and histograms."""
+"""TensorBoard: one run per seed and one for their mean, with hyperparameters, pictures and histograms."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from actbench.measures.computing.histograms import Histogram
-from actbench.naming import shown
+from actbench.measures.quantities import Quantity, quantities_of
 from actbench.records import Epoch, Estimate, Finding, RunSummary
-from actbench.settings import Settings
+from actbench.sinks import hparams
 from actbench.sinks.events import Writer
+from actbench.sinks.hparams import Value
 from actbench.sinks.tags import Tags, tagged_at_the_end
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # of what tensorboard imports
-    from torch.utils.tensorboard.summary import hparams
+    from torch.utils.tensorboard import summary as records
 
 
 class TensorBoardSink:
-    """Event files under `folder`: `seed=K/` for each seed and `mean/` for all of them.
+    """Event files in `folder` for the mean over seeds and in `folder/seed=K` for each seed.
+
+    Intervals are not there: TensorBoard draws a band only under *Custom scalars*, where each chart then complains of
+    every run without one, and the bounds as scalars would be two more curves for each curve. Here each seed has a
+    curve; the report has the intervals.
 
     Args:
-        folder: the run's `tensorboard` folder; it must not hold an earlier process's events.
+        folder: the run's folder of events; it must not hold those of an earlier process.
         seeds: the run's seeds.
-        hyperparameters: flat values for the HParams dashboard.
-        name: what people call the run: its rows in that dashboard are `NAME seed=K (ID)` and `NAME mean (ID)`.
-        run_id: tells runs of one name apart.
+        hyperparameters: for the HParams dashboard, in which a configuration is one row.
+        columns: those of them that are its columns, the first five at once.
         note: on the dataset, for a page of text: these are not the data that were asked for.
     """
 
@@ -39,27 +42,17 @@ class TensorBoardSink:
         folder: Path,
         *,
         seeds: Sequence[int],
-        hyperparameters: Mapping[str, str | bool | int | float],
-        name: str,
-        run_id: str,
+        hyperparameters: Mapping[str, Value],
+        columns: Sequence[str] = (),
         note: str = "",
     ) -> None:
         self._seeds = {seed: Writer(str(folder / f"seed={seed}")) for seed in seeds}
-        self._mean = Writer(str(folder / "mean"))
-        self._laid_out = False
+        self._mean = Writer(str(folder))
         self._tags = Tags()
-        self._ends: list[tuple[Writer, Any]] = []
-        # The dashboard has one row for each group of sessions, averaged: every seed is a group of its own, and so is
-        # their mean, so that both can be seen.
-        named: list[tuple[Any, Writer]] = [*self._seeds.items(), ("mean", self._mean)]
-        for seed, writer in named:
-            # The first item describes the whole experiment and would hide the columns of other runs: it is left out.
-            _, start, end = hparams({**hyperparameters, "seed": str(seed)}, {"accuracy/test": None})
-            _name_group(start, f"{name} {seed if seed == 'mean' else f'seed={seed}'} ({run_id})")
-            writer._get_file_writer().add_summary(start)
-            self._ends.append((writer, end))
+        self._hyperparameters, self._columns = hyperparameters, columns
+        self._begun = False
         if note:
-            self._mean.add_text("dataset", note, 0)
+            self._write_text("dataset", note, 0)
 
     def write_epoch(self, epoch: Epoch) -> None:
         """Everything with a tag that the epoch's rows hold, for each seed and as a mean over those that are sound."""
@@ -70,19 +63,28 @@ class TensorBoardSink:
                 sound.setdefault((tag, step), []).append(value)
         for (tag, step), values in sound.items():
             self._write_mean(tag, values, step)
-        if not self._laid_out and epoch.records:
-            self._mean.add_custom_scalars(_layout(list(dict.fromkeys(tag for tag, _ in sound))))
-            self._laid_out = True
+        if not self._begun and epoch.records:
+            self._begin([quantity for kind in epoch.tables() for quantity in quantities_of(kind)])
         for writer in (*self._seeds.values(), self._mean):
             writer.flush()
 
+    def _begin(self, of_epochs: Sequence[Quantity]) -> None:
+        """A row of the HParams dashboard, once it is known what is measured."""
+        self._begun = True
+        columns = {key: self._hyperparameters[key] for key in self._columns}
+        _, start, _ = records.hparams(dict(self._hyperparameters), {})
+        for record in (hparams.columns(columns, [*tagged_at_the_end(), *of_epochs]), start):
+            self._mean._get_file_writer().add_summary(record)
+
     def _write_mean(self, tag: str, values: Sequence[float], step: int) -> None:
-        estimate = Estimate.of(values)
-        if estimate.mean is None:
-            return
-        low, high = estimate.ci95 or (estimate.mean, estimate.mean)
-        for name, value in ((tag, estimate.mean), (f"{tag}/low", low), (f"{tag}/high", high)):
-            self._mean.add_scalar(name, value, step)
+        mean = Estimate.of(values).mean
+        if mean is not None:
+            self._mean.add_scalar(tag, mean, step)
+
+    def _write_text(self, tag: str, text: str, step: int) -> None:
+        record = records.text(tag, text)
+        record.value[0].tag = tag  # torch's writer puts `/text_summary` behind it
+        self._mean._get_file_writer().add_summary(record, step)
 
     def write_activation(self, name: str, picture: NDArray[np.uint8], step: int) -> None:
         """A picture (height, width, 3) of an activation and its derivative, or of what it has become."""
@@ -90,7 +92,7 @@ class TensorBoardSink:
 
     def write_findings(self, findings: Sequence[Finding], step: int) -> None:
         """What went wrong, as a page of text."""
-        self._mean.add_text("diagnosis", _page(findings), step)
+        self._write_text("diagnosis", _page(findings), step)
 
     def write_histograms(self, histograms: Mapping[str, Sequence[Histogram | None]], step: int) -> None:
         """Tag -> for each seed the distribution of what it names."""
@@ -110,7 +112,7 @@ class TensorBoardSink:
                     )
 
     def write_summary(self, summary: RunSummary) -> None:
-        """The final metrics, and the end of each session."""
+        """The final metrics, and the end of the row in the HParams dashboard."""
         step = summary.epochs_done
         for quantity in tagged_at_the_end():
             if quantity.summary not in summary.metrics:
@@ -120,30 +122,12 @@ class TensorBoardSink:
                 if value is not None:
                     writer.add_scalar(quantity.tag, value, step)
             self._write_mean(quantity.tag, [value for value in values if value is not None], step)
-        for writer, end in self._ends:
-            writer._get_file_writer().add_summary(end)
+        _, _, end = records.hparams({}, {})
+        self._mean._get_file_writer().add_summary(end)
 
     def close(self) -> None:
         for writer in (*self._seeds.values(), self._mean):
             writer.close()
-
-
-def hyperparameters(settings: Settings) -> dict[str, str | bool | int | float]:
-    """The settings as flat values: `activation`, `optimizer`, `optimizer.lr`, ..."""
-    return {
-        key: value if isinstance(value, (bool, int, float, str)) else shown(value)
-        for key, value in settings.flat().items()
-    }
-
-
-def _name_group(start: Any, group: str) -> None:
-    """The name of a session's group, which `hparams` has no argument for, goes into the session's start record."""
-    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
-
-    metadata = start.value[0].metadata.plugin_data
-    content = HParamsPluginData.FromString(metadata.content)
-    content.session_start_info.group_name = group
-    metadata.content = content.SerializeToString()
 
 
 def _page(findings: Sequence[Finding]) -> str:
@@ -155,12 +139,3 @@ def _page(findings: Sequence[Finding]) -> str:
         remedies = "\n".join(f"    {remedy}" for remedy in finding.remedies)
         parts.append(f"### {finding.title}\n\n{finding.evidence}\n\n{finding.cause}\n\n{remedies}")
     return "\n\n".join(parts)
-
-
-def _layout(tags: Sequence[str]) -> dict[str, dict[str, list[Any]]]:
-    """Margin charts: the mean of each tag with its 95 % interval as a band."""
-    layout: dict[str, dict[str, list[Any]]] = {}
-    for tag in tags:
-        chart = ["Margin", [tag, f"{tag}/low", f"{tag}/high"]]
-        layout.setdefault(tag.split("/")[0], {})[tag] = chart
-    return layout

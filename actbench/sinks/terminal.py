@@ -21,6 +21,7 @@ from actbench.measures.layers import LayerRecord
 from actbench.records import Epoch, Finding, RunSummary
 from actbench.sinks.lines import epoch_line, outcome, seed_range, with_bars
 from actbench.sinks.live import LiveArea
+from actbench.sinks.logdir import logdir
 from actbench.sinks.remaining import in_words
 from actbench.sinks.run_tables import layer_table, left_out, summary_table, undefined
 from actbench.store import own_tables
@@ -160,8 +161,8 @@ class TerminalSink:
             probed = "dead_ratio" in summary.metrics
             self._diagnosis(summary.findings, folder, probed=probed)
         self._say(escape(f"files        {folder}"))
-        if (folder / "tensorboard").exists():
-            self._say(escape(f"look inside  tensorboard --logdir {_quoted(folder)}"))
+        if events := logdir(folder):
+            self._say(escape(f"look inside  tensorboard --logdir {_quoted(events)}"))
 
     def _diagnosis(self, findings: Sequence[Finding], folder: Path, *, probed: bool) -> None:
         """What went wrong inside, why, and the commands that try something else; or that nothing did."""

@@ -1,0 +1,179 @@
+"""Which folder a run's events get, and so how TensorBoard calls it; no events are written here."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import pytest
+from helpers import activation_choice, fake_run, settings_of
+
+from actbench.report import runs
+from actbench.sinks.logdir import claim, events_of, logdir, of_study
+
+
+@pytest.fixture(scope="module")
+def gelu():
+    return settings_of("activation=gelu", "dataset=digits", "num_seeds=2", "train.epochs=1")
+
+
+@pytest.fixture
+def study(tmp_path):
+    return tmp_path / "outputs" / "mine"
+
+
+def begun(study, settings, name="gelu"):
+    """The name in the study that a run gets when it begins, with an event file there."""
+    folder = study / settings.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    place = claim(folder, settings, name)
+    assert not list(place.rglob("*tfevents*"))
+    (place / "seed=0").mkdir(exist_ok=True)
+    (place / "events.out.tfevents.1").write_text(settings.folder)
+    (place / "seed=0" / "events.out.tfevents.1").write_text(settings.folder)
+    assert (events_of(folder), logdir(folder)) == (place, place.parent)
+    assert of_study(study) == (study / "tensorboard" if place.parent == study / "tensorboard" else None)
+    return str(place.relative_to(study))
+
+
+def test_a_run_is_called_as_people_call_it_and_others_of_that_name_get_more(study, gelu):
+    assert begun(study, gelu) == "tensorboard/gelu"
+    assert begun(study, replace(gelu, seed=2, num_seeds=3)) == "tensorboard/gelu seeds2-4"
+    assert begun(study, replace(gelu, seed=5, num_seeds=1)) == "tensorboard/gelu seed5"
+    other = replace(gelu, dropout=0.5)
+    assert begun(study, other) == f"tensorboard/gelu {other.id}"
+    assert begun(study, replace(other, seed=2)) == f"tensorboard/gelu {other.id} seeds2-3"
+    assert begun(study, gelu) == "tensorboard/gelu", "a run that goes on keeps its name"
+    assert len([*(study / "tensorboard").iterdir()]) == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("gelu lr=0.003 sizes=[16,32]", "gelu lr=0.003 sizes=[16,32]"),
+        ("relu path=../a\\b:c", "relu path=.._a_b_c"),
+        ("..", "run"),
+        ("  .hidden. ", "hidden"),
+        ("", "run"),
+        ("a\nb\x1b\u202e\ud800", "a_b___"),
+        ("größe=3 日本", "größe=3 日本"),
+        ("x" * 300, "x" * 120),
+        ("日" * 100, "日" * 40),
+    ],
+)
+def test_a_name_is_one_that_every_file_system_takes(study, gelu, name, expected):
+    assert begun(study, gelu, name) == f"tensorboard/{expected}"
+    other = replace(gelu, dropout=0.5)
+    assert begun(study, other, name) == f"tensorboard/{expected} {other.id}"
+
+
+def test_the_name_of_a_run_that_is_gone_is_free_again(study, gelu):
+    other = replace(gelu, dropout=0.5)
+    assert begun(study, other) == "tensorboard/gelu"
+    (study / other.folder).rmdir()
+    assert begun(study, gelu) == "tensorboard/gelu"
+    assert (study / "tensorboard/gelu/events.out.tfevents.1").read_text() == gelu.folder
+    assert [path.name for path in (study / "tensorboard").iterdir()] == ["gelu"]
+
+
+def test_what_is_not_of_a_run_is_left_as_it_is(study, gelu, tmp_path):
+    root = study / "tensorboard"
+    (root / "gelu" / "seed=0").mkdir(parents=True)
+    (root / "gelu" / "seed=0" / "events.out.tfevents.1").write_text("of another program")
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "events.out.tfevents.1").write_text("precious")
+    (victim / ".run").write_text(gelu.folder)
+    (root / f"gelu {gelu.id}").symlink_to(victim, target_is_directory=True)
+    (root / f"gelu {gelu.id} seeds0-1").write_text("a file")
+    assert begun(study, gelu) == f"tensorboard/gelu {gelu.id} seeds0-1 (2)"
+    assert (root / "gelu" / "seed=0" / "events.out.tfevents.1").read_text() == "of another program"
+    assert (victim / "events.out.tfevents.1").read_text() == "precious"
+    assert (root / f"gelu {gelu.id} seeds0-1").read_text() == "a file"
+
+
+@pytest.mark.parametrize(
+    "place", ["tensorboard", "tensorboard/.{run}", "tensorboard/gelu/seed=0", "tensorboard/gelu/.run"]
+)
+def test_nothing_is_written_through_a_link(study, gelu, tmp_path, place):
+    """Those who handed the study over may have put one anywhere."""
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "events.out.tfevents.1").write_text("precious")
+    if "gelu/" in place:
+        begun(study, gelu)
+    link = study / place.format(run=gelu.folder)
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if link.is_dir():
+        for path in link.iterdir():
+            path.unlink()
+        link.rmdir()
+    link.unlink(missing_ok=True)
+    link.symlink_to(victim, target_is_directory=True)
+    begun(study, gelu)
+    assert {path.name: path.read_text() for path in victim.iterdir()} == {"events.out.tfevents.1": "precious"}
+
+
+def test_where_the_study_has_no_room_the_events_are_in_the_runs_own_folder(study, gelu):
+    study.mkdir(parents=True)
+    (study / "tensorboard").write_text("a file")
+    assert begun(study, gelu) == f"{gelu.folder}/tensorboard/gelu"
+    assert begun(study, gelu) == f"{gelu.folder}/tensorboard/gelu"
+    assert (study / "tensorboard").read_text() == "a file"
+
+
+def test_a_run_outside_of_a_study_leaves_the_folder_around_it_alone(tmp_path, gelu):
+    folder = tmp_path / "anywhere"
+    folder.mkdir()
+    assert claim(folder, gelu, "gelu") == folder / "tensorboard" / "gelu"
+    assert logdir(folder) == folder / "tensorboard"
+    assert [path.name for path in tmp_path.iterdir()] == ["anywhere"]
+
+
+def test_events_of_an_earlier_version_can_be_looked_at_and_are_removed_when_their_run_is_begun_again(study, gelu):
+    events = study / gelu.folder / "tensorboard" / "mean"
+    events.mkdir(parents=True)
+    (events / "events.out.tfevents.1").write_text("old")
+    assert logdir(study / gelu.folder) == study / gelu.folder
+    assert begun(study, gelu) == "tensorboard/gelu"
+    assert not list(events.iterdir())
+
+
+def test_a_run_without_events_has_nothing_to_look_at(study, gelu):
+    (study / gelu.folder).mkdir(parents=True)
+    assert (logdir(study / gelu.folder), events_of(study / gelu.folder), of_study(study)) == (None, None, None)
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_runs_that_begin_at_once_get_names_of_their_own(study, gelu, gone):
+    """Also where all want the name of a run that is gone."""
+    if gone:
+        begun(study, replace(gelu, dropout=0.9))
+        (study / replace(gelu, dropout=0.9).folder).rmdir()
+    settings = [replace(gelu, dropout=number / 20) for number in range(16)]
+    places, barrier = {}, threading.Barrier(len(settings))
+
+    def begin(own):
+        (study / own.folder).mkdir(parents=True, exist_ok=True)
+        barrier.wait()
+        places[own.id] = claim(study / own.folder, own, "gelu")
+
+    threads = [threading.Thread(target=begin, args=(own,)) for own in settings]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({*places.values()}) == len(settings)
+    assert all(events_of(study / own.folder) == places[own.id] for own in settings)
+    assert {path.name for path in (study / "tensorboard").iterdir()} == {path.name for path in places.values()}
+    assert study / "tensorboard" / "gelu" in places.values()
+
+
+def test_the_report_reads_each_run_of_a_study_once(study, gelu):
+    both = [gelu, replace(gelu, activation=activation_choice("relu"))]
+    for settings in both:
+        fake_run(study / settings.folder, settings, [97.0, 98.0])
+        begun(study, settings, settings.activation.name)
+    found = runs.find([study.parent])
+    assert sorted(run.folder.name for run in found.runs) == sorted(settings.folder for settings in both)
+    assert found.problems == []
