@@ -44,6 +44,7 @@ class Cost:
     waiting: float = math.nan
     obstacle: str = ""
     noisy: bool = False
+    digits: int | None = None  # decimals that all of a table have; None: as many as this one needs
 
     @property
     def comparable(self) -> bool:
@@ -60,7 +61,7 @@ class Cost:
 
     @property
     def number(self) -> str:
-        """The median in as many digits as its quartiles."""
+        """The median in as many decimals as its quartiles."""
         return "–" if not math.isfinite(self.median) else f"{self.median:.{self._digits}f}"
 
     @property
@@ -71,6 +72,8 @@ class Cost:
     @property
     def _digits(self) -> int:
         """Two of the median that count, and one more where the quartiles would look equal."""
+        if self.digits is not None:
+            return self.digits
         digits = max(0, 1 - math.floor(math.log10(self.median))) if self.median > 0 else 2
         return digits + (f"{self.low:.{digits}f}" == f"{self.high:.{digits}f}")
 
@@ -121,7 +124,10 @@ def _costs(configurations: Sequence[Configuration], by_kind: Sequence[Kinds]) ->
         return len(numbers), min(numbers)
 
     chosen = max(candidates, key=usefulness) if candidates else None
-    return [_cost(one, kinds, chosen) for one, kinds in zip(configurations, by_kind, strict=True)]
+    of = [_cost(one, kinds, chosen) for one, kinds in zip(configurations, by_kind, strict=True)]
+    medians = [cost.median for cost in of if math.isfinite(cost.median) and cost.median > 0]
+    digits = max(0, 1 - math.floor(math.log10(min(medians)))) if medians else None
+    return [replace(cost, digits=digits) for cost in of]
 
 
 def _cost(configuration: Configuration, kinds: Kinds, chosen: Kind | None) -> Cost:
@@ -202,10 +208,10 @@ def cost_table(block: Block) -> TextTable:
 
 
 def _gist(block: Block, of: Sequence[Cost]) -> str:
-    times = [cost.median for cost in of if cost.comparable]
+    times = sorted((cost for cost in of if cost.comparable), key=lambda cost: cost.median)
     noisy = [one.name for one, cost in zip(block.configurations, of, strict=True) if cost.noisy]
     if not times:
         return "too noisy to compare" if noisy else ""
-    low, high = seconds(min(times)), seconds(max(times))
+    low, high = times[0].number, times[-1].number
     words = f"{low} s / epoch" if low == high else f"{low} to {high} s / epoch"
     return words + (f"; {listed(noisy, 3)} too noisy to compare" if noisy else "")

@@ -7,7 +7,7 @@ A plot module `plots/curves.py` becomes `curves.svg` and `curves.png` and has
     def draw(comparison: Comparison, problems: list[Problem]) -> Drawing | None
 
 where `draw` returns None if the comparison has no data for it, and adds files that cannot be read to `problems`. What
-several plots share is in `report.drawing`.
+several plots share is in `report.drawing`, `report.line_labels` and `report.score_axes`.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from actbench.report import labels
 from actbench.report.comparison import Comparison
 from actbench.report.configurations import METRIC, Configuration
 from actbench.report.cost import Cost, costs
-from actbench.report.drawing import BLUE, Drawing, Tip, cut, of_series, shown_configurations
+from actbench.report.drawing import BLUE, Drawing, Tip, cut, heading, of_series, shown_configurations
 from actbench.report.formatting import listed
 
 SECTION = "cost"
@@ -45,7 +45,7 @@ def draw(comparison: Comparison, problems: list[Problem]) -> Drawing | None:  # 
     )
     if left_out:
         caption += f" Not drawn, since their times cannot be compared: {listed(left_out)}."
-    figure, tips = cost_figure(points)
+    figure, tips = cost_figure(points, comparison)
     return Drawing(figure, caption, tuple(tips))
 
 
@@ -58,9 +58,10 @@ def _nothing(reasons: Sequence[str]) -> Figure:
     return figure
 
 
-def cost_figure(points: Sequence[Point]) -> tuple[Figure, list[Tip]]:
+def cost_figure(points: Sequence[Point], comparison: Comparison) -> tuple[Figure, list[Tip]]:
     """Points with their intervals, and their names where they cover nothing."""
     figure = Figure(figsize=(9, 4.4 if len(points) < 9 else 6), layout="constrained")
+    heading(figure, comparison, "Test accuracy and cost", "grey: 95 % interval over seeds, middle half of the epochs")
     axes = figure.subplots()
     axes.set_xlabel("seconds per epoch and seed (training and validation)")
     axes.set_ylabel("test accuracy (%)")
