@@ -8,6 +8,8 @@ from typing import ClassVar
 
 from actbench.measures.quantities import OfEpoch, OfSeed, measured
 
+BUSY = 0.1  # of `EpochRecord.waiting`: threads that wait for a core as long as that take measurably longer
+
 
 @dataclass(frozen=True)
 class EpochRecord(OfEpoch):

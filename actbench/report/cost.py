@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from actbench.measures.scores import BUSY
 from actbench.report import runs
 from actbench.report.configurations import Block, Configuration
 from actbench.report.formatting import listed, seconds, thousands
@@ -20,7 +21,6 @@ from actbench.report.text_table import TextTable
 
 EPOCHS = 3  # with fewer measured epochs there is no spread to compare a median with
 WIDEST = 0.3  # of the quartiles, as a share of the median
-WAITING = 0.1  # share of the time in which threads wait for a core: as much as that, and an epoch takes longer
 NOTICEABLE = 0.2  # medians that differ by less, relatively, may differ because of what else the machine did
 NOISY = "too noisy"
 
@@ -97,7 +97,7 @@ def of_epochs(times: Sequence[float], waiting: Sequence[float]) -> Cost:
     known = [share for share in waiting if math.isfinite(share)]
     waited = statistics.median(known) if known else math.nan
     noise = ""
-    if waited > WAITING:
+    if waited > BUSY:
         noise = f"the machine was busy: threads waited for a core in {100 * waited:.0f} % of the time"
     elif high - low > WIDEST * median and len(times) >= EPOCHS:
         noise = f"epochs vary: half of them took {seconds(low)} to {seconds(high)} s"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
@@ -12,6 +13,7 @@ from rich.text import Text
 from actbench.measures import registry
 from actbench.measures.layers import LayerRecord
 from actbench.measures.quantities import Quantity, by_seed, over_layers, placed
+from actbench.measures.scores import BUSY, EpochRecord
 from actbench.records import RunSummary
 from actbench.sinks.lines import mean
 
@@ -26,11 +28,17 @@ def _results() -> list[Quantity]:
     return sorted(results, key=lambda quantity: quantity.place)
 
 
-def summary_table(summary: RunSummary, own: Sequence[Quantity] = ()) -> Table:
-    """Accuracy, loss and cost with 95 % intervals over seeds, and the metrics of the user's `own` measurements."""
+def summary_table(summary: RunSummary, own: Sequence[Quantity] = (), epochs: Sequence[EpochRecord] = ()) -> Table:
+    """Accuracy and loss with 95 % intervals over seeds, and what an epoch costs.
+
+    Args:
+        summary: of a run.
+        own: the metrics of the user's own measurements.
+        epochs: the run's history, from which the cost is told.
+    """
     finite = max((estimate.n for estimate in summary.metrics.values()), default=0)
-    epochs = "1 epoch" if summary.epochs_done == 1 else f"{summary.epochs_done} epochs"
-    title = f"{summary.label} on {summary.dataset}, {epochs}"
+    length = "1 epoch" if summary.epochs_done == 1 else f"{summary.epochs_done} epochs"
+    title = f"{summary.label} on {summary.dataset}, {length}"
     table = Table(
         title=Text(title, style="bold"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False, show_edge=False
     )
@@ -48,14 +56,28 @@ def summary_table(summary: RunSummary, own: Sequence[Quantity] = ()) -> Table:
     for seed, epoch in summary.diverged.items():
         table.add_row(f"seed {seed}", "[bold red]diverged[/]", f"in epoch {epoch}")
     if summary.epochs_done:
-        per_epoch = summary.seconds["total"] / summary.epochs_done
-        cost = f"for all seeds; {summary.samples_per_second:,.0f} samples/s"
-        table.add_row("seconds per epoch", f"{per_epoch:.2f}", cost)
+        median, about = _cost(epochs)
+        speed = f"{summary.samples_per_second:,.0f} samples/s"
+        table.add_row("seconds per epoch", median, "; ".join(["all seeds", *about, speed]))
         looks = summary.seconds.get("looks", 0.0)
         if looks:
             share = f"{100 * looks / summary.seconds['total']:.0f} % of the time"
             table.add_row("of them probe_every", f"{looks / summary.epochs_done:.2f}", share)
     return table
+
+
+def _cost(epochs: Sequence[EpochRecord]) -> tuple[str, list[str]]:
+    """The median wall time of an epoch; its quartiles, and a word where the machine was busy with other work."""
+    times = {epoch.epoch: (epoch.seconds, epoch.waiting) for epoch in epochs}
+    if not times:
+        return "–", []
+    seconds, waiting = (np.array(values) for values in zip(*times.values(), strict=True))
+    low, median, high = np.quantile(seconds, [0.25, 0.5, 0.75])
+    about = [f"half of them {low:.2f}–{high:.2f}"] if len(times) > 2 else []
+    known = waiting[np.isfinite(waiting)]
+    if len(known) and np.median(known) > BUSY:
+        about.append("the machine was busy")
+    return f"{median:.2f}", about
 
 
 def layer_table(layers: Iterable[LayerRecord]) -> Table:

@@ -17,14 +17,16 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.text import Text
 
+from actbench.errors import UserError
 from actbench.measures.layers import LayerRecord
+from actbench.measures.scores import EpochRecord
 from actbench.records import Epoch, Finding, RunSummary
 from actbench.sinks.lines import epoch_line, outcome, seed_range, with_bars
 from actbench.sinks.live import LiveArea
 from actbench.sinks.logdir import logdir
 from actbench.sinks.remaining import in_words
 from actbench.sinks.run_tables import layer_table, left_out, summary_table, undefined
-from actbench.store import own_tables
+from actbench.store import own_tables, reader
 
 _REMEDIES = 4  # of all findings; `actbench try` knows the others
 _IN_FULL = 3  # findings with their cause
@@ -150,7 +152,7 @@ class TerminalSink:
             self._say("already complete: this is the stored result", style="bold")
         if summary.dataset_note:
             self.console.print(Text(summary.dataset_note, style="bold yellow"))
-        self.console.print(summary_table(summary, own_tables.metrics(folder)))
+        self.console.print(summary_table(summary, own_tables.metrics(folder), _history(folder)))
         rows = [layer for layer in layers if layer.seed not in summary.diverged]
         if rows:
             self._say("")
@@ -206,6 +208,14 @@ class _Bar:
             words = f"training, {in_words(seconds)} left"
         bars = with_bars([(Text(words), share)], self.area.console.width)
         return [Text(self.line), *bars] if self.line else bars
+
+
+def _history(folder: Path) -> Sequence[EpochRecord]:
+    """The epochs of a run; none where the file cannot be read, which a report tells."""
+    try:
+        return reader.table(folder, EpochRecord)
+    except UserError:
+        return []
 
 
 def _quoted(path: Path) -> str:
