@@ -252,7 +252,7 @@ def test_its_tags_are_in_tensorboard(with_own):
 
 def test_the_report_has_its_table_without_its_code(with_own, tmp_path):
     home, *_ = with_own
-    done = Command("report", str(home / "outputs" / "mine"), cwd=tmp_path).wait()  # where its module is not
+    done = Command("report", str(home / "outputs" / "mine"), "--full", cwd=tmp_path).wait()  # where its module is not
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]
     assert ["configuration", "layer", "above", "margin", "%", "largest"] in lines

@@ -65,7 +65,7 @@ def test_a_search_goes_on_behind_a_trial_that_diverged_and_finds_the_best(actben
     assert found["trials"] == {"completed": 2, "diverged": 1, "failed": 0}
     assert found["best_params"] == {"optimizer.lr": 0.1}
     assert found["best_value"] == pytest.approx(validation[0.1])
-    assert re.search(r"(?m)^\[1/3\] relu lr=\S+  test accuracy ", done.stdout)  # they are called by what varies
+    assert re.search(r"(?m)^\[[123]/3\] relu lr=\S+  test accuracy ", done.stdout)  # they are called by what varies
     assert "\nconfiguration " in done.stdout
 
 

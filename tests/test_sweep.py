@@ -464,6 +464,7 @@ def test_the_report_is_right_against_a_recomputation(actbench, tmp_path):
         told = [float(r["value"]) for r in tidy if r["configuration"] == name and r["metric"] == "test_accuracy"]
         assert told == pytest.approx(expected, abs=1e-6)
     assert actbench("report", "outputs/s", "--test-set", "fixed").returncode == 0
+    page = (study / "report" / "report.md").read_text()
     of = json.loads((study / "report" / "verdict.json").read_text())["blocks"][0]
     told = next(one for one in of["configurations"] if one["name"] == "tanh")
     differences = [a - b for a, b in zip(accuracy["tanh"], accuracy["relu"], strict=True)]
@@ -476,8 +477,8 @@ def test_the_report_is_right_against_a_recomputation(actbench, tmp_path):
     for name in accuracy:
         half = stats.t.ppf(0.975, 3) * statistics.stdev(accuracy[name]) / 2
         mean = statistics.mean(accuracy[name])
-        line = rf"^ {name} +{mean:.2f} ± {half:.2f} .* 4 +{validation[name]:.2f} "
-        assert re.search(line, done.stdout, re.MULTILINE)
+        line = rf"^\| {name} \| {mean:.2f} ± {half:.2f} .*\| 4 \| {validation[name]:.2f} \|"
+        assert re.search(line, page, re.MULTILINE)
 
 
 def the_test_set(mnist):
