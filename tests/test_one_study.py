@@ -14,7 +14,8 @@ from processes import Command
 
 from actbench.cli import main
 from actbench.command import afterwards, opening
-from actbench.report import command, pages
+from actbench.errors import UserError
+from actbench.report import command, pages, studies
 from actbench.report.command import make_report
 from actbench.store import decide
 
@@ -170,6 +171,31 @@ def test_it_is_the_page_and_the_look_of_actbench_report(tmp_path):
     assert decide.read(tmp_path / "by_hand") == decide.read(tmp_path / "by_itself")
 
 
+def test_a_look_is_recorded_once_there_is_something_to_look_at(tmp_path):
+    for activation, mean in (("gelu", 97.0), ("relu", 96.0)):
+        fake(tmp_path / "s", activation, mean)
+    (tmp_path / "s" / "report").write_text("in the way")
+    with pytest.raises(UserError):
+        pages.current(tmp_path / "s")
+    assert decide.number_of_looks(decide.read(tmp_path / "s"), {}) == 1
+    assert not decide.read(tmp_path / "s").looks
+
+
+def test_a_study_in_the_list_is_judged_as_by_itself(tmp_path):
+    """By its own decide.json, though all of its seeds were trained again in a newer study."""
+    for study, when, mean in (("a", "2026-03-01T00:00:00", 90.0), ("b", "2026-02-01T00:00:00", 95.0)):
+        for activation, apart in (("relu", 0.0), ("gelu", 2.0)):
+            own = settings_of("dataset=digits", "num_seeds=5", f"activation={activation}")
+            accuracies = [mean + apart + 0.1 * seed for seed in range(5)]
+            fake_run(tmp_path / study / own.folder, own, accuracies, time=when)
+    decide.write(tmp_path / "b", decide.Decide(margin=5.0))
+    alone = make_report([tmp_path / "b"]).comparisons[0].sentences[0]
+    listed = {one.folder.name: one.sentence for one in make_report([tmp_path]).listed}
+    assert listed["b"] == studies.first_sentence(alone)
+    assert "within 5 points" in listed["b"]
+    assert "within" not in listed["a"]
+
+
 def test_two_processes_make_one_page(tmp_path):
     """The one that waits finds what the other has made."""
     for activation, mean in (("gelu", 97.0), ("relu", 96.0)):
@@ -201,6 +227,22 @@ def test_the_page_is_made_and_its_path_printed_where_there_is_no_browser(typed, 
     fake(tmp_path / "outputs" / "two", "tanh", 95.0)
     typed("open", "two")
     assert "tanh" in (tmp_path / page).read_text()
+
+
+@pytest.mark.usefixtures("two")
+def test_an_earlier_page_is_shown_where_it_cannot_be_made_anew(typed, tmp_path, monkeypatch):
+    page = "outputs/two/report/report.html"
+    typed("open", "two")
+    fake(tmp_path / "outputs" / "two", "tanh", 95.0)
+
+    def cannot(folder):
+        raise UserError("Read-only file system", where=str(folder))
+
+    monkeypatch.setattr(pages, "_make", cannot)
+    code, lines, err = typed("open", "two")
+    assert (code != 0, lines) == (True, [page])
+    assert "could not be made anew" in err
+    assert "Read-only file system" in err
 
 
 @pytest.mark.usefixtures("two")

@@ -22,6 +22,11 @@ CELLS = (  # the cells of a column, and their order when it is sorted upwards
     ("97.68 ± 0.40", "1,234", "–", "−0.48", "0.38 s", "407k", "diverged", "< 0.001", "+3.5 to +4", "2e-3"),
     ("−0.48", "< 0.001", "2e-3", "0.38 s", "+3.5 to +4", "97.68 ± 0.40", "1,234", "407k", "–", "diverged"),
 )
+NUMBERS = (0.5, 0.0085, 0.1, 10, 0.25, 2, 0.012, 1e-05, 0.001, 3)
+TEXTS = (  # two more columns: numbers within words, and dates
+    tuple(f"relu lr={number:g}" for number in NUMBERS),
+    tuple(f"2026-{month:02}-{30 - month} 08:00" for month in (11, 2, 7, 1, 10, 5, 3, 12, 9, 4)),
+)
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +56,8 @@ def pages(tmp_path_factory):
         if kind not in made:
             folder = tmp_path_factory.mktemp(kind)
             runs = study(folder / "study", names[kind], unfinished="begun" if kind == "six" else None)
-            column = tuple((f"row {number}", cell) for number, cell in enumerate(CELLS[0]))
-            studies = TextTable("Studies", ("study", "value"), column) if kind == "six" else None
+            rows = tuple((f"row {number}", *cells) for number, cells in enumerate(zip(CELLS[0], *TEXTS, strict=True)))
+            studies = TextTable("Studies", ("study", "value", "name", "when"), rows) if kind == "six" else None
             made[kind] = write_page(folder / "page", runs, own_plots=kind != "two", studies=studies)
         return made[kind]
 
@@ -152,9 +157,12 @@ def test_a_click_sorts_up_down_and_back(show):
     assert (head.get_attribute("aria-sort"), values()) == ("descending", [*CELLS[1][-3::-1], *CELLS[1][-2:]])
     head.get_by_role("button").press("Space")
     assert (head.get_attribute("aria-sort"), values()) == (None, list(CELLS[0]))
+    for column, ordered in ((3, [f"relu lr={number:g}" for number in sorted(NUMBERS)]), (4, sorted(TEXTS[1]))):
+        of.page.locator("#studies th").nth(column - 1).get_by_role("button").click()
+        assert of.page.locator(f"#studies td:nth-child({column})").all_text_contents() == ordered
     of.page.locator("#block th").first.get_by_role("button").click()
     assert of.rows(1) == sorted(NAMES[:6])
-    assert of.page.locator("[aria-sort]").count() == 1
+    assert of.page.locator("#block [aria-sort]").count() == 1
 
 
 def test_rows_are_filtered_by_words(show):

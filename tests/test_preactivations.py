@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from actbench.report.command import make_report
 from actbench.report.plots import activations as plot
 from actbench.report.preactivations import seen
 from actbench.run.activations import look, look_before, preactivations
+from actbench.store import correctness
 from actbench.store import preactivations as store
 from actbench.store.preactivations import POINTS, Preactivations
 from actbench.train import Control, fit
@@ -334,3 +336,11 @@ def test_of_many_the_best_and_those_that_died_are_drawn(tmp_path):
     assert {"relu", "gelu", "celu", "sigmoid"} <= {*drawn}
     assert "6 of 9 configurations" in drawing.caption and "4 of 6 layers" in drawing.caption
     assert len(drawing.figure.axes) == 2 * plot.CONFIGURATIONS * plot.LAYERS
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+@pytest.mark.parametrize("reads", [store, correctness])
+def test_a_pipe_in_the_place_of_the_file_is_not_waited_for(tmp_path, reads):
+    os.mkfifo(tmp_path / reads.FILE)
+    with pytest.raises(UserError, match="not a plain file"):
+        reads.read(tmp_path)

@@ -33,6 +33,9 @@ def after_single(job: Job, words: Sequence[str]) -> None:
             _show_page(job, study, words)
         else:
             _say(how_to_compare(job, study, words))
+    except KeyboardInterrupt:
+        print(f"the page of {study} was not made, the run is complete; again: {_report(study)}", file=sys.stderr)
+        raise
     except Exception as error:  # the results are on disk, and whatever happened to the page shall not hide them
         what = "; ".join(map(_in_short, error.problems)) if isinstance(error, UserError) else in_a_line(error)
         print(f"the page of {study} was not made: {what}; again: {_report(study)}", file=sys.stderr)
@@ -102,7 +105,7 @@ def _say(lines: Sequence[str]) -> None:
 
 
 def _console() -> PersistentConsole:
-    return PersistentConsole("everything is on disk", highlight=False, markup=False)
+    return PersistentConsole("everything is on disk", highlight=False, markup=False, emoji=False)
 
 
 def _report(study: Path) -> str:

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from actbench.command import arguments, task_function
@@ -42,7 +43,14 @@ def _page(typed: Path) -> tuple[Path, list[Problem]]:
         return typed, []
     if (folder / pages.FILE).is_file() and not any(folder.glob("*/settings.yaml")):
         return folder / pages.FILE, []  # of `actbench report ... --output FOLDER`
-    page = pages.current(folder)
+    earlier = folder / "report" / pages.FILE
+    try:
+        page = pages.current(folder)
+    except UserError as error:
+        if not earlier.is_file():
+            raise
+        made = f"{datetime.fromtimestamp(earlier.stat().st_mtime):%Y-%m-%d %H:%M}"
+        return earlier, [Problem(f"this page is of {made}, and could not be made anew", str(earlier)), *error.problems]
     if page.made:
         print(f"made in {max(1, round(page.made))} s", file=sys.stderr)
     return page.path, page.problems
@@ -51,6 +59,10 @@ def _page(typed: Path) -> tuple[Path, list[Problem]]:
 def _folder(typed: Path) -> Path | None:
     """The folder of the study, from its name, a run in it, or its page; None for a page that is in no study."""
     path = typed
+    try:
+        path.exists()
+    except OSError as error:  # the name is too long
+        raise UserError(error.strerror or str(error), where=str(typed)[:60], how="the folder of a study") from error
     if not path.exists() and (_OUTPUTS / path).is_dir():
         path = _OUTPUTS / path
     if path.is_file() and path.suffix == ".html":

@@ -65,6 +65,17 @@ def read_text(path: Path, limit: int = MB) -> str:
         return file.read(limit + 1)
 
 
+def read_bytes(path: Path, limit: int = MB) -> bytes:
+    """The content of a plain file.
+
+    Raises:
+        NotReadable: it is none, or too large.
+        OSError: it cannot be read.
+    """
+    with open(open_plain(path, limit), "rb") as file:
+        return file.read(limit + 1)
+
+
 def read_json(path: Path, limit: int = MB) -> Any:
     """The content of a JSON file, without NaN, Infinity or a key that is there twice.
 

@@ -145,7 +145,7 @@ def make_report(paths: Sequence[Path], asked: Asked | None = None) -> Report:
         comparison = compare(block, terms, report.problems)
         diagnostics = read_diagnostics(block, report.problems)
         report.comparisons.append(replace(comparison, diagnostics=diagnostics))
-    report.listed = in_short(found.runs, report.studies)
+    report.listed = in_short(found.runs, report.problems)
     return report
 
 

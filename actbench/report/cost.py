@@ -25,7 +25,6 @@ NOTICEABLE = 0.2  # medians that differ by less, relatively, may differ because 
 NOISY = "too noisy"
 
 Kind = tuple[Any, ...]
-Kinds = dict[Kind, list[tuple[float, float]]]  # how epochs were measured -> seconds per seed, share of waiting
 
 
 @dataclass(frozen=True)
@@ -104,6 +103,9 @@ def of_epochs(times: Sequence[float], waiting: Sequence[float]) -> Cost:
     return Cost(median, low, high, len(times), waited, noise or _few(len(times)), bool(noise))
 
 
+Kinds = dict[Kind, Cost]  # how epochs were measured -> what they cost
+
+
 def costs(configurations: Sequence[Configuration]) -> list[Cost]:
     """The cost of each: of the epochs that were measured in the same way as those of all others, if there are any.
 
@@ -120,7 +122,7 @@ def _costs(configurations: Sequence[Configuration], by_kind: Sequence[Kinds]) ->
     candidates = sorted(shared, key=str) or everywhere
 
     def usefulness(kind: Kind) -> tuple[int, int]:
-        numbers = [len(kinds[kind]) for kinds in known if kind in kinds]
+        numbers = [kinds[kind].epochs for kinds in known if kind in kinds]
         return len(numbers), min(numbers)
 
     chosen = max(candidates, key=usefulness) if candidates else None
@@ -135,21 +137,20 @@ def _cost(configuration: Configuration, kinds: Kinds, chosen: Kind | None) -> Co
         number = configuration.seconds_per_epoch
         return Cost(number, number, number, 0, obstacle=_few(0))
     if chosen in kinds:
-        return of_epochs(*zip(*kinds[chosen], strict=True))
-    most = max(sorted(kinds, key=str), key=lambda kind: len(kinds[kind]))
-    cost = of_epochs(*zip(*kinds[most], strict=True))
+        return kinds[chosen]
+    cost = max((kinds[kind] for kind in sorted(kinds, key=str)), key=lambda cost: cost.epochs)
     otherwise = "measured on another machine or device, or with another number of seeds at once, than most"
     return replace(cost, obstacle=cost.obstacle or otherwise)
 
 
 def _kinds(configuration: Configuration) -> Kinds:
-    kinds: Kinds = {}
+    epochs: dict[Kind, list[tuple[float, float]]] = {}  # seconds per seed, share of waiting
     for run in configuration.counting:
         seeds = len(run.settings.seeds)
         times = [(epoch.seconds / seeds, epoch.waiting) for epoch in run.epochs]
         if times:
-            kinds.setdefault(_kind(run), []).extend(times)
-    return kinds
+            epochs.setdefault(_kind(run), []).extend(times)
+    return {kind: of_epochs(*zip(*times, strict=True)) for kind, times in epochs.items()}
 
 
 def _kind(run: Run) -> Kind:

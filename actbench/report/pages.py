@@ -65,8 +65,8 @@ def _make(folder: Path) -> list[Problem]:
     from actbench.report import command, looks
 
     report = command.make_report([folder])
-    looks.record(report.studies)
     command.write(report, folder / "report")
+    looks.record(report.studies)  # once there is something to look at
     return report.problems
 
 

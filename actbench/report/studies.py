@@ -15,7 +15,6 @@ from actbench.report.comparison import Terms, compare
 from actbench.report.configurations import Block, blocks
 from actbench.report.fitting import one_line, shortened
 from actbench.report.formatting import count
-from actbench.report.looks import Study
 from actbench.report.more_command import study_of
 from actbench.report.runs import Run, trained_at
 from actbench.report.text_table import TextTable
@@ -51,23 +50,23 @@ class StudyInShort:
         return f"{there} ({self.unfinished} unfinished)" if self.unfinished else there
 
 
-def in_short(found: Sequence[Run], known: Sequence[Study]) -> list[StudyInShort]:
+def in_short(found: Sequence[Run], problems: list[Problem]) -> list[StudyInShort]:
     """The studies in which runs are, the one that was trained last first; nothing where that is a single one.
 
     Args:
         found: the runs.
-        known: what their `decide.json` say, of those that could be read.
+        problems: those with files that cannot be read are added to them.
     """
     by_study: dict[Path, list[Run]] = {}
     for run in found:
         by_study.setdefault(study_of(run.folder), []).append(run)
     if len(by_study) < 2:
         return []
-    studies = [(max(map(trained_at, own)), _study(folder, own, known)) for folder, own in by_study.items()]
+    studies = [(max(map(trained_at, own)), _study(folder, own, problems)) for folder, own in by_study.items()]
     return [study for _, study in sorted(studies, key=lambda pair: (pair[0], str(pair[1].folder)), reverse=True)]
 
 
-def _study(folder: Path, own: Sequence[Run], known: Sequence[Study]) -> StudyInShort:
+def _study(folder: Path, own: Sequence[Run], problems: list[Problem]) -> StudyInShort:
     found = blocks(own)
     finished = sum(run.complete for run in own)
     titles = [block.title for block in found]
@@ -80,18 +79,20 @@ def _study(folder: Path, own: Sequence[Run], known: Sequence[Study]) -> StudyInS
         finished=finished,
         unfinished=len(own) - finished,
         data=f"{titles[0]}{more}",
-        sentence=_sentence(found[0], known, folder),
+        sentence=_sentence(found, problems),
         page=str(page) if page.is_file() else "",
     )
 
 
-def _sentence(block: Block, known: Sequence[Study], folder: Path) -> str:
-    """Of the verdict under the study's own terms; problems with its files are those of the comparison."""
-    own = looks.of_block(block, [study for study in known if study.folder == folder])
+def _sentence(found: Sequence[Block], problems: list[Problem]) -> str:
+    """Of the verdict on the first block under the study's own terms: what the study's own page says."""
+    new: list[Problem] = []
+    own = looks.of_block(found[0], looks.studies(found, new))
     margin, test_set = looks.terms(own)
-    problems: list[Problem] = []
     terms = Terms(margin or MARGIN, test_set, per="none", look=looks.number(own), earlier=looks.earlier(own))
-    return first_sentence(next(iter(compare(block, terms, problems).verdict.sentences), ""))
+    sentences = compare(found[0], terms, new).verdict.sentences
+    problems += [problem for problem in new if problem not in problems]
+    return first_sentence(next(iter(sentences), ""))
 
 
 def first_sentence(text: str) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from actbench.errors import UserError
 from actbench.files.atomic import write_bytes
+from actbench.files.reading import read_bytes
 from actbench.store.plausible import AWAY, check_stays, reason
 
 Content = TypeVar("Content")
@@ -39,13 +40,11 @@ def read(path: Path, largest: int, check: Callable[[Arrays], Content]) -> Conten
     """
     try:
         check_stays(path)
-        size = path.stat().st_size
-        if size > largest:
-            raise ValueError(f"{size:,} bytes are more than a run leaves")
-        with zipfile.ZipFile(path) as archive:
+        packed = io.BytesIO(read_bytes(path, largest))
+        with zipfile.ZipFile(packed) as archive:
             if sum(part.file_size for part in archive.infolist()) > largest:
                 raise ValueError("it unpacks to more than a run leaves")
-        with np.load(path, allow_pickle=False) as content:
+        with np.load(packed, allow_pickle=False) as content:
             return check(content)
     except FileNotFoundError:
         return None

@@ -20,12 +20,26 @@
   // ---------------------------------------------------------------- tables
 
   const NUMBER = /^[<>≤≥≈~±]?\s*([+−-]?\d[\d,]*(?:\.\d+)?(?:[eE][+−-]?\d+)?)([kMG](?!\w))?/;
+  const DATE = /^\d{4}-\d{2}-\d{2}/;
+  const PARTS = /(\d+(?:\.\d+)?(?:e[+-]?\d+)?)/i; // every second part of a text that is split by it is a number
   const SIZES = { k: 1e3, M: 1e6, G: 1e9 };
 
   // The number that a cell starts with: 97.68 of "97.68 ± 0.40", −0.48, 1234 of "1,234", 407000 of "407k".
   function numberOf(text) {
+    if (DATE.test(text)) return NaN; // as text, dates are in their order
     const found = NUMBER.exec(text);
     return found ? Number(found[1].replaceAll(",", "").replaceAll("−", "-")) * (SIZES[found[2]] ?? 1) : NaN;
+  }
+
+  // Two texts in the order of their words and numbers: "lr=0.012" is before "lr=0.1", "hidden9" before "hidden10".
+  function inOrder(one, other) {
+    const [these, those] = [one, other].map((text) => text.split(PARTS));
+    for (let place = 0; place < Math.min(these.length, those.length); place++) {
+      const numbers = [Number(these[place]), Number(those[place])];
+      const apart = place % 2 ? numbers[0] - numbers[1] : these[place].localeCompare(those[place]);
+      if (apart) return apart;
+    }
+    return these.length - those.length;
   }
 
   // The rows by one column; cells without a value, or without a number among numbers, are last in either direction.
@@ -38,7 +52,7 @@
     const first = byNumber ? numeric : filled;
     const compare = byNumber
       ? (one, other) => numbers.get(one) - numbers.get(other)
-      : (one, other) => texts.get(one).localeCompare(texts.get(other), undefined, { numeric: true });
+      : (one, other) => inOrder(texts.get(one), texts.get(other));
     const ordered = [...first].sort((one, other) => direction * compare(one, other));
     return [...ordered, ...rows.filter((row) => !first.includes(row))];
   }
