@@ -1,4 +1,7 @@
-"""Which axis of a tensor counts units: the output features of a linear layer, the channels of a convolution."""
+"""Which axis of a tensor counts units: the output features of a linear layer, the channels of a convolution.
+
+`LAYERS` are the functions by which linear layers and convolutions compute.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,10 @@ _LAST = {F.linear, F.layer_norm, getattr(F, "rms_norm", F.layer_norm), torch.mat
 _FIRST = {
     F.conv1d, F.conv2d, F.conv3d, F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d, F.batch_norm,
     F.group_norm, F.instance_norm, torch.conv1d, torch.conv2d, torch.conv3d,
+}  # fmt: skip
+LAYERS = {
+    F.linear, torch.matmul, Tensor.matmul, Tensor.__matmul__, F.conv1d, F.conv2d, F.conv3d, F.conv_transpose1d,
+    F.conv_transpose2d, F.conv_transpose3d, torch.conv1d, torch.conv2d, torch.conv3d, torch.addmm, torch.bmm,
 }  # fmt: skip
 _PERMUTES = {torch.permute, Tensor.permute}
 _TRANSPOSES = {torch.transpose, Tensor.transpose, torch.swapaxes, Tensor.swapaxes}
@@ -38,7 +45,9 @@ def after(function: Callable[..., Any], args: Any, output: Tensor, axis: int | N
         return 1
     if axis is None:
         return None
-    source = next(value for value in args if isinstance(value, Tensor))
+    source = next((value for value in args if isinstance(value, Tensor)), None)
+    if source is None:
+        return None
     if function in _PERMUTES:
         order = args[1] if len(args) == 2 and isinstance(args[1], (tuple, list)) else args[1:]
         return [place % output.ndim for place in order].index(axis) if len(order) == output.ndim else None

@@ -2,129 +2,197 @@
 
 from __future__ import annotations
 
-import copy
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from types import FrameType
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from actbench.errors import UserError
 from actbench.sites import kinds
-from actbench.sites.finding import Site
+from actbench.sites.at_site import AtSite, at_site
+from actbench.sites.finding import find, untie
 from actbench.sites.places import Place, place_of
+from actbench.sites.site import Call, Site
+from actbench.stacking.protocol import Generators, NotStackable, stack_layer
 
-Make = Callable[[Site], nn.Module]  # a fresh activation for a site
-
-
-class AtSite(nn.Module):
-    """The activation at one site, which gets its units along the second axis, whatever the network's layout.
-
-    Args:
-        activation: of z (B, F, ...).
-        axis: of the network's tensor that counts units.
-        overwrites: whether the input takes the value of the output, which the network reads again.
-    """
-
-    def __init__(self, activation: nn.Module, *, axis: int = 1, overwrites: bool = False) -> None:
-        super().__init__()
-        self.activation, self.axis, self.overwrites = activation, axis, overwrites
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x -> f(x), of the same shape."""
-        with torch._C.DisableTorchFunction():  # what an activation calls is no site of the network
-            z = x.clone() if self.overwrites else x
-            h = self.activation(z.movedim(self.axis, 1)).movedim(1, self.axis) if self.axis > 1 else self.activation(z)
-            return x.copy_(h) if self.overwrites else h
-
-
-class OwnCall(nn.Module):
-    """A function that the network calls, as a module; the arguments behind its input are those of the last call."""
-
-    def __init__(self, kind: str) -> None:
-        super().__init__()
-        self.kind = kind
-        self.call: Callable[[Tensor], Tensor] = lambda z: z
-
-    def forward(self, z: Tensor) -> Tensor:
-        return self.call(z)
-
-    def extra_repr(self) -> str:
-        return self.kind
-
-
-class ByCaller(nn.Module):
-    """An activation that stood at several places of a network, with one of its own for each of them."""
-
-    def __init__(self, at: Mapping[Place | None, AtSite], paths: Mapping[int, str]) -> None:
-        super().__init__()
-        self.sites = nn.ModuleList(at.values())
-        self.places = list(at)
-        self.paths = paths
-
-    def forward(self, x: Tensor) -> Tensor:
-        place = place_of(sys._getframe(1), self.paths)
-        return self.sites[self.places.index(place)](x)
+Make = Callable[[Site], "nn.Module | None"]  # a fresh activation for a site; None leaves it its own
+Options = dict["Place | None", list[tuple[Site, "AtSite | None"]]]  # what stands at a place; None is left alone
 
 
 class Exchanged(nn.Module):
-    """A network, the activations at whose sites can be looked at, and are others if `make` is given.
+    """A network whose activations can be looked at, and are others where `make` gives some.
+
+    Its state_dict has the keys of the network, and the parameters of an activation that was put in under the name of
+    its site. An activation that was replaced everywhere leaves none of its own parameters behind.
 
     Args:
-        network: which belongs to this module from now on, and is changed.
-        sites: of the network, from `finding.find`.
-        make: a site -> the activation that it gets; None: its own.
+        network: on the CPU. It belongs to this module from now on, and is changed.
+        inputs: a small batch (B, ...), B ≥ 2, with which its sites are found.
+        make: a site -> the activation that it gets.
+        choose: the sites that were found -> the same, with `why_not` where more of them are left alone.
+        check: is given what the network returns.
 
     Attributes:
-        sites: name of a site -> the `AtSite` there, of those that are exchanged.
+        found: all sites of the network, in the order in which a pass meets them.
+        exchanged: the names of those that got another activation.
+
+    Raises:
+        Exception: what the network or `check` raises.
     """
 
-    def __init__(self, network: nn.Module, sites: Sequence[Site], make: Make | None = None) -> None:
+    def __init__(
+        self, network: nn.Module, inputs: Tensor, make: Make | None = None, *,
+        check: Callable[[Any], None] | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
+        untie(network)
         self.network = network
-        self.paths = {id(module): name for name, module in network.named_modules()}
-        self.at: dict[str, AtSite] = {}
-        self.calls: dict[tuple[str, Place | None], AtSite | None] = {}
-        at_modules: dict[str, dict[Place | None, Site]] = {}
-        for site in sites:
-            if site.module is not None:
-                at_modules.setdefault(site.module, {})[site.place] = site
-            else:
-                here = self._at(site, make) if site.exchangeable else None
-                self.calls[site.kind, site.place] = here
-        for path, places in at_modules.items():
-            self._replace(path, places, make)
-        self.called = nn.ModuleList([here for here in self.calls.values() if here is not None])
-
-    def _at(self, site: Site, make: Make | None) -> AtSite:
-        if make is not None:
-            activation = make(site)
-        elif site.module is None:
-            activation = OwnCall(site.kind)
-        else:
-            activation = copy.copy(self.network.get_submodule(site.module))  # which shares its parameters
-            if getattr(activation, "inplace", False):
-                activation.inplace = False  # type: ignore[assignment]
-        here = AtSite(activation, axis=site.axis if make is not None else 1, overwrites=site.overwrites)
-        self.at[site.name] = here
-        return here
-
-    def _replace(self, path: str, places: Mapping[Place | None, Site], make: Make | None) -> None:
-        if not all(site.exchangeable for site in places.values()):
-            return
-        at = {place: self._at(site, make) for place, site in places.items()}
-        new = next(iter(at.values())) if len(at) == 1 else ByCaller(at, self.paths)
-        above, _, last = path.rpartition(".")
-        self.network.get_submodule(above)._modules[last] = new
+        self.found = tuple(find(network, inputs, check))
+        self.home = _Home()
+        self.home.mark(network)
+        self.at: dict[str, AtSite] = {}  # name of a site -> what stands there
+        self.calls: dict[str, Options] = {}  # kind -> where it is called
+        of_modules: dict[str, Options] = {}
+        exchanged = []
+        for site in self.found:
+            new = make(site) if make is not None and site.exchangeable else None
+            here = at_site(site, network, new) if site.exchangeable else None
+            if here is not None:
+                self.at[site.name] = here
+            if new is not None:
+                exchanged.append(site.name)
+            options = self.calls if site.module is None else of_modules
+            key = site.kind if site.module is None else site.module
+            options.setdefault(key, {}).setdefault(site.place, []).append((site, here))
+        self.exchanged = frozenset(exchanged)
+        self.sites = nn.ModuleList(self.at.values())
+        strict = bool(exchanged)
+        self.strict = strict
+        for path, options_there in of_modules.items():
+            _redirect(network.get_submodule(path), path, options_there, self.home, strict)
+        for path, module in network.named_modules() if strict else ():
+            if path not in of_modules and kinds.kind_of(module):
+                _redirect(module, path, {}, self.home, strict)
+        self.sees_calls = bool(self.calls) or _has_fused_layers(network)
+        self.home.recomputed = {site.place for site in self.found if site.place and site.place.recomputed}
+        self.register_state_dict_post_hook(_outer_names)
+        self.register_load_state_dict_pre_hook(_inner_names)
 
     def forward(self, x: Tensor) -> Any:
         """What the network computes."""
-        if not self.calls:
+        if not self.sees_calls:
             return self.network(x)
         with _Calls(self):
             return self.network(x)
+
+    def recomputing(self) -> AbstractContextManager[Any]:
+        """The context of a backward pass, in which `torch.utils.checkpoint` runs parts of the network again."""
+        return _Calls(self) if self.home.recomputed and self.sees_calls else nullcontext()
+
+    def activation_sites(self) -> dict[str, nn.Module]:
+        """Name of a site -> its activation, of z with its units along the second axis; of those met in evaluation."""
+        return {site.name: self.at[site.name].activation for site in self.found if site.name in self.at and site.evaluated}
+
+    def layers_of_parameters(self) -> dict[str, str]:
+        """Parameter -> the site that its layer feeds, or in which it is."""
+        names = [*self.at]
+        layers = {
+            f"sites.{number}.{name}": site
+            for number, site in enumerate(names)
+            for name, _ in self.at[site].named_parameters()
+        }
+        for site in self.found:
+            for name in site.weights if site.name in self.at and site.evaluated else ():
+                layers.setdefault(f"network.{name}", site.name)
+        return layers
+
+
+@stack_layer.register
+def _(layer: Exchanged, replicas: Sequence[nn.Module], generators: Generators) -> nn.Module:
+    raise NotStackable("a network of your own has no stacked form")
+
+
+def _has_fused_layers(network: nn.Module) -> bool:
+    """Whether torch would compute some layer by one kernel in evaluation; not while a mode sees what is called."""
+    return any(isinstance(module, (nn.TransformerEncoderLayer, nn.TransformerEncoder)) for module in network.modules())
+
+
+# ---------------------------------------------------------------- which site is it?
+
+
+class _Home:
+    """Tells the modules of one network, and their paths; a copy of the network has a copy of it."""
+
+    def __init__(self) -> None:
+        self.recomputed: set[Place] = set()
+
+    def mark(self, network: nn.Module) -> None:
+        for path, module in network.named_modules():
+            module.__dict__["_actbench_path"] = (self, path)
+
+    def path_of(self, module: nn.Module) -> str | None:
+        home, path = module.__dict__.get("_actbench_path", (None, None))
+        return path if home is self else None
+
+    def place_of(self, frame: FrameType) -> Place | None:
+        place = place_of(frame, self.path_of)
+        return place if place is None or place.recomputed else place.within(self.recomputed)
+
+
+def _at(options: Options, kind: str, what: str, z: Tensor, home: _Home, strict: bool) -> AtSite | None:
+    """What stands where a call comes from; None leaves the network its own.
+
+    Raises:
+        UserError: the trial did not meet the call, and others were exchanged.
+    """
+    place = next(iter(options)) if len(options) == 1 else home.place_of(sys._getframe(2))
+    there = options.get(place, [])
+    if len(there) == 1:
+        return there[0][1]
+    fitting = [here for site, here in there if site.fits(z.shape)]
+    if fitting:
+        return fitting[0]
+    if not strict or kind in kinds.NORMALISERS or (there and all(here is None for _, here in there)):
+        return None
+    place = place or home.place_of(sys._getframe(2))
+    raise UserError(
+        f"{what} of {_sizes(z)} ({place or 'outside of all modules'}) was not met by the trial passes that looked for "
+        "activations, and would not be exchanged",
+        where="a branch of the network",
+        how="let every pass take the same way, or compare activations within that branch alone",
+    )
+
+
+def _sizes(z: Tensor) -> str:
+    return "(" + ", ".join(["B", *map(str, z.shape[1:])]) + ")"
+
+
+class _Redirected:
+    """Takes the place of the `forward` of an activation module."""
+
+    def __init__(self, module: nn.Module, path: str, options: Options, home: _Home, strict: bool) -> None:
+        self.module, self.path, self.options, self.home, self.strict = module, path, options, home, strict
+        self.kind = kinds.kind_of(module) or ""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        z = args[0] if args else next(iter(kwargs.values()))
+        here = _at(self.options, self.kind, self.path, z, self.home, self.strict)
+        return type(self.module).forward(self.module, *args, **kwargs) if here is None else here(z)
+
+
+def _redirect(module: nn.Module, path: str, options: Options, home: _Home, strict: bool) -> None:
+    """Takes the calls of a module to its sites. If all of them are exchanged, its own parameters go."""
+    pairs = [pair for there in options.values() for pair in there]
+    if pairs and not any(here for _, here in pairs):
+        return
+    module.__dict__["forward"] = _Redirected(module, path, options, home, strict)
+    if pairs and all(here is not None and not here.own for _, here in pairs):
+        for name in [*module._parameters]:
+            module._parameters[name] = None
 
 
 class _Calls(TorchFunctionMode):
@@ -137,20 +205,54 @@ class _Calls(TorchFunctionMode):
     def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         kind = kinds.called(func, args, kwargs)
-        if kind is None or not args or not isinstance(args[0], Tensor):
+        if kind is None:
             return func(*args, **kwargs)
-        place = place_of(sys._getframe(1), self.of.paths)
-        if (kind, place) not in self.of.calls:
-            raise UserError("not met at the trial", where=f"{kind} in {place}")
-        here = self.of.calls[kind, place]
+        place = self.of.home.place_of(sys._getframe(1))
+        if place is None:  # another network of the same step: its own mode knows it
+            return func(*args, **kwargs)
+        z, args, kwargs = kinds.input_of(func, args, kwargs)
+        options = {place: self.of.calls.get(kind, {}).get(place, [])}
+        here = _at(options, kind, kind, z, self.of.home, self.of.strict)
         if here is None:
             return func(*args, **kwargs)
-        if isinstance(here.activation, OwnCall):
-            in_place = kinds.works_in_place(func, args, kwargs)
-            compute = kinds.out_of_place if in_place else _plainly
-            here.activation.call = lambda z: compute(func, (z, *args[1:]), kwargs)
-        return here(args[0])
+        return here(z, Call(func, tuple(args[1:]), kwargs)) if here.own else here(z)
 
 
-def _plainly(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    return function(*args, **kwargs)
+# ---------------------------------------------------------------- names in a state_dict
+
+
+def _public(exchanged: Exchanged) -> dict[str, str]:
+    """Beginning of a name within this module -> what a state_dict has instead."""
+    inner = {f"sites.{number}.activation.": f"{name}." for number, name in enumerate(exchanged.at)}
+    return {**inner, "network.": ""}
+
+
+def _outer_names(exchanged: nn.Module, state: dict[str, Any], prefix: str, _metadata: Any) -> None:
+    assert isinstance(exchanged, Exchanged)
+    _rename(state, {f"{prefix}{inner}": f"{prefix}{outer}" for inner, outer in _public(exchanged).items()})
+
+
+def _inner_names(exchanged: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    assert isinstance(exchanged, Exchanged)
+    own = dict(exchanged.network.named_parameters(remove_duplicate=False)).keys()
+    own |= dict(exchanged.network.named_buffers(remove_duplicate=False)).keys()
+    others = {f"{outer}{name}": f"{inner}{name}" for inner, outer in _public(exchanged).items() if outer
+              for name in _tensors_behind(exchanged, inner)}  # fmt: skip
+    for key in [key for key in state if key.startswith(prefix)]:
+        name = key.removeprefix(prefix)
+        if name in own:
+            state[f"{prefix}network.{name}"] = state.pop(key)
+        elif name in others:
+            state[f"{prefix}{others[name]}"] = state.pop(key)
+
+
+def _tensors_behind(exchanged: Exchanged, inner: str) -> list[str]:
+    module = exchanged.get_submodule(inner.rstrip("."))
+    return [*dict(module.named_parameters()), *dict(module.named_buffers())]
+
+
+def _rename(state: dict[str, Any], names: Mapping[str, str]) -> None:
+    for key in [*state]:  # in their order
+        beginning = next((inner for inner in names if key.startswith(inner)), None)
+        value = state.pop(key)
+        state[key if beginning is None else names[beginning] + key.removeprefix(beginning)] = value

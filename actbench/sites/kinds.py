@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -44,6 +45,8 @@ def called(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[st
     >>> called(torch.relu, (torch.zeros(2),), {}), called(Tensor.clamp, (torch.zeros(2),), {"min": 0})
     ('relu', 'relu')
     """
+    if not isinstance(args[0] if args else kwargs.get("input"), Tensor):
+        return None
     if function in _FUNCTIONS:
         return _FUNCTIONS[function]
     if function not in _CLAMPING:
@@ -55,6 +58,16 @@ def called(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[st
     if high is None:
         return "relu"
     return "relu6" if isinstance(high, (int, float)) and high == 6 else None
+
+
+def input_of(
+    function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> tuple[Tensor, Sequence[Any], Mapping[str, Any]]:
+    """The input of a call that `called` knows, and its arguments with the input in front: `F.relu(input=x)`."""
+    if args:
+        return args[0], args, kwargs
+    rest = {name: value for name, value in kwargs.items() if name != "input"}
+    return kwargs["input"], (kwargs["input"],), rest
 
 
 def works_in_place(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
@@ -103,8 +116,32 @@ def kind_of(module: nn.Module) -> str | None:
     return None
 
 
-def kind_by_class(module: nn.Module) -> str:
-    """The name of an activation of another library or of the user's: a known one where its class is called so."""
+def kind_by_trial(module: nn.Module) -> str | None:
+    """The name of an activation of another library or of the user's: its class; None for any other module.
+
+    It is a module without children whose outputs each depend on the value in its place alone, and not in a straight
+    line. One that torch has as well is called as it is there.
+    """
+    if type(module).__module__.startswith("torch.") or [*module.children()] or not _bends(module):
+        return None
     name = type(module).__name__
     known = {kind.__name__.lower(): word for kind, word in _MODULES.items()}
     return known.get(name.lower(), name)
+
+
+def _bends(module: nn.Module) -> bool:
+    from actbench.activations.coupling import coupling_of_module
+
+    if any(parameter.ndim > 1 for parameter in module.parameters()):
+        return False
+    trial = copy.deepcopy(module)
+    z = torch.linspace(-4, 4, 8).repeat(8, 1)
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            h = trial(z.clone())
+            if not isinstance(h, Tensor) or h.shape != z.shape:
+                return False
+            steps = h[0].diff()
+            return not torch.allclose(steps[1:], steps[:-1], atol=1e-6) and not coupling_of_module(trial)
+    except Exception:
+        return False
