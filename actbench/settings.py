@@ -71,9 +71,12 @@ CONTENT = "content"  # in `Settings.flat`, behind its group: the version of what
 # Settings that cannot change results (beyond rounding) are not part of a run's identity.
 _NOT_IDENTITY = (
     "seed", "num_seeds", "probe", "probe_every", "quantise", "tensorboard", "study", "trust",
-    "dataset_note", "measures",
+    "dataset_note", "measures", "weights",
 )  # fmt: skip
 _NOT_IDENTITY_TRAIN = ("device", "threads", "eval_batch_size", "execution", "memory_format", "engine")
+
+# Settings that are part of it where they are not as usual.
+_ONLY_OTHER: dict[str, Any] = {"sites": "all", "weights_content": None}
 
 # Parameters that a target of ours has got since version 0.1.0, with the values by which runs without them were trained.
 # One that is added from now on belongs here, so that stored runs are the configuration of its default.
@@ -118,6 +121,9 @@ class Settings:
     quantise: str = "none"
     dataset_note: str = ""  # why `dataset=auto` is not MNIST; empty otherwise
     measures: tuple[Choice, ...] = ()  # the user's own measurements, from their `conf/measure`
+    sites: str | tuple[str, ...] = "all"  # of a network of the user's own: which activations are exchanged
+    weights: str | None = None  # of a network of the user's own: the file that it starts from
+    weights_content: str | None = None  # a digest of it
 
     @property
     def seeds(self) -> list[int]:
@@ -144,6 +150,9 @@ class Settings:
                 del content[group]["content"]
         if self.upper_activation.target is None:
             del content["split"]
+        for key in _ONLY_OTHER:  # so that the ids of runs without them are what they always were
+            if content[key] == _ONLY_OTHER[key]:
+                del content[key]
         text = json.dumps(content, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:10]
 
@@ -151,7 +160,7 @@ class Settings:
     def label(self) -> str:
         """A short name for people; the id beside it tells configurations with one label apart."""
         upper = f"+{self.upper_activation.name}" if self.upper_activation.target else ""
-        return f"{self.activation.name}{upper}-{self.model.name}"
+        return f"{self.activation.name}{upper}-{self.model.name.replace(':', '.')}"
 
     @property
     def folder(self) -> str:
@@ -186,6 +195,11 @@ class Settings:
                 del content[group]["content"]
         if not self.dataset_note:
             del content["dataset_note"]
+        for key in ("sites", "weights", "weights_content"):
+            if content[key] in (None, "all"):
+                del content[key]
+        if isinstance(self.sites, tuple):
+            content["sites"] = list(self.sites)
         own = content.pop("measures")
         return {**content, "measures": list(own)} if own else content
 
@@ -197,6 +211,8 @@ class Settings:
         if values["dataset"].name == "auto":  # of version 0.1.0, before it knew its data: counted as MNIST
             values["dataset"] = Choice("mnist", "actbench.datasets.mnist", values["dataset"].params)
         own = tuple(Choice(**choice) for choice in content.get("measures", ()))
+        if isinstance(values.get("sites"), list):
+            values["sites"] = tuple(values["sites"])
         train, trust = Train(**content["train"]), tuple(content["trust"])
         return cls(**{**values, "train": train, "trust": trust, "measures": own})
 
@@ -210,6 +226,10 @@ class Settings:
             if choice.content is not None:
                 flat[f"{group}.{CONTENT}"] = choice.version
         flat["dropout"] = self.dropout
+        if self.sites != "all":
+            flat["sites"] = list(self.sites) if isinstance(self.sites, tuple) else self.sites
+        if self.weights_content is not None:
+            flat["weights"] = f"{self.weights} {self.weights_content[:4]}"
         if self.upper_activation.target is not None:
             flat["split"] = self.split
         train = asdict(self.train)

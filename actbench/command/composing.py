@@ -23,8 +23,9 @@ from actbench.naming import shown
 from actbench.settings import GROUPS, Choice, Settings, Train
 
 _TRAIN_KEYS = [field.name for field in fields(Train)]
+_NOT_TYPED = (*GROUPS, "train", "dataset_note", "measures", "weights_content")
 _PLAIN_KEYS = [
-    *(field.name for field in fields(Settings) if field.name not in (*GROUPS, "train", "dataset_note", "measures")),
+    *(field.name for field in fields(Settings) if field.name not in _NOT_TYPED),
     "output_dir",
 ]
 _DECIDE_KEYS = ("margin", "max_seeds", "max_minutes", "test_set")  # of a race, not of a run: `command.race_terms`
@@ -61,8 +62,14 @@ def to_settings(config: DictConfig, names: Mapping[str, Any], *, dataset: auto.D
     values: dict[str, Any] = {**choices, **plain, "dataset_note": note}
     values |= {"split": float(flat["split"]), "dropout": float(flat["dropout"])}
     values |= {"trust": tuple([trust] if isinstance(trust, str) else trust)}
+    values |= {"sites": _patterns(flat["sites"])}
     values |= {"measures": measure_files.enrolled(values["trust"])}
     return with_contents(Settings(**values, train=Train(**{key: flat[f"train.{key}"] for key in _TRAIN_KEYS})))
+
+
+def _patterns(sites: Any) -> str | tuple[str, ...]:
+    """`sites`, whose names may be numbers: those of an `nn.Sequential`."""
+    return tuple(map(str, sites)) if isinstance(sites, list) else str(sites)
 
 
 def _choices(content: Mapping[Any, Any], names: Mapping[str, Any], problems: list[Problem]) -> dict[str, Choice]:

@@ -137,6 +137,10 @@ def _value(text: Any) -> Any:
     return [_value(item.strip()) for item in text[1:-1].split(",")] if re.fullmatch(r"\[.*\]", text) else text
 
 
+def _is_pattern(value: Any) -> bool:
+    return (isinstance(value, str) and value.strip("-") != "") or (is_int(value) and value >= 0)
+
+
 _SPELT = {"true": True, "false": False, "null": None}
 _FOLDER = r"[\w.=,+-]([\w.=,+ -]*[\w.=,+-])?"
 
@@ -145,6 +149,11 @@ _OTHERS = {  # what no comparison says
         lambda v: isinstance(v, str) and re.fullmatch(_FOLDER, v) is not None and v.strip(".") != "",
         "a plain folder name: letters, digits, blanks within it, . _ - + = ,",
     ),
+    "sites": Rule(
+        lambda v: _is_pattern(v) or (isinstance(v, list) and v != [] and all(map(_is_pattern, v))),
+        "all, last, a name in which * stands for anything, or a list of these; -NAME leaves out",
+    ),
+    "weights": Rule(lambda v: v is None or (isinstance(v, str) and v != ""), "a file, or null"),
     "output_dir": Rule(lambda v: isinstance(v, str) and v != "", "a folder"),
     "trust": Rule(
         lambda v: v is None or isinstance(v, str) or (isinstance(v, list) and all(isinstance(p, str) for p in v)),

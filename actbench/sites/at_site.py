@@ -78,6 +78,8 @@ class InLayout(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """z (B, F, ...) -> f(z), of the same shape."""
+        if z.ndim <= self.axis:  # looked at by itself, not in the network
+            return self.activation(z)
         return self.activation(z.movedim(1, self.axis)).movedim(self.axis, 1)
 
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -19,7 +19,19 @@ from actbench.sites.places import Place, place_of
 from actbench.sites.site import Call, Site
 from actbench.stacking.protocol import Generators, NotStackable, stack_layer
 
-Make = Callable[[Site], "nn.Module | None"]  # a fresh activation for a site; None leaves it its own
+
+class Make(Protocol):
+    """Chooses the activation of each site."""
+
+    def begin(self, sites: list[Site]) -> None:
+        """Is given all sites first."""
+        ...
+
+    def __call__(self, site: Site) -> nn.Module | None:
+        """A fresh activation for a site that can be exchanged; None leaves it its own."""
+        ...
+
+
 Options = dict["Place | None", list[tuple[Site, "AtSite | None"]]]  # what stands at a place; None is left alone
 
 
@@ -32,8 +44,7 @@ class Exchanged(nn.Module):
     Args:
         network: on the CPU. It belongs to this module from now on, and is changed.
         inputs: a small batch (B, ...), B ≥ 2, with which its sites are found.
-        make: a site -> the activation that it gets.
-        choose: the sites that were found -> the same, with `why_not` where more of them are left alone.
+        make: the activation of each site; None: its own.
         check: is given what the network returns.
 
     Attributes:
@@ -52,6 +63,8 @@ class Exchanged(nn.Module):
         untie(network)
         self.network = network
         self.found = tuple(find(network, inputs, check))
+        if make is not None:
+            make.begin([*self.found])
         self.home = _Home()
         self.home.mark(network)
         self.at: dict[str, AtSite] = {}  # name of a site -> what stands there
@@ -70,8 +83,7 @@ class Exchanged(nn.Module):
             options.setdefault(key, {}).setdefault(site.place, []).append((site, here))
         self.exchanged = frozenset(exchanged)
         self.sites = nn.ModuleList(self.at.values())
-        strict = bool(exchanged)
-        self.strict = strict
+        self.strict = strict = bool(exchanged)  # whether a call that the trial did not meet is an error
         for path, options_there in of_modules.items():
             _redirect(network.get_submodule(path), path, options_there, self.home, strict)
         for path, module in network.named_modules() if strict else ():

@@ -12,15 +12,16 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from itertools import islice
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from actbench.stacking.protocol import Generators, StackedLayer, stack_layer
 from actbench.stacking.randomness import global_rng_from, replace_dropout
-from actbench.stacking.sites import activation_sites
+from actbench.stacking.sites import activation_sites, says_its_own_sites
 
 State = dict[str, Tensor]  # a plain state_dict
 
@@ -66,6 +67,10 @@ class ReplicaGroup(nn.Module):
     def sites(self) -> dict[str, nn.Module]:
         """Layer -> the module at its activation site, in the order of the network."""
         return activation_sites(self.network)
+
+    def recomputing(self) -> AbstractContextManager[Any]:
+        """The context of a backward pass, in which a network may run parts of itself again."""
+        return self.network.recomputing() if says_its_own_sites(self.network) else nullcontext()
 
 
 class StackedReplicas(ReplicaGroup):
@@ -197,6 +202,13 @@ class Replicas(nn.Module):
     def layers(self) -> list[str]:
         """The layers that have an activation site, in the order of the network."""
         return list(self.groups[0].sites())
+
+    def recomputing(self) -> AbstractContextManager[Any]:
+        """The context of a backward pass of all seeds, see `ReplicaGroup.recomputing`."""
+        contexts = ExitStack()
+        for group in self.groups:
+            contexts.enter_context(group.recomputing())
+        return contexts
 
     def state_dicts(self) -> list[State]:
         """For each seed a copy, on the CPU, of the state_dict that its ordinary module would have."""
