@@ -45,6 +45,8 @@ def to_settings(config: DictConfig, names: Mapping[str, Any], *, dataset: auto.D
     try:
         content = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
+        if missing := sorted(OmegaConf.missing_keys(config)):
+            raise UserError.of(Problem("has no default, and has to be typed", key, f"{key}=VALUE") for key in missing) from error
         raise UserError(in_words(error), where="configuration", how="look at `actbench --cfg job`") from error
     assert isinstance(content, dict)
     problems: list[Problem] = []
@@ -76,7 +78,13 @@ def _choices(content: Mapping[Any, Any], names: Mapping[str, Any], problems: lis
     for group in GROUPS:
         if isinstance(content.get(group), dict) and names.get(group) in (None, "None"):
             problems.append(Problem("is not one choice", group, f"several are a sweep: actbench -m {group}=a,b"))
+    if names.get("upper_activation") == _OWN:
+        how = "sites=PATTERN says which activations are exchanged; the others are left as they are"
+        problems.append(Problem("is for all of a network alone", f"upper_activation={_OWN}", how))
     return {group: _choice(group, content.get(group), str(names.get(group)), problems) for group in GROUPS}
+
+
+_OWN = "own"  # the activations that a network of the user's own has
 
 
 def _choice(group: str, content: Any, name: str, problems: list[Problem]) -> Choice:

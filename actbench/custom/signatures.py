@@ -79,6 +79,22 @@ def defined_in(file: Path) -> list[str]:
     return [name for name in names if not name.startswith("_")]
 
 
+def mentions(file: Path, name: str) -> bool:
+    """Whether a file may have a name that it does not define: it imports it, assigns it, or makes names as it runs."""
+    tree = _parsed(file)
+    if tree is None:  # importing it will say what is wrong with it
+        return True
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            if any(alias.name == "*" or (alias.asname or alias.name.partition(".")[0]) == name for alias in node.names):
+                return True
+        elif isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store):
+            return True
+        elif isinstance(node, ast.FunctionDef) and node.name == "__getattr__":
+            return True
+    return False
+
+
 _Defined = ast.ClassDef | ast.FunctionDef
 
 

@@ -17,7 +17,6 @@ from actbench.sites.at_site import AtSite, at_site
 from actbench.sites.finding import find, untie
 from actbench.sites.places import Place, place_of
 from actbench.sites.site import Call, Site
-from actbench.stacking.protocol import Generators, NotStackable, stack_layer
 
 
 class Make(Protocol):
@@ -121,11 +120,6 @@ class Exchanged(nn.Module):
             for name in site.weights if site.name in self.at and site.evaluated else ():
                 layers.setdefault(f"network.{name}", site.name)
         return layers
-
-
-@stack_layer.register
-def _(layer: Exchanged, replicas: Sequence[nn.Module], generators: Generators) -> nn.Module:
-    raise NotStackable("a network of your own has no stacked form")
 
 
 def _has_fused_layers(network: nn.Module) -> bool:

@@ -19,6 +19,7 @@ from actbench.errors import UserError
 from actbench.stacking.layers.dropout import StackedDropout
 from actbench.stacking.protocol import Generators, NotStackable, StackedLayer
 from actbench.stacking.replicas import ReplicaGroup, Replicas, SingleReplica, StackedReplicas
+from actbench.stacking.sites import says_its_own_sites
 
 # Optimizers that treat every element of a parameter alike: they train stacked parameters as they do separate ones.
 ELEMENTWISE_OPTIMIZERS = (
@@ -74,6 +75,8 @@ def make_replicas(
     try:
         if execution == "seed_by_seed":
             raise NotStackable("as requested")
+        if says_its_own_sites(networks[0]):
+            raise NotStackable("a network of your own has no stacked form")
         if execution == "auto" and (reason := _why_not_faster(networks[0], device)):
             raise NotStackable(reason)
         if uses_global_rng:
