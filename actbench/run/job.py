@@ -16,6 +16,7 @@ from rich.console import Console
 from actbench.custom.isolation import isolated
 from actbench.errors import Failure, UserError, in_a_line
 from actbench.records import Epoch, RunSummary
+from actbench.run import sites
 from actbench.run.int8 import score_stored, score_trained
 from actbench.run.summary import Progress, failed, leave_failure, parameters_of_one, score, summarise
 from actbench.settings import Settings
@@ -135,6 +136,7 @@ def _run(
     terminal.begin(
         _headline(settings, training, folder.path, progress.done), stop, training.epochs * training.steps_per_epoch
     )
+    sites.show(training, folder, terminal)
     sinks = Sinks(settings, folder, terminal, hold)
     try:
         sinks.again(progress.epochs)
