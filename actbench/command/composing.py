@@ -46,7 +46,9 @@ def to_settings(config: DictConfig, names: Mapping[str, Any], *, dataset: auto.D
         content = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         if missing := sorted(OmegaConf.missing_keys(config)):
-            raise UserError.of(Problem("has no default, and has to be typed", key, f"{key}=VALUE") for key in missing) from error
+            raise UserError.of(
+                Problem("has no default, and has to be typed", key, f"{key}=VALUE") for key in missing
+            ) from error
         raise UserError(in_words(error), where="configuration", how="look at `actbench --cfg job`") from error
     assert isinstance(content, dict)
     problems: list[Problem] = []

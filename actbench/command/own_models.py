@@ -17,11 +17,13 @@ from actbench.errors import Problem
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-_OWN_WEIGHTS = [{"override /init@_global_.init": "own"}]  # a network of one's own starts as it is, where nothing else is said
+_OWN_WEIGHTS = [
+    {"override /init@_global_.init": "own"}
+]  # a network of one's own starts as it is, where nothing else is said
 
 
 def is_there(name: str) -> bool:
-    """Whether `module:name` names a class or function that can be seen in the module's source, or may be imported by it."""
+    """Whether `module:name` names a class or function that the module's source defines, or may import."""
     target = signatures.target_of(name)
     return target is not None and problem_of(name) is None
 

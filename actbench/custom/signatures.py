@@ -84,15 +84,16 @@ def mentions(file: Path, name: str) -> bool:
     tree = _parsed(file)
     if tree is None:  # importing it will say what is wrong with it
         return True
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Import, ast.ImportFrom)):
-            if any(alias.name == "*" or (alias.asname or alias.name.partition(".")[0]) == name for alias in node.names):
-                return True
-        elif isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store):
-            return True
-        elif isinstance(node, ast.FunctionDef) and node.name == "__getattr__":
-            return True
-    return False
+    return any(_brings(node, name) for node in ast.walk(tree))
+
+
+def _brings(node: ast.AST, name: str) -> bool:
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        names = [alias.asname or alias.name.partition(".")[0] for alias in node.names]
+        return name in names or "*" in names
+    if isinstance(node, ast.FunctionDef):
+        return node.name == "__getattr__"
+    return isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store)
 
 
 _Defined = ast.ClassDef | ast.FunctionDef

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from types import FrameType
 from typing import Any, Protocol
@@ -106,7 +106,9 @@ class Exchanged(nn.Module):
 
     def activation_sites(self) -> dict[str, nn.Module]:
         """Name of a site -> its activation, of z with its units along the second axis; of those met in evaluation."""
-        return {site.name: self.at[site.name].activation for site in self.found if site.name in self.at and site.evaluated}
+        return {
+            site.name: self.at[site.name].activation for site in self.found if site.name in self.at and site.evaluated
+        }
 
     def layers_of_parameters(self) -> dict[str, str]:
         """Parameter -> the site that its layer feeds, or in which it is."""
@@ -216,8 +218,8 @@ class _Calls(TorchFunctionMode):
         place = self.of.home.place_of(sys._getframe(1))
         if place is None:  # another network of the same step: its own mode knows it
             return func(*args, **kwargs)
-        z, args, kwargs = kinds.input_of(func, args, kwargs)
-        options = {place: self.of.calls.get(kind, {}).get(place, [])}
+        z, args, kwargs = kinds.input_of(args, kwargs)
+        options: Options = {place: self.of.calls.get(kind, {}).get(place, [])}
         here = _at(options, kind, kind, z, self.of.home, self.of.strict)
         if here is None:
             return func(*args, **kwargs)
@@ -240,8 +242,8 @@ def _outer_names(exchanged: nn.Module, state: dict[str, Any], prefix: str, _meta
 
 def _inner_names(exchanged: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
     assert isinstance(exchanged, Exchanged)
-    own = dict(exchanged.network.named_parameters(remove_duplicate=False)).keys()
-    own |= dict(exchanged.network.named_buffers(remove_duplicate=False)).keys()
+    own = {name for name, _ in exchanged.network.named_parameters(remove_duplicate=False)}
+    own |= {name for name, _ in exchanged.network.named_buffers(remove_duplicate=False)}
     others = {f"{outer}{name}": f"{inner}{name}" for inner, outer in _public(exchanged).items() if outer
               for name in _tensors_behind(exchanged, inner)}  # fmt: skip
     for key in [key for key in state if key.startswith(prefix)]:

@@ -1,7 +1,7 @@
 """Finds the activation sites of any network by trial passes, however they are written: as modules or as calls.
 
-Modules are found as they are called, calls (`F.relu(x)`, `x.relu()`, `torch.tanh(x)`) by a mode of torch that sees every
-function. What the network does with an output tells a gate from an activation.
+Modules are found as they are called, calls (`F.relu(x)`, `x.relu()`, `torch.tanh(x)`) by a mode of torch that sees all
+functions. What the network does with an output tells a gate from an activation.
 """
 
 from __future__ import annotations

@@ -60,9 +60,7 @@ def called(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[st
     return "relu6" if isinstance(high, (int, float)) and high == 6 else None
 
 
-def input_of(
-    function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> tuple[Tensor, Sequence[Any], Mapping[str, Any]]:
+def input_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Tensor, Sequence[Any], Mapping[str, Any]]:
     """The input of a call that `called` knows, and its arguments with the input in front: `F.relu(input=x)`."""
     if args:
         return args[0], args, kwargs

@@ -13,8 +13,8 @@ ALL, LAST = "all", "last"
 def selected(names: Sequence[str], patterns: str | Sequence[str]) -> list[str]:
     """Those of `names` that some patterns select, in their order.
 
-    A pattern is `all`, `last`, or a name in which `*` stands for anything. One that begins with `-` takes away from what
-    those before it select; where it is the first, from all.
+    A pattern is `all`, `last`, or a name in which `*` stands for anything. One that begins with `-` takes away from
+    what those before it select; where it is the first, from all.
 
     Raises:
         UserError: a pattern matches no name, or none is left.
@@ -28,11 +28,15 @@ def selected(names: Sequence[str], patterns: str | Sequence[str]) -> list[str]:
         matched = {name for name in names if _matches(pattern.removeprefix("-"), name, names)}
         if not matched:
             raise UserError(
-                "matches no activation that can be exchanged", where=f"sites={pattern}", how=f"there are {_shown(names)}"
+                "matches no activation that can be exchanged",
+                where=f"sites={pattern}",
+                how=f"there are {_shown(names)}",
             )
         chosen = chosen - matched if pattern.startswith("-") else chosen | matched
     if not chosen:
-        raise UserError("leaves nothing to exchange", where=f"sites={','.join(listed)}", how=f"there are {_shown(names)}")
+        raise UserError(
+            "leaves nothing to exchange", where=f"sites={','.join(listed)}", how=f"there are {_shown(names)}"
+        )
     return [name for name in names if name in chosen]
 
 

@@ -53,6 +53,7 @@ class Site:
 
     @property
     def exchangeable(self) -> bool:
+        """Whether another activation can take its place."""
         return not self.why_not
 
     def fits(self, shape: Sequence[int]) -> bool:
@@ -80,6 +81,7 @@ class Found:
 
     @property
     def units(self) -> int:
+        """Values along the axis of units."""
         return self.shape[self.axis] if self.axis < len(self.shape) else 1
 
     @property
@@ -117,12 +119,8 @@ def named(found: Sequence[Found], paths: Collection[str]) -> list[Site]:
         if alike > 1:
             word += str(bases[: number + 1].count(bases[number]))
         name = f"{owner}.{word}" if owner else word
-        sites.append(
-            Site(
-                name, one.kind, one.units, one.axis, one.shape, one.place, one.module, one.call, one.weights,
-                one.overwrites, one.evaluated, one.why_not,
-            )  # fmt: skip
-        )
+        known = one.kind, one.units, one.axis, one.shape, one.place, one.module, one.call, one.weights
+        sites.append(Site(name, *known, one.overwrites, one.evaluated, one.why_not))
     return sites
 
 

@@ -28,7 +28,9 @@ _RESHAPES = _functions(
     "view", "reshape", "unsqueeze", "squeeze", "expand", "expand_as", "flatten", "permute", "transpose", "contiguous",
     "chunk", "split", "__getitem__", "unflatten", "repeat", "to", "type_as", "float",
 )  # fmt: skip
-_READS_NO_VALUES = frozenset({"__get__", "size", "dim", "numel", "stride", "is_contiguous", "element_size", "get_device"})
+_READS_NO_VALUES = frozenset(
+    {"__get__", "size", "dim", "numel", "stride", "is_contiguous", "element_size", "get_device"}
+)
 
 
 class Trial(TorchFunctionMode):
@@ -68,7 +70,7 @@ class Trial(TorchFunctionMode):
             self.hooks.callback(before.remove)
             self.hooks.callback(after.remove)
             if getattr(module, "inplace", False):
-                module.inplace = False  # type: ignore[assignment]
+                module.inplace = False
                 self.hooks.callback(setattr, module, "inplace", True)
                 self.in_place.add(id(module))
         super().__enter__()
@@ -108,7 +110,7 @@ class Trial(TorchFunctionMode):
             output = func(*args, **kwargs)
             self._follows(func, args, kwargs, output)
             return output
-        z, args, kwargs = kinds.input_of(func, args, kwargs)
+        z, args, kwargs = kinds.input_of(args, kwargs)
         place = place_of(sys._getframe(1), self._path_of)
         in_place = kinds.works_in_place(func, args, kwargs)
         self._meet(kind, z, place, None, Call(func, tuple(args[1:]), kwargs), in_place)
@@ -167,9 +169,7 @@ class Trial(TorchFunctionMode):
         """Carries what is known of a tensor to what a function makes of it."""
         source = next(_tensors(args), None)
         known = () if source is None else self.weights.get(id(source), ())
-        used = tuple(
-            self.parameters[id(value)] for value in (*args, *kwargs.values()) if id(value) in self.parameters
-        )
+        used = tuple(self.parameters[id(value)] for value in (*args, *kwargs.values()) if id(value) in self.parameters)
         weights = used if func in axes.LAYERS else (*known, *(name for name in used if name not in known))
         for result in _tensors([output]):
             self.alive.append(result)

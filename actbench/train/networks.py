@@ -58,7 +58,14 @@ def build_network(
     scheme = constructor_of("init", Choice(settings.init.name, settings.init.target, params), settings.trust)
     if not takes_components(model):
         return build_own_network(
-            settings, model, components or build_components(settings), scheme=scheme, gain=gain, inputs=inputs, classes=classes, seed=seed
+            settings,
+            model,
+            components or build_components(settings),
+            scheme=scheme,
+            gain=gain,
+            inputs=inputs,
+            classes=classes,
+            seed=seed,
         )
     refuse_own_network_keys(settings)
     components = components or build_components(settings)

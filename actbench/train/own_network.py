@@ -32,7 +32,7 @@ def takes_components(model: partial[Any]) -> bool:
     except (TypeError, ValueError):  # it does not say
         return False
     keyword = {parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
-    if not parameters or parameters[0].kind not in (inspect._POSITIONAL_OR_KEYWORD, inspect._POSITIONAL_ONLY):
+    if not parameters or parameters[0].kind not in (parameters[0].POSITIONAL_OR_KEYWORD, parameters[0].POSITIONAL_ONLY):
         return False
     return parameters[0].name == "components" or {"inputs", "classes"} <= keyword
 
@@ -48,7 +48,9 @@ def check_choices(settings: Settings) -> None:
     for key, chosen, none in (("norm", settings.norm.name, "none"), ("dropout", settings.dropout, 0.0)):
         if chosen != none:
             what = "cannot be put into a network of your own: its layers are as its code has them"
-            problems.append(Problem(what, f"{key}={chosen} {where}", f"leave {key} out; the network may have it itself"))
+            problems.append(
+                Problem(what, f"{key}={chosen} {where}", f"leave {key} out; the network may have it itself")
+            )
     if settings.train.engine == "compiled":
         what = "does not see the calls by which activations of a network of your own are found"
         problems.append(Problem(what, f"train.engine=compiled {where}", "train.engine=auto"))
@@ -102,7 +104,9 @@ def build_own_network(
     """
     check_choices(settings)
     with global_seed(seed, "init"):
-        network = construct("model", lambda: model(**_from_data(model, inputs, classes)), settings.model, settings.trust)
+        network = construct(
+            "model", lambda: model(**_from_data(model, inputs, classes)), settings.model, settings.trust
+        )
         _check_network(settings, network)
         if settings.weights is not None:
             load_weights(network, Path(settings.weights))
@@ -157,7 +161,9 @@ def _check_logits(settings: Settings, expected: tuple[int, int], logits: Any) ->
     if not isinstance(logits, Tensor):
         inside = "" if not isinstance(logits, (tuple, list, dict)) else f" of {len(logits)}"
         what = f"returns a {type(logits).__name__}{inside}, and logits (B, {classes}) are trained on"
-        raise UserError(what, where=where, how="a function that returns a module around it, whose forward returns logits alone")
+        raise UserError(
+            what, where=where, how="a function that returns a module around it, whose forward returns logits alone"
+        )
     if tuple(logits.shape) != expected:
         shape = ", ".join(["B", *map(str, logits.shape[1:])])
         what = f"returns ({shape}), and the data have {classes} classes: logits are (B, {classes})"

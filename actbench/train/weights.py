@@ -54,7 +54,9 @@ def _read(path: Path, where: str) -> dict[str, Tensor]:
         how = "torch.save(network.state_dict(), FILE)"
         raise UserError(f"cannot be read as a state_dict: {in_a_line(error)}", where=where, how=how) from error
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        inner = [key for key in ("state_dict", "model", "model_state_dict") if isinstance(content, dict) and key in content]
+        inner = [
+            key for key in ("state_dict", "model", "model_state_dict") if isinstance(content, dict) and key in content
+        ]
         what = f"holds more than a state_dict: it is under {inner[0]!r}" if inner else "is no state_dict of tensors"
         raise UserError(what, where=where, how="torch.save(network.state_dict(), FILE)")
     return content
