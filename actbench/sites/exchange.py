@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -18,19 +19,8 @@ from actbench.sites.finding import find, untie
 from actbench.sites.places import Place, place_of
 from actbench.sites.site import Call, Site
 
-
-class Make(Protocol):
-    """Chooses the activation of each site."""
-
-    def begin(self, sites: list[Site]) -> None:
-        """Is given all sites first."""
-        ...
-
-    def __call__(self, site: Site) -> nn.Module | None:
-        """A fresh activation for a site that can be exchanged; None leaves it its own."""
-        ...
-
-
+# The sites that were found -> name of a site -> the activation that it gets; the others keep their own.
+Make = Callable[[Sequence[Site]], Mapping[str, nn.Module]]
 Options = dict["Place | None", list[tuple[Site, "AtSite | None"]]]  # what stands at a place; None is left alone
 
 
@@ -43,7 +33,7 @@ class Exchanged(nn.Module):
     Args:
         network: on the CPU. It belongs to this module from now on, and is changed.
         inputs: a small batch (B, ...), B ≥ 2, with which its sites are found.
-        make: the activation of each site; None: its own.
+        make: the activations that are put in; None: each site keeps its own.
         check: is given what the network returns.
 
     Attributes:
@@ -62,27 +52,22 @@ class Exchanged(nn.Module):
         untie(network)
         self.network = network
         self.found = tuple(find(network, inputs, check))
-        if make is not None:
-            make.begin([*self.found])
+        new = make(self.found) if make is not None else {}
         self.home = _Home()
         self.home.mark(network)
         self.at: dict[str, AtSite] = {}  # name of a site -> what stands there
         self.calls: dict[str, Options] = {}  # kind -> where it is called
         of_modules: dict[str, Options] = {}
-        exchanged = []
         for site in self.found:
-            new = make(site) if make is not None and site.exchangeable else None
-            here = at_site(site, network, new) if site.exchangeable else None
+            here = at_site(site, network, new.get(site.name)) if site.exchangeable else None
             if here is not None:
                 self.at[site.name] = here
-            if new is not None:
-                exchanged.append(site.name)
             options = self.calls if site.module is None else of_modules
             key = site.kind if site.module is None else site.module
             options.setdefault(key, {}).setdefault(site.place, []).append((site, here))
-        self.exchanged = frozenset(exchanged)
+        self.exchanged = frozenset(new)
         self.sites = nn.ModuleList(self.at.values())
-        self.strict = strict = bool(exchanged)  # whether a call that the trial did not meet is an error
+        self.strict = strict = bool(new)  # whether a call that the trial did not meet is an error
         for path, options_there in of_modules.items():
             _redirect(network.get_submodule(path), path, options_there, self.home, strict)
         for path, module in network.named_modules() if strict else ():
@@ -212,6 +197,9 @@ class _Calls(TorchFunctionMode):
 
     def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if func is Tensor.backward:  # which torch would run outside of this mode
+            with self:
+                return _backward(*args, **kwargs)
         kind = kinds.called(func, args, kwargs)
         if kind is None:
             return func(*args, **kwargs)
@@ -224,6 +212,19 @@ class _Calls(TorchFunctionMode):
         if here is None:
             return func(*args, **kwargs)
         return here(z, Call(func, tuple(args[1:]), kwargs)) if here.own else here(z)
+
+
+def _backward(
+    tensor: Tensor, gradient: Tensor | None = None, retain_graph: bool | None = None, create_graph: bool = False,
+    inputs: Any = None,
+) -> None:  # fmt: skip
+    """What `Tensor.backward` does of a scalar, or with a gradient; a mode that is there stays there."""
+    gradient = torch.ones_like(tensor) if gradient is None else gradient
+    retain_graph = create_graph if retain_graph is None else retain_graph
+    torch.autograd.Variable._execution_engine.run_backward(
+        (tensor,), (gradient,), retain_graph, create_graph, tuple(inputs or ()),
+        allow_unreachable=True, accumulate_grad=True,
+    )  # fmt: skip
 
 
 # ---------------------------------------------------------------- names in a state_dict

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -111,7 +111,8 @@ def build_own_network(
         if settings.weights is not None:
             load_weights(network, Path(settings.weights))
         x = torch.randn(2, *inputs, generator=torch.Generator().manual_seed(0))
-        make = None if settings.activation.target is None else _Maker(settings, components)
+        own = settings.activation.target is None
+        make = None if own else partial(_activations_for, settings, components)
         try:
             exchanged = Exchanged(network, x, make, check=partial(_check_logits, settings, (2, classes)))
         except UserError:
@@ -179,31 +180,18 @@ def _failed(error: BaseException, settings: Settings, how: str) -> UserError:
     return UserError(problem.what, where=problem.where, how=how)
 
 
-class _Maker:
-    """A site -> the activation that it gets; None where it keeps its own."""
+def _activations_for(settings: Settings, components: Components, sites: Sequence[Site]) -> dict[str, nn.Module]:
+    """Name of a site -> a fresh activation, for those that the settings choose.
 
-    def __init__(self, settings: Settings, components: Components) -> None:
-        self.settings, self.components = settings, components
-        self.chosen: list[str] = []
-
-    def begin(self, sites: list[Site]) -> None:
-        """Chooses among all that can be exchanged.
-
-        Raises:
-            UserError: there is none, or `sites` names none.
-        """
-        open_sites = [site.name for site in sites if site.exchangeable]
-        if not open_sites:
-            name = self.settings.activation.name
-            what = f"no activation was found that activation={name} could take the place of"
-            raise UserError(
-                "\n    ".join([what, *found_in_lines(sites)]), where=f"model={self.settings.model.name}",
-                how="modules or functions of torch: nn.ReLU(), F.relu(x); activation=own trains it as it is",
-            )  # fmt: skip
-        self.chosen = selected(open_sites, self.settings.sites)
-
-    def __call__(self, site: Site) -> nn.Module | None:
-        """A fresh activation."""
-        if site.name not in self.chosen:
-            return None
-        return self.components.at(self.chosen.index(site.name), len(self.chosen))(site.units)
+    Raises:
+        UserError: none of them can be exchanged, or `sites` names none.
+    """
+    available = [site.name for site in sites if site.exchangeable]
+    if not available:
+        what = f"no activation was found that activation={settings.activation.name} could take the place of"
+        how = "modules or functions of torch: nn.ReLU(), F.relu(x); activation=own trains it as it is"
+        where = f"model={settings.model.name}"
+        raise UserError("\n".join([what, *found_in_lines(sites)]), where=where, how=how)
+    chosen = selected(available, settings.sites)
+    units = {site.name: site.units for site in sites}
+    return {name: components.at(number, len(chosen))(units[name]) for number, name in enumerate(chosen)}
