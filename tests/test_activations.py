@@ -7,19 +7,18 @@ import math
 import numpy as np
 import pytest
 import torch
-from helpers import activation_choice, settings_of
+from helpers import activation_choice, activation_files, settings_of
 from scipy import special
 from torch.func import functional_call
 from torch.nn.functional import silu
 
 from actbench.activations import PACT, AconC, BipolarReLU, Swish, TopK
-from actbench.choices import packaged_conf
 from actbench.errors import UserError
 from actbench.settings import Choice
 from actbench.train.checks import check
 from actbench.train.networks import activation_factory
 
-YAMLS = sorted((packaged_conf() / "activation").glob("*.yaml"))
+YAMLS = activation_files()
 NAMES = [path.stem for path in YAMLS]
 GRID = np.concatenate([np.linspace(-30.0, 30.0, 241), np.linspace(-3.3, 3.3, 97), [0.0, -1e-6, 1e-6]])
 ABSENT = object()

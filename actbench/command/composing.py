@@ -80,13 +80,10 @@ def _choices(content: Mapping[Any, Any], names: Mapping[str, Any], problems: lis
     for group in GROUPS:
         if isinstance(content.get(group), dict) and names.get(group) in (None, "None"):
             problems.append(Problem("is not one choice", group, f"several are a sweep: actbench -m {group}=a,b"))
-    if names.get("upper_activation") == _OWN:
+    if names.get("upper_activation") == conf_source.OWN:
         how = "sites=PATTERN says which activations are exchanged; the others are left as they are"
-        problems.append(Problem("is for all of a network alone", f"upper_activation={_OWN}", how))
+        problems.append(Problem("is for all of a network alone", f"upper_activation={conf_source.OWN}", how))
     return {group: _choice(group, content.get(group), str(names.get(group)), problems) for group in GROUPS}
-
-
-_OWN = "own"  # the activations that a network of the user's own has
 
 
 def _choice(group: str, content: Any, name: str, problems: list[Problem]) -> Choice:

@@ -31,6 +31,7 @@ from actbench.files.reading import read_text
 from actbench.settings import GROUPS, Choice, Settings
 
 _UPPER = "upper_activation"
+OWN = "own"  # activation=own: those that a network of the user's own has
 _NONE = "# nothing\n_target_: null\n"  # upper_activation=none
 
 
@@ -200,9 +201,13 @@ def activations(names: Sequence[str]) -> list[Choice]:
     """
     problems: list[Problem] = []
     choices = []
-    for name in dict.fromkeys(["relu", *(names or names_of("activation"))]):
+    every = [name for name in names_of("activation") if name != OWN]
+    for name in dict.fromkeys(["relu", *(names or every)]):
         try:
-            choices.append(choice_of("activation", name))
+            choice = choice_of("activation", name)
+            if choice.target is None:
+                raise UserError("is what a network of your own has", where=name, how="name the activations: relu gelu")
+            choices.append(choice)
         except UserError as error:
             problems += error.problems
     if problems:
