@@ -49,16 +49,23 @@ def problem_of(name: str, override: str = "") -> Problem | None:
     return Problem(f"there is no class or function `{wanted}` in {file.name}", where, how)
 
 
+def parameters(name: str) -> dict[str, Any]:
+    """Its parameters with their defaults; one that has to be typed is None."""
+    signature = signatures.signature_of(str(signatures.target_of(name)))
+    taken = signature.parameters if signature is not None else {}
+    return {key: None if value == signatures.REQUIRED else value for key, value in taken.items()}
+
+
 def values(name: str) -> dict[str, Any]:
     """What a YAML file of it would say; a parameter that has to be typed is None."""
-    target = str(signatures.target_of(name))
-    signature = signatures.signature_of(target)
-    parameters = dict(signature.parameters) if signature is not None else {}
-    return {
-        "_target_": target,
-        "_partial_": True,
-        **{key: None if value == signatures.REQUIRED else value for key, value in parameters.items()},
-    }
+    return {"_target_": signatures.target_of(name), "_partial_": True, **parameters(name)}
+
+
+def beginning_with(text: str) -> list[str]:
+    """`mynet:` -> what may be meant: the classes and functions of the module."""
+    module = signatures.module_of(text)
+    file = signatures.file_of(f"{module}:x") if signatures.target_of(f"{module}:x") else None
+    return [f"{module}:{name}" for name in signatures.defined_in(file)] if file is not None else []
 
 
 def as_yaml(name: str) -> str:
