@@ -73,6 +73,7 @@ def build(settings: Settings) -> Training:
         probe_every=settings.probe_every,
         device=device,
         engine=choose_engine(train.engine, device, optimizers, random_numbers, network.uses_global_rng),
+        pretrained=settings.weights is not None,
         measurements=own.load(settings.measures, settings.trust) if settings.probe else (),
     )
 

@@ -26,7 +26,8 @@ from actbench.train.state import Training
 def look_at_untrained(training: Training) -> tuple[Any, ...]:
     """The rows of the untrained network; their gradient norms are those of the first validation samples."""
     first = slice(training.batch_size)
-    with as_if_trained_on(training.network, training.splits.train_x[: training.eval_batch_size]):
+    sample = training.splits.train_x[: training.eval_batch_size]
+    with nullcontext() if training.pretrained else as_if_trained_on(training.network, sample):
         x, y = training.splits.val_x[first], training.splits.val_y[first]
         _, norms = untrained_gradient_norms(training.network, x, y)
         _, rows = validate(training, 0, norms.cpu(), training.seeds)
