@@ -10,7 +10,7 @@ from typing import Any
 
 from hydra import initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from actbench.choices import choices_of, packaged_conf
 from actbench.command import auto, conf_source
@@ -45,7 +45,8 @@ def to_settings(config: DictConfig, names: Mapping[str, Any], *, dataset: auto.D
     try:
         content = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        if missing := sorted(OmegaConf.missing_keys(config)):
+        if isinstance(error, MissingMandatoryValue):
+            missing = sorted(OmegaConf.missing_keys(config))
             raise UserError.of(
                 Problem("has no default, and has to be typed", key, f"{key}=VALUE") for key in missing
             ) from error

@@ -118,6 +118,8 @@ def _show_group(group: str, console: Console) -> None:
     for choice in _choices(group):
         marks = " (default)" * (usual.get(group) == choice.name) + " (yours)" * choice.own
         pairs.append((choice.name, choice.description + marks))
+    if group == "model":
+        pairs.append(("mynet:Net", "a network of your own: the class or function Net of your mynet.py"))
     console.print(Text(group, style="bold"))
     for line in rows(pairs, width()):
         console.print(Text(line))
@@ -166,6 +168,9 @@ def _how_to_type(choice: Listed) -> Iterator[tuple[str, str]]:
     if choice.group == "experiment":
         yield "sets", " ".join(f"{key}={value}" for key, value in _flat(contents(choice)).items())
         yield "type", f"actbench {typed}; whatever is typed behind it changes it"
+        return
+    if choice.group == "activation" and contents(choice).get("_target_") is None:  # of a network of the user's own
+        yield "type", f"actbench {typed} model=mynet:Net"
         return
     if builds(choice):
         yield "builds", builds(choice)

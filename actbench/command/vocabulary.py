@@ -98,8 +98,8 @@ ABSENT: dict[str, dict[str, str]] = {
         "rrelu randomrelu": "it draws random numbers; near to it: leaky_relu, prelu",
     },
     "model": {
-        "resnet resnet18 resnet50 residual": "model.residual=true gives an MLP skips: model=mlp model.residual=true",
-        "rnn lstm gru": "recurrent networks are not here",
+        "resnet resnet18 resnet50 residual": "a network of your own is named by its module: model=mynet:Net; model=mlp model.residual=true has skips",
+        "rnn lstm gru": "recurrent networks are not here; one of your own is named by its module: model=mynet:Net",
         "vgg alexnet": "near to it: model=deep_cnn",
     },
     "norm": {"group groupnorm instance instancenorm rmsnorm weightnorm": "there are batch, layer and none"},
@@ -149,6 +149,7 @@ KEYS: dict[str, str] = {
     "quantise": "quantize quantization quantisation int8",
     "tensorboard": "tb",
     "probe": "probes",
+    "weights": "pretrained checkpoint ckpt statedict finetune",
     "hydra.launcher.n_jobs": "njobs jobs parallel",
     "hydra.sweeper.n_trials": "ntrials trials",
     "hydra.sweeper.direction": "direction",
