@@ -8,8 +8,6 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from actbench.custom import signatures
 from actbench.custom.trust import LIBRARIES
 from actbench.errors import Problem
@@ -70,6 +68,8 @@ def beginning_with(text: str) -> list[str]:
 
 def as_yaml(name: str) -> str:
     """The YAML file of it; a parameter that has to be typed is `???`."""
+    import yaml  # not for what completes words
+
     target = str(signatures.target_of(name))
     signature = signatures.signature_of(target)
     content: dict[str, Any] = {"_target_": target, "_partial_": True}
