@@ -12,6 +12,7 @@ from helpers import in_double, random_splits, settings_of, training_of
 
 from actbench.command import own_models, trusting
 from actbench.custom import signatures
+from actbench.diagnosis import remedies
 from actbench.errors import UserError
 from actbench.measures.gradients import untrained_gradient_norms
 from actbench.store import reader
@@ -22,6 +23,7 @@ SOURCE = '''
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 
 class Net(nn.Module):
@@ -81,6 +83,17 @@ class Large(Net):
 
     def forward(self, x):
         return super().forward(x).tanh() if len(x) > 2 else super().forward(x)
+
+
+class Recomputed(Net):
+    """Its second half runs again in the backward pass."""
+
+    def half(self, x):
+        return self.fc2(self.dropout(F.relu(self.fc1(x))))
+
+    def forward(self, x):
+        x = self.act1(self.bn(self.conv(x)))
+        return checkpoint(self.half, F.adaptive_avg_pool2d(x, 4).flatten(1), use_reentrant=False)
 
 
 def sized(width, depth=2, *, rate=0.5):
@@ -264,6 +277,29 @@ def test_a_seed_alone_is_the_seed_among_others(here):
     assert "a network of your own has no stacked form" in together.network.execution
     for name, value in alone.network.state_dicts()[0].items():
         assert torch.equal(value, together.network.state_dicts()[2][name]), name
+
+
+@pytest.mark.parametrize("network", ["Net", "Recomputed"])
+def test_resumed_is_bit_equal_to_never_interrupted(here, network):
+    """Dropout, running statistics, and the parameters and moments of the activations that were put in."""
+    typed = ["model.num_classes=4", "model.drop=0.3", "activation=prelu", "train.epochs=3", "num_seeds=2"]
+    asked, splits = settings(here, network, *typed), random_splits()
+    check(replace(asked, dataset=settings(here, "Net", "dataset=digits").dataset, model=settings(here, network).model))
+    straight, first, second = trained(asked, splits), training_of(asked, splits), training_of(asked, splits)
+    for epoch in fit(first, control=Control()):
+        if epoch.number == 1:
+            break
+    second.load_state(first.state())
+    list(fit(second, control=Control(), done=1))
+    for ours, theirs in zip(second.network.state_dicts(), straight.network.state_dicts(), strict=True):
+        assert ours.keys() == theirs.keys() >= {"act1.weight", "relu.weight"}
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_no_remedy_puts_layers_into_a_network_of_ones_own(here):
+    for network, taken in (("Net", ()), ("house", ("norm=batch", "dropout=0.3"))):
+        asked = settings(here, network)
+        assert remedies.batch_norm(asked) + remedies.dropout(asked) == taken
 
 
 def test_a_run_leaves_its_sites_and_checkpoints_for_the_plain_network(here, tmp_path, actbench, monkeypatch):

@@ -17,7 +17,7 @@ from actbench.stacking.protocol import (
     stack_tensors,
 )
 from actbench.stacking.replicas import ReplicaGroup, Replicas, Shard, SingleReplica, StackedReplicas
-from actbench.stacking.sites import activation_sites, layer_of, layers_of_parameters, says_its_own_sites
+from actbench.stacking.sites import activation_sites, layer_of, layers_of_parameters, recomputing, says_its_own_sites
 
 __all__ = [
     "Generators",
@@ -35,6 +35,7 @@ __all__ = [
     "layer_of",
     "layers_of_parameters",
     "make_replicas",
+    "recomputing",
     "says_its_own_sites",
     "stack_children",
     "stack_layer",

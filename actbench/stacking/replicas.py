@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from actbench.stacking.protocol import Generators, StackedLayer, stack_layer
 from actbench.stacking.randomness import global_rng_from, replace_dropout
-from actbench.stacking.sites import activation_sites, says_its_own_sites
+from actbench.stacking.sites import activation_sites, recomputing
 
 State = dict[str, Tensor]  # a plain state_dict
 
@@ -70,7 +70,7 @@ class ReplicaGroup(nn.Module):
 
     def recomputing(self) -> AbstractContextManager[Any]:
         """The context of a backward pass, in which a network may run parts of itself again."""
-        return self.network.recomputing() if says_its_own_sites(self.network) else nullcontext()
+        return recomputing(self.network)
 
 
 class StackedReplicas(ReplicaGroup):

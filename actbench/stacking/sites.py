@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 from torch import nn
@@ -51,6 +51,11 @@ def activation_sites(network: nn.Module) -> dict[str, nn.Module]:
 def says_its_own_sites(network: nn.Module) -> TypeGuard[HasSites]:
     """Whether a network tells where its activations are, since their names do not."""
     return isinstance(network, HasSites)
+
+
+def recomputing(network: nn.Module) -> AbstractContextManager[Any]:
+    """The context of a backward pass, in which a network may run parts of itself again."""
+    return network.recomputing() if says_its_own_sites(network) else nullcontext()
 
 
 def layers_of_parameters(network: nn.Module) -> dict[str, str]:

@@ -18,6 +18,7 @@ from actbench.datasets import TRAINING_SAMPLES
 from actbench.errors import Problem, UserError, in_a_line
 from actbench.measures import own
 from actbench.settings import Choice, Settings
+from actbench.stacking import recomputing
 from actbench.train.construct import blame, construct, first_line, optional_constructor
 from actbench.train.engines import choose_engine
 from actbench.train.machine import choose_device, memory_of_machine
@@ -160,7 +161,9 @@ def _try_forward_and_backward(settings: Settings, network: nn.Module, inputs: tu
     failure: BaseException | None = None
     try:
         with recorder.recording():
-            network.train()(x).sum().backward()
+            logits = network.train()(x)
+            with recomputing(network):
+                logits.sum().backward()
     except UserError:
         raise
     except (Exception, SystemExit) as error:  # of any kind, in the user's own code
