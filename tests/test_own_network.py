@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from dataclasses import replace
+from importlib import import_module
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from actbench.custom import signatures
 from actbench.diagnosis import remedies
 from actbench.errors import UserError
 from actbench.measures.gradients import untrained_gradient_norms
+from actbench.sinks.tags import Tags
 from actbench.store import reader
 from actbench.train import Control, fit
 from actbench.train.checks import check
@@ -195,8 +197,6 @@ def network_of(settings, classes=10):
 
 
 def test_activation_own_is_the_network_as_it_is(here):
-    from importlib import import_module
-
     network = network_of(settings(here, "Net", "activation=own"))
     plain = import_module(here).Net()
     plain.load_state_dict(network.state_dict())
@@ -240,6 +240,31 @@ def test_weights_start_a_network_and_other_weights_are_refused(here, tmp_path):
     (tmp_path / "y.pt").write_bytes(b"no weights")
     with pytest.raises(UserError, match="cannot be read as a state_dict"):
         network_of(settings(here, "Net", "weights=y.pt"))
+
+
+@pytest.mark.parametrize("probe", ["true", "false"])
+def test_given_weights_have_scores_before_training(here, tmp_path, probe):
+    typed = ["model.num_classes=4", "num_seeds=2", "train.epochs=1", "activation=tanh", f"probe={probe}"]
+    splits = random_splits()
+    torch.save(training_of(settings(here, "Net", *typed), splits).network.state_dicts()[0], tmp_path / "w.pt")
+    network = import_module(here).Net(num_classes=4)
+    network.load_state_dict(torch.load(tmp_path / "w.pt"))
+    network.act1 = torch.nn.Tanh()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.nn.functional, "relu", torch.tanh)
+        logits = network.eval()(splits.val_x)
+    loss = torch.nn.functional.cross_entropy(logits, splits.val_y).item()
+    first, last = fit(training_of(settings(here, "Net", "weights=w.pt", *typed), splits), control=Control())
+    assert (first.number, last.number) == (0, 1)
+    assert bool(first.layers) == (probe == "true")
+    for record in first.records:
+        assert record.val_loss == pytest.approx(loss, rel=1e-5)
+        assert record.val_accuracy == pytest.approx(100 * (logits.argmax(1) == splits.val_y).double().mean().item())
+    steps = {tag: step for seed, tag, step, _ in Tags().of(first) if seed == 0 and not tag.startswith("layer")}
+    assert steps["accuracy/val"] == 0 and "loss/train" not in steps
+    untrained, *_ = fit(training_of(settings(here, "Net", *typed), splits), control=Control())
+    assert untrained.number == (0 if probe == "true" else 1)
+    assert untrained.number == 1 or not untrained.records  # as it always was
 
 
 @pytest.mark.parametrize(
@@ -303,8 +328,6 @@ def test_no_remedy_puts_layers_into_a_network_of_ones_own(here):
 
 
 def test_a_run_leaves_its_sites_and_checkpoints_for_the_plain_network(here, tmp_path, actbench, monkeypatch):
-    from importlib import import_module
-
     done = actbench(f"model={here}:Net", "activation=own", "quantise=int8", "probe_every=2", *TINY)
     assert done.returncode == 0, done.stderr
     assert "act1" in done.stdout and "relu" in done.stdout

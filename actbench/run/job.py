@@ -136,7 +136,7 @@ def _run(
     terminal.begin(
         _headline(settings, training, folder.path, progress.done), stop, training.epochs * training.steps_per_epoch
     )
-    sites.show(training, folder, terminal, progress.done)
+    sites.show(training, folder, terminal)
     sinks = Sinks(settings, folder, terminal, hold)
     try:
         sinks.again(progress.epochs)

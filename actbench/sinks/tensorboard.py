@@ -70,7 +70,7 @@ class TensorBoardSink:
                 sound.setdefault((tag, step), []).append(value)
         for (tag, step), values in sound.items():
             self._write_mean(tag, values, step)
-        if not self._laid_out and epoch.records:
+        if not self._laid_out and epoch.number > 0 and epoch.records:
             self._mean.add_custom_scalars(_layout(list(dict.fromkeys(tag for tag, _ in sound))))
             self._laid_out = True
         for writer in (*self._seeds.values(), self._mean):

@@ -94,7 +94,10 @@ class TerminalSink:
         if not alive:
             return
         line = f"epoch {epoch.number}/{self._epochs}  "
-        line += f"train loss {_mean(record.train_loss for record in alive):.4f}  "
+        if epoch.number > 0:
+            line += f"train loss {_mean(record.train_loss for record in alive):.4f}  "
+        else:
+            line += "before training  "
         line += f"val accuracy {Estimate.of([record.val_accuracy for record in alive]).plus_minus()} %"
         if epoch.layers:
             dead = _mean(network_ratio(epoch.of_seed(record.seed), "dead") for record in alive)
@@ -103,7 +106,8 @@ class TerminalSink:
             self._progress.say(line)
         else:
             named = f"{self.name}  " if self.brief else ""
-            self._say(escape(f"{named}{line}  {alive[0].seconds:.1f} s"))
+            took = f"  {alive[0].seconds:.1f} s" if epoch.number > 0 else ""
+            self._say(escape(f"{named}{line}{took}"))
 
     def executed(self, execution: str) -> None:
         """How the steps were executed in fact, which is said where it is not as it was begun."""
