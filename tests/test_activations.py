@@ -25,7 +25,7 @@ ABSENT = object()
 
 
 def fresh(name, units=1, **changed):
-    return activation_factory(activation_choice(name, **changed), ())(units)
+    return activation_factory(activation_choice(name, **changed), ())(units).eval()  # rrelu draws in training
 
 
 def sigma(z):
@@ -56,6 +56,7 @@ CLOSED = {
     "hardswish": lambda z: z * np.clip(z + 3, 0, 6) / 6,
     "hardtanh": lambda z, min_val, max_val: np.clip(z, min_val, max_val),
     "identity": lambda z: z,
+    "rrelu": lambda z, lower, upper: np.where(z > 0, z, (lower + upper) / 2 * z),
     "leaky_relu": lambda z, negative_slope: np.where(z > 0, z, negative_slope * z),
     "mish": lambda z: z * np.tanh(np.logaddexp(0, z)),
     "pact": lambda z, num_parameters, init: 0.5 * (np.abs(z) - np.abs(z - init) + init),
@@ -100,6 +101,7 @@ DEFAULTS = {
     "leaky_relu": {"negative_slope": 0.01},
     "pact": {"num_parameters": 1, "init": 3.0},
     "prelu": {"num_parameters": 1, "init": 0.25},
+    "rrelu": {"lower": 1 / 8, "upper": 1 / 3},
     "softplus": {"beta": 1.0, "threshold": 20.0},
     "swish": {"num_parameters": 1, "init": 1.0},
     "topk": {"fraction": 0.25, "k": None},
@@ -111,7 +113,10 @@ KINKS = {
     "hardtanh": [-1, 1],
     "pact": [0, 3],
     "relu6": [0, 6],
-    **{name: [0] for name in ("celu", "elu", "leaky_relu", "prelu", "relu", "selu", "squared_relu", "softsign")},
+    **{
+        name: [0]
+        for name in ("celu", "elu", "leaky_relu", "prelu", "relu", "rrelu", "selu", "squared_relu", "softsign")
+    },
 }
 
 

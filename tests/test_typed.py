@@ -84,7 +84,7 @@ WRONG = {
     "device=CPU": ["actbench train.device=cpu"],
     "größe=3": ["größe=3: no such key"],
     # values
-    "model.width=[256,128]": ["model.width=256 model.depth=2"],
+    "model.width=[256,0]": ["model.width=[256,128]"],
     "train.epochs=1e1": ["actbench train.epochs=10"],
     "train.precision=bfloat16": ["actbench train.precision=bf16"],
     "probe=yes": ["actbench probe=true"],

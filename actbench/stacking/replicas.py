@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from actbench.stacking.protocol import Generators, StackedLayer, stack_layer
-from actbench.stacking.randomness import global_rng_from, replace_dropout
+from actbench.stacking.randomness import global_rng_from, replace_random_layers
 from actbench.stacking.sites import activation_sites, recomputing
 
 State = dict[str, Tensor]  # a plain state_dict
@@ -113,10 +113,10 @@ class SingleReplica(ReplicaGroup):
     """The ordinary module of one seed, with random numbers of its own.
 
     Args:
-        network: the module, on the CPU. Its dropout is replaced by one that draws from `generator`, so that its masks
-            depend neither on the memory format nor on the other seeds.
+        network: the module, on the CPU. Its dropout and RReLU are replaced by layers that draw from `generator`, so
+            that what they draw depends neither on the memory format nor on the other seeds.
         generator: of the seed.
-        uses_global_rng: whether the network draws from torch's global generator, dropout aside. If so, it is given the
+        uses_global_rng: whether the network draws from torch's global generator, these aside. If so, it is given the
             seed's random numbers there.
     """
 
@@ -127,7 +127,7 @@ class SingleReplica(ReplicaGroup):
         self.network, self.generator, self.uses_global_rng = network, generator, uses_global_rng
         self.memory_format = torch.contiguous_format
         if not uses_global_rng:
-            replace_dropout(network, generator)
+            replace_random_layers(network, generator)
 
     def forward(self, x: Tensor) -> Tensor:
         """x (1, B, ...) -> logits (1, B, C)."""

@@ -134,7 +134,7 @@ def _try_a_step(
         clipping = partial(check_clip, settings.clip, partial(clip, gradients))
         construct("clip", clipping, settings.clip, settings.trust)
     constructor = optimizer_constructor(settings)
-    optimizer = build_optimizer(settings, constructor, list(network.parameters()), cpu)
+    optimizer = build_optimizer(settings, constructor, network, cpu, plain=network)
     scheduler = build_scheduler(settings, optimizer, samples)  # before the first step, since it counts steps
     step = partial(check_optimizer_step, settings.optimizer, update_of(optimizer))
     construct("optimizer", step, settings.optimizer, settings.trust)

@@ -34,6 +34,7 @@ def build_components(settings: Settings) -> Components:
         split=settings.split,
         norm=None if norm is None else with_fresh_parameters(norm),
         dropout=settings.dropout,
+        alpha_dropout=settings.dropout_kind == "alpha",
     )
 
 

@@ -45,7 +45,8 @@ def check_choices(settings: Settings) -> None:
     """
     where = f"model={settings.model.name}"
     problems = []
-    for key, chosen, none in (("norm", settings.norm.name, "none"), ("dropout", settings.dropout, 0.0)):
+    kind = ("dropout_kind", settings.dropout_kind, "standard")
+    for key, chosen, none in (("norm", settings.norm.name, "none"), ("dropout", settings.dropout, 0.0), kind):
         if chosen != none:
             what = "cannot be put into a network of your own: its layers are as its code has them"
             problems.append(
