@@ -11,7 +11,7 @@ import pytest
 import torch
 from helpers import in_double, random_splits, settings_of, training_of
 
-from actbench.command import own_models, trusting
+from actbench.command import listing, own_models, trusting
 from actbench.custom import signatures
 from actbench.diagnosis import remedies
 from actbench.errors import UserError
@@ -374,3 +374,18 @@ def test_a_branch_of_a_large_batch_ends_the_run_with_a_message(here, actbench):
     done = actbench(f"model={here}:Large", "activation=gelu", *TINY)
     assert done.returncode != 0
     assert "was not met by the trial passes" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_sites_are_listed_without_training(here, tmp_path, capsys):
+    assert listing.show(["sites", f"model={here}:Net", "dataset=digits", "activation=gelu", "sites=last"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "1 of 2 activations exchanged:"
+    assert [line.split()[:2] for line in lines[1:]] == [["act1", "relu,"], ["relu", "relu,"]]
+    assert "not selected" in lines[1]
+    assert not (tmp_path / "outputs").exists()
+    for words, what in (
+        ([], "of which network"), (["model=mlp", "dataset=digits"], "is built of what is chosen"),
+        ([f"model={here}:Nett", "dataset=digits"], "did you mean"),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=what):
+            listing.show(["sites", *words])

@@ -130,7 +130,7 @@ NETWORKS = {  # -> how it is made, its input, and its activations counted by han
     "efficientnet_b0": (
         lambda: torchvision.models.efficientnet_b0(num_classes=10), IMAGES, {"silu": 49}, {"sigmoid": 16},
     ),
-    "vit_b_16": (lambda: torchvision.models.vit_b_16(image_size=32, num_classes=10), IMAGES, {"gelu": 12}, {}),
+    "vit_b_16": (lambda: torchvision.models.vit_b_16(image_size=32, num_classes=10), IMAGES, {"gelu": 12}, {"softmax": 12}),
     "mnist example": (MnistExample, (4, 1, 28, 28), {"relu": 3}, {"log_softmax": 1}),
     "looping": (Looping, (5, 12), {"tanh": 2, "relu": 2}, {}),
     "checkpointed": (Checkpointed, (5, 6), {"relu": 5}, {}),
@@ -301,6 +301,7 @@ def test_a_fused_encoder_layer_of_torch_is_looked_into():
     with torch.no_grad():
         network(torch.randn(2, 3, 8))
     assert seen == [1]
+    assert [site.why_not for site in network.found] == ["the softmax of an attention", ""]
 
 
 def test_finding_sites_leaves_the_network_and_random_numbers_alone():

@@ -59,6 +59,8 @@ class Exchanged(nn.Module):
         self.calls: dict[str, Options] = {}  # kind -> where it is called
         of_modules: dict[str, Options] = {}
         for site in self.found:
+            if site.module is None and site.call is None:  # within a function, where nothing sees it
+                continue
             here = at_site(site, network, new.get(site.name)) if site.exchangeable else None
             if here is not None:
                 self.at[site.name] = here

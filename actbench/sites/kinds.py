@@ -21,6 +21,9 @@ GATES = frozenset({"sigmoid", "hardsigmoid", "tanh"})  # which open and close an
 NORMALISERS = frozenset({"softmax", "log_softmax", "softmin", "glu"})  # no function of a unit's own value
 
 
+ATTENTION = frozenset({F.multi_head_attention_forward, F.scaled_dot_product_attention})  # with a softmax inside
+
+
 def _table() -> dict[Callable[..., Any], str]:
     table: dict[Callable[..., Any], str] = {}
     for name in _NAMES:

@@ -45,30 +45,36 @@ def as_csv(sites: Sequence[Site], exchanged: Collection[str]) -> str:
     return text.getvalue()
 
 
-def in_lines(sites: Sequence[Site], exchanged: Collection[str], more: str = "sites.csv") -> list[str]:
-    """A heading, and a line for each site, at most twelve.
+def in_lines(
+    sites: Sequence[Site], exchanged: Collection[str], more: str = "sites.csv", *, most: int | None = _MOST
+) -> list[str]:
+    """A heading, and a line for each site.
 
     Args:
         sites: of a network.
         exchanged: names of those that have another activation.
         more: where the others are listed.
+        most: lines of sites; None: all.
     """
     kept = [site for site in sites if site.exchangeable]
     head = f"{len(exchanged)} of {len(sites)} activations exchanged"
     if len(kept) < len(sites):
         head += f", {len(sites) - len(kept)} left alone"
-    return [f"{head}:" if sites else "no activations found", *found_in_lines(sites, exchanged, more)]
+    return [f"{head}:" if sites else "no activations found", *found_in_lines(sites, exchanged, more, most=most)]
 
 
-def found_in_lines(sites: Sequence[Site], exchanged: Collection[str] = (), more: str = "") -> list[str]:
-    """A line for each site, at most twelve."""
+def found_in_lines(
+    sites: Sequence[Site], exchanged: Collection[str] = (), more: str = "", *, most: int | None = _MOST
+) -> list[str]:
+    """A line for each site, at most `most` of them."""
     listed = rows(sites, exchanged)
-    shown = listed if len(listed) <= _MOST else [*listed[: _MOST - 3], *listed[-2:]]
+    short = most is not None and len(listed) > most
+    shown = [*listed[: most - 3], *listed[-2:]] if most is not None and short else listed
     width = max((len(row[0]) for row in shown), default=0)
     lines = [
         f"  {name:{width}}  {kind}, {units} units ({shape})" + (f": {why}" if why else "")
         for name, kind, units, _, shape, _, why in shown
     ]
-    if len(listed) > _MOST:
-        lines.insert(_MOST - 3, f"  ... {len(listed) - len(shown)} more" + (f", all in {more}" if more else ""))
+    if most is not None and short:
+        lines.insert(most - 3, f"  ... {len(listed) - len(shown)} more" + (f", all in {more}" if more else ""))
     return lines

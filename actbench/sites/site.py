@@ -31,7 +31,7 @@ class Site:
         shape: of the tensor at the trial, the batch first.
         place: of the call.
         module: the path of the module; None of a call.
-        call: what a call was at the trial; None of a module.
+        call: what a call was at the trial; None of a module, and of what is within a function of torch's.
         weights: names of the parameters of the layer in front, the weight first; empty where that is not known.
         overwrites: whether the network needs what an in-place activation writes to its input.
         evaluated: whether it is met in evaluation mode.
@@ -78,6 +78,7 @@ class Found:
     is_output: bool = False
     same_shape: bool = True
     evaluated: bool = False
+    attends: bool = False  # it is within a function that computes attention
 
     @property
     def units(self) -> int:
@@ -87,6 +88,8 @@ class Found:
     @property
     def why_not(self) -> str:
         """Why it is left alone; empty where it can be exchanged."""
+        if self.attends:
+            return "the softmax of an attention"
         if self.kind in kinds.NORMALISERS:
             return "not a function of each unit by itself"
         if not self.same_shape:

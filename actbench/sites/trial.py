@@ -105,6 +105,9 @@ class Trial(TorchFunctionMode):
         if self.inside:
             return func(*args, **kwargs)
         kind = kinds.called(func, args, kwargs)
+        if func in kinds.ATTENTION and args and isinstance(args[0], Tensor):
+            self._meet("softmax", args[0], place_of(sys._getframe(1), self._path_of), None, None, False)
+            self.current.attends = True
         if kind is None:
             self._uses(func, args, kwargs)
             output = func(*args, **kwargs)
