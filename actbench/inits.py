@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from typing import Any
 
@@ -42,6 +42,10 @@ def _fan(weight: Tensor, mode: str) -> int:
 
 def torch_default(weight: Tensor, *, gain: float, generator: torch.Generator) -> None:
     """Leaves what the layer's own constructor drew (from the seed's generator, biases included)."""
+
+
+def own(weight: Tensor, *, gain: float, generator: torch.Generator) -> None:
+    """Leaves what the network's own constructor drew, whatever it drew it by."""
 
 
 def he_normal(weight: Tensor, *, gain: float, generator: torch.Generator, mode: str = "fan_in") -> None:
@@ -164,21 +168,46 @@ def initialise(network: nn.Module, *, scheme: Scheme, gain: float | str, generat
     """Fills the weights of all linear and convolution layers in the order of the network; their biases become zero.
 
     A layer's gain is that of the activation beside it (a sibling called `activation`); a layer without one, the output
-    layer above all, has gain 1. With `torch_default` everything stays as it is.
+    layer above all, has gain 1. With `torch_default` and `own` everything stays as it is.
     """
-    if _is_torch_default(scheme):
+    if leaves_weights(scheme):
         return
     for module in network.modules():
         activation = getattr(module, "activation", None)
         for layer in module.children():
             if isinstance(layer, (nn.Linear, nn.Conv2d)):
-                own = 1.0
+                of_layer = 1.0
                 if activation is not None:
-                    own = auto_gain(activation, units=len(layer.weight)) if gain == "auto" else float(gain)
-                scheme(layer.weight, gain=own, generator=generator)
+                    of_layer = auto_gain(activation, units=len(layer.weight)) if gain == "auto" else float(gain)
+                scheme(layer.weight, gain=of_layer, generator=generator)
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
 
 
-def _is_torch_default(scheme: Scheme) -> bool:
-    return (scheme.func if isinstance(scheme, partial) else scheme) is torch_default
+def initialise_in_front(
+    network: nn.Module, activations: Mapping[str, nn.Module], *,
+    scheme: Scheme, gain: float | str, generator: torch.Generator,
+) -> None:  # fmt: skip
+    """Fills the weights of those linear and convolution layers that lie in front of an activation; biases become zero.
+
+    Args:
+        network: of which other weights stay as they are.
+        activations: name of a weight -> the activation behind its layer.
+        scheme: as in `initialise`.
+        gain: the same.
+        generator: the same.
+    """
+    if leaves_weights(scheme):
+        return
+    for name, module in network.named_modules():
+        activation = activations.get(f"{name}.weight")
+        if activation is not None and isinstance(module, (nn.Linear, nn.modules.conv._ConvNd)):
+            of_layer = auto_gain(activation, units=len(module.weight)) if gain == "auto" else float(gain)
+            scheme(module.weight, gain=of_layer, generator=generator)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def leaves_weights(scheme: Scheme) -> bool:
+    """Whether a scheme leaves what the network's own constructor drew."""
+    return (scheme.func if isinstance(scheme, partial) else scheme) in (torch_default, own)

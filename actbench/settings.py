@@ -66,18 +66,37 @@ _IDENTITY_PREFIX = {
     "augment": "actbench.augment",
 }
 
+DROPOUT_KINDS = ("standard", "alpha")
+
 CONTENT = "content"  # in `Settings.flat`, behind its group: the version of what is the user's own
 
 # Settings that cannot change results (beyond rounding) are not part of a run's identity.
 _NOT_IDENTITY = (
     "seed", "num_seeds", "probe", "probe_every", "quantise", "tensorboard", "study", "trust",
-    "dataset_note", "measures",
+    "dataset_note", "measures", "weights",
 )  # fmt: skip
 _NOT_IDENTITY_TRAIN = ("device", "threads", "eval_batch_size", "execution", "memory_format", "engine")
+
+# Settings that are part of it where they are not as usual.
+_ONLY_OTHER: dict[str, Any] = {"dropout_kind": "standard", "sites": "all", "weights_content": None}
 
 # Parameters that a target of ours has got since version 0.1.0, with the values by which runs without them were trained.
 # One that is added from now on belongs here, so that stored runs are the configuration of its default.
 _LATER: dict[str, dict[str, Any]] = {"actbench.models.mlp": {"residual": False, "gated": False}}
+
+
+DECAY = "decay"  # of an optimizer of torch's: which parameters `weight_decay` is for
+
+
+def is_torchs(optimizer: Choice) -> bool:
+    """Whether an optimizer is torch's own, to whose parameters ours adds `decay`."""
+    return str(optimizer.target).startswith("torch.optim.")
+
+
+def decays_all(optimizer: Choice) -> bool:
+    """Whether `weight_decay` is for all parameters, or for none: as it was before there was a choice."""
+    chosen = optimizer.params.get(DECAY, "all")
+    return not is_torchs(optimizer) or chosen == "all" or not optimizer.params.get("weight_decay")
 
 
 def identity_of_target(group: str, target: str | None) -> str | None:
@@ -118,6 +137,10 @@ class Settings:
     quantise: str = "none"
     dataset_note: str = ""  # why `dataset=auto` is not MNIST; empty otherwise
     measures: tuple[Choice, ...] = ()  # the user's own measurements, from their `conf/measure`
+    sites: str | tuple[str, ...] = "all"  # of a network of the user's own: which activations are exchanged
+    weights: str | None = None  # of a network of the user's own: the file that it starts from
+    weights_content: str | None = None  # a digest of it
+    dropout_kind: str = "standard"
 
     @property
     def seeds(self) -> list[int]:
@@ -144,6 +167,13 @@ class Settings:
                 del content[group]["content"]
         if self.upper_activation.target is None:
             del content["split"]
+        if is_torchs(self.optimizer) and decays_all(self.optimizer):  # so that their ids are what they always were
+            content["optimizer"]["params"].pop(DECAY, None)
+        if not self.dropout:
+            del content["dropout_kind"]
+        for key in _ONLY_OTHER:  # so that the ids of runs without them are what they always were
+            if content.get(key) == _ONLY_OTHER[key]:
+                content.pop(key, None)
         text = json.dumps(content, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:10]
 
@@ -151,7 +181,7 @@ class Settings:
     def label(self) -> str:
         """A short name for people; the id beside it tells configurations with one label apart."""
         upper = f"+{self.upper_activation.name}" if self.upper_activation.target else ""
-        return f"{self.activation.name}{upper}-{self.model.name}"
+        return f"{self.activation.name}{upper}-{self.model.name.replace(':', '.')}"
 
     @property
     def folder(self) -> str:
@@ -176,7 +206,11 @@ class Settings:
     def with_later_parameters(self) -> Settings:
         """The same settings with the parameters that a choice of ours has got since the run was stored."""
         target = identity_of_target("model", self.model.target)
-        return replace(self, model=replace(self.model, params={**_LATER.get(str(target), {}), **self.model.params}))
+        model = replace(self.model, params={**_LATER.get(str(target), {}), **self.model.params})
+        if not is_torchs(self.optimizer) or not self.optimizer.params.get("weight_decay"):
+            return replace(self, model=model)
+        optimizer = replace(self.optimizer, params={DECAY: "all", **self.optimizer.params})
+        return replace(self, model=model, optimizer=optimizer)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for `settings.yaml`, with the `id` first."""
@@ -186,6 +220,11 @@ class Settings:
                 del content[group]["content"]
         if not self.dataset_note:
             del content["dataset_note"]
+        for key, usual in (*_ONLY_OTHER.items(), ("weights", None)):
+            if content[key] == usual:
+                del content[key]
+        if isinstance(self.sites, tuple):
+            content["sites"] = list(self.sites)
         own = content.pop("measures")
         return {**content, "measures": list(own)} if own else content
 
@@ -197,6 +236,8 @@ class Settings:
         if values["dataset"].name == "auto":  # of version 0.1.0, before it knew its data: counted as MNIST
             values["dataset"] = Choice("mnist", "actbench.datasets.mnist", values["dataset"].params)
         own = tuple(Choice(**choice) for choice in content.get("measures", ()))
+        if isinstance(values.get("sites"), list):
+            values["sites"] = tuple(values["sites"])
         train, trust = Train(**content["train"]), tuple(content["trust"])
         return cls(**{**values, "train": train, "trust": trust, "measures": own})
 
@@ -210,6 +251,14 @@ class Settings:
             if choice.content is not None:
                 flat[f"{group}.{CONTENT}"] = choice.version
         flat["dropout"] = self.dropout
+        if not self.optimizer.params.get("weight_decay"):
+            flat.pop(f"optimizer.{DECAY}", None)
+        if self.dropout and self.dropout_kind != "standard":
+            flat["dropout_kind"] = self.dropout_kind
+        if self.sites != "all":
+            flat["sites"] = list(self.sites) if isinstance(self.sites, tuple) else self.sites
+        if self.weights_content is not None:
+            flat["weights"] = f"{self.weights} {self.weights_content[:4]}"
         if self.upper_activation.target is not None:
             flat["split"] = self.split
         train = asdict(self.train)

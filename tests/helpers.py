@@ -40,6 +40,11 @@ def settings_of(*overrides: str) -> Settings:
         return composing.to_settings(composing.without_hydra(composed), composed.hydra.runtime.choices)
 
 
+def activation_files() -> list[Path]:
+    """The files of activations; `own` is none, but says that a network keeps those that it has."""
+    return [path for path in sorted((packaged_conf() / "activation").glob("*.yaml")) if path.stem != "own"]
+
+
 def activation_choice(name: str, **changed) -> Choice:
     """What `activation=NAME` chooses, with parameters changed: read from its file, since composing takes its time."""
     content = dict(yaml.safe_load((packaged_conf() / "activation" / f"{name}.yaml").read_text(encoding="utf-8")))

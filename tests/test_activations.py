@@ -7,26 +7,25 @@ import math
 import numpy as np
 import pytest
 import torch
-from helpers import activation_choice, settings_of
+from helpers import activation_choice, activation_files, settings_of
 from scipy import special
 from torch.func import functional_call
 from torch.nn.functional import silu
 
 from actbench.activations import PACT, AconC, BipolarReLU, Swish, TopK
-from actbench.choices import packaged_conf
 from actbench.errors import UserError
 from actbench.settings import Choice
 from actbench.train.checks import check
 from actbench.train.networks import activation_factory
 
-YAMLS = sorted((packaged_conf() / "activation").glob("*.yaml"))
+YAMLS = activation_files()
 NAMES = [path.stem for path in YAMLS]
 GRID = np.concatenate([np.linspace(-30.0, 30.0, 241), np.linspace(-3.3, 3.3, 97), [0.0, -1e-6, 1e-6]])
 ABSENT = object()
 
 
 def fresh(name, units=1, **changed):
-    return activation_factory(activation_choice(name, **changed), ())(units)
+    return activation_factory(activation_choice(name, **changed), ())(units).eval()  # rrelu draws in training
 
 
 def sigma(z):
@@ -57,6 +56,7 @@ CLOSED = {
     "hardswish": lambda z: z * np.clip(z + 3, 0, 6) / 6,
     "hardtanh": lambda z, min_val, max_val: np.clip(z, min_val, max_val),
     "identity": lambda z: z,
+    "rrelu": lambda z, lower, upper: np.where(z > 0, z, (lower + upper) / 2 * z),
     "leaky_relu": lambda z, negative_slope: np.where(z > 0, z, negative_slope * z),
     "mish": lambda z: z * np.tanh(np.logaddexp(0, z)),
     "pact": lambda z, num_parameters, init: 0.5 * (np.abs(z) - np.abs(z - init) + init),
@@ -101,6 +101,7 @@ DEFAULTS = {
     "leaky_relu": {"negative_slope": 0.01},
     "pact": {"num_parameters": 1, "init": 3.0},
     "prelu": {"num_parameters": 1, "init": 0.25},
+    "rrelu": {"lower": 1 / 8, "upper": 1 / 3},
     "softplus": {"beta": 1.0, "threshold": 20.0},
     "swish": {"num_parameters": 1, "init": 1.0},
     "topk": {"fraction": 0.25, "k": None},
@@ -112,7 +113,10 @@ KINKS = {
     "hardtanh": [-1, 1],
     "pact": [0, 3],
     "relu6": [0, 6],
-    **{name: [0] for name in ("celu", "elu", "leaky_relu", "prelu", "relu", "selu", "squared_relu", "softsign")},
+    **{
+        name: [0]
+        for name in ("celu", "elu", "leaky_relu", "prelu", "relu", "rrelu", "selu", "squared_relu", "softsign")
+    },
 }
 
 

@@ -202,6 +202,10 @@ def test_the_users_own_choices_studies_and_mistakes(tmp_path, monkeypatch, capsy
     assert offered("actbench activation=bent activation.sharp=") == ["false ", "true "]
     assert offered("actbench study=") == ["mine "]
     assert offered("actbench output_dir=elsewhere study=") == ["other "]
+    source = "class Net:\n    def __init__(self, width, depth=2): ...\ndef make(): ...\nclass _Hidden: ...\n"
+    (tmp_path / "its_nets.py").write_text(source)
+    assert offered("actbench model=its_nets:") == ["Net ", "make "]
+    assert offered("actbench model=its_nets:Net model.") == ["model.depth=", "model.width="]
     (own / "broken.yaml").write_bytes(b"\xff\xfe: [")
     for line in ("actbench activation=", "actbench activation=broken activation.", "actbench list bro", "actbench "):
         main(["--answer", line, "", "=:"])

@@ -8,11 +8,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from helpers import activation_choice, build_training, random_splits, settings_of
+from helpers import activation_choice, activation_files, build_training, random_splits, settings_of
 from torch import nn
 
 from actbench.activations.coupling import Coupling, column_norms, coupling_of
-from actbench.choices import packaged_conf
 from actbench.inits import auto_gain
 from actbench.measures.computing.sites import SiteSums, watch_units
 from actbench.measures.units import SATURATED, STATISTICS
@@ -20,7 +19,7 @@ from actbench.stacking import Replicas, SingleReplica, StackedReplicas
 from actbench.train.networks import build_network
 from actbench.train.seeding import generators
 
-ACTIVATIONS = sorted(path.stem for path in (packaged_conf() / "activation").glob("*.yaml"))
+ACTIVATIONS = [path.stem for path in activation_files()]
 
 
 def centred(z):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from helpers import activation_choice
+from helpers import activation_choice, activation_files
 from torch import nn
 
 from actbench.activations.examination import RESHAPES, WRITES, examine
-from actbench.choices import packaged_conf
 from actbench.train.networks import activation_factory
 
 Z = 2 * torch.randn(16, 8, generator=torch.Generator().manual_seed(0))
@@ -113,14 +112,14 @@ def test_writing_and_reshaping_are_told_apart():
     assert [complaint.kind for complaint in examine(nn.GLU(), Z)] == [RESHAPES]
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in (packaged_conf() / "activation").glob("*.yaml")))
+@pytest.mark.parametrize("name", [path.stem for path in activation_files()])
 def test_every_choice_is_well(name):
     assert examine(activation_factory(activation_choice(name), ())(8), Z) == []
 
 
 MODULE = """
 import torch
-from helpers import activation_choice
+from helpers import activation_files, activation_choice
 from torch import nn
 
 

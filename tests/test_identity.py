@@ -182,6 +182,23 @@ def test_runs_from_before_and_after_a_parameter_was_added_are_one_configuration(
     assert own.with_later_parameters() == own
 
 
+def test_a_choice_of_what_decays_counts_where_there_is_weight_decay():
+    usual, decayed = settings_of("dataset=digits"), settings_of("dataset=digits", "optimizer=adamw")
+    earlier = {k: v for k, v in decayed.optimizer.params.items() if k != "decay"}
+    stored = replace(decayed, optimizer=replace(decayed.optimizer, params=earlier))
+    asked = settings_of("dataset=digits", "optimizer=adamw", "optimizer.decay=all")
+    assert stored.id == asked.id != decayed.id
+    assert stored.with_later_parameters().flat() == asked.flat() != decayed.flat()
+    assert usual.id == settings_of("dataset=digits", "optimizer.decay=all").id
+    assert "optimizer.decay" not in usual.flat()
+
+
+def test_a_kind_of_dropout_counts_where_there_is_dropout():
+    ids = [settings_of(*typed, "dataset=digits").id for typed in (
+        (), ("dropout_kind=alpha",), ("dropout=0.1",), ("dropout=0.1", "dropout_kind=alpha"))]  # fmt: skip
+    assert ids[0] == ids[1] and len({*ids}) == 3
+
+
 def test_a_run_of_today_is_the_one_of_version_0_1_0(actbench, tmp_path):
     """The same command has the same id, the same files with the same columns, and the same numbers."""
     (old,) = (STORED / "last").glob("prelu-*")

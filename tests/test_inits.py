@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from helpers import activation_files
 from omegaconf import OmegaConf
 from scipy import special, stats
 from scipy.integrate import quad
@@ -21,7 +22,7 @@ from actbench.settings import Choice, Settings, Train
 from actbench.train.networks import activation_factory, build_network
 from actbench.train.seeding import derive
 
-ACTIVATIONS = sorted(path.stem for path in (packaged_conf() / "activation").glob("*.yaml"))
+ACTIVATIONS = [path.stem for path in activation_files()]
 SCHEMES = {
     "he_normal": inits.he_normal,
     "he_normal fan_out": partial(inits.he_normal, mode="fan_out"),

@@ -291,3 +291,12 @@ def test_sixty_residual_layers_neither_lose_nor_blow_up_a_signal(activation):
     network.scale = 1 / math.sqrt(59)
     first, last, *_ = sizes(network, x)
     assert (last / first > 20) == (activation is not nn.Tanh)
+
+
+def test_a_list_of_widths_has_one_for_each_hidden_layer():
+    network = mlp(Components(activation=lambda units: nn.PReLU(units)), inputs=(1, 4, 4), classes=3, width=[7, 5])
+    shapes = [tuple(p.shape) for name, p in network.named_parameters() if name.endswith("linear.weight")]
+    assert shapes == [(7, 16), (5, 7)] and network.output.weight.shape == (3, 5)
+    for wrong in ({"width": [7, 5], "depth": 3}, {"width": [7, 5], "residual": True}, {"width": []}):
+        with pytest.raises(UserError, match=r"model\.width=\["):
+            mlp(Components(activation=nn.PReLU), inputs=(1, 4, 4), classes=3, **wrong)

@@ -152,8 +152,8 @@ def test_a_run_says_it_and_keeps_it(actbench, tmp_path, tiny):
         "import torch\nfrom torch import nn\n\n\nclass Elu(nn.Module):\n    def forward(self, z):\n"
         "        return torch.where(z > 0, z, torch.exp(z) - 1)\n"
     )
-    (tmp_path / "conf/activation/own.yaml").write_text("# ELU\n_target_: mine.Elu\n_partial_: true\n")
-    done = actbench("activation=own", *tiny, "trust=mine", "study=a", "model.depth=3", "optimizer.lr=0.1")
+    (tmp_path / "conf/activation/mine.yaml").write_text("# ELU\n_target_: mine.Elu\n_partial_: true\n")
+    done = actbench("activation=mine", *tiny, "trust=mine", "study=a", "model.depth=3", "optimizer.lr=0.1")
     assert done.returncode == 1, done.stderr
     (finding,) = json.loads(next((tmp_path / "outputs/a").glob("*/summary.json")).read_text())["findings"]
     assert "the gradient of the activation of hidden" in finding["evidence"]

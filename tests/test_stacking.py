@@ -27,6 +27,7 @@ from actbench.stacking import (
 from actbench.train import Control, fit
 from actbench.train.networks import build_network
 from actbench.train.seeding import generators
+from actbench.train.updates import update_of
 
 STEPS_20 = ("train.batch_size=10", "train.epochs=2", "train.eval_batch_size=40")  # 100 samples: 2 × 10 steps
 
@@ -190,6 +191,65 @@ def test_stack_begins_with_the_bits_of_seeds_built_alone():
         assert_same_states(together[k], alone, atol=0)
 
 
+def test_random_slopes_alpha_dropout_and_spared_parameters_are_those_of_the_seed_alone():
+    bundles = (
+        MODELS["mlp"], ("norm=batch",), ("activation=rrelu",), ("dropout=0.2", "dropout_kind=alpha"),
+        ("optimizer=adamw", "optimizer.weight_decay=0.3"),
+    )  # fmt: skip
+    check_parity(*bundles, execution="stacked")
+    splits, settings = in_double(random_splits()), combined(*bundles, (*STEPS_20, "num_seeds=2", "probe=false"))
+    ways = [replace(settings, train=replace(settings.train, execution=way)) for way in ("stacked", "seed_by_seed")]
+    (stacked, _), (apart, _) = (train(way, splits) for way in ways)
+    for ours, theirs in zip(apart.network.state_dicts(), stacked.network.state_dicts(), strict=True):
+        assert_same_states(ours, theirs, atol=1e-9)
+
+
+def test_rrelu_draws_slopes_between_its_bounds_and_their_mean_is_used_afterwards():
+    z = torch.randn(2, 500, 8, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    layer = stack_layer(nn.RReLU(0.2, 0.6), [nn.RReLU(0.2, 0.6)] * 2, generators([0, 1], "dropout"))
+    h = layer(z)
+    (slopes,) = torch.autograd.grad(h.sum(), z)
+    below = z < 0
+    torch.testing.assert_close(h, z * slopes)
+    assert (slopes[~below] == 1).all()
+    assert slopes[below].min() >= 0.2 and slopes[below].max() <= 0.6
+    assert slopes[below].mean().item() == pytest.approx(0.4, abs=0.01)
+    assert slopes[below].std().item() == pytest.approx(0.4 / 12**0.5, abs=0.01)
+    torch.testing.assert_close(layer.eval()(z), nn.RReLU(0.2, 0.6).eval()(z))
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5])
+def test_alpha_dropout_gives_the_values_that_torch_gives(p):
+    layer = stack_layer(nn.AlphaDropout(p), [nn.AlphaDropout(p)], generators([0], "dropout"))
+    x = torch.full((1, 10_000), 0.7)
+    ours, theirs = layer(x), nn.AlphaDropout(p)(x)
+    torch.testing.assert_close(ours.unique(), theirs.unique())
+    assert (ours == ours.min()).double().mean().item() == pytest.approx(p, abs=0.02)
+    assert torch.equal(layer.eval()(x), x)
+
+
+@pytest.mark.parametrize("execution", ["stacked", "seed_by_seed"])
+@pytest.mark.parametrize("decay", ["weights", "all"])
+def test_weight_decay_is_for_weights_alone_unless_asked_for(execution, decay):
+    """Without gradients, a step of SGD shrinks what it decays by lr·weight_decay, and nothing else moves."""
+    settings = combined(
+        MODELS["mlp"], ("norm=batch",), ("activation=prelu", "activation.num_parameters=units"), ("num_seeds=2",),
+        ("optimizer=sgd", "optimizer.lr=0.1", "optimizer.weight_decay=0.5", f"optimizer.decay={decay}"),
+        (f"train.execution={execution}",),
+    )  # fmt: skip
+    training = training_of(settings, random_splits())
+    before = training.network.state_dicts()
+    for parameter in training.network.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    for optimizer in training.optimizers:
+        update_of(optimizer)()
+    for earlier, now in zip(before, training.network.state_dicts(), strict=True):
+        for name, value in earlier.items():
+            shrinks = value.ndim == 2 or (decay == "all" and "running" not in name and "tracked" not in name)
+            torch.testing.assert_close(now[name], value * 0.95 if shrinks else value, rtol=1e-6, atol=0)
+        assert {name.split(".")[-2] for name in earlier} >= {"linear", "norm", "activation", "output"}
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_a_seed_that_diverges_leaves_the_others_bit_equal(model):
     splits = random_splits()
@@ -295,6 +355,10 @@ class Keeps(Noisy):
         return self.last
 
 
+class OwnRReLU(nn.RReLU):
+    """What it does is not known to be what torch's does."""
+
+
 class Elementwise(nn.Module):
     def forward(self, z):
         return z * (z > 0)
@@ -331,7 +395,8 @@ def replicas_of(activation, seeds=(0, 1, 2), optimizer=torch.optim.Adam, executi
         (CountsDimensions, False, "does not compute"),
         (AcrossTheBatch, False, "does not compute"),
         (Noisy, False, "global random number generator"),
-        (nn.RReLU, False, "global random number generator"),
+        (OwnRReLU, False, "global random number generator"),
+        (nn.RReLU, True, ""),
     ],
 )
 def test_what_cannot_be_stacked_runs_seed_by_seed_and_says_why(activation, stacked, reason):
@@ -366,9 +431,11 @@ def test_seed_by_seed_leaves_the_global_random_numbers_alone():
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_seed_by_seed_and_stacked_draw_the_same_dropout():
-    stacked = replicas_of(nn.ReLU).train()
-    apart = replicas_of(nn.ReLU, optimizer=torch.optim.LBFGS).train()
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.RReLU, lambda: nn.AlphaDropout(0.4)])
+def test_seed_by_seed_and_stacked_draw_the_same_dropout_and_slopes(activation):
+    stacked = replicas_of(activation).train()
+    apart = replicas_of(activation, optimizer=torch.optim.LBFGS).train()
+    assert stacked.stacked and not apart.stacked
     x = torch.randn(3, 4, 6)
     torch.testing.assert_close(stacked(x), apart(x))
     torch.testing.assert_close(stacked(x), apart(x))

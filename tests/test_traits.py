@@ -6,16 +6,15 @@ import math
 
 import pytest
 import torch
-from helpers import activation_choice
+from helpers import activation_choice, activation_files
 from torch import nn
 
 from actbench.activations import AconC, TopK, coupling
 from actbench.activations.traits import measure
-from actbench.choices import packaged_conf
 from actbench.records import Traits
 from actbench.train.networks import activation_factory
 
-NAMES = sorted(path.stem for path in (packaged_conf() / "activation").glob("*.yaml"))
+NAMES = [path.stem for path in activation_files()]
 
 # As they were listed by name, before they were measured.
 FLAT = {"relu", "relu6", "squared_relu", "hardtanh", "hardswish", "pact", "topk", "bipolar_relu"}

@@ -1,4 +1,4 @@
-"""The choices that a partly typed command asks for, and their parameters. Reads only the files of `conf/`."""
+"""The choices that a partly typed command asks for, and their parameters. Reads the files of `conf/`, and source."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import re
 from collections.abc import Sequence
 
 from actbench.choices import Listed, choices_of, parameters_of, usual_choices
+from actbench.command import own_models
 from actbench.command.rules import in_words
+from actbench.naming import shown
 
 
 def parameters(words: Sequence[str], group: str) -> list[tuple[str, str]]:
     """The parameters that one of the chosen choices of a group has, with what is said of them."""
+    if group == "model" and (named := [name for name in _names(words, group) if own_models.is_there(name)]):
+        return [(key, shown(value)) for name in named for key, value in own_models.parameters(name).items()]
     by_name = {item.name: item for choice in reversed(chosen(words, group)) for item in parameters_of(choice)}
     return [
         (name, " ".join(filter(None, [item.default, in_words(item.comment, item.default)])))

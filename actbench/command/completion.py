@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from actbench.choices import Listed, choices_of, groups, parameters_of, plain_parameters
-from actbench.command import arguments
+from actbench.command import arguments, own_models
 from actbench.command.candidates import Candidate as Candidate
 from actbench.command.candidates import options, plain
 from actbench.command.chosen import chosen, parameters
@@ -104,6 +104,8 @@ def _values(words: Sequence[str], key: str, value: str) -> list[Candidate] | str
     if key == "output_dir":
         return FOLDERS
     known = _held(words, key)
+    if key == "model" and ":" in (begun := value.rpartition(",")[2]):
+        known = dict.fromkeys(own_models.beginning_with(begun), "")
     done, comma, _ = value.rpartition(",")
     before = f"{key}={done}{comma}"
     used = done.split(",") if comma else []

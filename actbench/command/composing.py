@@ -10,7 +10,7 @@ from typing import Any
 
 from hydra import initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from actbench.choices import choices_of, packaged_conf
 from actbench.command import auto, conf_source
@@ -23,8 +23,9 @@ from actbench.naming import shown
 from actbench.settings import GROUPS, Choice, Settings, Train
 
 _TRAIN_KEYS = [field.name for field in fields(Train)]
+_NOT_TYPED = (*GROUPS, "train", "dataset_note", "measures", "weights_content")
 _PLAIN_KEYS = [
-    *(field.name for field in fields(Settings) if field.name not in (*GROUPS, "train", "dataset_note", "measures")),
+    *(field.name for field in fields(Settings) if field.name not in _NOT_TYPED),
     "output_dir",
 ]
 _DECIDE_KEYS = ("margin", "max_seeds", "max_minutes", "test_set")  # of a race, not of a run: `command.race_terms`
@@ -44,6 +45,11 @@ def to_settings(config: DictConfig, names: Mapping[str, Any], *, dataset: auto.D
     try:
         content = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
+        if isinstance(error, MissingMandatoryValue):
+            missing = sorted(OmegaConf.missing_keys(config))
+            raise UserError.of(
+                Problem("has no default, and has to be typed", key, f"{key}=VALUE") for key in missing
+            ) from error
         raise UserError(in_words(error), where="configuration", how="look at `actbench --cfg job`") from error
     assert isinstance(content, dict)
     problems: list[Problem] = []
@@ -61,14 +67,23 @@ def to_settings(config: DictConfig, names: Mapping[str, Any], *, dataset: auto.D
     values: dict[str, Any] = {**choices, **plain, "dataset_note": note}
     values |= {"split": float(flat["split"]), "dropout": float(flat["dropout"])}
     values |= {"trust": tuple([trust] if isinstance(trust, str) else trust)}
+    values |= {"sites": _patterns(flat["sites"])}
     values |= {"measures": measure_files.enrolled(values["trust"])}
     return with_contents(Settings(**values, train=Train(**{key: flat[f"train.{key}"] for key in _TRAIN_KEYS})))
+
+
+def _patterns(sites: Any) -> str | tuple[str, ...]:
+    """`sites`, whose names may be numbers: those of an `nn.Sequential`."""
+    return tuple(map(str, sites)) if isinstance(sites, list) else str(sites)
 
 
 def _choices(content: Mapping[Any, Any], names: Mapping[str, Any], problems: list[Problem]) -> dict[str, Choice]:
     for group in GROUPS:
         if isinstance(content.get(group), dict) and names.get(group) in (None, "None"):
             problems.append(Problem("is not one choice", group, f"several are a sweep: actbench -m {group}=a,b"))
+    if names.get("upper_activation") == conf_source.OWN:
+        how = "sites=PATTERN says which activations are exchanged; the others are left as they are"
+        problems.append(Problem("is for all of a network alone", f"upper_activation={conf_source.OWN}", how))
     return {group: _choice(group, content.get(group), str(names.get(group)), problems) for group in GROUPS}
 
 

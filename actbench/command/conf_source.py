@@ -23,6 +23,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from yaml import YAMLError
 
 from actbench.choices import conf_folders, parameters_in
+from actbench.command import own_models
 from actbench.command.suggestions import names_of, unknown_choice
 from actbench.custom import conf_files
 from actbench.errors import Problem, UserError
@@ -30,6 +31,7 @@ from actbench.files.reading import read_text
 from actbench.settings import GROUPS, Choice, Settings
 
 _UPPER = "upper_activation"
+OWN = "own"  # activation=own: those that a network of the user's own has
 _NONE = "# nothing\n_target_: null\n"  # upper_activation=none
 
 
@@ -64,7 +66,7 @@ class ConfFolder(ConfigSource):
 
     def is_config(self, config_path: str) -> bool:
         name = config_path.strip("/").removesuffix(".yaml")
-        return name == f"{_UPPER}/none" or self._file(name).is_file()
+        return name == f"{_UPPER}/none" or _typed_model(name) is not None or self._file(name).is_file()
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
         """The names of what is directly in a folder, without `.yaml`."""
@@ -77,6 +79,8 @@ class ConfFolder(ConfigSource):
         return sorted(names)
 
     def _content(self, name: str) -> tuple[str, DictConfig | ListConfig]:
+        if (model := _typed_model(name)) is not None:
+            return parsed(own_models.as_yaml(model), name)
         return parsed(_NONE, "") if name == f"{_UPPER}/none" else _read(self._file(name))
 
     def _file(self, name: str) -> Path:
@@ -103,7 +107,16 @@ class UserFolder(ConfFolder):
         return not _leads_out(config_path) and self._file(config_path.strip("/").removesuffix(".yaml")).is_file()
 
     def _content(self, name: str) -> tuple[str, DictConfig | ListConfig]:
-        return _read(self._file(name), name)
+        text, config = _read(self._file(name), name)
+        if name.startswith("model/") and isinstance(config, DictConfig):
+            own_models.add_defaults(config)
+        return text, config
+
+
+def _typed_model(config: str) -> str | None:
+    """`mynet:Net`, of `model/mynet:Net`: a class or function that is named in place of a file, and that there is."""
+    group, _, name = config.partition("/")
+    return name if group == "model" and own_models.is_there(name) else None
 
 
 _KEYS = {field.name for field in fields(Settings)} - {*GROUPS} | {"output_dir"}  # a folder of such a name is no group
@@ -149,6 +162,8 @@ def values_of(group: str, name: str) -> dict[str, object] | None:
 def values_and_comments(group: str, name: str) -> tuple[dict[str, object] | None, dict[str, str]]:
     """The same, and the comments behind the defaults of its parameters."""
     folder = "activation" if group == _UPPER else group
+    if (model := _typed_model(f"{group}/{name}")) is not None:
+        return own_models.values(model), {}
     for number, conf in enumerate(conf_folders()):
         path = conf / folder / f"{name}.yaml"
         if path.exists():
@@ -186,9 +201,13 @@ def activations(names: Sequence[str]) -> list[Choice]:
     """
     problems: list[Problem] = []
     choices = []
-    for name in dict.fromkeys(["relu", *(names or names_of("activation"))]):
+    every = [name for name in names_of("activation") if name != OWN]
+    for name in dict.fromkeys(["relu", *(names or every)]):
         try:
-            choices.append(choice_of("activation", name))
+            choice = choice_of("activation", name)
+            if choice.target is None:
+                raise UserError("is what a network of your own has", where=name, how="name the activations: relu gelu")
+            choices.append(choice)
         except UserError as error:
             problems += error.problems
     if problems:

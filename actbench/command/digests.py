@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,9 +24,24 @@ def with_contents(settings: Settings) -> Settings:
     Raises:
         UserError: the data cannot be loaded, or are not as `Splits` says.
     """
+    if settings.weights is not None:
+        settings = replace(settings, weights_content=_of_file(Path(settings.weights)))
     own = {group: choice for group in GROUPS if _is_known(choice := getattr(settings, group), settings)}
     contents = {group: _content(group, choice, settings) for group, choice in own.items()}
     return replace(settings, **{group: replace(own[group], content=content) for group, content in contents.items()})
+
+
+def _of_file(path: Path) -> str:
+    """A digest of the weights to start from."""
+    where, total = f"weights={path}", hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while part := file.read(1 << 20):
+                total.update(part)
+    except OSError as error:
+        how = "the path of a file, from where you type"
+        raise UserError(error.strerror or str(error), where=where, how=how) from error
+    return total.hexdigest()[:16]
 
 
 def _is_known(choice: Choice, settings: Settings) -> bool:

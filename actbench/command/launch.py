@@ -23,6 +23,7 @@ from actbench.command import (
     search_check,
     showing,
     training,
+    trusting,
     typed,
 )
 from actbench.command.expanding import SWEEPS
@@ -40,6 +41,7 @@ def launch(words: Sequence[str]) -> int:
     """
     logging.raiseExceptions = False  # what Hydra logs goes to a pipe that perhaps nobody reads any more
     line = typed.read(words)
+    line.overrides = trusting.with_trust(line.overrides)
     composing.register()
     if line.multirun:
         search.register()

@@ -20,7 +20,7 @@ from actbench.choices import (
     parameters_of,
     usual_choices,
 )
-from actbench.command import glossary, rules
+from actbench.command import glossary, rules, site_listing
 from actbench.command.columns import rows, width, wrapped
 from actbench.command.suggestions import choice_meant
 from actbench.custom import sweep_lines
@@ -29,10 +29,12 @@ from actbench.files.output import ShowingConsole
 
 _HELP = """\
 usage: actbench list [GROUP | CHOICE | measures | findings | FINDING ...]
+       actbench list sites model=mynet:Net [KEY=VALUE ...]
 
 All groups, the choices of a GROUP (activation), or a CHOICE with its parameters (relu, activation=relu).
 `measures` are all measured quantities with their definitions, `findings` what a run is examined for, and a FINDING
-(dead-units) is explained: what, why, an example, and what helps."""
+(dead-units) is explained: what, why, an example, and what helps. `sites` are the activations of a network of your own,
+and what would be exchanged, without training it."""
 _PRESETS = ("experiment", "sweep")  # their files set other groups' keys
 _UPPER = "upper_activation"
 
@@ -49,6 +51,9 @@ def show(arguments: Sequence[str]) -> int:
     console = ShowingConsole(highlight=False, soft_wrap=True)
     if {"--help", "-h"} & {*arguments}:
         console.print(_HELP, markup=False)
+        return 0
+    if arguments[:1] == ["sites"]:
+        site_listing.show(arguments[1:], console)
         return 0
     asked = _asked(arguments)
     for group in groups() if not arguments else ():
@@ -118,6 +123,8 @@ def _show_group(group: str, console: Console) -> None:
     for choice in _choices(group):
         marks = " (default)" * (usual.get(group) == choice.name) + " (yours)" * choice.own
         pairs.append((choice.name, choice.description + marks))
+    if group == "model":
+        pairs.append(("mynet:Net", "a network of your own: the class or function Net of your mynet.py"))
     console.print(Text(group, style="bold"))
     for line in rows(pairs, width()):
         console.print(Text(line))
@@ -166,6 +173,9 @@ def _how_to_type(choice: Listed) -> Iterator[tuple[str, str]]:
     if choice.group == "experiment":
         yield "sets", " ".join(f"{key}={value}" for key, value in _flat(contents(choice)).items())
         yield "type", f"actbench {typed}; whatever is typed behind it changes it"
+        return
+    if choice.group == "activation" and contents(choice).get("_target_") is None:  # of a network of the user's own
+        yield "type", f"actbench {typed} model=mynet:Net"
         return
     if builds(choice):
         yield "builds", builds(choice)

@@ -4,6 +4,7 @@
     betas: [0.9, 0.999]  # both >= 0, < 1
     channels: [16, 32]  # each >= 1; one stage each
     mode: fan_in  # fan_in | fan_out; fan_in keeps the size of activations
+    width: 512  # >= 1 | each >= 1; one number for all layers, or a list
     k: null  # whole >= 1 | null; their number, instead of fraction
     total_steps: total_steps  # = total_steps
 
@@ -137,6 +138,10 @@ def _value(text: Any) -> Any:
     return [_value(item.strip()) for item in text[1:-1].split(",")] if re.fullmatch(r"\[.*\]", text) else text
 
 
+def _is_pattern(value: Any) -> bool:
+    return (isinstance(value, str) and value.strip("-") != "") or (is_int(value) and value >= 0)
+
+
 _SPELT = {"true": True, "false": False, "null": None}
 _FOLDER = r"[\w.=,+-]([\w.=,+ -]*[\w.=,+-])?"
 
@@ -145,6 +150,11 @@ _OTHERS = {  # what no comparison says
         lambda v: isinstance(v, str) and re.fullmatch(_FOLDER, v) is not None and v.strip(".") != "",
         "a plain folder name: letters, digits, blanks within it, . _ - + = ,",
     ),
+    "sites": Rule(
+        lambda v: _is_pattern(v) or (isinstance(v, list) and v != [] and all(map(_is_pattern, v))),
+        "all, last, a name in which * stands for anything, or a list of these; -NAME leaves out",
+    ),
+    "weights": Rule(lambda v: v is None or (isinstance(v, str) and v != ""), "a file, or null"),
     "output_dir": Rule(lambda v: isinstance(v, str) and v != "", "a folder"),
     "trust": Rule(
         lambda v: v is None or isinstance(v, str) or (isinstance(v, list) and all(isinstance(p, str) for p in v)),
@@ -178,9 +188,11 @@ def split(comment: str, *, whole: bool = False) -> tuple[Rule | None, str]:
     parts = [part.strip() for part in text.removeprefix("=").split("|")]
     ranges = [match for part in parts if (match := _RANGE.fullmatch(part))]
     words = tuple(part for part in parts if _WORD.fullmatch(part))
-    if len(ranges) > 1 or len(ranges) + len(words) < len(parts) or not (ranges or single or len(words) > 1):
+    kinds = [match[1] for match in ranges]
+    if len({*kinds}) < len(kinds) or len(ranges) + len(words) < len(parts) or not (ranges or single or len(words) > 1):
         return None, comment
-    return (_ranged(ranges[0], words, whole) if ranges else _one_of(words)), remark.strip()
+    rules = [_ranged(match, words if match is ranges[-1] else (), whole) for match in ranges] or [_one_of(words)]
+    return (rules[0] if len(rules) == 1 else _any_of(rules)), remark.strip()
 
 
 def in_words(comment: str, default: str, *, ranges: bool = True) -> str:
@@ -189,6 +201,16 @@ def in_words(comment: str, default: str, *, ranges: bool = True) -> str:
     said = rule.expected if rule is not None and (ranges or rule.expected.startswith("one of")) else ""
     said = said if said != default else ""
     return "; ".join(filter(None, [said, remark]))
+
+
+def _any_of(rules: list[Rule]) -> Rule:
+    """What one of several rules accepts."""
+    return Rule(
+        lambda v: any(rule.accepts(v) for rule in rules),
+        ", or ".join(rule.expected for rule in rules),
+        real=all(rule.real for rule in rules),
+        words=tuple(word for rule in rules for word in rule.words),
+    )
 
 
 def _one_of(words: tuple[str, ...]) -> Rule:

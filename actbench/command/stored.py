@@ -18,7 +18,7 @@ from actbench.command.quoting import quoted
 from actbench.command.suggestions import brief, enumerated
 from actbench.errors import Problem, UserError
 from actbench.files.reading import read_yaml
-from actbench.settings import Settings
+from actbench.settings import DECAY, Settings, is_torchs
 from actbench.store import reader
 from actbench.store.plausible import check_stays, reason
 
@@ -42,7 +42,7 @@ def planned_again(run_folder: Path, changed: Sequence[str], trust: Sequence[str]
             is wrong.
     """
     stored = reader.settings_of(run_folder)
-    taken = _with_dataset(overrides_of(run_folder), stored)
+    taken = [*_with_dataset(overrides_of(run_folder), stored), *_decay(stored)]
     again = _job([*taken, f"study={quoted(stored.study)}", *trust], run_folder, stored)
     _check_same(again.settings, stored, run_folder)
     return _job(next_commands.replaced([*taken, *trust], changed), run_folder, stored)
@@ -77,6 +77,13 @@ def _with_dataset(overrides: Sequence[str], stored: Settings) -> list[str]:
     """The overrides without the dataset that `dataset=auto` stood for, if it did: `_job` puts it in with its note."""
     kept = [word for word in overrides if word != f"dataset={auto.NAME}" and key_of(word) != auto.NOTE]
     return [word for word in kept if key_of(word) != "dataset"] if stored.dataset_note else kept
+
+
+def _decay(stored: Settings) -> list[str]:
+    """What weight decay was for before there was a choice."""
+    params = stored.optimizer.params
+    earlier = is_torchs(stored.optimizer) and params.get("weight_decay") and DECAY not in params
+    return [f"optimizer.{DECAY}=all"] if earlier else []
 
 
 def _job(overrides: Sequence[str], run_folder: Path, stored: Settings) -> Job:

@@ -12,7 +12,7 @@ from typing import Any
 from yaml import YAMLError
 
 from actbench.choices import choices_of, packaged_conf
-from actbench.command import vocabulary
+from actbench.command import own_models, vocabulary
 from actbench.command.override import key_of
 from actbench.command.vocabulary import called, plain
 from actbench.errors import Problem
@@ -142,6 +142,8 @@ def choice_meant(group: str, value: str, *, alike: bool = True) -> str:
 
 def unknown_choice(group: str, value: str, override: str) -> Problem:
     """The problem of a choice that does not exist."""
+    if group == "model" and ":" in value:
+        return own_models.problem_of(value, brief(override)) or Problem("cannot be chosen here", brief(override))
     what = f"there is no {group} called {brief(value)}"
     if value.startswith("{"):
         return Problem("a choice is a name", brief(override), f"its parameters are typed one by one: {group}.KEY=VALUE")

@@ -95,11 +95,10 @@ ABSENT: dict[str, dict[str, str]] = {
         "softmax logsoftmax sparsemax softmin": "it is no elementwise activation; the loss has a softmax of its own",
         "glu swiglu geglu reglu bilinear": "model.gated=true puts a gate before the activation: activation=silu for SwiGLU, gelu for GEGLU",
         "maxout crelu": "it changes the number of units, which no activation here does",
-        "rrelu randomrelu": "it draws random numbers; near to it: leaky_relu, prelu",
     },
     "model": {
-        "resnet resnet18 resnet50 residual": "model.residual=true gives an MLP skips: model=mlp model.residual=true",
-        "rnn lstm gru": "recurrent networks are not here",
+        "resnet resnet18 resnet50 residual": "a network of your own is named by its module: model=mynet:Net; model=mlp model.residual=true has skips",
+        "rnn lstm gru": "recurrent networks are not here; one of your own is named by its module: model=mynet:Net",
         "vgg alexnet": "near to it: model=deep_cnn",
     },
     "norm": {"group groupnorm instance instancenorm rmsnorm weightnorm": "there are batch, layer and none"},
@@ -149,6 +148,7 @@ KEYS: dict[str, str] = {
     "quantise": "quantize quantization quantisation int8",
     "tensorboard": "tb",
     "probe": "probes",
+    "weights": "pretrained checkpoint ckpt statedict finetune",
     "hydra.launcher.n_jobs": "njobs jobs parallel",
     "hydra.sweeper.n_trials": "ntrials trials",
     "hydra.sweeper.direction": "direction",
@@ -171,7 +171,7 @@ SWITCH = {"true": "yes on 1 y", "false": "no off 0 n none null"}
 
 # key -> what to say where its value cannot be (a list, a word, ...)
 HINTS: dict[str, str] = {
-    "model.width": "every hidden layer has model.width units, and there are model.depth of them: model.width=256 model.depth=2",
+    "model.width": "a number for all of model.depth hidden layers, or a list with one for each: model.width=[256,128]",
     "seed": "the first seed; num_seeds=3 trains three from there, together",
     "num_seeds": "how many; which they are, seed says: seed=7 num_seeds=3 are 7, 8 and 9",
     "study": "a folder within output_dir: output_dir=a/b study=c is a/b/c",

@@ -72,7 +72,7 @@ KINDS: dict[str, Kind] = {
         ("torch.optim.lr_scheduler", "torch.optim.swa_utils"),
     ),
     "init": Kind("an init, a function (weight, *, gain, generator)"),
-    "model": Kind("a model, a function (components, *, inputs, classes)"),
+    "model": Kind("a model, a class of torch.nn.Module or a function that returns one"),
     "norm": Kind("a norm, a function (units, *, spatial)"),
     "clip": Kind("a way of clipping, a function (gradients)"),
     "augment": Kind("an augmentation, a function (x, *, generators, background)"),

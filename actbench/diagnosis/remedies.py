@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from actbench.custom.signatures import signature_of
+from actbench.custom.trust import is_own
 from actbench.diagnosis.history import RunHistory
 from actbench.settings import Choice, Settings
 
@@ -55,8 +57,8 @@ def more_kept(run: RunHistory) -> tuple[str, ...]:
 
 
 def batch_norm(settings: Settings) -> tuple[str, ...]:
-    """Batch normalisation, where there is no normalisation."""
-    return ("norm=batch",) if settings.norm.target is None else ()
+    """Batch normalisation, where there is no normalisation and the model takes one."""
+    return ("norm=batch",) if settings.norm.target is None and _takes_layers(settings) else ()
 
 
 def he_init(settings: Settings) -> tuple[str, ...]:
@@ -77,7 +79,7 @@ def clip_norm(settings: Settings, max_norm: float = 1.0) -> tuple[str, ...]:
 def dropout(settings: Settings) -> tuple[str, ...]:
     """Dropout of 0.3, or of 0.5 where there is some already."""
     wanted = 0.3 if settings.dropout < 0.2 else 0.5
-    return (f"dropout={wanted}",) if settings.dropout < wanted else ()
+    return (f"dropout={wanted}",) if settings.dropout < wanted and _takes_layers(settings) else ()
 
 
 def augmentation(settings: Settings) -> tuple[str, ...]:
@@ -93,6 +95,15 @@ def schedule(settings: Settings) -> tuple[str, ...]:
 def warm_up(settings: Settings) -> tuple[str, ...]:
     """A learning rate with warm-up, where it is constant."""
     return ("scheduler=warmup_cosine",) if settings.scheduler.target is None else ()
+
+
+def _takes_layers(settings: Settings) -> bool:
+    """Whether normalisation and dropout can be put into the model: not into a network whose code has its layers."""
+    target = settings.model.target
+    if target is None or not is_own(target):
+        return True
+    signature = signature_of(target)
+    return signature is not None and signature.takes_components
 
 
 def _number(choice: Choice, name: str) -> float | None:

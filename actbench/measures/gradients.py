@@ -32,13 +32,13 @@ def gradient_norms(group: ReplicaGroup) -> tuple[Tensor, Tensor]:
     import torch
 
     from actbench.clipping import seed_norms
-    from actbench.stacking import layer_of
+    from actbench.stacking import layers_of_parameters
 
-    gradients, layers = group.gradients(), list(group.sites())
+    gradients, owners = group.gradients(), layers_of_parameters(group.network)
     total = seed_norms(list(gradients.values()))  # (s,)
-    of_layers: dict[str, list[Tensor]] = {layer: [] for layer in layers}
+    of_layers: dict[str, list[Tensor]] = {layer: [] for layer in group.sites()}
     for name, gradient in gradients.items():
-        layer = layer_of(name, layers)
+        layer = owners.get(name)
         if layer is not None:
             of_layers[layer].append(gradient)
     norms = [seed_norms(g) if g else torch.zeros_like(total) for g in of_layers.values()]
@@ -56,7 +56,8 @@ def untrained_gradient_norms(network: Replicas, x: Tensor, y: Tensor) -> tuple[T
     network.eval()
     logits = network(x.expand(network.seeds, *x.shape))  # (S, B, C)
     loss = F.cross_entropy(logits.flatten(0, 1), y.repeat(network.seeds), reduction="sum") / len(y)
-    loss.backward()
+    with network.recomputing():
+        loss.backward()
     total, layers = zip(*(gradient_norms(group) for group in network.groups), strict=True)
     network.zero_grad(set_to_none=True)
     return torch.cat(total), torch.cat(layers, dim=1)

@@ -26,6 +26,7 @@ class Components:
         split: fraction of the sites, counted from the input, that get `activation`.
         norm: (units, spatial=True for convolutions) -> a fresh module; None for no normalisation.
         dropout: probability of dropout after each activation; 0 for none.
+        alpha_dropout: whether it is `nn.AlphaDropout`.
     """
 
     activation: ActivationFactory
@@ -33,6 +34,7 @@ class Components:
     split: float = 0.5
     norm: NormFactory | None = None
     dropout: float = 0.0
+    alpha_dropout: bool = False
 
     def at(self, site: int, sites: int) -> ActivationFactory:
         """The factory for activation site number `site` (from 0) out of `sites`, counted from the input.
@@ -86,8 +88,12 @@ def layer(
     if pool is not None:
         parts.add_module("pool", pool)
     if components.dropout > 0:
-        parts.add_module("dropout", nn.Dropout(components.dropout))
+        parts.add_module("dropout", _dropout(components))
     return parts
+
+
+def _dropout(components: Components) -> nn.Module:
+    return (nn.AlphaDropout if components.alpha_dropout else nn.Dropout)(components.dropout)
 
 
 class Gated(nn.Sequential):
@@ -120,7 +126,7 @@ def gated_layer(linear: nn.Linear, *, activation: ActivationFactory, components:
     parts.add_module("gate", gate)
     parts.add_module("value", nn.Linear(linear.in_features, linear.out_features))
     if components.dropout > 0:
-        parts.add_module("dropout", nn.Dropout(components.dropout))
+        parts.add_module("dropout", _dropout(components))
     return parts
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from actbench.custom.isolation import isolated
 from actbench.errors import Failure, UserError, in_a_line
 from actbench.records import Epoch, RunSummary
+from actbench.run import sites
 from actbench.run.activations import Look, look, look_before, preactivations
 from actbench.run.int8 import score_stored, score_trained
 from actbench.run.summary import Progress, failed, leave_failure, parameters_of_one, score, summarise
@@ -127,6 +128,7 @@ def _run(
     terminal.begin(
         _headline(settings, training, folder.path, progress.done), stop, training.epochs * training.steps_per_epoch
     )
+    sites.show(training, folder, terminal)
     sinks = Sinks(settings, folder, terminal, hold)
     try:
         sinks.again(progress.epochs, untrained)

@@ -69,7 +69,7 @@ def summarise(
     history = RunHistory(
         settings=settings, epochs=progress.epochs, device=training.device.type, classes=training.splits.classes,
         validation=len(training.splits.val_y), steps=training.steps_per_epoch,
-        traits=traits_of(training.components) if finished else {},
+        traits=_traits(settings, training) if finished else {},
     )  # fmt: skip
     return RunSummary(
         status=status,
@@ -91,6 +91,15 @@ def summarise(
         reason="" if finished else f"after epoch {progress.done} of {training.epochs}",
         findings=tuple(diagnose(history)) if finished else None,
     )
+
+
+def _traits(settings: Settings, training: Training) -> dict[str, Traits]:
+    """Those of what was chosen; with activation=own, of the kind of activation that stands at most sites."""
+    if settings.activation.target is not None:
+        return traits_of(training.components)
+    own = [*training.initial_activations.values()]
+    kinds = [repr(module) for module in own]
+    return {"activation": traits.measure(max(own, key=lambda module: kinds.count(repr(module))))} if own else {}
 
 
 def traits_of(components: Components) -> dict[str, Traits]:

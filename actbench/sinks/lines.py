@@ -19,7 +19,8 @@ def epoch_line(epoch: Epoch, epochs: int) -> str:
     alive = [record for record in epoch.records if record.seed not in epoch.diverged]
     if not alive:
         return ""
-    words = [f"epoch {epoch.number}/{epochs}", f"train loss {mean(record.train_loss for record in alive):.4f}"]
+    loss = f"train loss {mean(record.train_loss for record in alive):.4f}" if epoch.number > 0 else "before training"
+    words = [f"epoch {epoch.number}/{epochs}", loss]
     words.append(validation(epoch))
     if epoch.layers:
         dead = mean(network_ratio(epoch.of_seed(record.seed), "dead") for record in alive)

@@ -68,7 +68,7 @@ def summary_table(summary: RunSummary, own: Sequence[Quantity] = (), epochs: Seq
 
 def _cost(epochs: Sequence[EpochRecord]) -> tuple[str, list[str]]:
     """The median wall time of an epoch; its quartiles, and a word where the machine was busy with other work."""
-    times = {epoch.epoch: (epoch.seconds, epoch.waiting) for epoch in epochs}
+    times = {epoch.epoch: (epoch.seconds, epoch.waiting) for epoch in epochs if epoch.epoch > 0}
     if not times:
         return "–", []
     seconds, waiting = (np.array(values) for values in zip(*times.values(), strict=True))

@@ -45,6 +45,8 @@ class Tags:
             about = {name: getattr(row, name) for name in columns}
             for quantity in tagged:
                 value = about[quantity.key]
+                if about.get("epoch") == 0 and math.isnan(value):  # of training, which has not begun
+                    continue
                 if self._is_shown(kind, quantity, value, about.get("layer", "")):
                     yield quantity.tag.format_map(about), math.ceil(about[axis]), value
         if "layer" not in columns:

@@ -63,7 +63,7 @@ class TensorBoardSink:
                 sound.setdefault((tag, step), []).append(value)
         for (tag, step), values in sound.items():
             self._write_mean(tag, values, step)
-        if not self._begun and epoch.records:
+        if not self._begun and epoch.number > 0 and epoch.records:
             self._begin([quantity for kind in epoch.tables() for quantity in quantities_of(kind)])
         for writer in (*self._seeds.values(), self._mean):
             writer.flush()

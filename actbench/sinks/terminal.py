@@ -125,7 +125,8 @@ class TerminalSink:
             self._bar.line = line
         else:
             named = f"{self.name}  " if self.brief else ""
-            self._say(escape(f"{named}{line}  {epoch.records[0].seconds:.1f} s"))
+            took = f"  {epoch.records[0].seconds:.1f} s" if epoch.number > 0 else ""
+            self._say(escape(f"{named}{line}{took}"))
 
     def executed(self, execution: str) -> None:
         """How the steps were executed in fact, which is said where it is not as it was begun."""

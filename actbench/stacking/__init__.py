@@ -17,7 +17,7 @@ from actbench.stacking.protocol import (
     stack_tensors,
 )
 from actbench.stacking.replicas import ReplicaGroup, Replicas, Shard, SingleReplica, StackedReplicas
-from actbench.stacking.sites import activation_sites, layer_of
+from actbench.stacking.sites import activation_sites, layer_of, layers_of_parameters, recomputing, says_its_own_sites
 
 __all__ = [
     "Generators",
@@ -33,7 +33,10 @@ __all__ = [
     "StackedReplicas",
     "activation_sites",
     "layer_of",
+    "layers_of_parameters",
     "make_replicas",
+    "recomputing",
+    "says_its_own_sites",
     "stack_children",
     "stack_layer",
     "stack_parameters",

@@ -17,8 +17,11 @@ from torch import Tensor, nn
 
 from actbench.errors import UserError
 from actbench.stacking.layers.dropout import StackedDropout
+from actbench.stacking.layers.rrelu import StackedRReLU
 from actbench.stacking.protocol import Generators, NotStackable, StackedLayer
+from actbench.stacking.randomness import draws_from_a_seed
 from actbench.stacking.replicas import ReplicaGroup, Replicas, SingleReplica, StackedReplicas
+from actbench.stacking.sites import says_its_own_sites
 
 # Optimizers that treat every element of a parameter alike: they train stacked parameters as they do separate ones.
 ELEMENTWISE_OPTIMIZERS = (
@@ -74,6 +77,8 @@ def make_replicas(
     try:
         if execution == "seed_by_seed":
             raise NotStackable("as requested")
+        if says_its_own_sites(networks[0]):
+            raise NotStackable("a network of your own has no stacked form")
         if execution == "auto" and (reason := _why_not_faster(networks[0], device)):
             raise NotStackable(reason)
         if uses_global_rng:
@@ -167,10 +172,10 @@ def _has_convolutions(network: nn.Module) -> bool:
 
 @torch.no_grad()
 def _uses_global_rng(network: nn.Module, sample: Tensor) -> bool:
-    """Whether training draws from torch's global generator, for anything but ordinary dropout."""
+    """Whether training draws from torch's global generator, for anything but dropout and RReLU."""
     trial = copy.deepcopy(network).train()
     for module in trial.modules():
-        if type(module) is nn.Dropout:  # which is replaced by one with a generator of its own
+        if draws_from_a_seed(module):  # which is replaced by one with a generator of its own
             module.eval()
     with torch.random.fork_rng(devices=[]):
         before = torch.get_rng_state()
@@ -189,8 +194,8 @@ def _computes_the_same(
     x = torch.stack([sample * (1.0 + 0.5 * seed) for seed in range(len(networks))])
     uncopied = {id(shared): shared for shared in (*generators, *stacked.template)}
     for training in (False, True):
-        trial = _without_dropout(copy.deepcopy(stacked, dict(uncopied)).train(training))
-        plain = [_without_dropout(copy.deepcopy(network).train(training)) for network in networks]
+        trial = _without_randomness(copy.deepcopy(stacked, dict(uncopied)).train(training))
+        plain = [_without_randomness(copy.deepcopy(network).train(training)) for network in networks]
         expected = torch.stack([network(of_seed) for network, of_seed in zip(plain, x, strict=True)])
         try:
             computed = trial(x)
@@ -201,10 +206,12 @@ def _computes_the_same(
     return True
 
 
-def _without_dropout(network: nn.Module) -> nn.Module:
+def _without_randomness(network: nn.Module) -> nn.Module:
     for module in network.modules():
         if isinstance(module, (nn.Dropout, StackedDropout)):
             module.p = 0.0
+        elif draws_from_a_seed(module) or isinstance(module, StackedRReLU):
+            module.eval()
     return network
 
 

@@ -1,4 +1,4 @@
-"""Random numbers of one seed in a network that trains alone: for dropout, and from torch's global generators."""
+"""Random numbers of one seed in a network that trains alone: for dropout, for RReLU, and from torch's generators."""
 
 from __future__ import annotations
 
@@ -8,18 +8,32 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from actbench.stacking.layers.dropout import SeedDropout
+from actbench.stacking.layers.dropout import SeedAlphaDropout, SeedDropout
+from actbench.stacking.layers.rrelu import SeedRReLU
 
 
-def replace_dropout(network: nn.Module, generator: torch.Generator) -> None:
-    """Replaces every `nn.Dropout` within `network` by one whose masks come from `generator`.
+def draws_from_a_seed(module: nn.Module) -> bool:
+    """Whether `replace_random_layers` replaces a module.
 
-    A subclass of `nn.Dropout` is left as it is: what its `forward` does is not known.
+    A subclass is left as it is: what its `forward` does is not known. So is a module whose `forward` was replaced.
     """
+    return type(module) in (nn.Dropout, nn.AlphaDropout, nn.RReLU) and "forward" not in vars(module)
+
+
+def replace_random_layers(network: nn.Module, generator: torch.Generator) -> None:
+    """Replaces dropout, alpha dropout and RReLU within `network` by layers whose random numbers `generator` draws."""
     for module in list(network.modules()):
         for name, child in module._modules.items():  # unlike named_children(), all names of a module used twice
-            if type(child) is nn.Dropout:
-                setattr(module, name, SeedDropout(child.p, [generator]))
+            if child is not None and draws_from_a_seed(child):
+                setattr(module, name, _of_a_seed(child, generator))
+
+
+def _of_a_seed(module: nn.Module, generator: torch.Generator) -> nn.Module:
+    if isinstance(module, nn.RReLU):
+        return SeedRReLU(module.lower, module.upper, [generator])
+    assert isinstance(module, (nn.Dropout, nn.AlphaDropout))
+    kind = SeedAlphaDropout if isinstance(module, nn.AlphaDropout) else SeedDropout
+    return kind(module.p, [generator])
 
 
 @contextmanager

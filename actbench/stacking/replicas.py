@@ -12,15 +12,16 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from itertools import islice
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from actbench.stacking.protocol import Generators, StackedLayer, stack_layer
-from actbench.stacking.randomness import global_rng_from, replace_dropout
-from actbench.stacking.sites import activation_sites
+from actbench.stacking.randomness import global_rng_from, replace_random_layers
+from actbench.stacking.sites import activation_sites, recomputing
 
 State = dict[str, Tensor]  # a plain state_dict
 
@@ -67,6 +68,10 @@ class ReplicaGroup(nn.Module):
         """Layer -> the module at its activation site, in the order of the network."""
         return activation_sites(self.network)
 
+    def recomputing(self) -> AbstractContextManager[Any]:
+        """The context of a backward pass, in which a network may run parts of itself again."""
+        return recomputing(self.network)
+
 
 class StackedReplicas(ReplicaGroup):
     """One network for several seeds, whose parameters have the seed dimension in front.
@@ -108,10 +113,10 @@ class SingleReplica(ReplicaGroup):
     """The ordinary module of one seed, with random numbers of its own.
 
     Args:
-        network: the module, on the CPU. Its dropout is replaced by one that draws from `generator`, so that its masks
-            depend neither on the memory format nor on the other seeds.
+        network: the module, on the CPU. Its dropout and RReLU are replaced by layers that draw from `generator`, so
+            that what they draw depends neither on the memory format nor on the other seeds.
         generator: of the seed.
-        uses_global_rng: whether the network draws from torch's global generator, dropout aside. If so, it is given the
+        uses_global_rng: whether the network draws from torch's global generator, these aside. If so, it is given the
             seed's random numbers there.
     """
 
@@ -122,7 +127,7 @@ class SingleReplica(ReplicaGroup):
         self.network, self.generator, self.uses_global_rng = network, generator, uses_global_rng
         self.memory_format = torch.contiguous_format
         if not uses_global_rng:
-            replace_dropout(network, generator)
+            replace_random_layers(network, generator)
 
     def forward(self, x: Tensor) -> Tensor:
         """x (1, B, ...) -> logits (1, B, C)."""
@@ -197,6 +202,13 @@ class Replicas(nn.Module):
     def layers(self) -> list[str]:
         """The layers that have an activation site, in the order of the network."""
         return list(self.groups[0].sites())
+
+    def recomputing(self) -> AbstractContextManager[Any]:
+        """The context of a backward pass of all seeds, see `ReplicaGroup.recomputing`."""
+        contexts = ExitStack()
+        for group in self.groups:
+            contexts.enter_context(group.recomputing())
+        return contexts
 
     def state_dicts(self) -> list[State]:
         """For each seed a copy, on the CPU, of the state_dict that its ordinary module would have."""

@@ -41,6 +41,10 @@ class RunFolder:
     def write_environment(self, environment: dict[str, Any]) -> None:
         write_text(self.path / "environment.json", json.dumps(environment, indent=2) + "\n")
 
+    def write_sites(self, table: str) -> None:
+        """`sites.csv`: the activations that were found in a network of the user's own."""
+        write_text(self.path / "sites.csv", table)
+
     def write_epochs(self, epochs: Sequence[Epoch]) -> None:
         """Appends the rows of `epochs` to the tables. One that has no rows is not there, but for those of every run."""
         for kind, table in self._tables.items():

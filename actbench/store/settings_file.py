@@ -10,7 +10,7 @@ import yaml
 from actbench.errors import UserError, printable
 from actbench.files.atomic import write_text
 from actbench.files.reading import read_yaml
-from actbench.settings import GROUPS, Settings
+from actbench.settings import DROPOUT_KINDS, GROUPS, Settings
 from actbench.store.plausible import AWAY, check_stays, is_amount, lacking, reason, words
 
 
@@ -64,6 +64,11 @@ def _check_types(settings: Settings) -> None:
     }.items():  # fmt: skip
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
             raise TypeError(f"`{name}` is not a whole number")
+    patterns = settings.sites if isinstance(settings.sites, tuple) else (settings.sites,)
+    if not all(isinstance(word, str) for word in (*patterns, settings.weights or "", settings.weights_content or "")):
+        raise TypeError("`sites` or `weights` is not what it should be")
+    if settings.dropout_kind not in DROPOUT_KINDS:
+        raise TypeError("`dropout_kind` is not what it should be")
     if settings.num_seeds > _SEEDS:
         raise TypeError(f"`num_seeds` is more than {_SEEDS:,}")
     if not (is_amount(settings.dropout) and is_amount(settings.split) and isinstance(settings.study, str)):

@@ -46,7 +46,7 @@ def build(settings: Settings) -> Training:
         cores=usable_cores(settings, device, threads),
     ).to(device)  # fmt: skip
 
-    optimizers = [build_optimizer(settings, optimizer, list(g.parameters()), device) for g in network.groups]
+    optimizers = [build_optimizer(settings, optimizer, g.network, device, plain=g.template[0]) for g in network.groups]
     schedulers = [build_scheduler(settings, optimizer, len(splits.train_y)) for optimizer in optimizers]
     random_numbers = [*dropout, *augmentation]
     number = len(network.shards)
@@ -73,6 +73,7 @@ def build(settings: Settings) -> Training:
         probe_every=settings.probe_every,
         device=device,
         engine=choose_engine(train.engine, device, optimizers, random_numbers, network.uses_global_rng),
+        pretrained=settings.weights is not None,
         measurements=own.load(settings.measures, settings.trust) if settings.probe else (),
     )
 

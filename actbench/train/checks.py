@@ -18,6 +18,7 @@ from actbench.datasets import TRAINING_SAMPLES
 from actbench.errors import Problem, UserError, in_a_line
 from actbench.measures import own
 from actbench.settings import Choice, Settings
+from actbench.stacking import recomputing
 from actbench.train.construct import blame, construct, first_line, optional_constructor
 from actbench.train.engines import choose_engine
 from actbench.train.machine import choose_device, memory_of_machine
@@ -133,7 +134,7 @@ def _try_a_step(
         clipping = partial(check_clip, settings.clip, partial(clip, gradients))
         construct("clip", clipping, settings.clip, settings.trust)
     constructor = optimizer_constructor(settings)
-    optimizer = build_optimizer(settings, constructor, list(network.parameters()), cpu)
+    optimizer = build_optimizer(settings, constructor, network, cpu, plain=network)
     scheduler = build_scheduler(settings, optimizer, samples)  # before the first step, since it counts steps
     step = partial(check_optimizer_step, settings.optimizer, update_of(optimizer))
     construct("optimizer", step, settings.optimizer, settings.trust)
@@ -160,7 +161,9 @@ def _try_forward_and_backward(settings: Settings, network: nn.Module, inputs: tu
     failure: BaseException | None = None
     try:
         with recorder.recording():
-            network.train()(x).sum().backward()
+            logits = network.train()(x)
+            with recomputing(network):
+                logits.sum().backward()
     except UserError:
         raise
     except (Exception, SystemExit) as error:  # of any kind, in the user's own code

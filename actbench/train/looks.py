@@ -19,18 +19,34 @@ from actbench.measures.computing.own_rows import rows_of
 from actbench.measures.computing.sites import UnitWatch, watch_units
 from actbench.measures.gradients import untrained_gradient_norms
 from actbench.measures.look import Look
+from actbench.measures.scores import EpochRecord
 from actbench.train.evaluation import Means, evaluate
 from actbench.train.state import Training
 
 
 def look_at_untrained(training: Training) -> tuple[Any, ...]:
-    """The rows of the untrained network; their gradient norms are those of the first validation samples."""
+    """The rows of the network before training; their gradient norms are those of the first validation samples.
+
+    Where it starts from given weights, the scores of the validation split are among them.
+    """
+    if not training.probe:
+        return _scores_before_training(training, evaluate(training, training.splits.val_x, training.splits.val_y))
     first = slice(training.batch_size)
-    with as_if_trained_on(training.network, training.splits.train_x[: training.eval_batch_size]):
+    sample = training.splits.train_x[: training.eval_batch_size]
+    with nullcontext() if training.pretrained else as_if_trained_on(training.network, sample):
         x, y = training.splits.val_x[first], training.splits.val_y[first]
         _, norms = untrained_gradient_norms(training.network, x, y)
-        _, rows = validate(training, 0, norms.cpu(), training.seeds)
-        return rows
+        scores, rows = validate(training, 0, norms.cpu(), training.seeds)
+        return (*_scores_before_training(training, scores), *rows) if training.pretrained else rows
+
+
+def _scores_before_training(training: Training, scores: Means) -> tuple[EpochRecord, ...]:
+    """A row of each seed, which has nothing of training."""
+    none = dict.fromkeys(("lr", "train_loss", "train_accuracy", "grad_norm"), math.nan)
+    return tuple(
+        EpochRecord(seed=seed, epoch=0, val_loss=loss, val_accuracy=accuracy, seconds=0.0, **none)
+        for seed, loss, accuracy in zip(training.seeds, scores.losses, scores.accuracies, strict=True)
+    )
 
 
 def validate(

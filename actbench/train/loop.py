@@ -29,7 +29,8 @@ from actbench.train.waiting import WaitingShare
 def fit(training: Training, *, control: Control, done: int = 0, diverged: Sequence[int] = ()) -> Iterator[Epoch]:
     """Trains from epoch `done` + 1 to the last one, and yields the results of each epoch.
 
-    If `done` is 0 and units are measured, the first item is epoch 0, the untrained network.
+    If `done` is 0 and units are measured, or the network starts from given weights, the first item is epoch 0: the
+    network before training.
 
     Args:
         training: what to train; it is changed in place.
@@ -39,7 +40,7 @@ def fit(training: Training, *, control: Control, done: int = 0, diverged: Sequen
     """
     alive = [seed for seed in training.seeds if seed not in diverged]
     shards = shard_trainers(training)
-    if done == 0 and training.probe:
+    if done == 0 and (training.probe or training.pretrained):
         yield Epoch(number=0, rows=look_at_untrained(training))
     for number in range(done + 1, training.epochs + 1):
         if not alive:

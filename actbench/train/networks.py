@@ -15,6 +15,7 @@ from actbench.models import Components
 from actbench.settings import Choice, Settings
 from actbench.stacking import NotStackable, Replicas, make_replicas
 from actbench.train.construct import blame, construct, constructor_of, optional_constructor, with_fresh_parameters
+from actbench.train.own_network import build_own_network, refuse_own_network_keys, takes_components
 from actbench.train.seeding import generator, global_seed
 
 UNITS = "units"  # as the value of an activation's parameter: the number of the layer's units
@@ -33,6 +34,7 @@ def build_components(settings: Settings) -> Components:
         split=settings.split,
         norm=None if norm is None else with_fresh_parameters(norm),
         dropout=settings.dropout,
+        alpha_dropout=settings.dropout_kind == "alpha",
     )
 
 
@@ -51,11 +53,23 @@ def build_network(
     Raises:
         UserError: the model or its initialisation fails, or is not a module.
     """
-    components = components or build_components(settings)
     model = constructor_of("model", settings.model, settings.trust)
     params = dict(settings.init.params)
     gain = params.pop("gain", "auto")
     scheme = constructor_of("init", Choice(settings.init.name, settings.init.target, params), settings.trust)
+    if not takes_components(model):
+        return build_own_network(
+            settings,
+            model,
+            components or build_components(settings),
+            scheme=scheme,
+            gain=gain,
+            inputs=inputs,
+            classes=classes,
+            seed=seed,
+        )
+    refuse_own_network_keys(settings)
+    components = components or build_components(settings)
     with global_seed(seed, "init"):  # constructors draw from it, torch's default initialisation above all
         network = construct(
             "model", lambda: model(components, inputs=inputs, classes=classes), settings.model, settings.trust
@@ -84,6 +98,8 @@ def activation_factory(choice: Choice, trust: Sequence[str], group: str = "activ
     if choice.params.get("inplace"):
         what = "would overwrite the pre-activations that are measured"
         raise UserError(what, where=f"{group}.inplace=true", how="leave it out")
+    if choice.target is None:
+        return _none
     constructor = with_fresh_parameters(constructor_of(group, choice, trust))
 
     def make(units: int) -> nn.Module:
@@ -93,6 +109,10 @@ def activation_factory(choice: Choice, trust: Sequence[str], group: str = "activ
     if not isinstance(make(1), nn.Module):
         raise UserError(f"{choice.target} does not make a torch.nn.Module", where=f"{group}={choice.name}")
     return make
+
+
+def _none(_units: int) -> nn.Module:
+    raise AssertionError("activation=own puts no activation in")
 
 
 def build_replicas(

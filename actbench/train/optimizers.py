@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from actbench.errors import UserError
-from actbench.settings import Choice, Settings
+from actbench.settings import DECAY, Choice, Settings, decays_all, is_torchs
+from actbench.stacking import activation_sites
 from actbench.train.construct import construct, constructor_of
 from actbench.train.updates import spare_dynamo
 
@@ -25,16 +27,26 @@ def optimizer_constructor(settings: Settings) -> partial[Any]:
     Raises:
         UserError: it is not a class, or not trusted.
     """
-    constructor = constructor_of("optimizer", settings.optimizer, settings.trust)
+    choice = settings.optimizer
+    if is_torchs(choice):  # none of which has such a parameter
+        choice = replace(choice, params={key: value for key, value in choice.params.items() if key != DECAY})
+    constructor = constructor_of("optimizer", choice, settings.trust)
     if not isinstance(constructor.func, type):
         raise UserError(f"{constructor.func} is not a class", where="optimizer", how="a `_target_` that is one")
     return constructor
 
 
 def build_optimizer(
-    settings: Settings, constructor: partial[Any], parameters: list[nn.Parameter], device: torch.device
+    settings: Settings, constructor: partial[Any], network: nn.Module, device: torch.device, *, plain: nn.Module
 ) -> Optimizer:
-    """The optimizer of these parameters, which lie on `device`; fused only where torch has a fused one.
+    """The optimizer of a network's parameters, fused only where torch has a fused one.
+
+    Args:
+        settings: of the run.
+        constructor: of the optimizer.
+        network: of one seed, or of several that are stacked.
+        device: on which it lies.
+        plain: the ordinary network of one of these seeds, whose parameters have the same names.
 
     Raises:
         UserError: it cannot be built.
@@ -42,7 +54,26 @@ def build_optimizer(
     spare_dynamo()
     fused = constructor.keywords.get("fused")
     possible = partial(constructor, fused=None) if fused and device.type not in ("cpu", "cuda") else constructor
+    parameters = [*network.parameters()] if decays_all(settings.optimizer) else _by_decay(network, plain)
     return construct("optimizer", lambda: possible(parameters), settings.optimizer, settings.trust)
+
+
+def _by_decay(network: nn.Module, plain: nn.Module) -> list[dict[str, Any]]:
+    """Two groups of parameters, the second without weight decay: biases, and those of norms and activations."""
+    spared = {id(parameter) for module in activation_sites(plain).values() for parameter in module.parameters()}
+    for module in plain.modules():
+        if isinstance(module, _NORMS):
+            spared |= {id(parameter) for parameter in module.parameters(recurse=False)}
+    decayed = {name for name, p in plain.named_parameters() if p.ndim > 1 and id(p) not in spared}
+    named = dict(network.named_parameters())
+    groups: list[dict[str, Any]] = [
+        {"params": [parameter for name, parameter in named.items() if name in decayed]},
+        {"params": [parameter for name, parameter in named.items() if name not in decayed], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+_NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, *filter(None, [getattr(nn, "RMSNorm", None)]))
 
 
 def build_scheduler(settings: Settings, optimizer: Optimizer, samples: int) -> LRScheduler | None:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from actbench.records import Origin
-from actbench.stacking import ReplicaGroup
+from actbench.stacking import ReplicaGroup, says_its_own_sites
 from actbench.train.evaluation import evaluate
 from actbench.train.loop import sample_order
 from actbench.train.state import Training
@@ -185,6 +185,7 @@ def _watched(watches: Sequence[_Watch], phase: str) -> Iterator[None]:
         for name, module in watch.group.network.named_modules():
             if id(module) in sites or (id(module) not in inside and not list(module.children())):
                 kind = "activation" if id(module) in sites else "layer"
+                name = _in_the_users_network(watch.group, name, module)
                 kept: list[Tensor] = []
                 handles += [
                     module.register_forward_pre_hook(partial(_before, watch, phase, kind, name, kept)),
@@ -195,6 +196,14 @@ def _watched(watches: Sequence[_Watch], phase: str) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _in_the_users_network(group: ReplicaGroup, name: str, module: nn.Module) -> str:
+    """The name of a module as the user's own network has it, or that of the site at which it was put in."""
+    if not says_its_own_sites(group.network):
+        return name
+    sites = {id(activation): site for site, activation in group.sites().items()}
+    return sites.get(id(module), name.removeprefix("network."))
 
 
 def _tensors(values: Any) -> list[Tensor]:

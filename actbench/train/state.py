@@ -50,6 +50,7 @@ class Training:
     probe_every: int | None  # steps between looks within an epoch
     device: torch.device
     engine: Engine
+    pretrained: bool = False  # whether the networks start from weights that were trained before
     measurements: tuple[OwnMeasurement, ...] = ()  # the user's own
 
     @property

@@ -57,7 +57,8 @@ class GroupTrainer:
         with training.autocast():
             logits = self.forward(x)  # (s, B, C)
             losses = cross_entropy(logits, y)  # (s, B)
-        losses.mean(1).sum().backward()  # a sum, so that each seed's gradient is the same as if it trained alone
+        with self.group.recomputing():
+            losses.mean(1).sum().backward()  # a sum, so that each seed's gradient is the same as if it trained alone
         gradients = look_and_clip(self.group, training.clip) if look else None
         if not look and training.clip is not None:
             training.clip(list(self.group.gradients().values()))

@@ -29,7 +29,7 @@ def update_of(optimizer: Optimizer) -> Update:
         return optimizer.step
     optimizer._opt_called = True  # type: ignore[attr-defined]  # `step` sets it, and a scheduler warns without it
     step = partial(torch.no_grad()(inspect.unwrap(type(optimizer).step)), optimizer)
-    if type(optimizer) not in (Adam, AdamW) or not is_fused(optimizer):
+    if type(optimizer) not in (Adam, AdamW) or not is_fused(optimizer) or len(optimizer.param_groups) > 1:
         return step
     (group,) = optimizer.param_groups
     parameters: list[Tensor] = group["params"]
@@ -71,10 +71,10 @@ def _can_be_shortened(optimizer: Optimizer) -> bool:
 
 def is_fused(optimizer: Optimizer) -> bool:
     """Whether one kernel updates all parameters, and accepts a learning rate that is on the device."""
-    if type(optimizer) not in (SGD, Adam, AdamW) or len(optimizer.param_groups) > 1:
+    if type(optimizer) not in (SGD, Adam, AdamW):
         return False
-    (group,) = optimizer.param_groups
-    return bool(group["fused"]) and len({(p.device, p.dtype) for p in group["params"]}) == 1
+    kinds = {(p.device, p.dtype) for group in optimizer.param_groups for p in group["params"]}
+    return all(group["fused"] for group in optimizer.param_groups) and len(kinds) == 1
 
 
 def spare_dynamo() -> None:

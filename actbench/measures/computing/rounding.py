@@ -29,7 +29,7 @@ from actbench.datasets import Splits
 from actbench.measures.computing.sums import sums_dtype
 from actbench.measures.int8 import OUTPUT, SCHEMES
 from actbench.models.layers import Gated
-from actbench.stacking import activation_sites
+from actbench.stacking import activation_sites, says_its_own_sites
 
 CALIBRATION_SAMPLES = 1_000
 
@@ -191,6 +191,8 @@ def _outputs(network: nn.Module, x: Tensor) -> Outputs:
 
 def _source(network: nn.Module, layer: str, site: nn.Module) -> nn.Module:
     """The module whose outputs are those of a layer: what a gate lets through, not the gate."""
+    if says_its_own_sites(network):
+        return site
     gated = network.get_submodule(layer.rpartition(".")[0])
     return gated if isinstance(gated, Gated) else site
 

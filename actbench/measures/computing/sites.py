@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from actbench.activations.coupling import Apply, Coupling, any_gradient, column_norms, coupling_of, is_known, selects
+from actbench.errors import UserError
 from actbench.measures.computing.slopes import slopes, steepest_slope
 from actbench.measures.computing.sums import sums_dtype
 from actbench.measures.definitions import SELDOM, TAUS
@@ -251,9 +252,18 @@ def watch_units(
             handles.append(module.register_forward_pre_hook(partial(_look, site, group.stacked)))
     try:
         yield UnitWatch(sites)
+        _check_all_called(sites)
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _check_all_called(sites: Mapping[str, Sequence[SiteSums]]) -> None:
+    """Raises a UserError where some sites were looked at and others were left out by their network."""
+    seen = [all(one.sums for one in of_seeds) for of_seeds in sites.values()]
+    left_out = ", ".join(layer for layer, called in zip(sites, seen, strict=True) if not called)
+    if any(seen) and left_out:
+        raise UserError("was not called over the validation split", where=left_out, how="probe=false")
 
 
 _SELECTS: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()  # measured once for each module of a network

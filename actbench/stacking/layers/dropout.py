@@ -45,6 +45,49 @@ class SeedDropout(StackedDropout):
         return super().forward(x.unsqueeze(0)).squeeze(0)
 
 
+class StackedAlphaDropout(StackedDropout):
+    """`nn.AlphaDropout` for S seeds: what is dropped becomes the value that SELU tends to for z -> -∞.
+
+    Outputs are scaled and shifted so that their mean and variance stay what they are for inputs of mean 0 and variance
+    1. Klambauer et al. 2017, arXiv:1706.02515.
+
+    Args:
+        p: the probability.
+        generators: one for each seed, on the device of x; the masks of a seed come from its own.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (S, B, ...) -> the same shape."""
+        if not self.training or self.p == 0.0:
+            return x
+        keep = torch.empty_like(x, memory_format=torch.contiguous_format)
+        for mask, generator in zip(keep, self.generators, strict=True):
+            mask.bernoulli_(1.0 - self.p, generator=generator)
+        scale = ((1.0 - self.p) * (1.0 + self.p * _LEAST_OF_SELU**2)) ** -0.5
+        return scale * (x * keep + _LEAST_OF_SELU * (1.0 - keep) - _LEAST_OF_SELU * self.p)
+
+
+_LEAST_OF_SELU = -1.0507009873554805 * 1.6732632423543772  # -scale·alpha
+
+
+class SeedAlphaDropout(StackedAlphaDropout):
+    """Alpha dropout in the ordinary network of one seed, with the masks that the seed would have in a stack.
+
+    Args:
+        p: the probability.
+        generators: a sequence of one, the generator of the seed.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, ...) -> the same shape."""
+        return super().forward(x.unsqueeze(0)).squeeze(0)
+
+
+@stack_layer.register
+def _(layer: nn.AlphaDropout, _replicas: Sequence[nn.AlphaDropout], generators: Generators) -> nn.Module:
+    return StackedAlphaDropout(layer.p, generators)
+
+
 @stack_layer.register
 def _(layer: nn.Dropout, _replicas: Sequence[nn.Dropout], generators: Generators) -> nn.Module:
     return StackedDropout(layer.p, generators)

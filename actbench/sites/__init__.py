@@ -1,0 +1,1 @@
+"""Where the activations of any network are, and how they are exchanged."""
