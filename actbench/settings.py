@@ -79,6 +79,9 @@ _NOT_IDENTITY_TRAIN = ("device", "threads", "eval_batch_size", "execution", "mem
 # One that is added from now on belongs here, so that stored runs are the configuration of its default.
 _LATER: dict[str, dict[str, Any]] = {"actbench.models.mlp": {"residual": False, "gated": False}}
 
+# The same for datasets. At these values they are left out of an identity, so that the ids of earlier runs stay.
+_LATER_OF_DATASETS: dict[str, Any] = {"scaling": "standard"}
+
 
 def identity_of_target(group: str, target: str | None) -> str | None:
     """A target as it counts in the identity of a run: one of ours by its last component, any other as it is.
@@ -140,6 +143,8 @@ class Settings:
         for group in GROUPS:
             del content[group]["name"]
             content[group]["target"] = identity_of_target(group, content[group]["target"])
+            if group == "dataset":
+                content[group]["params"] = self.data_params
             if content[group]["content"] is None:  # so that the ids of runs without own code are what they always were
                 del content[group]["content"]
         if self.upper_activation.target is None:
@@ -167,7 +172,16 @@ class Settings:
             dataset: what was trained on, where an earlier version's `dataset=auto` stood for something else.
         """
         of, name = self.dataset, dataset or self.dataset.name
-        return name, of.target if name != "mnist" else "", str(of.params), of.content, self.train.epochs
+        params = str(sorted(self.data_params.items()))
+        return name, of.target if name != "mnist" else "", params, of.content, self.train.epochs
+
+    @property
+    def data_params(self) -> dict[str, Any]:
+        """The parameters of the dataset without those at the value by which earlier versions loaded it."""
+        if not str(self.dataset.target).startswith("actbench."):
+            return self.dataset.params
+        later, nothing = _LATER_OF_DATASETS, object()
+        return {key: value for key, value in self.dataset.params.items() if later.get(key, nothing) != value}
 
     def without_content(self) -> Settings:
         """The same settings without the digests of the user's own files."""
@@ -176,7 +190,9 @@ class Settings:
     def with_later_parameters(self) -> Settings:
         """The same settings with the parameters that a choice of ours has got since the run was stored."""
         target = identity_of_target("model", self.model.target)
-        return replace(self, model=replace(self.model, params={**_LATER.get(str(target), {}), **self.model.params}))
+        model = replace(self.model, params={**_LATER.get(str(target), {}), **self.model.params})
+        of_data = _LATER_OF_DATASETS if str(self.dataset.target).startswith("actbench.") else {}
+        return replace(self, model=model, dataset=replace(self.dataset, params={**of_data, **self.dataset.params}))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for `settings.yaml`, with the `id` first."""

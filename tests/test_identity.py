@@ -179,7 +179,27 @@ def test_runs_from_before_and_after_a_parameter_was_added_are_one_configuration(
     assert {one.name: len(one.runs) for one in block.configurations} == {"prelu": 1, "relu": 2}
     assert "trained twice with different" not in str(block.remarks)
     own = replace(old, model=Choice("mlp", "mine.models.mlp", old.model.params))
-    assert own.with_later_parameters() == own
+    assert own.with_later_parameters().model == own.model
+    own = replace(old, dataset=Choice("digits", "mine.digits", old.dataset.params))
+    assert own.with_later_parameters().dataset == own.dataset
+
+
+def test_a_scaling_that_is_not_the_default_is_part_of_the_identity_and_of_what_is_ranked_together():
+    default, typed, unit, plain = (
+        settings_of("dataset=digits", *more)
+        for more in ([], ["dataset.scaling=standard"], ["dataset.scaling=unit"], ["dataset.scaling=none"])
+    )
+    assert default.id == typed.id == PINNED["dataset=digits"] and default.protocol() == typed.protocol()
+    assert (
+        len({one.id for one in (default, unit, plain)}) == len({one.protocol() for one in (default, unit, plain)}) == 3
+    )
+    before = replace(default, dataset=Choice("digits", default.dataset.target, {"train_size": None}))  # had no scaling
+    assert before.id == default.id and before.protocol() == default.protocol()
+    assert before.with_later_parameters().flat() == default.flat()
+    own = replace(default, dataset=Choice("mine", "mine.digits", {"scaling": "standard"}))
+    assert own.id != replace(own, dataset=Choice("mine", "mine.digits", {})).id, (
+        "what it means there is the user's affair"
+    )
 
 
 def test_a_run_of_today_is_the_one_of_version_0_1_0(actbench, tmp_path):

@@ -143,6 +143,22 @@ def test_mean_and_std_are_those_of_the_training_pixels():
     assert np.allclose(splits.test_x.numpy()[:, 0], expected, atol=1e-6)
 
 
+def test_scaling_leaves_the_split_and_changes_what_the_network_is_fed():
+    standard, unit, plain = made(), made(scaling="unit"), made(scaling="none")
+    pixels = torch.from_numpy(IMAGES[:9]).float().unsqueeze(1)
+    assert torch.equal(plain.test_x, pixels) and torch.equal(unit.test_x, pixels / 255)
+    assert (plain.background, unit.background) == (0.0, 0.0)
+    mean, std = IMAGES.mean() / 255, (IMAGES / 255).std()
+    assert torch.allclose(unit.train_x.sub(mean).div(std), standard.train_x, atol=1e-6)
+    for other in (unit, plain):
+        check_splits(other, "x")
+        assert torch.equal(other.train_y, standard.train_y) and torch.equal(other.val_y, standard.val_y)
+    black = made(IMAGES * 0, test=(IMAGES[:9], LABELS[:9]), scaling="unit")  # only `standard` divides by their spread
+    assert black.train_x.abs().max() == 0
+    with pytest.raises(UserError, match="`scaling` is 'minmax'"):
+        made(scaling="minmax")
+
+
 def test_each_sample_is_in_one_split_and_its_label_with_it():
     images = np.repeat(np.arange(90, dtype=np.uint8), 4).reshape(90, 2, 2)  # each image is its number
     splits = made(images, LABELS, (images[:9], LABELS[:9]), mean=0.0, std=1 / 255)

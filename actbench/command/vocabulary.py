@@ -144,6 +144,7 @@ KEYS: dict[str, str] = {
     "model.channels": "channels filters",
     "model.residual": "residual skip skips resnet",
     "dataset.train_size": "trainsize samples nsamples trainsamples subset",
+    "dataset.scaling": "scaling scale inputscaling scaleinputs standardize standardise",
     "study": "name runname studyname expname experimentname tag",
     "output_dir": "out outdir output outputs outputdir savedir logdir dir folder outputfolder",
     "quantise": "quantize quantization quantisation int8",

@@ -89,7 +89,7 @@ def blocks(runs: Iterable[Run]) -> list[Block]:
 
 def _title(run: Run, *, with_version: bool = False) -> str:
     settings = run.settings
-    params = {key: value for key, value in settings.dataset.params.items() if value is not None}
+    params = {key: value for key, value in settings.data_params.items() if value is not None}
     size = params.pop("train_size", None)
     version = f" (data {settings.dataset.version})" if with_version and settings.dataset.content else ""
     words = [f"{run.dataset}{version}", *([f"{size:,} training samples"] if size else [])]
