@@ -81,6 +81,7 @@ _LATER: dict[str, dict[str, Any]] = {"actbench.models.mlp": {"residual": False, 
 
 # The same for datasets. At these values they are left out of an identity, so that the ids of earlier runs stay.
 _LATER_OF_DATASETS: dict[str, Any] = {"scaling": "standard"}
+_PLACES = ("path", "test_path")  # parameters of datasets of ours that name files of the user's
 
 
 def identity_of_target(group: str, target: str | None) -> str | None:
@@ -177,11 +178,19 @@ class Settings:
 
     @property
     def data_params(self) -> dict[str, Any]:
-        """The parameters of the dataset without those at the value by which earlier versions loaded it."""
-        if not str(self.dataset.target).startswith("actbench."):
-            return self.dataset.params
+        """The parameters of the dataset that count: not where files are whose content counts, nor any at the value by
+        which earlier versions loaded the dataset.
+        """
         later, nothing = _LATER_OF_DATASETS, object()
-        return {key: value for key, value in self.dataset.params.items() if later.get(key, nothing) != value}
+        ours = str(self.dataset.target).startswith("actbench.")
+        return {key: value for key, value in self._placeless().items() if not ours or later.get(key, nothing) != value}
+
+    def _placeless(self) -> dict[str, Any]:
+        """The parameters of the dataset but for where its files are, if their content counts."""
+        of = self.dataset
+        if of.content is None or not str(of.target).startswith("actbench."):
+            return of.params
+        return {key: value for key, value in of.params.items() if key not in _PLACES}
 
     def without_content(self) -> Settings:
         """The same settings without the digests of the user's own files."""
@@ -222,7 +231,8 @@ class Settings:
         for group in GROUPS:
             choice: Choice = getattr(self, group)
             flat[group] = choice.name
-            flat |= {f"{group}.{key}": value for key, value in choice.params.items()}
+            params = self._placeless() if group == "dataset" else choice.params
+            flat |= {f"{group}.{key}": value for key, value in params.items()}
             if choice.content is not None:
                 flat[f"{group}.{CONTENT}"] = choice.version
         flat["dropout"] = self.dropout

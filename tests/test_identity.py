@@ -184,6 +184,20 @@ def test_runs_from_before_and_after_a_parameter_was_added_are_one_configuration(
     assert own.with_later_parameters().dataset == own.dataset
 
 
+def test_files_of_the_users_count_by_what_is_in_them_and_not_by_where_they_are():
+    def settings(path, content):
+        choice = Choice("images", "actbench.datasets.images", {"path": path, "size": 8}, content=content)
+        return replace(settings_of("dataset=digits"), dataset=choice)
+
+    here, moved, changed = settings("a", "1"), settings("/b", "1"), settings("a", "2")
+    assert here.id == moved.id != changed.id
+    assert here.protocol() == moved.protocol() != changed.protocol()
+    assert "dataset.path" not in here.flat() and here.flat()["dataset.size"] == 8
+    assert settings("a", None).id != settings("b", None).id
+    own = replace(here, dataset=Choice("mine", "mine.images", here.dataset.params, content="1"))
+    assert own.id != replace(own, dataset=Choice("mine", "mine.images", moved.dataset.params, content="1")).id
+
+
 def test_a_scaling_that_is_not_the_default_is_part_of_the_identity_and_of_what_is_ranked_together():
     default, typed, unit, plain = (
         settings_of("dataset=digits", *more)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from actbench.custom import source_files
-from actbench.custom.trust import is_own, is_trusted
+from actbench.custom.trust import holds_own_data, is_own, is_trusted
 from actbench.errors import UserError
 from actbench.settings import GROUPS, Choice, Settings
 from actbench.store import reader
@@ -24,6 +24,8 @@ def with_contents(settings: Settings) -> Settings:
         UserError: the data cannot be loaded, or are not as `Splits` says.
     """
     own = {group: choice for group in GROUPS if _is_known(choice := getattr(settings, group), settings)}
+    if not is_own(settings.dataset.target) and holds_own_data(settings.dataset.target):
+        own["dataset"] = settings.dataset
     contents = {group: _content(group, choice, settings) for group, choice in own.items()}
     return replace(settings, **{group: replace(own[group], content=content) for group, content in contents.items()})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import torch
@@ -13,11 +14,14 @@ from actbench.custom.isolation import isolated
 from actbench.custom.targets import resolve
 from actbench.custom.tracebacks import explain
 from actbench.custom.trust import is_own
-from actbench.datasets import Splits
+from actbench.datasets import TRAINING_SAMPLES, Splits
 from actbench.datasets.checks import check_splits
+from actbench.datasets.remarks import remarks
 from actbench.datasets.shared import is_untouched, seal
 from actbench.errors import UserError, in_a_line
 from actbench.settings import Choice
+
+_WELL_KNOWN = tuple(f"actbench.datasets.{name}" for name in TRAINING_SAMPLES)  # about these there is nothing to say
 
 
 def load_splits(dataset: Choice, trust: Sequence[str]) -> Splits:
@@ -33,7 +37,7 @@ def load_splits(dataset: Choice, trust: Sequence[str]) -> Splits:
 
 
 def content(dataset: Choice, trust: Sequence[str]) -> str:
-    """A digest of what the user's own dataset returned: its tensors, classes and names, but not its remarks."""
+    """A digest of data of the user's: tensors, classes and labels, and the name of the user's own dataset; no remarks."""
     return _loaded(_key(dataset, trust))[1]
 
 
@@ -58,7 +62,7 @@ def _loaded(key: str) -> tuple[Splits, str]:
         if is_own(target):
             raise UserError(explain(error, trust), where=where, how=f"mend {target}, or its parameters") from error
         raise UserError(in_a_line(error), where=where, how="actbench list dataset") from error
-    if not is_own(target):
+    if target in _WELL_KNOWN:
         return seal(splits, thorough=bool(trust)), ""
     if not isinstance(splits, Splits):
         raise UserError(
@@ -67,17 +71,21 @@ def _loaded(key: str) -> tuple[Splits, str]:
             how="return actbench.datasets.Splits(...), or make_splits(...), which makes them of arrays",
         )
     check_splits(splits, where)
-    return seal(splits, thorough=True), _digest(splits)
+    splits = replace(splits, note="; ".join(filter(None, [splits.note, *remarks(splits)])))
+    return seal(splits, thorough=True), _digest(splits, named=is_own(target))
 
 
 def _described(value: object) -> str:
     return "nothing" if value is None else f"a {type(value).__name__}"
 
 
-def _digest(splits: Splits) -> str:
+def _digest(splits: Splits, *, named: bool) -> str:
+    """Of the tensors, classes and labels, and, with `named`, the name: that of a folder says nothing about the data."""
     total = hashlib.sha256()
     for name, value in sorted(vars(splits).items()):
-        if name == "note":
+        if (
+            name == "note" or (name == "labels" and not value) or (name == "name" and not named)
+        ):  # data from before there were labels stay the same
             continue
         total.update(f"{name}:".encode())
         if isinstance(value, torch.Tensor):

@@ -1,7 +1,8 @@
-"""Datasets: each is a function `(train_size) -> Splits`: train, validation and test tensors, normalised, in memory."""
+"""Datasets: each is a function `(train_size, scaling, ...) -> Splits`: train, validation and test tensors in memory."""
 
 from actbench.datasets.digits import digits
 from actbench.datasets.idx import Unavailable
+from actbench.datasets.images import images
 from actbench.datasets.mnist import auto, fashion_mnist, kmnist, mnist
 from actbench.datasets.splits import Splits, make_splits
 
@@ -15,6 +16,7 @@ __all__ = [
     "auto",
     "digits",
     "fashion_mnist",
+    "images",
     "kmnist",
     "make_splits",
     "mnist",

@@ -15,16 +15,17 @@ from actbench.errors import UserError
 Scaling = Literal["standard", "unit", "none"]  # values of `dataset.scaling`
 SCALINGS = get_args(Scaling)
 
-_SPLIT_SEED = 20_240_501  # the same split for every run, whatever its seeds
+SPLIT_SEED = 20_240_501  # the same split for every run, whatever its seeds
 
 
 @dataclass(frozen=True, kw_only=True)
 class Splits:
     """A dataset in memory, for three uses: what a function that `conf/dataset` names has to return.
 
-    Images are float32 tensors (N, C, H, W), scaled and finite, of one (C, H, W) for all three uses. Labels are
-    int64 tensors (N,), one for each image, from 0 to `classes` - 1; each class has at least one sample in training. All
-    are ordinary tensors on the CPU. `make_splits` makes this of arrays of pixels.
+    Samples are float32 tensors, scaled and finite, of one shape for all three uses: images (N, C, H, W), sequences
+    (N, T, F) or features (N, F). Labels are int64 tensors (N,), one for each sample, from 0 to `classes` - 1; each
+    class has at least one sample in training. All are ordinary tensors on the CPU. `make_splits` makes this of arrays
+    of pixels.
 
     What the user's own function returns is held to it once, when it is loaded, with everything that is wrong.
 
@@ -32,7 +33,8 @@ class Splits:
         name: what the data are (for `auto`: what it turned out to be).
         note: what the reader of a result must know about the data; empty where they are what was asked for.
         classes: number of classes.
-        background: the value that a black pixel has after scaling.
+        background: the value that a black pixel has after scaling; a tensor (C, 1, 1) where channels differ in it.
+        labels: the names of the classes in their order; empty where they are numbers alone.
         train_x, train_y: what is trained on.
         val_x, val_y: what curves and choices are made with.
         test_x, test_y: scored once, at the end.
@@ -41,17 +43,18 @@ class Splits:
     name: str
     note: str
     classes: int
-    background: float
+    background: float | Tensor
     train_x: Tensor
     train_y: Tensor
     val_x: Tensor
     val_y: Tensor
     test_x: Tensor
     test_y: Tensor
+    labels: tuple[str, ...] = ()
 
     @property
     def inputs(self) -> tuple[int, ...]:
-        """The shape of one sample, (C, H, W)."""
+        """The shape of one sample: (C, H, W), (T, F) or (F,)."""
         return tuple(self.train_x.shape[1:])
 
     def to(self, device: torch.device) -> Splits:
@@ -73,7 +76,7 @@ def stratified(labels: np.ndarray, size: int) -> np.ndarray:
 
     What rounding leaves over goes to the classes with the largest remainders, so that the counts are exact.
     """
-    rng = np.random.default_rng(_SPLIT_SEED)
+    rng = np.random.default_rng(SPLIT_SEED)
     classes, counts = np.unique(labels, return_counts=True)
     exact = counts * (size / len(labels))
     take = np.floor(exact).astype(int)
