@@ -237,7 +237,7 @@ def test_folders_without_images_by_class(tmp_path):
     (tmp_path / "empty").mkdir()
     assert "has no folders of classes" in complaint(tmp_path / "empty")
     save(tmp_path / "flat" / "1.png", pixels(1))
-    assert "has 1 images in no folder of a class" in complaint(tmp_path / "flat")
+    assert "has 1 image in no folder of a class" in complaint(tmp_path / "flat")
     assert "is a file, not a folder" in complaint(tmp_path / "flat" / "1.png")
     folder = fill(tmp_path / "data", {"a": 4, "b": 4})
     (folder / "c").mkdir()
@@ -300,7 +300,7 @@ def test_uneven_classes_are_told(photos):
     assert "classes are uneven: 21 training samples of horse, 7 of cat" in load(photos)[0].note
 
 
-def test_a_run_on_a_folder_of_photos(actbench, photos, tmp_path):
+def test_a_run_on_a_folder_of_photos(actbench, photos):
     small = ["dataset=images", f"dataset.path={photos}", "train.epochs=1", "num_seeds=2", "model.width=8", "study=s",
              "train.threads=1", "train.batch_size=10", "tensorboard=false"]  # fmt: skip
     done = actbench(*small)

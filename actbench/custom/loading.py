@@ -37,7 +37,7 @@ def load_splits(dataset: Choice, trust: Sequence[str]) -> Splits:
 
 
 def content(dataset: Choice, trust: Sequence[str]) -> str:
-    """A digest of data of the user's: tensors, classes and labels, and the name of the user's own dataset; no remarks."""
+    """A digest of data of the user's: tensors, classes and labels; of the user's own dataset the name too."""
     return _loaded(_key(dataset, trust))[1]
 
 

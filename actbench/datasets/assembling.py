@@ -143,7 +143,7 @@ def _order(label: Any) -> tuple[int, Any]:
 def _check_counts(y: np.ndarray, classes: Sequence[str], missing: int, where: str) -> None:
     """Raises a UserError if a class has too few samples for all splits that have to be taken from the training set."""
     counts = np.bincount(y, minlength=len(classes))
-    few = [f"{classes[c]} has {counts[c]}" for c in np.flatnonzero(counts < 1 + missing)]
+    few = [f"{name} has {n}" for name, n in zip(classes, counts.tolist(), strict=True) if n < 1 + missing]
     if few:
         shown = ", ".join(few[:5]) + (f" and {len(few) - 5} more" if len(few) > 5 else "")
         splits = {1: "training and validation", 2: "training, validation and test"}[missing]

@@ -14,26 +14,10 @@ _USES = {
     "test": "test testing tst test_set testing_set testset test_data testing_data",
 }
 _USE_OF = {name: use for use, names in _USES.items() for name in names.split()}
-SUFFIXES = frozenset(
-    [
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".png",
-        ".bmp",
-        ".gif",
-        ".webp",
-        ".tif",
-        ".tiff",
-        ".pgm",
-        ".ppm",
-        ".pbm",
-        ".pnm",
-        ".avif",
-        ".heic",
-    ]
-)
+SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm", ".pbm", ".pnm",
+    ".avif", ".heic",
+)  # fmt: skip
 _HIDDEN = (".", "__MACOSX")  # how the names of files that systems leave behind begin
 _LAYOUT = "one folder for each class in it, or train, val and test folders with those in them"
 
@@ -104,10 +88,10 @@ def _by_class(folder: Path) -> ClassFiles:
     if problems:
         raise UserError.of(problems)
     if not files:
-        flat = len(list(_images(folder, deep=False)))
-        what = (
-            f"has {flat:,} images in no folder of a class" if flat else "has no folders of classes with images in them"
-        )
+        loose = len(list(_images(folder, deep=False)))
+        what = "has no folders of classes with images in them"
+        if loose:
+            what = f"has {loose:,} image{'s' if loose > 1 else ''} in no folder of a class"
         raise UserError(what, where=str(folder), how=_LAYOUT)
     return ClassFiles(tuple(files), tuple(classes))
 

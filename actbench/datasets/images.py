@@ -68,8 +68,9 @@ def images(
     check_fits(len(everything), (1 if grey else 3, *side), where)
     parts = _read(found, side, grey)
     return assemble(
-        name=folder.resolve().name or "images", where=where, train_size=train_size, scaling=scaling, note=note, **parts
-    )
+        name=folder.resolve().name or "images", where=where, train=parts["train"], val=parts.get("val"),
+        test=parts.get("test"), train_size=train_size, scaling=scaling, note=note,
+    )  # fmt: skip
 
 
 # ---------------------------------------------------------------- before the pixels are read

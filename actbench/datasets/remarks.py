@@ -20,8 +20,8 @@ def remarks(splits: Splits) -> list[str]:
     again = sum(sample in of_training for sample in test)
     if again:
         found.append(
-            f"{again:,} of {len(test):,} test samples are in the training or validation split as well, so that the test "
-            "accuracy says less about new samples"
+            f"{again:,} of {len(test):,} test samples are in the training or validation split as well, so that the "
+            "test accuracy says less about new samples"
         )
     counts = torch.bincount(splits.train_y, minlength=splits.classes)
     if is_uneven(splits):
