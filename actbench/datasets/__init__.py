@@ -1,10 +1,12 @@
 """Datasets: each is a function `(train_size, scaling, ...) -> Splits`: train, validation and test tensors in memory."""
 
+from actbench.datasets.arrays import arrays
 from actbench.datasets.digits import digits
 from actbench.datasets.idx import Unavailable
 from actbench.datasets.images import images
 from actbench.datasets.mnist import auto, fashion_mnist, kmnist, mnist
 from actbench.datasets.splits import Splits, make_splits
+from actbench.datasets.table import csv
 
 # Samples left for training after the validation split, by which a batch can be judged before the data are loaded.
 TRAINING_SAMPLES = {"auto": 55_000, "mnist": 55_000, "fashion_mnist": 55_000, "kmnist": 55_000, "digits": 1_257}
@@ -13,7 +15,9 @@ __all__ = [
     "TRAINING_SAMPLES",
     "Splits",
     "Unavailable",
+    "arrays",
     "auto",
+    "csv",
     "digits",
     "fashion_mnist",
     "images",
