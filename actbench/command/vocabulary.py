@@ -106,7 +106,7 @@ ABSENT: dict[str, dict[str, str]] = {
     "optimizer": {"lion muon lbfgs adadelta adamax lamb sophia adafactor": "not here, but one YAML file adds it: conf/optimizer"},
     "dataset": {
         "cifar cifar10 cifar100 imagenet svhn stl10 tinyimagenet emnist": (
-            "images of 28×28 in grey are here: mnist, fashion_mnist, kmnist, digits; one YAML file and a function add others"
+            "dataset=torchvision dataset.name=CIFAR10 takes one of torchvision's by its name, dataset=images a folder of yours"
         ),
     },
     "scheduler": {"plateau reducelronplateau": "it looks at the loss, which none here does; near to it: cosine, step"},

@@ -16,6 +16,7 @@ from actbench.custom.tracebacks import explain
 from actbench.custom.trust import is_own
 from actbench.datasets import TRAINING_SAMPLES, Splits
 from actbench.datasets.checks import check_splits
+from actbench.datasets.own import called
 from actbench.datasets.remarks import remarks
 from actbench.datasets.shared import is_untouched, seal
 from actbench.errors import UserError, in_a_line
@@ -55,7 +56,7 @@ def _loaded(key: str) -> tuple[Splits, str]:
     loader = resolve("dataset", choice, trust)
     try:
         with isolated():  # what it does to the process would be seen by the job that happens to load alone
-            splits = loader(**params)
+            splits = called(loader, params, name, where) if is_own(target) else loader(**params)
     except UserError:
         raise
     except (Exception, SystemExit) as error:
@@ -68,7 +69,7 @@ def _loaded(key: str) -> tuple[Splits, str]:
         raise UserError(
             f"{target} returned {_described(splits)}",
             where=where,
-            how="return actbench.datasets.Splits(...), or make_splits(...), which makes them of arrays",
+            how="return Splits(...) or make_splits(...) of arrays, both of actbench.datasets, or a torch Dataset",
         )
     check_splits(splits, where)
     splits = replace(splits, note="; ".join(filter(None, [splits.note, *remarks(splits)])))

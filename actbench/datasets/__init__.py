@@ -4,6 +4,7 @@ from actbench.datasets.arrays import arrays
 from actbench.datasets.digits import digits
 from actbench.datasets.idx import Unavailable
 from actbench.datasets.images import images
+from actbench.datasets.library import torchvision
 from actbench.datasets.mnist import auto, fashion_mnist, kmnist, mnist
 from actbench.datasets.splits import Splits, make_splits
 from actbench.datasets.table import csv
@@ -24,4 +25,5 @@ __all__ = [
     "kmnist",
     "make_splits",
     "mnist",
+    "torchvision",
 ]

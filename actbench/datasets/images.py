@@ -6,21 +6,18 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from actbench.datasets.assembling import Samples, assemble
 from actbench.datasets.class_folders import ClassFiles, find
 from actbench.datasets.memory import check_fits
+from actbench.datasets.pixels import GREY, pixels_of
 from actbench.datasets.splits import Scaling, Splits
 from actbench.errors import Problem, UserError, printable
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
 _SHOWN = 5  # files that a message names; it counts the rest
-_GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F")  # Pillow's modes without colours
 
 
 def images(
@@ -64,7 +61,7 @@ def images(
     everything = [file for of_use in found.values() for file in of_use.files]
     heads = _heads(everything)
     side = _sides(heads, size, where)
-    grey = colour == "grey" or (colour == "auto" and all(mode in _GREY for _, mode in heads.values()))
+    grey = colour == "grey" or (colour == "auto" and all(mode in GREY for _, mode in heads.values()))
     check_fits(len(everything), (1 if grey else 3, *side), where)
     parts = _read(found, side, grey)
     return assemble(
@@ -158,26 +155,9 @@ def _read(found: dict[str, ClassFiles], side: tuple[int, int], grey: bool) -> di
         for row, file in enumerate(of_use.files):
             try:
                 with _opened(file) as image:
-                    pixels[row] = _pixels(image, side, grey)
+                    pixels[row] = pixels_of(image, side, grey)
             except (OSError, ValueError, SyntaxError, EOFError, Warning) as error:
                 problems.append(_unreadable(file, error))
         parts[use] = Samples(pixels, np.array(of_use.classes), [str(file) for file in of_use.files])
     _raise(problems)
     return parts
-
-
-def _pixels(image: Image, side: tuple[int, int], grey: bool) -> np.ndarray:
-    """(1 or 3, H, W), upright."""
-    from PIL import Image, ImageOps
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        image = ImageOps.exif_transpose(image)
-        if image.mode.startswith(("I", "F")):  # 16 bits: Pillow would cut them off at 255
-            levels = np.asarray(image, dtype=np.float64)
-            image = Image.fromarray((levels * (255 / 65535)).round().clip(0, 255).astype(np.uint8))
-        image = image.convert("L" if grey else "RGB")
-        if (image.height, image.width) != side:
-            image = ImageOps.fit(image, side[::-1], Image.Resampling.BILINEAR)
-    pixels = np.asarray(image)
-    return pixels[None] if grey else pixels.transpose(2, 0, 1)
