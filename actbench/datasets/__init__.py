@@ -5,7 +5,9 @@ from actbench.datasets.digits import digits
 from actbench.datasets.idx import Unavailable
 from actbench.datasets.images import images
 from actbench.datasets.library import torchvision
+from actbench.datasets.medical import medmnist
 from actbench.datasets.mnist import auto, fashion_mnist, kmnist, mnist
+from actbench.datasets.mnist1d import mnist1d
 from actbench.datasets.splits import Splits, make_splits
 from actbench.datasets.table import csv
 
@@ -24,6 +26,8 @@ __all__ = [
     "images",
     "kmnist",
     "make_splits",
+    "medmnist",
     "mnist",
+    "mnist1d",
     "torchvision",
 ]
