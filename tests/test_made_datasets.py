@@ -25,7 +25,11 @@ def test_the_numbers_are_those_of_the_package():
     splits = mnist1d(samples=300, scaling="none")
     check_splits(splits, "mnist1d")
     assert (splits.inputs, splits.classes) == ((1, 40), 10)
-    assert [len(y) for y in (splits.train_y, splits.val_y, splits.test_y)] == [218, 22, 60]  # in the proportions of the digits
+    assert [len(y) for y in (splits.train_y, splits.val_y, splits.test_y)] == [
+        218,
+        22,
+        60,
+    ]  # in the proportions of the digits
     training = torch.cat([splits.train_x, splits.val_x])[:, 0]
     (place,) = (training[:, :4] - torch.tensor(FIRST)).abs().amax(1).lt(1e-6).nonzero()
     assert torch.cat([splits.train_y, splits.val_y])[place] == DIGITS[0]

@@ -84,6 +84,8 @@ CHOICES: dict[str, dict[str, str]] = {
     },
     "augment": {
         "shift_rotate": "shift rotate affine rotation translate true on",
+        "flip": "hflip mirror horizontalflip randomflip randomhorizontalflip",
+        "crop": "randomcrop padcrop cropflip cropandflip",
         "none": "off no false",
     },
 }

@@ -28,14 +28,14 @@ def mlp(
 
     Args:
         components: activation, norm and dropout of the hidden layers.
-        inputs: shape of one sample, (C, H, W).
+        inputs: shape of one sample: (C, H, W), (T, F) or (F,).
         classes: number of logits.
         width: units of each hidden layer.
         depth: number of hidden layers, 1 or more.
         residual: whether all hidden layers but the first have a residual connection.
         gated: whether hidden layers are f(W·x)·(V·x) instead of f(W·x), see `gated_layer`.
 
-    Shapes: x (B, C, H, W) -> logits (B, classes).
+    Shapes: x (B, *inputs) -> logits (B, classes).
 
     >>> network = mlp(Components(activation=lambda units: nn.ReLU()), inputs=(1, 28, 28), classes=10)
     >>> list(network.state_dict())

@@ -69,7 +69,7 @@ def summarise(
     history = RunHistory(
         settings=settings, epochs=progress.epochs, device=training.device.type, classes=training.splits.classes,
         validation=len(training.splits.val_y), steps=training.steps_per_epoch,
-        traits=traits_of(training.components) if finished else {},
+        images=len(training.splits.inputs) == 3, traits=traits_of(training.components) if finished else {},
     )  # fmt: skip
     return RunSummary(
         status=status,
