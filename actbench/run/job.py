@@ -15,6 +15,7 @@ from rich.console import Console
 
 from actbench.custom.isolation import isolated
 from actbench.errors import Failure, UserError, in_a_line
+from actbench.measures import classes
 from actbench.records import Epoch, RunSummary
 from actbench.run.int8 import score_stored, score_trained
 from actbench.run.summary import Progress, failed, leave_failure, parameters_of_one, score, summarise
@@ -147,7 +148,9 @@ def _run(
         summary = summarise(settings, training, progress, finished=finished, test=test)
         if test is not None:
             sound = [place for place, seed in enumerate(training.seeds) if seed not in summary.diverged]
-            folder.write_correctness([training.seeds[place] for place in sound], test.hits[sound])
+            seeds = [training.seeds[place] for place in sound]
+            folder.write_correctness(seeds, test.hits[sound])
+            folder.write_rows(classes.score(training.splits, test.hits[sound], seeds))
         if reader.lacks_int8(settings, summary):
             summary = score_trained(settings, training, summary, folder)
         sinks.end(training, summary, progress)

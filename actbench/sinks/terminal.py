@@ -22,6 +22,7 @@ from actbench.measures.layers import LayerRecord
 from actbench.measures.quantities import Quantity, by_seed, over_layers, placed
 from actbench.measures.units import network_ratio
 from actbench.records import Epoch, Estimate, Finding, RunSummary
+from actbench.sinks.classes import class_table
 from actbench.store import own_tables
 
 
@@ -130,6 +131,9 @@ class TerminalSink:
         if summary.dataset_note:
             self.console.print(Text(summary.dataset_note, style="bold yellow"))
         self.console.print(summary_table(summary, own_tables.metrics(folder)))
+        of_classes = class_table(folder, tuple(summary.diverged))
+        if of_classes is not None:
+            self.console.print(of_classes)
         rows = [layer for layer in layers if layer.seed not in summary.diverged]
         if rows:
             self.console.print(layer_table(rows))
