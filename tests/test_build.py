@@ -11,6 +11,8 @@ import torch
 from helpers import build_training, random_splits, settings_of
 from torch import nn
 
+from actbench.datasets import Splits
+from actbench.errors import UserError
 from actbench.models import Components
 from actbench.settings import Choice
 from actbench.train import Control, build, checks, fit, networks
@@ -116,3 +118,15 @@ def test_a_run_may_go_on_with_another_number_of_groups():
         assert torch.equal(a, b)
     for a, b in zip(our_networks, their_networks, strict=True):
         assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_data_that_do_not_fit_onto_the_device_are_told_with_their_size(monkeypatch):
+    splits = random_splits()
+
+    def full(*_arguments):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 100.00 GiB")
+
+    monkeypatch.setattr(Splits, "to", full)
+    with pytest.raises(UserError) as caught:
+        build.on_device(splits, torch.device("cuda:0"))
+    assert "train.device=cuda:0: has no memory for 180 samples of 1 × 8 × 8, 0.0 GB" in str(caught.value)

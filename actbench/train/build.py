@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import replace
 
 import torch
@@ -10,6 +11,7 @@ import torch
 from actbench.custom import loading
 from actbench.custom.trust import is_own
 from actbench.datasets import Splits
+from actbench.errors import UserError
 from actbench.measures import own
 from actbench.settings import GROUPS, Settings
 from actbench.stacking import activation_sites
@@ -61,7 +63,7 @@ def build(settings: Settings) -> Training:
         schedule_by_step=steps_each_batch(settings),
         clip=optional_constructor("clip", settings.clip, settings.trust),
         augment=optional_constructor("augment", settings.augment, settings.trust),
-        splits=splits.to(device),
+        splits=on_device(splits, device),
         order=generators(seeds, "order"),
         dropout=dropout,
         augmentation=augmentation,
@@ -75,6 +77,24 @@ def build(settings: Settings) -> Training:
         engine=choose_engine(train.engine, device, optimizers, random_numbers, network.uses_global_rng),
         measurements=own.load(settings.measures, settings.trust) if settings.probe else (),
     )
+
+
+def on_device(splits: Splits, device: torch.device) -> Splits:
+    """The data on the device that trains.
+
+    Raises:
+        UserError: they do not fit.
+    """
+    try:
+        return splits.to(device)
+    except torch.OutOfMemoryError as error:
+        samples = sum(len(y) for y in (splits.train_y, splits.val_y, splits.test_y))
+        shape = " × ".join(map(str, splits.inputs))
+        what = (
+            f"has no memory for {samples:,} samples of {shape}, {4 * samples * math.prod(splits.inputs) / 1e9:,.1f} GB"
+        )
+        how = "data are held on the device: smaller images, fewer samples, or train.device=cpu"
+        raise UserError(what, where=f"train.device={device}", how=how) from error
 
 
 def load_splits(settings: Settings) -> Splits:
