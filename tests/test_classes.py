@@ -67,7 +67,7 @@ def test_uneven_is_half_as_many_again_and_more_than_a_sample_or_two(counts, unev
     y = np.repeat(np.arange(4), counts)
     splits = with_labels(y)
     assert is_uneven(splits) is uneven
-    assert any("classes are uneven" in remark for remark in remarks(splits)) is uneven
+    assert any("Classes are uneven" in remark for remark in remarks(splits)) is uneven
     assert is_uneven(with_labels(torch.arange(40) % 4, train=y)) is uneven
     assert is_uneven(with_labels(y, train=torch.arange(40) % 4)) is uneven, "of the test set alone"
 
@@ -79,7 +79,7 @@ def test_a_run_with_a_rare_class_says_so_and_has_both_scores(actbench, tmp_path)
     done = actbench("dataset=arrays", "dataset.path=data.npz", "train.epochs=3", "num_seeds=2", "model.width=4", "study=s",
                     "train.threads=1", "tensorboard=false")  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "balanced accuracy %" in done.stdout and "classes are uneven" in done.stdout
+    assert "balanced accuracy %" in done.stdout and "Classes are uneven" in done.stdout
     (folder,) = (tmp_path / "outputs" / "s").glob("relu*")
     metrics = json.loads((folder / "summary.json").read_text())["metrics"]
     with (folder / "classes.csv").open(newline="") as file:

@@ -87,7 +87,7 @@ def test_a_validation_folder_without_one_for_the_test_is_the_test_set(tmp_path):
     fill(tmp_path / "val", {"a": 4, "b": 4}, first=100)
     splits = raw(tmp_path)
     assert [len(y) for y in (splits.train_y, splits.val_y, splits.test_y)] == [36, 4, 8]
-    assert "the validation folder is the test set" in splits.note
+    assert "The validation folder is the test set" in splits.note
 
 
 def test_what_lies_around_is_passed_over(tmp_path):
@@ -297,7 +297,7 @@ def test_images_of_the_training_in_the_test_are_told(tmp_path):
 
 
 def test_uneven_classes_are_told(photos):
-    assert "classes are uneven: 21 training samples of horse, 7 of cat" in load(photos)[0].note
+    assert "Classes are uneven: 21 training samples of horse, 7 of cat" in load(photos)[0].note
 
 
 def test_a_run_on_a_folder_of_photos(actbench, photos):
@@ -305,7 +305,7 @@ def test_a_run_on_a_folder_of_photos(actbench, photos):
              "train.threads=1", "train.batch_size=10", "tensorboard=false"]  # fmt: skip
     done = actbench(*small)
     assert done.returncode == 0, done.stderr
-    assert "relu-mlp on photos (42 / 6 / 12 samples)" in done.stdout and "classes are uneven" in done.stdout
+    assert "relu-mlp on photos (42 / 6 / 12 samples)" in done.stdout and "Classes are uneven" in done.stdout
     (photos / "cat" / "3.png").write_bytes(b"")
     done = actbench(*small)
     assert done.returncode == 2

@@ -9,8 +9,9 @@ import numpy as np
 import pandas
 import pytest
 import torch
+from pictures import fill
 
-from actbench.datasets import arrays, csv
+from actbench.datasets import arrays, csv, images
 from actbench.datasets.checks import check_splits
 from actbench.errors import UserError
 
@@ -325,3 +326,15 @@ def test_runs_on_features_and_on_sequences(actbench, write, npz):
     assert "relu-mlp on data (42 / 6 / 12 samples)" in done.stdout
     done = actbench("dataset=arrays", f"dataset.path={npz(x=RNG.normal(size=(60, 7, 2)), y=WORDS)}", *small)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", [True, 1.5, ["a"], "", {"a": 1}])
+@pytest.mark.parametrize("load", [arrays, csv, images])
+def test_a_path_that_is_no_name(load, path):
+    assert f"dataset.path: is {path!r}, not a name" in complaint(load, path=path)
+
+
+def test_a_number_is_a_name_as_well(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fill(tmp_path / "2024", {"a": 5, "b": 5})
+    assert images(path=2024).name == "2024"

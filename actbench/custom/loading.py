@@ -72,7 +72,7 @@ def _loaded(key: str) -> tuple[Splits, str]:
             how="return Splits(...) or make_splits(...) of arrays, both of actbench.datasets, or a torch Dataset",
         )
     check_splits(splits, where)
-    splits = replace(splits, note="; ".join(filter(None, [splits.note, *remarks(splits)])))
+    splits = replace(splits, note=". ".join(filter(None, [splits.note, *remarks(splits)])))
     return seal(splits, thorough=True), _digest(splits, named=is_own(target))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from actbench.datasets.assembling import Samples, assemble
 from actbench.datasets.memory import check_fits
+from actbench.datasets.paths import given
 from actbench.datasets.splits import Scaling, Splits
 from actbench.errors import Problem, UserError, in_a_line
 
@@ -47,9 +48,7 @@ def arrays(
     Raises:
         UserError: a file cannot be read, or its arrays are not as is said above; with all that is wrong.
     """
-    if path is None:
-        raise UserError("is missing", where="dataset.path", how="dataset.path=FILE.npz, or x.npy with y.npy beside it")
-    file = Path(path).expanduser()
+    file = given(path, "dataset.path", "dataset.path=FILE.npz, or x.npy with y.npy beside it")
     found = _found(file)
     problems: list[Problem] = []
     parts = {}

@@ -13,6 +13,7 @@ import numpy as np
 from actbench.datasets.assembling import Samples, assemble
 from actbench.datasets.class_folders import ClassFiles, find
 from actbench.datasets.memory import check_fits
+from actbench.datasets.paths import given
 from actbench.datasets.pixels import GREY, pixels_of
 from actbench.datasets.splits import Scaling, Splits
 from actbench.errors import Problem, UserError, printable
@@ -45,18 +46,14 @@ def images(
     Raises:
         UserError: there are no images by class, some cannot be read, their sizes differ, or a class has too few.
     """
-    if path is None:
-        raise UserError(
-            "is missing", where="dataset.path", how="dataset.path=FOLDER with a folder for each class in it"
-        )
-    folder = Path(path).expanduser()
+    folder = given(path, "dataset.path", "dataset.path=FOLDER with a folder for each class in it")
     where = str(folder)
     found = find(folder)
     note = ""
     if "val" in found and "test" not in found:
         found["test"] = found.pop("val")
         note = (
-            "the validation folder is the test set, since there is none for it; validation is part of the training set"
+            "The validation folder is the test set, since there is none for it; validation is part of the training set"
         )
     everything = [file for of_use in found.values() for file in of_use.files]
     heads = _heads(everything)

@@ -61,6 +61,7 @@ def torchvision(
         UserError: there is no such dataset, or a file is damaged.
         Unavailable: it is not on disk and cannot be downloaded.
     """
+    name = None if name is None else str(name)
     known = {each.lower(): each for each in _DATASETS}
     if name is None or name.replace("-", "").replace("_", "").lower() not in known:
         what = "is missing" if name is None else f"torchvision has no classification dataset {name} that is known here"

@@ -47,7 +47,7 @@ def materialised(
         labels.append(_label(label, row, where))
     again = form.array(_item(dataset, 0, where)[0], 0)
     random = not np.array_equal(again, x[0], equal_nan=form.dtype.kind == "f")
-    remark = "samples are drawn anew at each access, and are held as they were the first time; augment= draws anew"
+    remark = "Samples are drawn anew at each access, and are held as they were the first time; augment= draws anew"
     return Samples(x, as_labels(where, np.array(labels))), remark if random else ""
 
 

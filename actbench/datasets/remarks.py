@@ -27,7 +27,7 @@ def remarks(splits: Splits) -> list[str]:
     if is_uneven(splits):
         most, least = int(counts.argmax()), int(counts.argmin())
         found.append(
-            f"classes are uneven: {int(counts[most]):,} training samples of {label_of(splits, most)}, "
+            f"Classes are uneven: {int(counts[most]):,} training samples of {label_of(splits, most)}, "
             f"{int(counts[least]):,} of {label_of(splits, least)}; look at the balanced accuracy"
         )
     return found

@@ -12,6 +12,7 @@ import numpy as np
 
 from actbench.datasets.arrays import as_samples
 from actbench.datasets.assembling import Samples, assemble
+from actbench.datasets.paths import given
 from actbench.datasets.splits import Scaling, Splits
 from actbench.errors import Problem, UserError, in_a_line, printable
 
@@ -51,13 +52,12 @@ def csv(
     Raises:
         UserError: the file cannot be read, or a label or a number is missing or something else; with all that is wrong.
     """
-    if path is None:
-        raise UserError("is missing", where="dataset.path", how="dataset.path=FILE.csv dataset.label=COLUMN")
-    file, others = Path(path).expanduser(), [str(name) for name in drop]
+    file = given(path, "dataset.path", "dataset.path=FILE.csv dataset.label=COLUMN")
+    others = [str(name) for name in drop]
     train, columns = _samples(file, label, others, None)
     test = None
     if test_path is not None:
-        test, _ = _samples(Path(test_path).expanduser(), label, others, columns)
+        test, _ = _samples(given(test_path, "dataset.test_path", "dataset.test_path=FILE.csv"), label, others, columns)
     shape = shape or _of_pixels(columns, [part.x for part in (train, test) if part is not None])
     reshaped = [part and Samples(as_samples(str(file), part.x, shape), part.y, part.places) for part in (train, test)]
     assert reshaped[0] is not None
