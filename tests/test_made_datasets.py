@@ -105,6 +105,8 @@ def test_what_medmnist_does_not_have(package, monkeypatch):
         with pytest.raises(UserError, match=said) as caught:
             medmnist(name=name)
         assert caught.value.problems[0].how == "one of bloodmnist"
+    with pytest.raises(UserError, match="is no size of MedMNIST's images: 32"):
+        medmnist(name="bloodmnist", size=32)
     with pytest.raises(Unavailable) as caught:
         medmnist(name="bloodmnist")
     assert f"bloodmnist.npz is not in {package}, and it cannot be downloaded" in str(caught.value)

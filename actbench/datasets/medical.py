@@ -50,6 +50,9 @@ def medmnist(
         what = "is missing" if name is None else f"medmnist has no set {name} of images with one label"
         raise UserError(what, where="dataset.name", how=f"one of {', '.join(sorted(sets))}")
     loaded = getattr(package, sets[flag]["python_class"])
+    if size not in _SIZES:
+        what = f"is no size of MedMNIST's images: {size}"
+        raise UserError(what, where="dataset.size", how=f"one of {', '.join(map(str, _SIZES))}")
     parts = {}
     for use in ("train", "val", "test"):
         data = _part(loaded, flag, use, size)
