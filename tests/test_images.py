@@ -232,6 +232,19 @@ def test_sizes_that_differ_are_told_with_a_file_and_the_way_out(tmp_path):
     assert "images are of 3 sizes, from 8×8 (height × width) to 100×120 pixels" in complaint(folder)
 
 
+def test_trains_may_be_a_class_beside_ships(tmp_path):
+    for name in ("ship", "train"):
+        for number in range(4):
+            save(tmp_path / name / f"{number}.png", pixels(number + 10 * len(name)))
+    assert images(path=str(tmp_path)).labels == ("ship", "train")
+
+
+def test_a_test_folder_alone_is_no_class(tmp_path):
+    for use in ("test", "val"):
+        save(tmp_path / use / "a" / "0.png", pixels(0))
+    assert "has test, val, but no folder for training" in complaint(tmp_path)
+
+
 def test_folders_without_images_by_class(tmp_path):
     assert "there is no such folder" in complaint(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()

@@ -13,6 +13,7 @@ from pictures import fill
 
 from actbench.datasets import arrays, csv, images
 from actbench.datasets.checks import check_splits
+from actbench.datasets.csv_file import table_of
 from actbench.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -153,7 +154,7 @@ NAN = np.where(np.arange(180).reshape(60, 3) == 50, np.nan, FEATURES)
         ({"x": IMAGES, "y": np.full(60, np.nan)}, "array y: has 60 labels that are missing (NaN)"),
         ({"x": IMAGES, "y": np.eye(3)[np.arange(60) % 3]}, "one-hot"),
         ({"x": IMAGES, "y": np.where(np.arange(60) == 4, "", WORDS)}, "1 labels that are empty, the first is number 4"),
-        ({"x": NAN, "y": WORDS}, "1 train samples have NaN or infinite values, the first is sample 16"),
+        ({"x": NAN, "y": WORDS}, "NaN or infinite values are in 1 of the train samples, first in sample 16"),
         ({"x": WORDS, "y": WORDS}, "array x: is <U3, not numbers"),
         ({"x": IMAGES.astype(object), "y": WORDS}, "holds Python objects"),
         ({"x": np.zeros((60, 2, 2, 2, 2)), "y": WORDS}, "array x: has the shape (60, 2, 2, 2, 2)"),
@@ -252,6 +253,26 @@ def test_a_file_without_names_has_columns_by_number(write):
     splits = csv(path=path, label=0, shape=[1, 5, 5])
     assert splits.inputs == (1, 5, 5) and sizes(splits) == [42, 6, 12]
     assert csv(path=path, label=0).inputs == (25,)
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        ("5.1,3.5,Iris a\n", ["0", "1", "2"]),
+        ("0,1,label\n1,2,x\n", ["0", "1", "label"]),
+        ('\ufeff"age, years";"b;c";d\n"1,5";2;x\n', ["age, years", "b;c", "d"]),
+    ],
+)
+def test_a_first_line_with_numbers_in_it_is_a_sample_unless_they_count_the_columns(tmp_path, content, names):
+    (tmp_path / "some.csv").write_text(content, encoding="utf-8")
+    table = table_of(tmp_path / "some.csv")
+    assert [*table.columns] == names and len(table) == 1
+
+
+def test_numbers_may_have_decimal_commas_where_no_comma_separates(write):
+    plain = csv(path=write(tabular()), label="kind", drop=["id"])
+    german = csv(path=write(tabular(), "german.csv", sep=";", decimal=","), label="kind", drop=["id"])
+    assert torch.equal(plain.train_x, german.train_x)
 
 
 def test_a_file_for_the_test(write):

@@ -107,7 +107,7 @@ def _check_samples(parts: dict[str, Samples], where: str) -> None:
             problems.append(Problem(what, where, "one shape for all"))
         elif part.x.dtype.kind == "f" and not (finite := np.isfinite(part.x.reshape(len(part.x), -1)).all(1)).all():
             rows = np.flatnonzero(~finite)
-            what = f"{len(rows):,} {use} samples have NaN or infinite values, the first is {part.place(rows[0])}"
+            what = f"NaN or infinite values are in {len(rows):,} of the {use} samples, first in {part.place(rows[0])}"
             problems.append(Problem(what, where, "mend or drop them"))
     if problems:
         raise UserError.of(problems)

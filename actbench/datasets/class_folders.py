@@ -52,7 +52,13 @@ def find(folder: Path) -> dict[str, ClassFiles]:
             if use in by_use:
                 raise UserError(f"{by_use[use].name} and {path.name} are both for {use}", where=str(folder), how="one")
             by_use[use] = path
+    others = [path for path in inside if path not in by_use.values()]
+    if "train" in by_use and others and not _folders(by_use["train"]):  # trains are a class, beside ships
+        by_use = {}
     if "train" not in by_use:
+        if by_use and not others:
+            there = ", ".join(path.name for path in by_use.values())
+            raise UserError(f"has {there}, but no folder for training", where=str(folder), how=_LAYOUT)
         return {"train": _by_class(folder)}
     problems: list[Problem] = []
     found = {}

@@ -12,9 +12,10 @@ import numpy as np
 
 from actbench.datasets.arrays import as_samples
 from actbench.datasets.assembling import Samples, assemble
+from actbench.datasets.csv_file import is_number, table_of
 from actbench.datasets.paths import given
 from actbench.datasets.splits import Scaling, Splits
-from actbench.errors import Problem, UserError, in_a_line, printable
+from actbench.errors import Problem, UserError, printable
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -71,7 +72,7 @@ def _samples(
     file: Path, label: str | int | None, drop: Sequence[str], columns: Sequence[str] | None
 ) -> tuple[Samples, list[str]]:
     """The samples of a file, and the columns that they are of: `columns`, or all but those of labels and in `drop`."""
-    table = _table(file)
+    table = table_of(file)
     of_labels = _column(table, label, file)
     absent = [name for name in (*drop, *(columns or ())) if name not in table.columns]
     if absent:
@@ -101,40 +102,7 @@ class _Rows(Sequence[str]):
         return f"row {int(row) + 1} of {self.file}"
 
 
-# ---------------------------------------------------------------- reading
-
-
-def _table(file: Path) -> DataFrame:
-    import pandas
-
-    if not file.is_file():
-        how = f"dataset.path=FILE.csv; a relative one is looked for from {Path.cwd()}"
-        what = "is a folder, not a file" if file.is_dir() else "there is no such file"
-        raise UserError(what, where=str(file), how=how)
-    try:
-        first = pandas.read_csv(file, sep="\0", header=None, nrows=1, dtype=str, engine="c", quoting=3)
-        line = str(first.iloc[0, 0])
-        separator = max(",;\t", key=line.count)
-        named = not all(_is_number(cell) for cell in line.split(separator))
-        table = pandas.read_csv(
-            file, sep=separator, header=0 if named else None, low_memory=False, skipinitialspace=True,
-            encoding="utf-8-sig",
-        )  # fmt: skip
-    except (ValueError, OSError, EOFError) as error:  # pandas' own errors are ValueErrors
-        what = "is empty" if "No columns" in str(error) else f"cannot be read: {in_a_line(error)}"
-        raise UserError(what, where=str(file), how="rows of values with one separator: , ; or tab, in UTF-8") from error
-    table.columns = [str(name).strip() for name in table.columns]
-    if len(table) == 0:
-        raise UserError("has no rows of samples", where=str(file), how="a row for each sample")
-    return table
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell.strip().strip('"'))
-    except ValueError:
-        return False
-    return True
+# ---------------------------------------------------------------- columns
 
 
 def _column(table: DataFrame, label: str | int | None, file: Path) -> str:
@@ -180,7 +148,7 @@ def _of_features(table: DataFrame, file: Path) -> list[Problem]:
     for name in words[:_SHOWN]:
         column = table[name]
         cells = enumerate(column.astype(object).where(column.notna(), 0))
-        row, odd = next(((row, cell) for row, cell in cells if not _is_number(str(cell))), (0, column.iloc[0]))
+        row, odd = next(((row, cell) for row, cell in cells if not is_number(str(cell))), (0, column.iloc[0]))
         what = f"is not of numbers: row {row + 1} has {str(odd)[:40]!r}"
         problems.append(
             Problem(printable(what), f"{file}, column {name}", f"numbers, or dropped: dataset.drop=[{name}]")
