@@ -267,13 +267,6 @@ def test_a_test_image_of_a_class_that_is_not_trained(tmp_path):
     assert f"{tmp_path / 'test' / 'zebra' / '0.png'} (test) is of class zebra" in said
 
 
-def test_images_that_fit_into_no_memory(photos, monkeypatch):
-    from actbench.datasets import memory
-
-    monkeypatch.setattr(memory, "_memory", lambda: 100_000)
-    assert "60 samples of 3 × 64 × 64 take 0.0 GB, and this machine has 0.0" in complaint(photos, size=64)
-
-
 def test_a_training_size_that_leaves_a_class_out(tmp_path):
     folder = fill(tmp_path / "data", {"a": 60, "b": 3})
     assert "leaves no training sample of the smallest class" in complaint(folder, train_size=3)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import torch
 
@@ -19,6 +20,7 @@ from actbench.datasets.checks import check_splits
 from actbench.datasets.own import called
 from actbench.datasets.remarks import remarks
 from actbench.datasets.shared import is_untouched, seal
+from actbench.datasets.streaming import Streamed
 from actbench.errors import UserError, in_a_line
 from actbench.settings import Choice
 
@@ -89,9 +91,11 @@ def _digest(splits: Splits, *, named: bool) -> str:
         ):  # data from before there were labels stay the same
             continue
         total.update(f"{name}:".encode())
-        if isinstance(value, torch.Tensor):
+        if isinstance(value, (torch.Tensor, Streamed)):
             total.update(f"{value.dtype}{tuple(value.shape)}".encode())
-            total.update(value.detach().contiguous().numpy().tobytes())
+            parts: Any = value.split(1024) if value.ndim else [value]
+            for part in parts:
+                total.update(part.detach().contiguous().numpy().tobytes())
         else:
             total.update(repr(value).encode())
     return total.hexdigest()[:16]

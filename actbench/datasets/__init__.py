@@ -1,4 +1,4 @@
-"""Datasets: each is a function `(train_size, scaling, ...) -> Splits`: train, validation and test tensors in memory."""
+"""Datasets: each is a function `(train_size, scaling, ...) -> Splits`: samples and labels for three uses."""
 
 from actbench.datasets.arrays import arrays
 from actbench.datasets.digits import digits

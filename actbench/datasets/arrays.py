@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from actbench.datasets.assembling import Samples, assemble
-from actbench.datasets.memory import check_fits
+from actbench.datasets.memory import fits, shortage
 from actbench.datasets.paths import given
 from actbench.datasets.splits import Scaling, Splits
+from actbench.datasets.streaming import Stored
 from actbench.errors import Problem, UserError, in_a_line
 
 _USES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val"}
@@ -68,7 +70,8 @@ def arrays(
         problems.append(Problem("has no training samples", str(file), _NAMES))
     if problems:
         raise UserError.of(problems)
-    check_fits(sum(len(part.x) for part in parts.values()), parts["train"].x.shape[1:], str(file))
+    if why := shortage(sum(len(part.x) for part in parts.values()), parts["train"].x.shape[1:]):
+        parts = {use: replace(part, x=Stored(np.asanyarray(part.x), why)) for use, part in parts.items()}
     return assemble(
         name=file.stem, where=str(file), train=parts["train"], val=parts.get("val"), test=parts.get("test"),
         train_size=train_size, scaling=scaling,
@@ -136,14 +139,15 @@ def _archive(file: Path) -> dict[str, np.ndarray]:
 
 
 def _array(file: Path) -> np.ndarray:
+    large = not fits(file.stat().st_size, ())
     try:
-        return np.load(file, allow_pickle=False)
+        return np.load(file, allow_pickle=False, mmap_mode="r" if large else None)
     except (ValueError, OSError, EOFError) as error:
         raise _unreadable(file, error) from error
 
 
 def _unreadable(file: Path, error: Exception) -> UserError:
-    if "allow_pickle" in str(error) or "Object arrays" in str(error):
+    if "allow_pickle" in str(error) or "Object arrays" in str(error) or "Python objects" in str(error):
         what = "holds Python objects, which are not loaded, since loading them could run anything"
         return UserError(
             what, where=str(file), how="arrays of numbers, and labels that are numbers or words: str dtype"

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from actbench.datasets.scaling import Raw, chunks, extremes, is_of_pixels, scale_of
 from actbench.datasets.splits import SPLIT_SEED, Scaling, Splits, check_scaling, stratified
+from actbench.datasets.streaming import taken
 from actbench.errors import Problem, UserError
 
 TEST_SHARE, VAL_SHARE = 0.2, 0.1  # of the samples of each class, where there is no test set, or no validation split
-_CHUNK = 4_000_000  # values that are scaled at a time, in float64
+_CHECKED = 1024  # samples that are looked at at a time
 
 
 @dataclass(frozen=True)
@@ -22,18 +23,18 @@ class Samples:
     """Samples before they are scaled, for one use.
 
     Args:
-        x: numbers of any type: images (N, C, H, W), sequences (N, T, F) or features (N, F).
+        x: numbers of any type, in memory or stored: images (N, C, H, W), sequences (N, T, F) or features (N, F).
         y: labels (N,), whole numbers or words.
         places: where each sample was found, for messages; empty where its number says it.
     """
 
-    x: np.ndarray
+    x: Raw
     y: np.ndarray
     places: Sequence[str] = field(default=(), compare=False)
 
     def take(self, rows: np.ndarray) -> Samples:
         """The samples of some numbers."""
-        return Samples(self.x[rows], self.y[rows], [self.places[row] for row in rows] if self.places else ())
+        return Samples(taken(self.x, rows), self.y[rows], [self.places[row] for row in rows] if self.places else ())
 
     def place(self, row: int) -> str:
         """Where a sample was found."""
@@ -105,12 +106,17 @@ def _check_samples(parts: dict[str, Samples], where: str) -> None:
         elif part.x.shape[1:] != shape:
             what = f"{use} samples have the shape {part.x.shape[1:]}, training samples {shape}"
             problems.append(Problem(what, where, "one shape for all"))
-        elif part.x.dtype.kind == "f" and not (finite := np.isfinite(part.x.reshape(len(part.x), -1)).all(1)).all():
+        elif part.x.dtype.kind == "f" and not (finite := _finite(part.x)).all():
             rows = np.flatnonzero(~finite)
             what = f"NaN or infinite values are in {len(rows):,} of the {use} samples, first in {part.place(rows[0])}"
             problems.append(Problem(what, where, "mend or drop them"))
     if problems:
         raise UserError.of(problems)
+
+
+def _finite(x: Raw) -> np.ndarray:
+    """Whether all values of each sample are finite (N,)."""
+    return np.concatenate([np.isfinite(part.reshape(len(part), -1)).all(1) for part in chunks(x)])
 
 
 def _numbered(parts: dict[str, Samples], where: str) -> tuple[list[str], dict[str, Samples]]:
@@ -186,70 +192,16 @@ def _scaled(
 ) -> Splits:
     x = parts["train"].x
     is_image = x.ndim == 4
-    if scaling == "standard" and is_image and x.min() == x.max():
+    if scaling == "standard" and is_image and np.equal(*extremes(x)):
         raise UserError("all pixels are alike", where=where, how="look at the images, or dataset.scaling=unit")
-    shift, scale = _of_scaling(x, scaling)
+    scale = scale_of(x, scaling)
     tensors: dict[str, Any] = {}
     for use, part in parts.items():
-        tensors[f"{use}_x"] = _applied(part.x, shift, scale)
+        tensors[f"{use}_x"] = scale.applied(part.x)
         tensors[f"{use}_y"] = torch.from_numpy(part.y)
-        if not _is_of_pixels(x) and not torch.isfinite(tensors[f"{use}_x"]).all():
+        finite = is_of_pixels(x) or all(bool(part.isfinite().all()) for part in tensors[f"{use}_x"].split(_CHECKED))
+        if not finite:
             raise UserError(f"{use} samples have values beyond float32", where=where, how="dataset.scaling=standard")
-    black = (-shift / scale).reshape(-1) if is_image else np.zeros(1)
+    black = (-scale.shift / scale.divisor).reshape(-1) if is_image else np.zeros(1)
     background = float(black[0]) if len(black) == 1 else torch.from_numpy(black).float().view(-1, 1, 1)
     return Splits(name=name, note=note, classes=len(classes), labels=tuple(classes), background=background, **tensors)
-
-
-def _of_scaling(x: np.ndarray, scaling: Scaling) -> tuple[np.ndarray, np.ndarray]:
-    """What is subtracted, and by what the rest is divided, in float64: (C, 1, 1) for images, else (F,)."""
-    over = (0, 2, 3) if x.ndim == 4 else tuple(range(x.ndim - 1))
-    zero = np.zeros((x.shape[1], 1, 1) if x.ndim == 4 else x.shape[-1:])
-    if scaling == "none":
-        return zero, zero + 1
-    if scaling == "unit":
-        if x.dtype == np.uint8:
-            return zero, zero + 255
-        low, high = (function(x, axis=over).astype(np.float64).reshape(zero.shape) for function in (np.min, np.max))
-        return low, np.where(high > low, high - low, 1.0)
-    mean, std = _moments(x, over)
-    return mean.reshape(zero.shape), np.where(std > 0, std, 1.0).reshape(zero.shape)
-
-
-def _moments(x: np.ndarray, over: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation over some axes, chunk by chunk."""
-    if _is_of_pixels(x):  # from how often there is each level: ten times as fast
-        share = np.stack([np.bincount(x[:, c].ravel(), minlength=256) for c in range(x.shape[1])]) / x[:, 0].size
-        mean = share @ _LEVELS  # (C,)
-        return mean, np.sqrt((share * (_LEVELS - mean[:, None]) ** 2).sum(1))
-    number = x.size // np.prod([side for axis, side in enumerate(x.shape) if axis not in over])
-    mean = sum(np.sum(part, axis=over, dtype=np.float64) for part in _chunks(x)) / number
-    along = np.expand_dims(mean, over) if x.ndim == 4 else mean
-    square = sum(np.sum((part - along) ** 2, axis=over) for part in _chunks(x)) / number
-    return np.asarray(mean), np.sqrt(square)
-
-
-_LEVELS = np.arange(256, dtype=np.float64)
-
-
-def _is_of_pixels(x: np.ndarray) -> bool:
-    return x.ndim == 4 and x.dtype == np.uint8
-
-
-def _chunks(x: np.ndarray) -> list[np.ndarray]:
-    size = max(1, _CHUNK * len(x) // max(1, x.size))
-    return [x[start : start + size] for start in range(0, len(x), size)]
-
-
-def _applied(x: np.ndarray, shift: np.ndarray, scale: np.ndarray) -> Tensor:
-    """(x - shift) / scale in float32; computed in float64, so that large features keep their digits."""
-    out = np.empty(x.shape, dtype=np.float32)
-    if _is_of_pixels(x):
-        for c, levels in enumerate(((_LEVELS - shift[:, 0]) / scale[:, 0]).astype(np.float32)):  # (C, 256)
-            out[:, c] = levels[x[:, c]]
-        return torch.from_numpy(out)
-    start = 0
-    with np.errstate(over="ignore"):
-        for part in _chunks(x):
-            out[start : start + len(part)] = (part - shift) / scale
-            start += len(part)
-    return torch.from_numpy(out)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from actbench.datasets.streaming import Streamed
 from actbench.errors import Problem, UserError
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def _of_numbers(splits: Splits) -> Iterator[Violation]:
 def _is_of_channels(value: Any, x: Any) -> bool:
     return (
         isinstance(value, Tensor)
-        and isinstance(x, Tensor)
+        and isinstance(x, (Tensor, Streamed))
         and x.ndim == 4
         and value.shape == (x.shape[1], 1, 1)
         and value.dtype is torch.float32
@@ -79,6 +80,8 @@ def _shown(value: Any) -> str:
 
 def _of_images(use: str, x: Any) -> Iterator[Violation]:
     field = f"{use}_x"
+    if isinstance(x, Streamed):  # was checked when it was assembled
+        return
     if not isinstance(x, Tensor):
         yield field, f"is a {type(x).__name__}, not a tensor", "torch.from_numpy(...).float()"
         return

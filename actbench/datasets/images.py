@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,10 +14,11 @@ import numpy as np
 
 from actbench.datasets.assembling import Samples, assemble
 from actbench.datasets.class_folders import ClassFiles, find
-from actbench.datasets.memory import check_fits
+from actbench.datasets.memory import kept, shortage
 from actbench.datasets.paths import given
 from actbench.datasets.pixels import GREY, pixels_of
 from actbench.datasets.splits import Scaling, Splits
+from actbench.datasets.streaming import Stored, taken
 from actbench.errors import Problem, UserError, printable
 
 _SHOWN = 5  # files that a message names; it counts the rest
@@ -33,6 +36,7 @@ def images(
 
     What is missing is taken from the training images, the same ones for every run: a fifth of each class for the test,
     a tenth for validation. With a validation folder and none for the test, as ImageNet has them, that is the test set.
+    Images that do not fit into memory are decoded once into a file below the data folder (`decoded`), and read from it.
 
     Args:
         path: the folder; the names of the classes are those of their folders.
@@ -59,8 +63,7 @@ def images(
     heads = _heads(everything)
     side = _sides(heads, size, where)
     grey = colour == "grey" or (colour == "auto" and all(mode in GREY for _, mode in heads.values()))
-    check_fits(len(everything), (1 if grey else 3, *side), where)
-    parts = _read(found, side, grey)
+    parts = _read(found, side, grey, where)
     return assemble(
         name=folder.resolve().name or "images", where=where, train=parts["train"], val=parts.get("val"),
         test=parts.get("test"), train_size=train_size, scaling=scaling, note=note,
@@ -140,21 +143,43 @@ def _sides(heads: dict[Path, tuple[tuple[int, int], str]], size: int | None, whe
 # ---------------------------------------------------------------- the pixels
 
 
-def _read(found: dict[str, ClassFiles], side: tuple[int, int], grey: bool) -> dict[str, Samples]:
-    """Use -> its samples.
+def _read(found: dict[str, ClassFiles], side: tuple[int, int], grey: bool, where: str) -> dict[str, Samples]:
+    """Use -> its samples, in memory if they fit, and else in a file of their pixels that is made once.
 
     Raises:
         UserError: with the files that are damaged.
     """
-    problems, parts = [], {}
+    files = [file for of_use in found.values() for file in of_use.files]
+    shape = (len(files), 1 if grey else 3, *side)
+    fill = partial(_decode, files, side, grey)
+    pixels: np.ndarray | Stored
+    if why := shortage(len(files), shape[1:]):
+        pixels = Stored(kept(_fingerprint(files, shape), shape, fill, where), why)
+    else:
+        fill(pixels := np.empty(shape, dtype=np.uint8))
+    parts, start = {}, 0
     for use, of_use in found.items():
-        pixels = np.empty((len(of_use.files), 1 if grey else 3, *side), dtype=np.uint8)
-        for row, file in enumerate(of_use.files):
-            try:
-                with _opened(file) as image:
-                    pixels[row] = pixels_of(image, side, grey)
-            except (OSError, ValueError, SyntaxError, EOFError, Warning) as error:
-                problems.append(_unreadable(file, error))
-        parts[use] = Samples(pixels, np.array(of_use.classes), [str(file) for file in of_use.files])
-    _raise(problems)
+        part = taken(pixels, slice(start, start + len(of_use.files)))
+        parts[use] = Samples(part, np.array(of_use.classes), [str(file) for file in of_use.files])
+        start += len(of_use.files)
     return parts
+
+
+def _decode(files: Sequence[Path], side: tuple[int, int], grey: bool, pixels: np.ndarray) -> None:
+    problems = []
+    for row, file in enumerate(files):
+        try:
+            with _opened(file) as image:
+                pixels[row] = pixels_of(image, side, grey)
+        except (OSError, ValueError, SyntaxError, EOFError, Warning) as error:
+            problems.append(_unreadable(file, error))
+    _raise(problems)
+
+
+def _fingerprint(files: Sequence[Path], shape: tuple[int, ...]) -> str:
+    """Of what pixels are decoded from, and how."""
+    total = hashlib.sha256(f"1 {shape}".encode())
+    for file in files:
+        stat = file.stat()
+        total.update(f"{file.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+    return total.hexdigest()[:24]

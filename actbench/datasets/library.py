@@ -6,7 +6,6 @@ import contextlib
 import sys
 from typing import Any
 
-import numpy as np
 from filelock import FileLock, Timeout
 
 from actbench.datasets.assembling import Samples, assemble
@@ -84,9 +83,7 @@ def torchvision(
             continue
         dataset = _dataset(name, {**arguments, **more})
         classes = getattr(dataset, "classes", None) if classes is None else classes
-        samples, _ = materialised(dataset, name, size=size, like=train)
-        if name == "EMNIST":
-            samples = Samples(np.ascontiguousarray(samples.x.transpose(0, 1, 3, 2)), samples.y)
+        samples, _ = materialised(dataset, name, size=size, like=train, transposed=name == "EMNIST")
         parts.append(samples)
         train = train or samples
     assert train is not None

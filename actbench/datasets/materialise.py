@@ -1,4 +1,4 @@
-"""A `torch.utils.data.Dataset` -> samples in memory, each looked at once."""
+"""A `torch.utils.data.Dataset` -> samples, each looked at once: in memory, or on disk where they do not fit."""
 
 from __future__ import annotations
 
@@ -11,15 +11,21 @@ from torch.utils.data import Dataset
 
 from actbench.datasets.arrays import as_labels
 from actbench.datasets.assembling import Samples
-from actbench.datasets.memory import check_fits
+from actbench.datasets.memory import room, shortage
 from actbench.datasets.pixels import GREY, pixels_of
+from actbench.datasets.streaming import Stored
 from actbench.errors import UserError, in_a_line
 
 _ITEM = "(sample, label), a tensor, array or Pillow image and a whole number or word"
 
 
 def materialised(
-    dataset: Dataset[Any], where: str, *, size: int | None = None, like: Samples | None = None
+    dataset: Dataset[Any],
+    where: str,
+    *,
+    size: int | None = None,
+    like: Samples | None = None,
+    transposed: bool = False,
 ) -> tuple[Samples, str]:
     """All samples of a dataset, and a remark if they are drawn anew each time; else an empty one.
 
@@ -31,6 +37,7 @@ def materialised(
         where: what messages are about.
         size: sides of Pillow images in pixels, see `images`; None where all are of one size.
         like: samples whose number of channels these have to have.
+        transposed: exchange rows and columns, of square images.
 
     Raises:
         UserError: it has no length, an item cannot be had or is something else, or shapes differ.
@@ -38,17 +45,18 @@ def materialised(
     number = _length(dataset, where)
     first, _ = _item(dataset, 0, where)
     form = _Form(first, size, like, where, dataset, number)
-    check_fits(number, form.shape, where)
-    x = np.empty((number, *form.shape), dtype=form.dtype)
+    why = shortage(number, form.shape)
+    shape = (number, *form.shape)
+    x = room(shape, form.dtype, where) if why else np.empty(shape, dtype=form.dtype)
     labels: list[Any] = []
     for row in range(number):
         sample, label = _item(dataset, row, where)
-        x[row] = form.array(sample, row)
+        x[row] = form.array(sample, row).swapaxes(-1, -2) if transposed else form.array(sample, row)
         labels.append(_label(label, row, where))
     again = form.array(_item(dataset, 0, where)[0], 0)
-    random = not np.array_equal(again, x[0], equal_nan=form.dtype.kind == "f")
+    random = not np.array_equal(again.swapaxes(-1, -2) if transposed else again, x[0], equal_nan=form.dtype.kind == "f")
     remark = "Samples are drawn anew at each access, and are held as they were the first time; augment= draws anew"
-    return Samples(x, as_labels(where, np.array(labels))), remark if random else ""
+    return Samples(Stored(x, why) if why else x, as_labels(where, np.array(labels))), remark if random else ""
 
 
 def _length(dataset: Dataset[Any], where: str) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from actbench.datasets.assembling import Samples, assemble
+from actbench.datasets.checks import USES
 from actbench.datasets.splits import Scaling, Splits
 
 # The digits as curves of twelve points, and the numbers below, are those of the package `mnist1d` 0.0.2.
@@ -51,13 +53,8 @@ def mnist1d(*, samples: int = 5_000, train_size: int | None = None, scaling: Sca
         name="mnist1d", where="dataset=mnist1d", train=Samples(x[:last, :, None], y[:last]),
         test=Samples(x[last:, :, None], y[last:]), train_size=train_size, scaling=scaling,
     )  # fmt: skip
-    return replace(
-        splits,
-        labels=(),
-        train_x=splits.train_x.transpose(1, 2).contiguous(),
-        val_x=splits.val_x.transpose(1, 2).contiguous(),
-        test_x=splits.test_x.transpose(1, 2).contiguous(),
-    )
+    turned: dict[str, Any] = {f"{use}_x": getattr(splits, f"{use}_x").transpose(1, 2).contiguous() for use in USES}
+    return replace(splits, labels=(), **turned)
 
 
 def curves(samples: int) -> tuple[np.ndarray, np.ndarray]:

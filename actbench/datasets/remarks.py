@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from actbench.datasets.splits import Splits
+from actbench.datasets.streaming import Streamed
 
 UNEVEN = 1.5  # classes are said to be uneven where the largest has so many times the training samples of the smallest
 
@@ -47,6 +48,9 @@ def label_of(splits: Splits, number: int) -> str:
     return splits.labels[number] if splits.labels else str(number)
 
 
-def _hashes(x: Tensor) -> list[bytes]:
-    rows = x.detach().contiguous().flatten(1).numpy()
-    return [hashlib.blake2b(row.tobytes(), digest_size=12).digest() for row in rows]
+def _hashes(x: Tensor | Streamed) -> list[bytes]:
+    parts = (part.detach().contiguous().flatten(1).numpy() for part in x.split(_AT_A_TIME))
+    return [hashlib.blake2b(row.tobytes(), digest_size=12).digest() for rows in parts for row in rows]
+
+
+_AT_A_TIME = 1024  # samples

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from actbench.datasets.checks import check_arrays
+from actbench.datasets.streaming import Streamed
 from actbench.errors import UserError
 
 Scaling = Literal["standard", "unit", "none"]  # values of `dataset.scaling`
@@ -20,11 +21,12 @@ SPLIT_SEED = 20_240_501  # the same split for every run, whatever its seeds
 
 @dataclass(frozen=True, kw_only=True)
 class Splits:
-    """A dataset in memory, for three uses: what a function that `conf/dataset` names has to return.
+    """A dataset for three uses: what a function that `conf/dataset` names has to return.
 
     Samples are float32 tensors, scaled and finite, of one shape for all three uses: images (N, C, H, W), sequences
     (N, T, F) or features (N, F). Labels are int64 tensors (N,), one for each sample, from 0 to `classes` - 1; each
-    class has at least one sample in training. All are ordinary tensors on the CPU. `make_splits` makes this of arrays
+    class has at least one sample in training. All are ordinary tensors on the CPU; samples that
+    do not fit into memory are `Streamed` (`assemble` makes such). `make_splits` makes this of arrays
     of pixels.
 
     What the user's own function returns is held to it once, when it is loaded, with everything that is wrong.
@@ -44,11 +46,11 @@ class Splits:
     note: str
     classes: int
     background: float | Tensor
-    train_x: Tensor
+    train_x: Tensor | Streamed
     train_y: Tensor
-    val_x: Tensor
+    val_x: Tensor | Streamed
     val_y: Tensor
-    test_x: Tensor
+    test_x: Tensor | Streamed
     test_y: Tensor
     labels: tuple[str, ...] = ()
 
@@ -60,7 +62,7 @@ class Splits:
     def to(self, device: torch.device) -> Splits:
         """The same splits with their tensors on `device`."""
         moved: dict[str, Any] = {
-            name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)
+            name: value.to(device) for name, value in vars(self).items() if isinstance(value, (Tensor, Streamed))
         }
         return replace(self, **moved)
 

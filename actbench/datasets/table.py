@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from math import isqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,11 +60,13 @@ def csv(
     test = None
     if test_path is not None:
         test, _ = _samples(given(test_path, "dataset.test_path", "dataset.test_path=FILE.csv"), label, others, columns)
-    shape = shape or _of_pixels(columns, [part.x for part in (train, test) if part is not None])
-    reshaped = [part and Samples(as_samples(str(file), part.x, shape), part.y, part.places) for part in (train, test)]
-    assert reshaped[0] is not None
+    shape = shape or _of_pixels(columns, [np.asarray(part.x) for part in (train, test) if part is not None])
+
+    def shaped(part: Samples) -> Samples:
+        return replace(part, x=as_samples(str(file), np.asarray(part.x), shape))
+
     return assemble(
-        name=file.name.split(".")[0] or "csv", where=str(file), train=reshaped[0], test=reshaped[1],
+        name=file.name.split(".")[0] or "csv", where=str(file), train=shaped(train), test=test and shaped(test),
         train_size=train_size, scaling=scaling,
     )  # fmt: skip
 
