@@ -209,6 +209,12 @@ def tabular():
     return table
 
 
+def changed(table, row, column, value):
+    table = table.astype(object)
+    table.loc[row, column] = value
+    return table
+
+
 @pytest.fixture
 def write(tmp_path):
     def save(table, name="data.csv", **how):
@@ -240,6 +246,31 @@ def test_columns_of_numbers_are_features_and_labels_may_be_words(write):
     expected = {tuple(np.float32(row).tolist()): word for row, word in zip(FEATURES, WORDS, strict=True)}
     assert samples_of(splits) == expected
     assert csv(path=write(tabular()), label="kind").inputs == (4,)
+
+
+def test_columns_of_words_are_one_hot_by_the_words_of_the_training_split(write):
+    table = tabular().drop(columns="id")
+    table.insert(1, "town", np.array(["Rom", "Åbo ", "NRW", "Rom", "Åbo"])[np.arange(60) % 5])
+    train = csv(path=write(table), label="kind")
+    check_splits(train, "data")
+    assert train.inputs == (6,) and train.note.startswith("Columns of words are one-hot")
+    assert train.note.endswith(": town (3)")
+    words = train.train_x[:, 1:4]
+    assert set(words.unique().tolist()) == {0.0, 1.0} and (words.sum(1) == 1).all()
+    numbers = torch.cat([train.train_x[:, :1], train.train_x[:, 4:]], 1).double()
+    assert numbers.mean(0).abs().max() < 1e-6 and (numbers.var(0, correction=0) - 1).abs().max() < 1e-5
+    plain = csv(path=write(table), label="kind", scaling="none")
+    town_of = {np.float32(row.age).item(): row.town.strip() for row in table.itertuples()}
+    for sample in plain.test_x:  # in the order of the alphabet, by code point
+        assert ["NRW", "Rom", "Åbo"][int(sample[1:4].argmax())] == town_of[sample[0].item()]
+
+
+def test_a_word_that_only_the_test_has_is_none_of_them_and_is_told(write):
+    table = tabular().drop(columns="id").assign(town=np.array(["Rom", "Oslo"])[np.arange(60) % 2])
+    test = changed(table, 4, "town", "Bonn")
+    splits = csv(path=write(table), test_path=write(test, "test.csv"), label="kind")
+    assert splits.inputs == (5,) and splits.test_x[4, 3:].tolist() == [0, 0]
+    assert splits.note.endswith("town (2); 1 of 60 test samples have a word that it does not have")
 
 
 @pytest.mark.parametrize("how", [{"sep": ";"}, {"sep": "\t"}, {"encoding": "utf-8-sig"}, {"compression": "gzip"}])
@@ -286,12 +317,6 @@ def test_a_file_for_the_test(write):
     )
 
 
-def changed(table, row, column, value):
-    table = table.astype(object)
-    table.loc[row, column] = value
-    return table
-
-
 @pytest.mark.parametrize(
     ("table", "params", "said"),
     [
@@ -303,6 +328,10 @@ def changed(table, row, column, value):
         (changed(kaggle(), 3, "pixel2", None), {}, "1 values are missing or not finite, the first in row 4, column pixel2"),
         (changed(tabular(), 5, "age", "old"), {"label": "kind"}, "column age: is not of numbers: row 6 has 'old'"),
         (tabular().assign(name="x"), {"label": "kind"}, "dataset.drop=[name]"),
+        (tabular().assign(name=[f"n{n}" for n in range(60)]), {"label": "kind"}, "has 60 different words in 60 rows"),
+        (changed(tabular().assign(town=WORDS), 8, "town", None), {"label": "kind"}, "the first in row 9, column town"),
+        (changed(tabular().assign(town=WORDS), 8, "town", 3), {"label": "kind"}, "column town: is not of numbers"),
+        (tabular().assign(town=WORDS), {"label": "kind", "shape": [5]}, "dataset.shape: is for columns of numbers"),
         (tabular()[["kind"]], {"label": "kind"}, "has no column but that of the labels"),
         (tabular()[:0], {"label": "kind"}, "has no rows of samples"),
         (changed(tabular(), 9, "kind", "unicorn"), {"label": "kind"}, "class with too few samples to be split"),

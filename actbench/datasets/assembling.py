@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from actbench.datasets.scaling import Raw, chunks, extremes, is_of_pixels, scale_of
+from actbench.datasets.scaling import Raw, Scale, chunks, extremes, is_of_pixels, scale_of
 from actbench.datasets.splits import SPLIT_SEED, Scaling, Splits, check_scaling, stratified
 from actbench.datasets.streaming import taken
+from actbench.datasets.words import OneHot
 from actbench.errors import Problem, UserError
 
 TEST_SHARE, VAL_SHARE = 0.2, 0.1  # of the samples of each class, where there is no test set, or no validation split
@@ -52,6 +53,7 @@ def assemble(
     scaling: Scaling = "standard",
     note: str = "",
     labels: Sequence[str] | None = None,
+    encoding: Callable[[np.ndarray], OneHot] | None = None,
 ) -> Splits:
     """Splits from samples. Without a test set a fifth of each class becomes one, and then a tenth the validation split.
 
@@ -67,6 +69,7 @@ def assemble(
         scaling: `standard`, mean 0 and variance 1; `unit`, 0..1; `none`, as they are.
         note: what the reader of a result must know about the data.
         labels: names for the labels in their order; by default the labels themselves.
+        encoding: makes the encoding of columns of words of the training split's features.
 
     Raises:
         UserError: samples are not numbers, of several shapes or too few of a class; with all that is wrong.
@@ -85,7 +88,11 @@ def assemble(
         numbered["train"], numbered["val"] = _divided(numbered["train"], share)
     if train_size is not None:
         numbered["train"] = _part(numbered["train"], train_size, len(classes), name)
-    return _scaled(name, note, classes, numbered, scaling, where)
+    as_it_is = None
+    if encoding is not None:
+        numbered, as_it_is, said = _encoded(numbered, encoding)
+        note = ". ".join(filter(None, [note, said]))
+    return _scaled(name, note, classes, numbered, scaling, where, as_it_is)
 
 
 # ---------------------------------------------------------------- checks
@@ -187,14 +194,28 @@ def _part(samples: Samples, size: int, classes: int, name: str) -> Samples:
 # ---------------------------------------------------------------- scaling
 
 
+def _encoded(
+    parts: dict[str, Samples], encoding: Callable[[np.ndarray], OneHot]
+) -> tuple[dict[str, Samples], np.ndarray, str]:
+    """The samples with their words encoded, which of their features these are, and a note."""
+    x = {use: np.asarray(part.x) for use, part in parts.items()}
+    encode = encoding(x["train"])
+    encoded = {use: replace(part, x=encode(x[use])) for use, part in parts.items()}
+    return encoded, encode.encoded, encode.note({"validation": x["val"], "test": x["test"]})
+
+
 def _scaled(
-    name: str, note: str, classes: list[str], parts: dict[str, Samples], scaling: Scaling, where: str
-) -> Splits:
+    name: str, note: str, classes: list[str], parts: dict[str, Samples], scaling: Scaling, where: str,
+    as_it_is: np.ndarray | None,
+) -> Splits:  # fmt: skip
+    """`as_it_is`: the features (F,) that are not scaled; None for none."""
     x = parts["train"].x
     is_image = x.ndim == 4
     if scaling == "standard" and is_image and np.equal(*extremes(x)):
         raise UserError("all pixels are alike", where=where, how="look at the images, or dataset.scaling=unit")
     scale = scale_of(x, scaling)
+    if as_it_is is not None:
+        scale = Scale(np.where(as_it_is, 0.0, scale.shift), np.where(as_it_is, 1.0, scale.divisor))
     tensors: dict[str, Any] = {}
     for use, part in parts.items():
         tensors[f"{use}_x"] = scale.applied(part.x)

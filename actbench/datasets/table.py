@@ -16,6 +16,7 @@ from actbench.datasets.assembling import Samples, assemble
 from actbench.datasets.csv_file import is_number, table_of
 from actbench.datasets.paths import given
 from actbench.datasets.splits import Scaling, Splits
+from actbench.datasets.words import Codes, codes_of, one_hot, problems_of
 from actbench.errors import Problem, UserError, printable
 
 if TYPE_CHECKING:
@@ -36,11 +37,12 @@ def csv(
     train_size: int | None = None,
     scaling: Scaling = "standard",
 ) -> Splits:
-    """A CSV file with a row for each sample: a column of labels, numbers in all others.
+    """A CSV file with a row for each sample: a column of labels, numbers or words in the others.
 
     Columns that are called `pixel0`, `pixel1`, ... (Kaggle's digits) or `1x1`, `1x2`, ... are square grey images of
-    0..255; any others are features. A file without names has columns 0, 1, 2, ... What is missing is taken from the
-    training samples, as for `images`.
+    0..255; any others are features. Those of words are one-hot encoded by the words of the training split, as 0 and 1
+    whatever the scaling; a word that it does not have is 0 in all of them. A file without names has columns 0, 1, 2,
+    ... What is missing is taken from the training samples, as for `images`.
 
     Args:
         path: the file, separated by commas, semicolons or tabs, perhaps packed (.gz).
@@ -56,10 +58,15 @@ def csv(
     """
     file = given(path, "dataset.path", "dataset.path=FILE.csv dataset.label=COLUMN")
     others = [str(name) for name in drop]
-    train, columns = _samples(file, label, others, None)
+    codes: Codes = {}
+    train, columns = _samples(file, label, others, None, codes)
     test = None
     if test_path is not None:
-        test, _ = _samples(given(test_path, "dataset.test_path", "dataset.test_path=FILE.csv"), label, others, columns)
+        test_file = given(test_path, "dataset.test_path", "dataset.test_path=FILE.csv")
+        test, _ = _samples(test_file, label, others, columns, codes)
+    if codes and shape:
+        what = f"is for columns of numbers, and those of words are {_listed([*codes])}"
+        raise UserError(what, where="dataset.shape", how=f"dataset.drop=[{','.join(codes)}], or no dataset.shape")
     shape = shape or _of_pixels(columns, [np.asarray(part.x) for part in (train, test) if part is not None])
 
     def shaped(part: Samples) -> Samples:
@@ -68,13 +75,17 @@ def csv(
     return assemble(
         name=file.name.split(".")[0] or "csv", where=str(file), train=shaped(train), test=test and shaped(test),
         train_size=train_size, scaling=scaling,
+        encoding=(lambda x: one_hot(x, columns, codes)) if codes else None,
     )  # fmt: skip
 
 
 def _samples(
-    file: Path, label: str | int | None, drop: Sequence[str], columns: Sequence[str] | None
+    file: Path, label: str | int | None, drop: Sequence[str], columns: Sequence[str] | None, codes: Codes
 ) -> tuple[Samples, list[str]]:
-    """The samples of a file, and the columns that they are of: `columns`, or all but those of labels and in `drop`."""
+    """The samples of a file, and the columns that they are of: `columns`, or all but those of labels and in `drop`.
+
+    The columns of words and their codes are added to `codes`; they are known already where `columns` are given.
+    """
     table = table_of(file)
     of_labels = _column(table, label, file)
     absent = [name for name in (*drop, *(columns or ())) if name not in table.columns]
@@ -84,12 +95,16 @@ def _samples(
     kept = [*(columns or [name for name in table.columns if name != of_labels and name not in drop])]
     if not kept:
         raise UserError("has no column but that of the labels", where=str(file), how="a column for each feature")
-    problems = [*_of_labels(table[of_labels], file), *_of_features(table[kept], file)]
+    if columns is None:
+        codes.update((name, []) for name in kept if _is_of_words(table[name]))
+    problems = [*_of_labels(table[of_labels], file), *_of_features(table[kept], [*codes], file)]
+    for name in codes if columns is None else ():
+        problems += problems_of(table[name].dropna(), file)
     if problems:
         raise UserError.of(problems)
     labels = table[of_labels]
     y = labels.to_numpy(dtype=np.int64) if labels.dtype.kind in "iub" else labels.astype(str).to_numpy(dtype=np.str_)
-    return Samples(table[kept].to_numpy(dtype=np.float64), y, _Rows(file, len(table))), kept
+    return Samples(codes_of(table[kept], codes), y, _Rows(file, len(table))), kept
 
 
 class _Rows(Sequence[str]):
@@ -144,10 +159,15 @@ def _of_labels(labels: Any, file: Path) -> list[Problem]:
     return []
 
 
-def _of_features(table: DataFrame, file: Path) -> list[Problem]:
-    """What is wrong with the columns of numbers."""
+def _is_of_words(column: Any) -> bool:
+    """Whether there is no number in a column: one among words, or a word among numbers, is a mistake."""
+    return column.dtype.kind not in "iufb" and not any(is_number(str(cell)) for cell in column.dropna().unique())
+
+
+def _of_features(table: DataFrame, of_words: Sequence[str], file: Path) -> list[Problem]:
+    """What is wrong with the columns of numbers, and what is missing in those of words."""
     problems = []
-    words = [name for name in table.columns if table[name].dtype.kind not in "iufb"]
+    words = [name for name in table.columns if table[name].dtype.kind not in "iufb" and name not in of_words]
     for name in words[:_SHOWN]:
         column = table[name]
         cells = enumerate(column.astype(object).where(column.notna(), 0))
@@ -159,7 +179,13 @@ def _of_features(table: DataFrame, file: Path) -> list[Problem]:
     if len(words) > _SHOWN:
         problems.append(Problem(f"{len(words) - _SHOWN:,} more columns are not of numbers", str(file), "the same"))
     numbers = table[[name for name in table.columns if name not in words]]
-    empty = ~np.isfinite(numbers.to_numpy(dtype=np.float64))
+    empty = np.column_stack(
+        [
+            numbers[name].isna() if name in of_words else ~np.isfinite(numbers[name].to_numpy(dtype=np.float64))
+            for name in numbers.columns
+        ]
+        or [np.zeros(len(table), dtype=bool)]
+    )
     if empty.any():
         row, place = (int(found[0]) for found in np.nonzero(empty))
         at = f"row {row + 1}, column {numbers.columns[place]}"
