@@ -14,6 +14,7 @@ from sklearn.metrics import balanced_accuracy_score, recall_score
 
 from actbench.datasets.remarks import is_uneven, remarks
 from actbench.measures.classes import BalancedScore, ClassRecord, score
+from actbench.report import class_table as class_tables
 
 SPLITS = random_splits(classes=4)
 
@@ -72,6 +73,22 @@ def test_uneven_is_half_as_many_again_and_more_than_a_sample_or_two(counts, unev
     assert is_uneven(with_labels(y, train=torch.arange(40) % 4)) is uneven, "of the test set alone"
 
 
+def test_the_table_has_the_worst_classes_and_counts_the_rest(monkeypatch):
+    labels = [f"class {number}" for number in range(11)]
+    of_seed = {
+        seed: [ClassRecord(seed, label, 10, 50.0 + 10 * seed - place) for place, label in enumerate(labels)]
+        for seed in (0, 1)
+    }
+    of_seed[1].append(ClassRecord(1, "without samples", 0, float("nan")))
+    monkeypatch.setattr(class_tables, "records_by_seed", lambda configuration, _kind: of_seed if configuration else {})
+    monkeypatch.setattr(class_tables, "read_each", lambda names, read, _problems: {name: read(name) for name in names})
+    table = class_tables.class_table(["relu", ""], [])
+    assert table.header == ("configuration", *(f"class {number} (10)" for number in range(10, 2, -1)))
+    ((name, first, *_),) = table.rows
+    assert name == "relu" and first.startswith("45.0 ± ") and "3 more classes do better" in table.note
+    assert class_tables.class_table([""], []) is None
+
+
 def test_a_run_with_a_rare_class_says_so_and_has_both_scores(actbench, tmp_path):
     rng = np.random.default_rng(1)
     y = np.array(["common"] * 150 + ["rare"] * 15)
@@ -93,3 +110,6 @@ def test_a_run_with_a_rare_class_says_so_and_has_both_scores(actbench, tmp_path)
     done = actbench("report", "outputs/s", env={"COLUMNS": "200"})
     assert done.returncode == 0, done.stderr
     assert "balanced accuracy" in (tmp_path / "outputs" / "s" / "report" / "report.md").read_text()
+    page = (tmp_path / "outputs" / "s" / "report" / "report.md").read_text()
+    (line,) = [line for line in page.splitlines() if "| configuration" in line and "rare (3)" in line]
+    assert line.index("rare (3)") < line.index("common (30)"), "the worst class comes first"

@@ -27,7 +27,7 @@ USES = ("train", "val", "test")
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("ACTBENCH_DATA", str(tmp_path / "cache"))
+    monkeypatch.setattr(memory, "data_root", lambda: tmp_path / "cache")
     return tmp_path / "cache" / "decoded"
 
 
