@@ -84,6 +84,10 @@ _ONLY_OTHER: dict[str, Any] = {"dropout_kind": "standard", "sites": "all", "weig
 # One that is added from now on belongs here, so that stored runs are the configuration of its default.
 _LATER: dict[str, dict[str, Any]] = {"actbench.models.mlp": {"residual": False, "gated": False}}
 
+# The same for datasets. At these values they are left out of an identity, so that the ids of earlier runs stay.
+_LATER_OF_DATASETS: dict[str, Any] = {"scaling": "standard"}
+_PLACES = ("path", "test_path")  # parameters of datasets of ours that name files of the user's
+
 
 DECAY = "decay"  # of an optimizer of torch's: which parameters `weight_decay` is for
 
@@ -163,6 +167,8 @@ class Settings:
         for group in GROUPS:
             del content[group]["name"]
             content[group]["target"] = identity_of_target(group, content[group]["target"])
+            if group == "dataset":
+                content[group]["params"] = self.data_params
             if content[group]["content"] is None:  # so that the ids of runs without own code are what they always were
                 del content[group]["content"]
         if self.upper_activation.target is None:
@@ -197,7 +203,24 @@ class Settings:
             dataset: what was trained on, where an earlier version's `dataset=auto` stood for something else.
         """
         of, name = self.dataset, dataset or self.dataset.name
-        return name, of.target if name != "mnist" else "", str(of.params), of.content, self.train.epochs
+        params = str(sorted(self.data_params.items()))
+        return name, of.target if name != "mnist" else "", params, of.content, self.train.epochs
+
+    @property
+    def data_params(self) -> dict[str, Any]:
+        """The parameters of the dataset that count: not where files are whose content counts, nor any at the value by
+        which earlier versions loaded the dataset.
+        """
+        later, nothing = _LATER_OF_DATASETS, object()
+        ours = str(self.dataset.target).startswith("actbench.")
+        return {key: value for key, value in self._placeless().items() if not ours or later.get(key, nothing) != value}
+
+    def _placeless(self) -> dict[str, Any]:
+        """The parameters of the dataset but for where its files are, if their content counts."""
+        of = self.dataset
+        if of.content is None or not str(of.target).startswith("actbench."):
+            return of.params
+        return {key: value for key, value in of.params.items() if key not in _PLACES}
 
     def without_content(self) -> Settings:
         """The same settings without the digests of the user's own files."""
@@ -207,10 +230,12 @@ class Settings:
         """The same settings with the parameters that a choice of ours has got since the run was stored."""
         target = identity_of_target("model", self.model.target)
         model = replace(self.model, params={**_LATER.get(str(target), {}), **self.model.params})
-        if not is_torchs(self.optimizer) or not self.optimizer.params.get("weight_decay"):
-            return replace(self, model=model)
-        optimizer = replace(self.optimizer, params={DECAY: "all", **self.optimizer.params})
-        return replace(self, model=model, optimizer=optimizer)
+        of_data = _LATER_OF_DATASETS if str(self.dataset.target).startswith("actbench.") else {}
+        optimizer = self.optimizer
+        if is_torchs(optimizer) and optimizer.params.get("weight_decay"):
+            optimizer = replace(optimizer, params={DECAY: "all", **optimizer.params})
+        dataset = replace(self.dataset, params={**of_data, **self.dataset.params})
+        return replace(self, model=model, dataset=dataset, optimizer=optimizer)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for `settings.yaml`, with the `id` first."""
@@ -247,7 +272,8 @@ class Settings:
         for group in GROUPS:
             choice: Choice = getattr(self, group)
             flat[group] = choice.name
-            flat |= {f"{group}.{key}": value for key, value in choice.params.items()}
+            params = self._placeless() if group == "dataset" else choice.params
+            flat |= {f"{group}.{key}": value for key, value in params.items()}
             if choice.content is not None:
                 flat[f"{group}.{CONTENT}"] = choice.version
         flat["dropout"] = self.dropout

@@ -194,7 +194,7 @@ def seeds(bench: Bench) -> list[Row]:
     eight = in_turn(
         bench.rounds,
         {
-            "ordinary": references.in_memory(article.mlp(), splits.train_x, splits.train_y),
+            "ordinary": references.in_memory(article.mlp(), splits.train_x[:], splits.train_y),
             "one": fitting(bench.training(samples, mlp, "num_seeds=1")),
             "eight": fitting(bench.training(samples, mlp, "num_seeds=8")),
             "floor": references.floor(8, -(-samples // 64), bench.device),
@@ -252,7 +252,7 @@ def cnn(bench: Bench) -> list[Row]:
     taken = in_turn(
         bench.rounds,
         {
-            "ordinary": references.in_memory(article.cnn(), training.splits.train_x, training.splits.train_y),
+            "ordinary": references.in_memory(article.cnn(), training.splits.train_x[:], training.splits.train_y),
             "fp32": fitting(training),
             **{p: fitting(bench.training(samples, *own, f"train.precision={p}")) for p in precisions},
             **{

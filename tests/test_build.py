@@ -11,6 +11,8 @@ import torch
 from helpers import build_training, random_splits, settings_of
 from torch import nn
 
+from actbench.datasets import Splits
+from actbench.datasets.streaming import Streamed
 from actbench.models import Components
 from actbench.settings import Choice
 from actbench.train import Control, build, checks, fit, networks
@@ -116,3 +118,22 @@ def test_a_run_may_go_on_with_another_number_of_groups():
         assert torch.equal(a, b)
     for a, b in zip(our_networks, their_networks, strict=True):
         assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_data_that_do_not_fit_onto_the_device_are_streamed_onto_it(monkeypatch):
+    splits, to = random_splits(), Splits.to
+
+    def full(self, _device):
+        if isinstance(self.train_x, torch.Tensor):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 100.00 GiB")
+        return to(self, torch.device("cpu"))
+
+    monkeypatch.setattr(Splits, "to", full)
+    for free, why in (
+        (10**12, "cuda:0 has no memory for them"),
+        (10**4, "0.0 MB are needed on cuda:0, more than 70% of the 0.0 MB"),
+    ):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device, free=free: (free, free))
+        placed = build.on_device(splits, torch.device("cuda:0"))
+        assert isinstance(placed.train_x, Streamed) and why in placed.train_x.stored.why
+        assert torch.equal(placed.test_x[:], splits.test_x)

@@ -179,7 +179,41 @@ def test_runs_from_before_and_after_a_parameter_was_added_are_one_configuration(
     assert {one.name: len(one.runs) for one in block.configurations} == {"prelu": 1, "relu": 2}
     assert "trained twice with different" not in str(block.remarks)
     own = replace(old, model=Choice("mlp", "mine.models.mlp", old.model.params))
-    assert own.with_later_parameters() == own
+    assert own.with_later_parameters().model == own.model
+    own = replace(old, dataset=Choice("digits", "mine.digits", old.dataset.params))
+    assert own.with_later_parameters().dataset == own.dataset
+
+
+def test_files_of_the_users_count_by_what_is_in_them_and_not_by_where_they_are():
+    def settings(path, content):
+        choice = Choice("images", "actbench.datasets.images", {"path": path, "size": 8}, content=content)
+        return replace(settings_of("dataset=digits"), dataset=choice)
+
+    here, moved, changed = settings("a", "1"), settings("/b", "1"), settings("a", "2")
+    assert here.id == moved.id != changed.id
+    assert here.protocol() == moved.protocol() != changed.protocol()
+    assert "dataset.path" not in here.flat() and here.flat()["dataset.size"] == 8
+    assert settings("a", None).id != settings("b", None).id
+    own = replace(here, dataset=Choice("mine", "mine.images", here.dataset.params, content="1"))
+    assert own.id != replace(own, dataset=Choice("mine", "mine.images", moved.dataset.params, content="1")).id
+
+
+def test_a_scaling_that_is_not_the_default_is_part_of_the_identity_and_of_what_is_ranked_together():
+    default, typed, unit, plain = (
+        settings_of("dataset=digits", *more)
+        for more in ([], ["dataset.scaling=standard"], ["dataset.scaling=unit"], ["dataset.scaling=none"])
+    )
+    assert default.id == typed.id == PINNED["dataset=digits"] and default.protocol() == typed.protocol()
+    assert (
+        len({one.id for one in (default, unit, plain)}) == len({one.protocol() for one in (default, unit, plain)}) == 3
+    )
+    before = replace(default, dataset=Choice("digits", default.dataset.target, {"train_size": None}))  # had no scaling
+    assert before.id == default.id and before.protocol() == default.protocol()
+    assert before.with_later_parameters().flat() == default.flat()
+    own = replace(default, dataset=Choice("mine", "mine.digits", {"scaling": "standard"}))
+    assert own.id != replace(own, dataset=Choice("mine", "mine.digits", {})).id, (
+        "what it means there is the user's affair"
+    )
 
 
 def test_a_choice_of_what_decays_counts_where_there_is_weight_decay():

@@ -12,8 +12,10 @@ import sys
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
 from processes import Command
+from sklearn.datasets import load_digits
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from actbench.errors import UserError
@@ -37,9 +39,15 @@ def folder_of(home, study):
 
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory):
-    """A run that leaves all files: units die, PReLU learns, INT8 is asked for, bf16 trains, there are looks between."""
+    """A run that leaves all files: units die, PReLU learns, INT8 is asked for, bf16 trains, there are looks between.
+
+    Of its classes, some are rare.
+    """
     home = tmp_path_factory.mktemp("everything")
-    done = Command(*SMALL, "optimizer.lr=0.3", "activation=relu", "upper_activation=prelu", "probe_every=20", "quantise=int8",
+    x, y = load_digits(return_X_y=True)
+    kept = (y < 5) | (np.arange(len(y)) % 3 == 0)
+    np.savez(home / "digits.npz", x=x[kept].reshape(-1, 8, 8).astype(np.uint8), y=y[kept])
+    done = Command(*SMALL[1:], "dataset=arrays", "dataset.path=digits.npz", "optimizer.lr=0.3", "activation=relu", "upper_activation=prelu", "probe_every=20", "quantise=int8",
                    "train.precision=bf16", "clip=norm", "study=all", cwd=home).wait()  # fmt: skip
     assert done.returncode == 0, done.stderr
     return folder_of(home, "all")

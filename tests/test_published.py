@@ -42,7 +42,7 @@ def rows(of):
 def test_a_set_up_is_what_its_experiment_trains(setup):
     """Every setting of the experiment is in the data file, with the same value; a new one has to be added there."""
     flat = settings_of(f"experiment={setup.experiment}", "dataset=mnist").flat()
-    free = {"activation", "optimizer.fused", "train.precision"}
+    free = {"activation", "optimizer.fused", "train.precision", "dataset.scaling"}  # the last two are said in a row
     if setup.counted:
         free.add(setup.counted["key"])
     assert {key: naming.shown(flat.get(key)) for key in setup.settings} == {
@@ -136,6 +136,12 @@ def test_precision_the_name_of_the_data_and_how_it_was_executed_do_not_matter(tm
     summary = next((tmp_path / "b").glob("*/summary.json"))
     summary.write_text(summary.read_text().replace('"dataset": "auto"', '"dataset": "mnist"'))
     assert [row["activation"] for row in rows(beside(tmp_path)[DEPTH])] == ["Mish (bf16)", "Swish (silu)"]
+
+
+def test_another_scaling_is_a_row_of_its_own_that_says_so(tmp_path):
+    a_run(tmp_path, "experiment=mish_depth")
+    a_run(tmp_path, "experiment=mish_depth", "dataset.scaling=unit")
+    assert {row["activation"] for row in rows(beside(tmp_path)[DEPTH])} == {"Mish", "Mish (dataset.scaling=unit)"}
 
 
 def test_the_learning_rate_is_chosen_by_validation_and_never_by_the_test_set(tmp_path):

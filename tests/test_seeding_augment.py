@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.ndimage import map_coordinates
 
-from actbench.augment import shift_rotate
+from actbench.augment import crop, flip, shift_rotate
 from actbench.train.seeding import derive, generator, generators, global_seed
 
 PURPOSES = ("init", "order", "dropout", "augment")
@@ -222,3 +222,70 @@ def test_shape_dtype_and_the_original_stay(dtype):
     assert moved.dtype == dtype
     assert torch.equal(images, before)
     assert not torch.equal(moved, before)
+
+
+# ---------------------------------------------------------------- flips, crops and colours
+
+BLACK = torch.tensor([-0.5, 0.25, 1.5]).view(3, 1, 1)  # of each channel
+
+
+def cropped(images, *, padding, flipped=0.0, background=0.0, seeds=None):
+    seeds = range(len(images)) if seeds is None else seeds
+    streams = generators(list(seeds), "augment")
+    return crop(images, generators=streams, background=background, padding=padding, flipped=flipped)
+
+
+def test_what_comes_in_is_the_background_of_each_channel(force):
+    images = pictures(channels=3)
+    force(0.5, 1.0, 0.5)
+    moved = augmented(images, translate=1.0, background=BLACK)
+    torch.testing.assert_close(moved, BLACK.expand(images.shape), rtol=0, atol=1e-6)
+    assert torch.equal(
+        augmented(images, degrees=20, background=torch.full((3, 1, 1), 0.5)),
+        augmented(images, degrees=20, background=0.5),
+    )
+
+
+def test_a_flip_mirrors_each_image_or_not_by_its_own_draw():
+    images = pictures(seeds=2, batch=200, channels=3)
+    ours = flip(images, generators=generators([3, 8], "augment"), background=0.0, probability=0.3)
+    for s, seed in enumerate((3, 8)):
+        mirrored = torch.rand(200, generator=generator(seed, "augment")) < 0.3
+        assert 30 < mirrored.sum() < 90
+        for b in range(200):
+            assert torch.equal(ours[s, b], images[s, b].flip(-1) if mirrored[b] else images[s, b])
+    for probability, expected in ((0.0, images), (1.0, images.flip(-1))):
+        streams = generators([0, 1], "augment")
+        assert torch.equal(flip(images, generators=streams, background=0.0, probability=probability), expected)
+
+
+@pytest.mark.parametrize("background", [-0.7, BLACK])
+def test_a_crop_is_a_part_of_the_padded_image_at_its_own_place(background):
+    padding, (height, width) = 3, (6, 5)
+    images = torch.rand(2, 40, 3, height, width, generator=torch.Generator().manual_seed(1))
+    ours = cropped(images, padding=padding, background=background, seeds=[3, 8])
+    for s, seed in enumerate((3, 8)):
+        draws = torch.rand(40, 2, generator=generator(seed, "augment"))
+        for b, (down, across) in enumerate((draws * (2 * padding + 1)).int().tolist()):
+            padded = torch.as_tensor(background).expand(3, height + 6, width + 6).clone()
+            padded[:, 3:-3, 3:-3] = images[s, b]
+            assert torch.equal(ours[s, b], padded[:, down : down + height, across : across + width])
+
+
+def test_crops_reach_every_place_and_are_mirrored_as_often_as_they_should():
+    images = torch.zeros(1, 600, 1, 9, 9)
+    images[..., 4, 3] = 1.0
+    places = cropped(images, padding=2, flipped=0.5)[0, :, 0].flatten(1).argmax(1)
+    rows, columns = places // 9, places % 9
+    assert {*rows.tolist()} == {2, 3, 4, 5, 6}
+    assert {*columns.tolist()} == {*range(1, 8)}, "3 ± 2, and mirrored 5 ± 2"
+    whole = cropped(images, padding=2, flipped=1.0)[0, :, 0].flatten(1).argmax(1) % 9
+    assert {*whole.tolist()} == {3, 4, 5, 6, 7}
+
+
+def test_seeds_flip_and_crop_as_they_would_alone():
+    images = pictures(seeds=3, batch=5, channels=3)
+    together = cropped(images, padding=2, flipped=0.5, background=BLACK)
+    for seed in range(3):
+        alone = cropped(images[seed : seed + 1], padding=2, flipped=0.5, background=BLACK, seeds=[seed])
+        assert torch.equal(together[seed : seed + 1], alone)

@@ -47,8 +47,9 @@ def test_good_data_are_good():
         ("train_x", X.half(), "float16"),
         ("train_x", X.numpy(), "is a ndarray, not a tensor"),
         ("train_x", None, "is a NoneType"),
-        ("train_x", X.squeeze(1), "(40, 8, 8), not (N, C, H, W) .unsqueeze(1)"),
-        ("train_x", X.flatten(1), "(40, 64), not (N, C, H, W) .view(len(x), 1, 1, -1)"),
+        ("val_x", X.squeeze(1), "has samples of (8, 8), `train_x` of (1, 8, 8)"),
+        ("train_x", X.flatten(), "(2560,), not (N, C, H, W), (N, T, F) or (N, F)"),
+        ("train_x", X[None], "(1, 40, 1, 8, 8), not (N, C, H, W)"),
         ("train_x", torch.zeros(40, 32, 32, 3), "looks like (N, H, W, C), not (N, C, H, W) .permute(0, 3, 1, 2)"),
         ("train_x", torch.zeros(40, 28, 28, 1), "looks like (N, H, W, C)"),
         ("train_x", torch.zeros(40, 20, 28, 4), "looks like (N, H, W, C)"),
@@ -74,6 +75,10 @@ def test_good_data_are_good():
         ("classes", True, "is True"),
         ("background", float("nan"), "is nan, not a number"),
         ("background", X, "not a number"),
+        ("background", torch.zeros(2, 1, 1), "not a number"),
+        ("labels", ("cat", "dog"), "not a word for each class"),
+        ("labels", (0, 1, 2, 3), "not a word for each class"),
+        ("labels", ["a", "b", "c", "d"], "not a word for each class"),
         ("name", "", "is '', not a name"),
         ("name", "a\x1b[2J", "not a name"),
         ("note", None, "is None, not a text"),
@@ -101,6 +106,16 @@ def test_letters_from_1_are_not_27_classes():
     letters = {"train_x": x, "val_x": x, "test_x": x, "train_y": y, "val_y": y, "test_y": y}
     assert "labels from 0: subtract 1, and classes=26" in complaints(classes=27, **letters)["train_y"]
     assert "labels from 0: subtract 1" in complaints(classes=26, **letters)["train_y"]
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 8, 8), (5, 4), (7,)])
+def test_images_of_colours_sequences_and_features_are_good(shape):
+    g = torch.Generator().manual_seed(0)
+    train, other = torch.randn(len(Y), *shape, generator=g), torch.randn(40, *shape, generator=g)
+    black = torch.zeros(3, 1, 1) if shape[0] == 3 else 0.0
+    good = replace(GOOD, train_x=train, val_x=other, test_x=other, background=black, labels=("a", "b", "c", "d"))
+    check_splits(good, "dataset=mine")
+    assert good.inputs == shape
 
 
 def test_wide_data_are_not_taken_for_colours():
@@ -141,6 +156,22 @@ def test_mean_and_std_are_those_of_the_training_pixels():
     assert splits.background == pytest.approx(black, rel=1e-12)
     expected = (pixels[:9] - pixels.mean()) / pixels.std()
     assert np.allclose(splits.test_x.numpy()[:, 0], expected, atol=1e-6)
+
+
+def test_scaling_leaves_the_split_and_changes_what_the_network_is_fed():
+    standard, unit, plain = made(), made(scaling="unit"), made(scaling="none")
+    pixels = torch.from_numpy(IMAGES[:9]).float().unsqueeze(1)
+    assert torch.equal(plain.test_x, pixels) and torch.equal(unit.test_x, pixels / 255)
+    assert (plain.background, unit.background) == (0.0, 0.0)
+    mean, std = IMAGES.mean() / 255, (IMAGES / 255).std()
+    assert torch.allclose(unit.train_x.sub(mean).div(std), standard.train_x, atol=1e-6)
+    for other in (unit, plain):
+        check_splits(other, "x")
+        assert torch.equal(other.train_y, standard.train_y) and torch.equal(other.val_y, standard.val_y)
+    black = made(IMAGES * 0, test=(IMAGES[:9], LABELS[:9]), scaling="unit")  # only `standard` divides by their spread
+    assert black.train_x.abs().max() == 0
+    with pytest.raises(UserError, match="`scaling` is 'minmax'"):
+        made(scaling="minmax")
 
 
 def test_each_sample_is_in_one_split_and_its_label_with_it():

@@ -68,7 +68,7 @@ WRONG = {
     "norm=bn": ["actbench norm=batch"],
     "model=LeNet": ["actbench model=cnn"],
     "dataset=fashion": ["actbench dataset=fashion_mnist"],
-    "dataset=cifar10": ["mnist, fashion_mnist, kmnist, digits"],
+    "dataset=cifar10": ["dataset=torchvision dataset.name=CIFAR10", "dataset=images"],
     "scheduler=CosineAnnealingLR": ["actbench scheduler=cosine"],
     # keys without their group, or by another name
     "lr=0.1": ["actbench optimizer.lr=0.1"],

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from actbench.custom import source_files
-from actbench.custom.trust import is_own, is_trusted
+from actbench.custom.trust import holds_own_data, is_own, is_trusted
 from actbench.errors import UserError
 from actbench.settings import GROUPS, Choice, Settings
 from actbench.store import reader
@@ -27,6 +27,8 @@ def with_contents(settings: Settings) -> Settings:
     if settings.weights is not None:
         settings = replace(settings, weights_content=_of_file(Path(settings.weights)))
     own = {group: choice for group in GROUPS if _is_known(choice := getattr(settings, group), settings)}
+    if not is_own(settings.dataset.target) and holds_own_data(settings.dataset.target):
+        own["dataset"] = settings.dataset
     contents = {group: _content(group, choice, settings) for group, choice in own.items()}
     return replace(settings, **{group: replace(own[group], content=content) for group, content in contents.items()})
 

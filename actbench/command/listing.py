@@ -156,6 +156,12 @@ def _described(parameter: Parameter) -> str:
     return "  ".join(filter(None, [default, rules.in_words(parameter.comment, parameter.default)]))
 
 
+def _example(choice: Listed, parameter: Parameter) -> str | None:
+    """The override that a comment gives as an example: `the file: dataset.path=mnist.npz`."""
+    found = re.search(rf"\b{choice.group}\.{parameter.name}=[^\s;,)]+", parameter.comment)
+    return found[0] if found else None
+
+
 def _how_to_type(choice: Listed) -> Iterator[tuple[str, str]]:
     typed = f"{choice.group}={choice.name}"
     if choice.group == "sweep":
@@ -181,9 +187,16 @@ def _how_to_type(choice: Listed) -> Iterator[tuple[str, str]]:
         yield "builds", builds(choice)
     parameters = [item for item in parameters_of(choice) if not item.default.startswith("$")]
     parameters.sort(key=lambda item: re.match(r"-?[\d.]+$", item.default) is None)  # a number shows best how it is done
+    parameters.sort(key=lambda item: _example(choice, item) is None)  # unless a comment shows it
     yield (
         "type",
-        " ".join(["actbench", typed, *(f"{choice.group}.{item.name}={item.default}" for item in parameters[:1])]),
+        " ".join(
+            [
+                "actbench",
+                typed,
+                *(_example(choice, item) or f"{choice.group}.{item.name}={item.default}" for item in parameters[:1]),
+            ]
+        ),
     )
     if choice.group == "activation":
         yield "or", f"actbench {_UPPER}={choice.name}: for the upper half of the network alone"

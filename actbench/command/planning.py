@@ -158,7 +158,10 @@ class _Planning:
                 self._add(error.problems)
                 keys = {key_of(problem.where) for problem in error.problems}
                 keys |= {problem.key for problem in error.problems if isinstance(problem, Mistake)}
-                self.wrong |= {override for override in overrides if override.key in keys}
+                wrong = {override for override in overrides if override.key in keys}
+                if not wrong:  # it would only fail again: of a dataset, say, whose files are wrong
+                    return None
+                self.wrong |= wrong
         return None
 
     def _compose(self, overrides: Sequence[TypedOverride]) -> Job:

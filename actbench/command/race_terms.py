@@ -149,5 +149,5 @@ def _settings(folder: Path) -> Settings | None:
 
 
 def _said(settings: Settings) -> str:
-    changed = [f"{key}={shown(value)}" for key, value in settings.dataset.params.items() if value is not None]
+    changed = [f"{key}={shown(value)}" for key, value in settings.data_params.items() if value is not None]
     return enumerated([settings.dataset.name, *changed, f"train.epochs={settings.train.epochs}"])

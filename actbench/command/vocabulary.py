@@ -84,6 +84,8 @@ CHOICES: dict[str, dict[str, str]] = {
     },
     "augment": {
         "shift_rotate": "shift rotate affine rotation translate true on",
+        "flip": "hflip mirror horizontalflip randomflip randomhorizontalflip",
+        "crop": "randomcrop padcrop cropflip cropandflip",
         "none": "off no false",
     },
 }
@@ -105,7 +107,7 @@ ABSENT: dict[str, dict[str, str]] = {
     "optimizer": {"lion muon lbfgs adadelta adamax lamb sophia adafactor": "not here, but one YAML file adds it: conf/optimizer"},
     "dataset": {
         "cifar cifar10 cifar100 imagenet svhn stl10 tinyimagenet emnist": (
-            "images of 28×28 in grey are here: mnist, fashion_mnist, kmnist, digits; one YAML file and a function add others"
+            "dataset=torchvision dataset.name=CIFAR10 takes one of torchvision's by its name, dataset=images a folder of yours"
         ),
     },
     "scheduler": {"plateau reducelronplateau": "it looks at the loss, which none here does; near to it: cosine, step"},
@@ -143,6 +145,7 @@ KEYS: dict[str, str] = {
     "model.channels": "channels filters",
     "model.residual": "residual skip skips resnet",
     "dataset.train_size": "trainsize samples nsamples trainsamples subset",
+    "dataset.scaling": "scaling scale inputscaling scaleinputs standardize standardise",
     "study": "name runname studyname expname experimentname tag",
     "output_dir": "out outdir output outputs outputdir savedir logdir dir folder outputfolder",
     "quantise": "quantize quantization quantisation int8",

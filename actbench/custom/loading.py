@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import torch
 
@@ -13,11 +15,16 @@ from actbench.custom.isolation import isolated
 from actbench.custom.targets import resolve
 from actbench.custom.tracebacks import explain
 from actbench.custom.trust import is_own
-from actbench.datasets import Splits
+from actbench.datasets import TRAINING_SAMPLES, Splits
 from actbench.datasets.checks import check_splits
+from actbench.datasets.own import called
+from actbench.datasets.remarks import remarks
 from actbench.datasets.shared import is_untouched, seal
+from actbench.datasets.streaming import Streamed
 from actbench.errors import UserError, in_a_line
 from actbench.settings import Choice
+
+_WELL_KNOWN = tuple(f"actbench.datasets.{name}" for name in TRAINING_SAMPLES)  # about these there is nothing to say
 
 
 def load_splits(dataset: Choice, trust: Sequence[str]) -> Splits:
@@ -33,7 +40,7 @@ def load_splits(dataset: Choice, trust: Sequence[str]) -> Splits:
 
 
 def content(dataset: Choice, trust: Sequence[str]) -> str:
-    """A digest of what the user's own dataset returned: its tensors, classes and names, but not its remarks."""
+    """A digest of data of the user's: tensors, classes and labels; of the user's own dataset the name too."""
     return _loaded(_key(dataset, trust))[1]
 
 
@@ -51,38 +58,44 @@ def _loaded(key: str) -> tuple[Splits, str]:
     loader = resolve("dataset", choice, trust)
     try:
         with isolated():  # what it does to the process would be seen by the job that happens to load alone
-            splits = loader(**params)
+            splits = called(loader, params, name, where) if is_own(target) else loader(**params)
     except UserError:
         raise
     except (Exception, SystemExit) as error:
         if is_own(target):
             raise UserError(explain(error, trust), where=where, how=f"mend {target}, or its parameters") from error
         raise UserError(in_a_line(error), where=where, how="actbench list dataset") from error
-    if not is_own(target):
+    if target in _WELL_KNOWN:
         return seal(splits, thorough=bool(trust)), ""
     if not isinstance(splits, Splits):
         raise UserError(
             f"{target} returned {_described(splits)}",
             where=where,
-            how="return actbench.datasets.Splits(...), or make_splits(...), which makes them of arrays",
+            how="return Splits(...) or make_splits(...) of arrays, both of actbench.datasets, or a torch Dataset",
         )
     check_splits(splits, where)
-    return seal(splits, thorough=True), _digest(splits)
+    splits = replace(splits, note=". ".join(filter(None, [splits.note, *remarks(splits)])))
+    return seal(splits, thorough=True), _digest(splits, named=is_own(target))
 
 
 def _described(value: object) -> str:
     return "nothing" if value is None else f"a {type(value).__name__}"
 
 
-def _digest(splits: Splits) -> str:
+def _digest(splits: Splits, *, named: bool) -> str:
+    """Of the tensors, classes and labels, and, with `named`, the name: that of a folder says nothing about the data."""
     total = hashlib.sha256()
     for name, value in sorted(vars(splits).items()):
-        if name == "note":
+        if (
+            name == "note" or (name == "labels" and not value) or (name == "name" and not named)
+        ):  # data from before there were labels stay the same
             continue
         total.update(f"{name}:".encode())
-        if isinstance(value, torch.Tensor):
+        if isinstance(value, (torch.Tensor, Streamed)):
             total.update(f"{value.dtype}{tuple(value.shape)}".encode())
-            total.update(value.detach().contiguous().numpy().tobytes())
+            parts: Any = value.split(1024) if value.ndim else [value]
+            for part in parts:
+                total.update(part.detach().contiguous().numpy().tobytes())
         else:
             total.update(repr(value).encode())
     return total.hexdigest()[:16]

@@ -52,10 +52,10 @@ def check_augmentation(
     augment: Callable[..., Tensor],
     *,
     inputs: tuple[int, ...],
-    background: float,
+    background: float | Tensor,
     trust: tuple[str, ...],
 ) -> None:
-    """Tries an augmentation of the user's own on noise; one of ours is known to be well.
+    """Tries an augmentation of the user's own on noise; one of ours is known to do well on images.
 
     Args:
         choice: of `augment`.
@@ -65,11 +65,14 @@ def check_augmentation(
         trust: names of modules that the user has said to trust.
 
     Raises:
-        UserError: it fails, returns another shape, or draws from global random numbers.
+        UserError: it fails, returns another shape, or draws from global random numbers; or is for images alone.
     """
-    if not is_own(choice.target):
-        return
     where = f"augment={choice.name}"
+    if not is_own(choice.target):
+        if len(inputs) != 3:
+            what = f"is for images (C, H, W), and a sample of this dataset has the shape {inputs}"
+            raise UserError(what, where=where, how="augment=none, or one of your own for such samples")
+        return
     returned: list[Any] = []
     images = torch.randn(_SEEDS, _BATCH, *inputs, generator=torch.Generator().manual_seed(0))
     generators = [torch.Generator().manual_seed(seed) for seed in range(_SEEDS)]

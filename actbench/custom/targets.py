@@ -76,7 +76,7 @@ KINDS: dict[str, Kind] = {
     "norm": Kind("a norm, a function (units, *, spatial)"),
     "clip": Kind("a way of clipping, a function (gradients)"),
     "augment": Kind("an augmentation, a function (x, *, generators, background)"),
-    "dataset": Kind("a dataset, a function that returns actbench.datasets.Splits"),
+    "dataset": Kind("a dataset, a function that returns actbench.datasets.Splits or a torch Dataset"),
     "measure": Kind("a measurement, a class with row, when and measure(moment)", only_class=True),
 }
 

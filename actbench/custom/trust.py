@@ -12,6 +12,14 @@ def is_own(target: str | None) -> bool:
     return target is not None and target.split(".")[0] not in LIBRARIES
 
 
+def holds_own_data(target: str | None) -> bool:
+    """Whether a dataset's data are the user's: it is the user's own, or one of ours that reads files of the user's."""
+    return is_own(target) or target in _READ_FILES
+
+
+_READ_FILES = ("actbench.datasets.images", "actbench.datasets.arrays", "actbench.datasets.csv")
+
+
 def is_trusted(name: str, trust: Sequence[str]) -> bool:
     """Whether a dotted name is one of those that `trust` gives, or within one.
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from actbench.datasets.streaming import Streamed
 from actbench.errors import Problem, UserError
 
 if TYPE_CHECKING:
@@ -50,12 +51,26 @@ def _of_numbers(splits: Splits) -> Iterator[Violation]:
         yield "note", f"is {_shown(splits.note)}, not a text", '"" where there is nothing to say'
     if not _is_classes(splits.classes):
         yield "classes", f"is {_shown(splits.classes)}, not a number of classes", "a whole number of 2 or more"
-    if not _is_number(splits.background):
+    if not (_is_number(splits.background) or _is_of_channels(splits.background, splits.train_x)):
         yield (
             "background",
             f"is {_shown(splits.background)}, not a number",
-            "-mean / std: what a black pixel has become",
+            "-mean / std: what a black pixel has become; a tensor (C, 1, 1) where channels differ",
         )
+    words = isinstance(splits.labels, tuple) and all(isinstance(label, str) for label in splits.labels)
+    if not words or len(splits.labels) not in (0, splits.classes):
+        yield "labels", f"is {_shown(splits.labels)}, not a word for each class", "a tuple of words, or ()"
+
+
+def _is_of_channels(value: Any, x: Any) -> bool:
+    return (
+        isinstance(value, Tensor)
+        and isinstance(x, (Tensor, Streamed))
+        and x.ndim == 4
+        and value.shape == (x.shape[1], 1, 1)
+        and value.dtype is torch.float32
+        and bool(torch.isfinite(value).all())
+    )
 
 
 def _shown(value: Any) -> str:
@@ -65,6 +80,8 @@ def _shown(value: Any) -> str:
 
 def _of_images(use: str, x: Any) -> Iterator[Violation]:
     field = f"{use}_x"
+    if isinstance(x, Streamed):  # was checked when it was assembled
+        return
     if not isinstance(x, Tensor):
         yield field, f"is a {type(x).__name__}, not a tensor", "torch.from_numpy(...).float()"
         return
@@ -74,9 +91,9 @@ def _of_images(use: str, x: Any) -> Iterator[Violation]:
     if x.dtype is not torch.float32:
         how = ".float().div(255).sub(mean).div(std)" if x.dtype is torch.uint8 else ".float()"
         yield field, f"is {_named(x.dtype)}, not float32", how
-    if x.ndim != 4:
-        yield field, f"has the shape {_shape(x)}, not (N, C, H, W)", _four(x.ndim)
-    elif _is_channels_last(x):
+    if x.ndim not in (2, 3, 4):
+        yield field, f"has the shape {_shape(x)}, not (N, C, H, W), (N, T, F) or (N, F)", "N samples of one shape"
+    elif x.ndim == 4 and _is_channels_last(x):
         yield (
             field,
             f"has the shape {_shape(x)}, which looks like (N, H, W, C), not (N, C, H, W)",
@@ -103,12 +120,6 @@ def _named(dtype: torch.dtype) -> str:
 
 def _shape(x: Tensor) -> str:
     return "(" + ", ".join(map(str, x.shape)) + ("," if x.ndim == 1 else "") + ")"
-
-
-def _four(dimensions: int) -> str:
-    if dimensions == 3:
-        return ".unsqueeze(1) for (N, H, W)"
-    return ".view(len(x), 1, 1, -1) for N rows of features" if dimensions == 2 else "N images of C channels"
 
 
 def _is_channels_last(x: Tensor) -> bool:

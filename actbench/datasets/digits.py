@@ -6,12 +6,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from actbench.datasets.splits import Splits, make_splits, stratified
+from actbench.datasets.splits import Scaling, Splits, make_splits, stratified
 
 _MEAN, _STD = 0.3053, 0.3247  # of the upscaled pixels, on the scale 0..1
 
 
-def digits(*, train_size: int | None = None, note: str = "") -> Splits:
+def digits(*, train_size: int | None = None, scaling: Scaling = "standard", note: str = "") -> Splits:
     """1,797 scans of handwritten digits, 8×8 pixels of 17 grey levels, upscaled bilinearly to 28×28.
 
     360 samples are the test set and 180 the validation split, both stratified and the same for every run; 1,257 are
@@ -34,6 +34,7 @@ def digits(*, train_size: int | None = None, note: str = "") -> Splits:
         test=(pixels_u8[test], labels[test]),
         val_size=180,
         train_size=train_size,
+        scaling=scaling,
         mean=_MEAN,
         std=_STD,
     )

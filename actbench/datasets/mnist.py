@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from actbench.datasets.digits import digits
 from actbench.datasets.idx import Family, Unavailable, load
-from actbench.datasets.splits import Splits, make_splits
+from actbench.datasets.splits import Scaling, Splits, make_splits
 
 _MNIST = Family(
     title="MNIST",
@@ -27,41 +27,44 @@ _KMNIST = Family(
 )
 
 
-def _splits(name: str, family: Family, train_size: int | None) -> Splits:
+def _splits(name: str, family: Family, train_size: int | None, scaling: Scaling) -> Splits:
     """The family's own test set; 5,000 stratified samples of its training set become the validation split."""
     train, test = load(family)
     return make_splits(
-        name=name, train=train, test=test, val_size=5_000, train_size=train_size, mean=family.mean, std=family.std
-    )
+        name=name, train=train, test=test, val_size=5_000, train_size=train_size, mean=family.mean, std=family.std,
+        scaling=scaling,
+    )  # fmt: skip
 
 
-def mnist(*, train_size: int | None = None) -> Splits:
+def mnist(*, train_size: int | None = None, scaling: Scaling = "standard") -> Splits:
     """MNIST (LeCun, Cortes, Burges): 55,000 / 5,000 / 10,000 samples for training / validation / test.
 
     Raises:
         UserError: a file is damaged and cannot be fetched again, or the data folder cannot be written to.
         Unavailable: it is not on disk and nothing answers.
     """
-    return _splits("mnist", _MNIST, train_size)
+    return _splits("mnist", _MNIST, train_size, scaling)
 
 
-def fashion_mnist(*, train_size: int | None = None) -> Splits:
+def fashion_mnist(*, train_size: int | None = None, scaling: Scaling = "standard") -> Splits:
     """Fashion-MNIST (Xiao et al. 2017, arXiv:1708.07747); sizes and errors as for `mnist`."""
-    return _splits("fashion_mnist", _FASHION, train_size)
+    return _splits("fashion_mnist", _FASHION, train_size, scaling)
 
 
-def kmnist(*, train_size: int | None = None) -> Splits:
+def kmnist(*, train_size: int | None = None, scaling: Scaling = "standard") -> Splits:
     """Kuzushiji-MNIST (Clanuwat et al. 2018, arXiv:1812.01718); sizes and errors as for `mnist`."""
-    return _splits("kmnist", _KMNIST, train_size)
+    return _splits("kmnist", _KMNIST, train_size, scaling)
 
 
-def auto(*, train_size: int | None = None) -> Splits:
+def auto(*, train_size: int | None = None, scaling: Scaling = "standard") -> Splits:
     """`mnist` where it is on disk or can be downloaded, otherwise `digits` with a note that says so.
 
     A damaged file is no reason to fall back: that is an error, as for `mnist`.
     """
     note = why_not_mnist()
-    return digits(train_size=train_size, note=note) if note else mnist(train_size=train_size)
+    if note:
+        return digits(train_size=train_size, scaling=scaling, note=note)
+    return mnist(train_size=train_size, scaling=scaling)
 
 
 def why_not_mnist() -> str:

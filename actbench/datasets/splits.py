@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from actbench.datasets.checks import check_arrays
+from actbench.datasets.streaming import Streamed
 from actbench.errors import UserError
 
-_SPLIT_SEED = 20_240_501  # the same split for every run, whatever its seeds
+Scaling = Literal["standard", "unit", "none"]  # values of `dataset.scaling`
+SCALINGS = get_args(Scaling)
+
+SPLIT_SEED = 20_240_501  # the same split for every run, whatever its seeds
 
 
 @dataclass(frozen=True, kw_only=True)
 class Splits:
-    """A dataset in memory, for three uses: what a function that `conf/dataset` names has to return.
+    """A dataset for three uses: what a function that `conf/dataset` names has to return.
 
-    Images are float32 tensors (N, C, H, W), normalised and finite, of one (C, H, W) for all three uses. Labels are
-    int64 tensors (N,), one for each image, from 0 to `classes` - 1; each class has at least one sample in training. All
-    are ordinary tensors on the CPU. `make_splits` makes this of arrays of pixels.
+    Samples are float32 tensors, scaled and finite, of one shape for all three uses: images (N, C, H, W), sequences
+    (N, T, F) or features (N, F). Labels are int64 tensors (N,), one for each sample, from 0 to `classes` - 1; each
+    class has at least one sample in training. All are ordinary tensors on the CPU; samples that
+    do not fit into memory are `Streamed` (`assemble` makes such). `make_splits` makes this of arrays
+    of pixels.
 
     What the user's own function returns is held to it once, when it is loaded, with everything that is wrong.
 
@@ -29,7 +35,8 @@ class Splits:
         name: what the data are (for `auto`: what it turned out to be).
         note: what the reader of a result must know about the data; empty where they are what was asked for.
         classes: number of classes.
-        background: the value that a black pixel has after normalisation.
+        background: the value that a black pixel has after scaling; a tensor (C, 1, 1) where channels differ in it.
+        labels: the names of the classes in their order; empty where they are numbers alone.
         train_x, train_y: what is trained on.
         val_x, val_y: what curves and choices are made with.
         test_x, test_y: scored once, at the end.
@@ -38,25 +45,32 @@ class Splits:
     name: str
     note: str
     classes: int
-    background: float
-    train_x: Tensor
+    background: float | Tensor
+    train_x: Tensor | Streamed
     train_y: Tensor
-    val_x: Tensor
+    val_x: Tensor | Streamed
     val_y: Tensor
-    test_x: Tensor
+    test_x: Tensor | Streamed
     test_y: Tensor
+    labels: tuple[str, ...] = ()
 
     @property
     def inputs(self) -> tuple[int, ...]:
-        """The shape of one sample, (C, H, W)."""
+        """The shape of one sample: (C, H, W), (T, F) or (F,)."""
         return tuple(self.train_x.shape[1:])
 
     def to(self, device: torch.device) -> Splits:
         """The same splits with their tensors on `device`."""
         moved: dict[str, Any] = {
-            name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)
+            name: value.to(device) for name, value in vars(self).items() if isinstance(value, (Tensor, Streamed))
         }
         return replace(self, **moved)
+
+
+def check_scaling(scaling: str, where: str) -> None:
+    """Raises a UserError where `scaling` is none of `SCALINGS`."""
+    if scaling not in SCALINGS:
+        raise UserError(f"`scaling` is {scaling!r}", where=where, how=f"one of {', '.join(SCALINGS)}")
 
 
 def stratified(labels: np.ndarray, size: int) -> np.ndarray:
@@ -64,7 +78,7 @@ def stratified(labels: np.ndarray, size: int) -> np.ndarray:
 
     What rounding leaves over goes to the classes with the largest remainders, so that the counts are exact.
     """
-    rng = np.random.default_rng(_SPLIT_SEED)
+    rng = np.random.default_rng(SPLIT_SEED)
     classes, counts = np.unique(labels, return_counts=True)
     exact = counts * (size / len(labels))
     take = np.floor(exact).astype(int)
@@ -83,6 +97,7 @@ def make_splits(
     mean: float | None = None,
     std: float | None = None,
     note: str = "",
+    scaling: Scaling = "standard",
 ) -> Splits:
     """Splits from images and labels: `val_size` training samples become the validation split, always the same ones.
 
@@ -98,6 +113,8 @@ def make_splits(
         train_size: a stratified part of what is left for training; None for all of it.
         mean, std: of the dataset's pixels on the scale 0..1, over all channels; None for those of `train`'s images.
         note: what the reader of a result must know about the data.
+        scaling: what the network is fed: `standard` pixels, (level / 255 - mean) / std; `unit`, level / 255; or `none`,
+            the levels 0 to 255 as they are.
 
     Raises:
         UserError: with everything that is wrong with the arrays; or `train_size` is more than there is, or less than
@@ -111,6 +128,7 @@ def make_splits(
     """
     where = f"make_splits(name={name!r})"
     check_arrays(train, test, val_size, where)
+    check_scaling(scaling, where)
     images, labels = train
     classes = int(labels.max()) + 1
     if mean is None or std is None:
@@ -118,7 +136,7 @@ def make_splits(
         scale = np.arange(256) / 255
         mean = float(levels @ scale) if mean is None else mean
         std = float(np.sqrt(levels @ (scale - levels @ scale) ** 2)) if std is None else std
-    if not std > 0:
+    if scaling == "standard" and not std > 0:
         raise UserError("`std` is 0: all pixels are alike", where=where, how="look at the images, or give mean and std")
     val = stratified(labels, val_size)
     rest = np.setdiff1d(np.arange(len(labels)), val)
@@ -132,7 +150,11 @@ def make_splits(
         rest = rest[stratified(labels[rest], train_size)]
 
     def x(pixels: np.ndarray) -> Tensor:
-        scaled = torch.from_numpy(np.ascontiguousarray(pixels)).float().div_(255).sub_(mean).div_(std)
+        scaled = torch.from_numpy(np.ascontiguousarray(pixels)).float()
+        if scaling != "none":
+            scaled.div_(255)
+        if scaling == "standard":
+            scaled.sub_(mean).div_(std)
         return scaled.unsqueeze(1) if scaled.ndim == 3 else scaled.permute(0, 3, 1, 2).contiguous()  # (N, C, H, W)
 
     def y(numbers: np.ndarray) -> Tensor:
@@ -142,7 +164,7 @@ def make_splits(
         name=name,
         note=note,
         classes=classes,
-        background=-mean / std,
+        background=-mean / std if scaling == "standard" else 0.0,
         train_x=x(images[rest]),
         train_y=y(labels[rest]),
         val_x=x(images[val]),

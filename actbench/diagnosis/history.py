@@ -25,6 +25,7 @@ class RunHistory:
         classes: number of classes of the dataset.
         validation: number of samples of the validation split.
         steps: optimizer steps per epoch.
+        images: whether samples are images, which can be augmented.
         traits: `activation`, and `upper_activation` if there is one -> its traits.
     """
 
@@ -34,6 +35,7 @@ class RunHistory:
     classes: int = 10
     validation: int = 5000
     steps: int = 430
+    images: bool = True
     traits: Mapping[str, Traits] = field(default_factory=dict)
 
     @cached_property

@@ -63,7 +63,7 @@ def _remedies(run: RunHistory, *, slower: bool) -> tuple[str, ...]:
     settings = run.settings
     return remedies.all_of(
         remedies.dropout(settings),
-        remedies.augmentation(settings),
+        remedies.augmentation(settings) if run.images else (),
         remedies.learning_rate(settings, times=1 / 3) if slower else (),
         remedies.schedule(settings) if slower else (),
     )

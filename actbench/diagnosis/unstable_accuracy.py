@@ -42,6 +42,6 @@ def find(run: RunHistory) -> Finding | None:
             remedies.learning_rate(settings, times=1 / 3),
             remedies.schedule(settings),
             remedies.dropout(settings),
-            remedies.augmentation(settings),
+            remedies.augmentation(settings) if run.images else (),
         ),
     )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from actbench.errors import UserError
+from actbench.models.inputs import image_shape
 from actbench.models.layers import Components, layer
 
 
@@ -32,11 +33,11 @@ def cnn(
     Shapes: x (B, C, H, W) -> logits (B, classes).
 
     Raises:
-        UserError: `kernel_size` is even, or the image cannot be halved that often.
+        UserError: samples are no images, `kernel_size` is even, or the image cannot be halved that often.
     """
     if kernel_size % 2 == 0:
         raise UserError("is even", where=f"model.kernel_size={kernel_size}", how="an odd one: 3, 5, ...")
-    before, height, width = inputs
+    before, height, width = image_shape(inputs, "cnn")
     sites = len(channels) + 1
     network = nn.Sequential()
     for site, after in enumerate(channels):

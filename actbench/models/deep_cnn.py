@@ -8,6 +8,7 @@ from dataclasses import replace
 from torch import nn
 
 from actbench.errors import UserError
+from actbench.models.inputs import image_shape
 from actbench.models.layers import Components, layer
 
 
@@ -39,9 +40,9 @@ def deep_cnn(
     Shapes: x (B, C, H, W) -> logits (B, classes).
 
     Raises:
-        UserError: the convolutions leave nothing of the image.
+        UserError: samples are no images, or the convolutions leave nothing of them.
     """
-    before, *sides = inputs
+    before, *sides = image_shape(inputs, "deep_cnn")
     rows, columns = ((side - len(channels) * (kernel_size - 1)) // 2 for side in sides)
     if min(rows, columns) < 1:
         raise UserError(

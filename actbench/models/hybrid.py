@@ -19,12 +19,12 @@ def hybrid(
 
     Args:
         components: activations, norm and dropout of the blocks.
-        inputs: shape of one sample, (C, H, W).
+        inputs: shape of one sample: (C, H, W), (T, F) or (F,).
         classes: number of logits.
         width: units of both layers of a block.
         blocks: number of blocks, 1 or more.
 
-    Shapes: x (B, C, H, W) -> logits (B, classes).
+    Shapes: x (B, *inputs) -> logits (B, classes).
     """
     upper_activation = components.upper_activation or components.activation
     network = nn.Sequential()

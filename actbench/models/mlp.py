@@ -30,14 +30,14 @@ def mlp(
 
     Args:
         components: activation, norm and dropout of the hidden layers.
-        inputs: shape of one sample, (C, H, W).
+        inputs: shape of one sample: (C, H, W), (T, F) or (F,).
         classes: number of logits.
         width: units of each hidden layer; or of one hidden layer each, first to last.
         depth: number of hidden layers, 1 or more; 1, or as many as there are, where `width` has one for each.
         residual: whether all hidden layers but the first have a residual connection.
         gated: whether hidden layers are f(W·x)·(V·x) instead of f(W·x), see `gated_layer`.
 
-    Shapes: x (B, C, H, W) -> logits (B, classes).
+    Shapes: x (B, *inputs) -> logits (B, classes).
 
     Raises:
         UserError: `width` and `depth` contradict each other, or layers with a residual connection differ in width.

@@ -14,6 +14,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from actbench.errors import UserError
+from actbench.models.inputs import image_shape
 from actbench.models.layers import ActivationFactory, Components, gated_layer, layer
 from actbench.stacking import Generators, StackedLayer, stack_children, stack_layer, stack_parameters
 
@@ -51,9 +52,9 @@ def vit(
     Shapes: x (B, C, H, W) -> logits (B, classes).
 
     Raises:
-        UserError: `patch_size` does not divide the image's sides, or `heads` does not divide `width`.
+        UserError: samples are no images, `patch_size` does not divide their sides, or `heads` does not divide `width`.
     """
-    channels, height, image_width = inputs
+    channels, height, image_width = image_shape(inputs, "vit")
     side = math.gcd(height, image_width)
     if side % patch_size:
         _refuse(f"does not divide {height}×{image_width} pixels", f"model.patch_size={patch_size}", side)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from actbench import naming
+from actbench.choices import usual_parameters
 from actbench.records import Estimate, RunSummary
 from actbench.report.runs import Run, trained_at
 from actbench.report.shared_settings import shared_settings
@@ -91,7 +92,10 @@ def blocks(runs: Iterable[Run]) -> list[Block]:
 
 def _title(run: Run, *, with_version: bool = False) -> str:
     settings = run.settings
-    params = {key: value for key, value in settings.dataset.params.items() if value is not None}
+    usual = {**(usual_parameters("dataset", settings.dataset.name) or {}), "name": run.dataset}
+    params = {
+        key: value for key, value in settings.data_params.items() if value is not None and value != usual.get(key)
+    }
     size = params.pop("train_size", None)
     version = f" (data {settings.dataset.version})" if with_version and settings.dataset.content else ""
     words = [f"{run.dataset}{version}", *([f"{size:,} training samples"] if size else [])]

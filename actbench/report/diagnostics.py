@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from actbench.errors import Problem
+from actbench.report.class_table import class_table
 from actbench.report.configurations import Block
 from actbench.report.dead_by_definition import dead_by_definition, dead_by_definition_table
 from actbench.report.findings import ConfigurationFinding, findings, findings_tables
@@ -38,6 +39,7 @@ def read_diagnostics(block: Block, problems: list[Problem]) -> Diagnostics:
         unit_history_table(read_each(selected, unit_history, problems), selection),
         dead_by_definition_table(read_each(selected, dead_by_definition, problems), selection),
         int8_table(usable, problems),
+        class_table(usable, problems),
         *measure_tables(usable, problems),
     )
     return Diagnostics(tuple(findings(block.configurations)), tuple(table for table in tables if table))

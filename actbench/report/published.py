@@ -18,6 +18,7 @@ from actbench.report.text_table import TextTable
 
 TITLE = "Published figures, ours beside theirs"
 _LR = "optimizer.lr"
+_USUAL = (("train.precision", "fp32"), ("dataset.scaling", "standard"))  # said only where they are something else
 _UNCOMPARED = ("activation", "optimizer.fused")  # the former is compared by itself, the latter only rounds otherwise
 
 
@@ -137,12 +138,12 @@ def _rows(setup: SetUp, claim: Claim, ours: Sequence[Configuration]) -> Iterator
 
 
 def _rest(configuration: Configuration, setup: SetUp, claim: Claim) -> str:
-    """What a configuration has beyond what is published: its precision, where that is not the default."""
+    """What a configuration has beyond what is published: its precision and scaling, where they are not the default."""
     known = {*setup.settings, *claim.settings, *_UNCOMPARED}
     rest = {key: value for key, value in configuration.settings.flat().items() if key not in known}
     words = [] if claim.ours == claim.theirs.lower() else [claim.ours]
     words += [naming.shown(value) if key == "train.precision" else f"{key}={naming.shown(value)}"
-              for key, value in rest.items() if (key, value) != ("train.precision", "fp32")]  # fmt: skip
+              for key, value in rest.items() if (key, value) not in _USUAL]  # fmt: skip
     return f"({', '.join(words)})" if words else ""
 
 

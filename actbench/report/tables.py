@@ -37,6 +37,8 @@ def _results(comparison: Comparison) -> TextTable:
     configurations, verdict = comparison.block.configurations, comparison.verdict
     # What is measured has a key by which its definition can be found: `actbench.measures`.
     measured = ["val_accuracy", "test_loss"]
+    if any("balanced_accuracy" in configuration.values for configuration in configurations):  # classes are uneven
+        measured.insert(0, "balanced_accuracy")
     if any("dead_ratio" in configuration.values for configuration in configurations):  # not with probe=false
         measured.append("dead_ratio")
     header = (

@@ -13,6 +13,7 @@ from typing import Any
 
 from actbench.custom.isolation import isolated
 from actbench.errors import Failure, UserError, in_a_line
+from actbench.measures import classes
 from actbench.records import Epoch, RunSummary
 from actbench.run import sites
 from actbench.run.activations import Look, look, look_before, preactivations
@@ -141,7 +142,9 @@ def _run(
         summary = summarise(settings, training, progress, finished=finished, test=test)
         if test is not None:
             sound = [place for place, seed in enumerate(training.seeds) if seed not in summary.diverged]
-            folder.write_correctness([training.seeds[place] for place in sound], test.hits[sound])
+            seeds = [training.seeds[place] for place in sound]
+            folder.write_correctness(seeds, test.hits[sound])
+            folder.write_rows(classes.score(training.splits, test.hits[sound], seeds))
         if reader.lacks_int8(settings, summary):
             summary = score_trained(settings, training, summary, folder)
         sinks.end(training, summary, progress, untrained)

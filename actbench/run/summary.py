@@ -12,6 +12,7 @@ from actbench.activations import traits
 from actbench.custom.tracebacks import explain
 from actbench.diagnosis import RunHistory, diagnose
 from actbench.errors import Failure
+from actbench.measures import classes
 from actbench.measures.quantities import metrics_of
 from actbench.measures.scores import TestScores
 from actbench.models import Components
@@ -58,6 +59,9 @@ def summarise(
     if test is not None:
         rows = [TestScores(seed, test.accuracies[s], test.losses[s]) for s, seed in enumerate(training.seeds)]
         values |= metrics_of(TestScores, rows, training.seeds)
+        of_classes = classes.score(training.splits, test.hits, training.seeds)
+        balanced = [row for row in of_classes if isinstance(row, classes.BalancedScore)]
+        values |= metrics_of(classes.BalancedScore, balanced, training.seeds) if balanced else {}
     if progress.done:
         for kind, of_kind in progress.epochs[-1].tables().items():
             values |= metrics_of(kind, of_kind, training.seeds)
@@ -69,7 +73,7 @@ def summarise(
     history = RunHistory(
         settings=settings, epochs=progress.epochs, device=training.device.type, classes=training.splits.classes,
         validation=len(training.splits.val_y), steps=training.steps_per_epoch,
-        traits=_traits(settings, training) if finished else {},
+        images=len(training.splits.inputs) == 3, traits=_traits(settings, training) if finished else {},
     )  # fmt: skip
     return RunSummary(
         status=status,

@@ -21,6 +21,7 @@ from actbench.errors import UserError
 from actbench.measures.layers import LayerRecord
 from actbench.measures.scores import EpochRecord
 from actbench.records import Epoch, Finding, RunSummary
+from actbench.sinks.classes import class_table
 from actbench.sinks.lines import epoch_line, outcome, seed_range, with_bars
 from actbench.sinks.live import LiveArea
 from actbench.sinks.logdir import logdir
@@ -154,6 +155,9 @@ class TerminalSink:
         if summary.dataset_note:
             self.console.print(Text(summary.dataset_note, style="bold yellow"))
         self.console.print(summary_table(summary, own_tables.metrics(folder), _history(folder)))
+        of_classes = class_table(folder, tuple(summary.diverged))
+        if of_classes is not None:
+            self.console.print(of_classes)
         rows = [layer for layer in layers if layer.seed not in summary.diverged]
         if rows:
             self._say("")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import replace
 
 import torch
@@ -10,6 +11,8 @@ import torch
 from actbench.custom import loading
 from actbench.custom.trust import is_own
 from actbench.datasets import Splits
+from actbench.datasets.memory import SHARE, size
+from actbench.datasets.streaming import Streamed, streamed
 from actbench.measures import own
 from actbench.settings import GROUPS, Settings
 from actbench.stacking import activation_sites
@@ -32,7 +35,7 @@ def build(settings: Settings) -> Training:
     train, seeds = settings.train, settings.seeds
     device = choose_device(train.device, train.precision)
     allow_tf32(train.precision == "tf32")
-    splits = load_splits(settings)
+    splits = on_device(load_splits(settings), device)
     check_batches(settings, len(splits.train_y))
 
     components = build_components(settings)
@@ -42,7 +45,7 @@ def build(settings: Settings) -> Training:
     optimizer = optimizer_constructor(settings)
     threads = torch.get_num_threads()
     network = build_replicas(
-        settings, networks, dropout, optimizer=optimizer, sample=splits.train_x[:4], device=device,
+        settings, networks, dropout, optimizer=optimizer, sample=splits.train_x[:4].cpu(), device=device,
         cores=usable_cores(settings, device, threads),
     ).to(device)  # fmt: skip
 
@@ -61,7 +64,7 @@ def build(settings: Settings) -> Training:
         schedule_by_step=steps_each_batch(settings),
         clip=optional_constructor("clip", settings.clip, settings.trust),
         augment=optional_constructor("augment", settings.augment, settings.trust),
-        splits=splits.to(device),
+        splits=splits,
         order=generators(seeds, "order"),
         dropout=dropout,
         augmentation=augmentation,
@@ -72,10 +75,38 @@ def build(settings: Settings) -> Training:
         probe=settings.probe,
         probe_every=settings.probe_every,
         device=device,
-        engine=choose_engine(train.engine, device, optimizers, random_numbers, network.uses_global_rng),
+        engine=choose_engine(
+            train.engine,
+            device,
+            optimizers,
+            random_numbers,
+            network.uses_global_rng,
+            streamed=isinstance(splits.train_x, Streamed),
+        ),
         pretrained=settings.weights is not None,
         measurements=own.load(settings.measures, settings.trust) if settings.probe else (),
     )
+
+
+def on_device(splits: Splits, device: torch.device) -> Splits:
+    """The data on the device that trains; samples for which it has no room stay where they are, and are streamed."""
+    if device.type == "cpu":
+        return splits
+    needed = 4 * math.prod(splits.inputs) * sum(len(y) for y in (splits.train_y, splits.val_y, splits.test_y))
+    if device.type == "cuda" and needed > SHARE * (free := torch.cuda.mem_get_info(device)[0]):
+        why = f"{size(needed)} are needed on {device}, more than {SHARE:.0%} of the {size(free)} that are free"
+        return _streamed(splits, why).to(device)
+    try:
+        return splits.to(device)
+    except torch.OutOfMemoryError:
+        return _streamed(splits, f"{device} has no memory for them").to(device)
+
+
+def _streamed(splits: Splits, why: str) -> Splits:
+    return replace(
+        splits, train_x=streamed(splits.train_x, why), val_x=streamed(splits.val_x, why),
+        test_x=streamed(splits.test_x, why),
+    )  # fmt: skip
 
 
 def load_splits(settings: Settings) -> Splits:

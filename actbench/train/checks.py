@@ -61,7 +61,7 @@ def check(settings: Settings, *, quick: bool = False) -> None:
     splits = None if quick else attempt(lambda: loading.load_splits(settings.dataset, settings.trust))
     inputs, classes = ((1, 28, 28), 10) if splits is None else (splits.inputs, splits.classes)
     if augment is not None:
-        background = 0.0 if splits is None else splits.background
+        background: float | torch.Tensor = 0.0 if splits is None else splits.background
         attempt(
             lambda: check_augmentation(
                 settings.augment, augment, inputs=inputs, background=background, trust=settings.trust

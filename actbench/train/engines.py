@@ -148,7 +148,7 @@ def _first_cause(error: Exception) -> Exception:
 
 def choose_engine(
     name: str, device: torch.device, optimizers: Sequence[Optimizer], generators: Sequence[torch.Generator],
-    uses_global_rng: bool,
+    uses_global_rng: bool, *, streamed: bool = False,
 ) -> Engine:  # fmt: skip
     """The engine of `train.engine`: `auto` is a CUDA graph where one can be recorded, otherwise eager.
 
@@ -160,6 +160,7 @@ def choose_engine(
         optimizers: of the step.
         generators: of the random numbers on the device that the step may draw.
         uses_global_rng: whether the network draws from torch's global generator.
+        streamed: whether samples come onto the device batch by batch.
 
     Raises:
         UserError: `graph` is not possible.
@@ -169,6 +170,8 @@ def choose_engine(
     if name == "compiled":
         return Compiled()
     obstacle = _obstacle_to_graphs(device, optimizers, uses_global_rng)
+    if streamed and not obstacle:
+        obstacle = "samples are streamed onto the device"
     if not obstacle:
         return Graph(optimizers, generators, recorder=CudaRecorder(device))
     if name == "graph":

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from actbench.datasets.streaming import Streamed
 from actbench.measures.computing.sums import sums_dtype
 from actbench.stacking import Shard
 from actbench.train.state import Training
@@ -35,14 +36,14 @@ def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     return F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none").view(y.shape)
 
 
-def evaluate(training: Training, x: Tensor, y: Tensor) -> Means:
+def evaluate(training: Training, x: Tensor | Streamed, y: Tensor) -> Means:
     """Mean loss and accuracy of every seed over x (N, ...) and y (N,), in evaluation mode."""
     training.network.eval()
     return means(training.workers.map(lambda shard: _scores(training, shard, x, y), training.network.shards))
 
 
 @torch.no_grad()
-def _scores(training: Training, shard: Shard, x: Tensor, y: Tensor) -> list[Scores]:
+def _scores(training: Training, shard: Shard, x: Tensor | Streamed, y: Tensor) -> list[Scores]:
     """The scores of a shard of the seeds, batch by batch.
 
     A shard of stacked replicas takes more samples at a time, so that its kernels are as large as those of all seeds.

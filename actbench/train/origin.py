@@ -59,7 +59,8 @@ def _origins(training: Training, epoch: int, watches: Sequence[_Watch], control:
             break
     else:  # training was finite to the end
         for watch in watches:
-            watch.note("images", "", [training.splits.val_x.expand(watch.group.seeds, *training.splits.val_x.shape)])
+            for part in training.splits.val_x.split(training.eval_batch_size):
+                watch.note("images", "", [part.expand(watch.group.seeds, *part.shape)])
         with _watched(watches, "validation"):
             evaluate(training, training.splits.val_x, training.splits.val_y)
     return tuple(

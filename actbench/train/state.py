@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from actbench.datasets import Splits
+from actbench.datasets.streaming import Streamed
 from actbench.measures.computing.history import UnitHistory
 from actbench.measures.own import OwnMeasurement
 from actbench.models import Components
@@ -57,7 +58,9 @@ class Training:
     def execution(self) -> str:
         """How the seeds run and why, for the log and the summary."""
         way, colon, why = self.network.execution.partition(": ")
-        return f"{way}, {self.engine.name}{colon}{why}"
+        x = self.splits.train_x
+        streamed = f"; samples are streamed: {x.stored.why}" if isinstance(x, Streamed) else ""
+        return f"{way}, {self.engine.name}{colon}{why}{streamed}"
 
     @property
     def steps_per_epoch(self) -> int:

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from actbench.datasets.streaming import Streamed
 from actbench.measures.gradients import gradient_norms
 from actbench.stacking import ReplicaGroup
 from actbench.train.engines import Forward, Step
@@ -160,9 +161,11 @@ def _step_of(groups: Sequence[GroupTrainer]) -> Step:
     return step
 
 
-def _take(samples: Tensor, rows: Tensor) -> Tensor:
+def _take(samples: Tensor | Streamed, rows: Tensor) -> Tensor:
     """`samples[rows]` in half the time on a CPU."""
-    return samples.index_select(0, rows.flatten()).view(*rows.shape, *samples.shape[1:])
+    flat = rows.flatten()
+    chosen = samples[flat] if isinstance(samples, Streamed) else samples.index_select(0, flat)
+    return chosen.view(*rows.shape, *samples.shape[1:])
 
 
 def _spread(steps: int, looks: int) -> set[int]:

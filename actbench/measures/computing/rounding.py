@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from actbench.datasets import Splits
+from actbench.datasets.streaming import Streamed
 from actbench.measures.computing.sums import sums_dtype
 from actbench.measures.int8 import OUTPUT, SCHEMES
 from actbench.models.layers import Gated
@@ -201,7 +202,7 @@ def _keep(outputs: list[Tensor], _site: nn.Module, _inputs: tuple[Tensor, ...], 
     outputs.append(h)
 
 
-def _calibration_samples(train_x: Tensor) -> Tensor:
+def _calibration_samples(train_x: Tensor | Streamed) -> Tensor:
     """Evenly spaced: a data set may be sorted by class."""
     samples = min(len(train_x), CALIBRATION_SAMPLES)
     return train_x[torch.arange(samples, device=train_x.device) * len(train_x) // samples]
