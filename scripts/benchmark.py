@@ -273,6 +273,30 @@ def cnn(bench: Bench) -> list[Row]:
     ]
 
 
+def own(bench: Bench) -> list[Row]:
+    """A network of one's own, ResNet-18 on 32×32 pixels, one seed, beside an ordinary loop in memory."""
+    samples, network = bench.size(1_600), ("model=references:resnet18", "trust=references", "num_seeds=1")
+    training = bench.training(samples, *network, "activation=own")
+    taken = in_turn(
+        bench.rounds,
+        {
+            "ordinary": references.in_memory(references.resnet18(), training.splits.train_x, training.splits.train_y),
+            "own": fitting(training),
+            "gelu": fitting(bench.training(samples, *network, "activation=gelu")),
+            "own, contiguous": fitting(
+                bench.training(samples, *network, "activation=own", "train.memory_format=contiguous")
+            ),
+        },
+    )
+    goals = {"own": "≤ 1.05", "own, contiguous": "≤ 1.05"}
+    return [
+        Row(f"ResNet-18, one seed, activation={name} ÷ ordinary loop in memory", ratio(taken, name, "ordinary"), goal)
+        for name in taken
+        if name != "ordinary"
+        for goal in [goals.get(name, "")]
+    ]
+
+
 def activations(bench: Bench) -> list[Row]:
     """The training step of every activation beside ReLU's: the article's MLP, 5 seeds."""
     names = [choice.name for choice in choices_of("activation")]
@@ -546,6 +570,7 @@ SECTIONS = {
         seeds,
         stacks,
         cnn,
+        own,
         dead,
         looking,
         activations,

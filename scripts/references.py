@@ -30,6 +30,15 @@ def in_memory(model: nn.Module, x: Tensor, y: Tensor, batch: int = 64) -> Epoch:
     return epoch
 
 
+def resnet18() -> nn.Module:
+    """torchvision's ResNet-18 for grey images, which are padded to 32×32."""
+    from torchvision.models import resnet18 as of_torchvision
+
+    network = of_torchvision(num_classes=10)
+    network.conv1 = nn.Conv2d(1, 64, 7, 2, 3, bias=False)
+    return nn.Sequential(nn.ZeroPad2d(2), network)
+
+
 def floor(
     seeds: int, steps: int, device: torch.device, batch: int = 64, sizes: tuple[int, ...] = (784, 512, 10)
 ) -> Epoch:
