@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from actbench.sinks.terminal import TerminalSink
+from actbench.sinks.terminal import Terminal
 from actbench.sites.exchange import Exchanged
 from actbench.sites.listing import as_csv, in_lines
 from actbench.store.folder import RunFolder
 from actbench.train import Training
 
 
-def show(training: Training, folder: RunFolder, terminal: TerminalSink) -> None:
-    """Writes `sites.csv` and prints its beginning; of one of many runs only how many sites there are.
+def show(training: Training, folder: RunFolder, terminal: Terminal) -> None:
+    """Writes `sites.csv` and prints its beginning.
 
     Args:
         training: of the run.
@@ -21,6 +21,4 @@ def show(training: Training, folder: RunFolder, terminal: TerminalSink) -> None:
     if not isinstance(network, Exchanged):
         return
     folder.write_sites(as_csv(network.found, network.exchanged))
-    head, *lines = in_lines(network.found, network.exchanged)
-    for line in [head.rstrip(":")] if terminal.brief else [head, *lines]:
-        terminal.remark(line)
+    terminal.describe(in_lines(network.found, network.exchanged))

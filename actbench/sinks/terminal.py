@@ -70,6 +70,8 @@ class Terminal(Protocol):
 
     def remark(self, text: str, style: str = "dim") -> None: ...
 
+    def describe(self, lines: Sequence[str]) -> None: ...
+
     def close(self) -> None: ...
 
     def end(
@@ -137,6 +139,11 @@ class TerminalSink:
     def remark(self, text: str, style: str = "dim") -> None:
         """A line of its own, with the run's name where others speak too."""
         self._say(escape(f"{self.name}: {text}" if self.brief else text), style=style)
+
+    def describe(self, lines: Sequence[str]) -> None:
+        """A heading, and what belongs to it: of one of many runs the heading alone."""
+        for line in [lines[0].rstrip(":")] if self.brief else lines:
+            self.remark(line)
 
     def close(self) -> None:
         if self._bar is not None:
