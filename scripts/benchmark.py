@@ -277,10 +277,11 @@ def own(bench: Bench) -> list[Row]:
     """A network of one's own, ResNet-18 on 32×32 pixels, one seed, beside an ordinary loop in memory."""
     samples, network = bench.size(1_600), ("model=references:resnet18", "trust=references", "num_seeds=1")
     training = bench.training(samples, *network, "activation=own")
+    inputs = training.splits.train_x[:]  # a tensor, whether the samples are in memory or streamed
     taken = in_turn(
         bench.rounds,
         {
-            "ordinary": references.in_memory(references.resnet18(), training.splits.train_x, training.splits.train_y),
+            "ordinary": references.in_memory(references.resnet18(), inputs, training.splits.train_y),
             "own": fitting(training),
             "gelu": fitting(bench.training(samples, *network, "activation=gelu")),
             "own, contiguous": fitting(

@@ -55,6 +55,12 @@ class Pair(Net):
         return super().forward(x), x
 
 
+class Gated(Net):
+    def forward(self, x):
+        x = F.relu(self.fc1(F.adaptive_avg_pool2d(self.act1(self.bn(self.conv(x))), 4).flatten(1)))
+        return self.fc2(F.relu(x * torch.sigmoid(x.mean(1, keepdim=True))))  # which no layer's output reaches alone
+
+
 class Straight(nn.Module):
     def __init__(self, classes):
         super().__init__()
@@ -368,6 +374,17 @@ def test_the_gradient_of_a_layer_is_that_of_what_lies_in_front_of_its_site(here)
         gradients = [p.grad.flatten() for module in modules for p in module.parameters()]
         assert network.layers()[number] == name
         assert layers[number, 0].item() == pytest.approx(torch.cat(gradients).norm().item(), rel=1e-5)
+
+
+def test_a_site_that_no_layer_reaches_alone_has_no_gradient_of_a_layer(here):
+    """And so none that is 0, from which gradients would seem to explode."""
+    splits = random_splits(64, side=8, classes=10)
+    training = training_of(settings(here, "Gated", "num_seeds=2"), splits)
+    epochs = [*fit(training, control=Control())]
+    rows = [row for epoch in epochs for row in epoch.layers]
+    names = list(dict.fromkeys(row.layer for row in rows))
+    assert [{row.grad_norm > 0 for row in rows if row.layer == name} for name in names] == [{True}, {True}, {False}]
+    assert all(row.grad_norm != row.grad_norm for row in rows if row.layer == names[-1])
 
 
 def test_a_branch_of_a_large_batch_ends_the_run_with_a_message(here, actbench):

@@ -38,7 +38,7 @@ def flows(run: RunHistory) -> list[Flow]:
     batch_norm = (run.settings.norm.target or "").endswith("batch_norm")
     for epoch in run.trained if batch_norm else run.epochs:
         layers = [record for record in epoch.layers if record.seed in run.seeds]
-        names = list(dict.fromkeys(record.layer for record in layers))
+        names = list(dict.fromkeys(record.layer for record in layers if not math.isnan(record.grad_norm)))
         if names:
             measured.append(Flow(epoch.number, _norm(layers, names[0]), _norm(layers, names[-1])))
     return [flow for flow in measured if not (math.isnan(flow.first) or math.isnan(flow.last))]

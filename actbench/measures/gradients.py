@@ -27,7 +27,8 @@ class LayerGradient(Row):
 def gradient_norms(group: ReplicaGroup) -> tuple[Tensor, Tensor]:
     """Euclidean norms of the gradients of the last backward pass: of all parameters (s,), and of each layer (L, s).
 
-    The parameters of a layer include those of its normalisation and its activation.
+    The parameters of a layer include those of its normalisation and its activation. A site that no layer's output
+    reaches alone, in a network of one's own, has no norm (NaN).
     """
     import torch
 
@@ -41,7 +42,11 @@ def gradient_norms(group: ReplicaGroup) -> tuple[Tensor, Tensor]:
         layer = owners.get(name)
         if layer is not None:
             of_layers[layer].append(gradient)
-    norms = [seed_norms(g) if g else torch.zeros_like(total) for g in of_layers.values()]
+    owning = {*owners.values()}
+    norms = [
+        seed_norms(g) if g else torch.full_like(total, 0.0 if layer in owning else torch.nan)
+        for layer, g in of_layers.items()
+    ]
     return total, torch.stack(norms) if norms else total.new_zeros(0, len(total))
 
 
