@@ -91,6 +91,21 @@ class Epoch:
         return tuple(layer for layer in self.layers if layer.seed == seed)
 
 
+_LARGE = 1e5  # from here on numbers are written with a power of ten
+
+
+def decimal(value: float, digits: int | None) -> str:
+    """A number with so many decimals (None: as many as it needs), which no number is too large for, and no −0.00.
+
+    >>> decimal(0.1234, 2), decimal(-0.001, 2), decimal(21865797781042.121, 2), decimal(2e6, None), decimal(2.5, None)
+    ('0.12', '0.00', '2.2e13', '2e6', '2.5')
+    """
+    if _LARGE <= abs(value) < math.inf:
+        return f"{value:.2g}".replace("e+0", "e").replace("e+", "e")
+    text = f"{value:g}" if digits is None else f"{value:.{digits}f}"
+    return text.removeprefix("-") if not text.strip("-0.") else text
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A metric over seeds: `values` in the order of the run's seeds (None: that seed diverged), n of them finite.
@@ -128,8 +143,8 @@ class Estimate:
         """`98.07 ± 0.05`, half the width of the 95 % interval; the bare value where there is one seed."""
         if self.mean is None:
             return "–"
-        mean = f"{scale * self.mean:.{digits}f}"
-        return mean if self.ci95 is None else f"{mean} ± {scale * (self.ci95[1] - self.ci95[0]) / 2:.{digits}f}"
+        mean = decimal(scale * self.mean, digits)
+        return mean if self.ci95 is None else f"{mean} ± {decimal(scale * (self.ci95[1] - self.ci95[0]) / 2, digits)}"
 
 
 @dataclass(frozen=True)

@@ -346,6 +346,29 @@ def test_a_margin_of_any_size_is_drawn_and_named(tmp_path, margin, words):
     assert right - left < 20
 
 
+def test_the_intervals_of_contenders_are_in_view_and_far_off_is_an_arrow(tmp_path):
+    """Two that differ by less than their intervals, and two that learn nothing."""
+    base = settings_of("dataset=digits", "num_seeds=3")
+    accuracies = {
+        "relu": (97.0, 97.5, 97.1),
+        "gelu": (97.2, 96.9, 97.3),
+        "elu": (10.0, 10.5, 9.0),
+        "tanh": (9.0, 11, 10),
+    }
+    for name, of_seeds in accuracies.items():
+        own = replace(base, activation=activation_choice(name))
+        fake_run(tmp_path / own.folder, own, of_seeds)
+    comparison, found = drawings(tmp_path)
+    (axes,) = found["differences"].figure.axes
+    left, right = axes.get_xlim()
+    contenders = comparison.verdict.with_word("undecided", "as good", "best")
+    assert {one.name for one in contenders} == {"relu", "gelu"}
+    assert all(left < one.low < one.high < right for one in contenders)
+    assert left > -20
+    told = [text.get_text() for text in axes.texts]
+    assert all(f"−{-one.difference:.2f}" in told for one in comparison.verdict.with_word("worse"))
+
+
 def test_one_bad_configuration_does_not_squash_the_others(drawn):
     """squared_relu is 86 points below: its row ends in an arrow with the number, and its accuracy is in view."""
     comparison, found = drawn

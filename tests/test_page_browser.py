@@ -85,8 +85,12 @@ class Opened:
         return self.page.locator(".switches").get_by_role("button", name=name, exact=True)
 
     def series(self, *, shown=True):
-        """The names of the series that are shown in the pictures, or of those that are not."""
-        script = "shown => [...new Set([...document.querySelectorAll('svg [data-series]')].filter(e => (getComputedStyle(e).display !== 'none') === shown).map(e => e.dataset.series))]"
+        """The names of the series that are shown in the pictures, or of those that are pale."""
+        script = """shown => {
+          const opacity = (e) => e ? getComputedStyle(e).opacity * opacity(e.parentElement) : 1;
+          const found = [...document.querySelectorAll('svg [data-series]')].filter(e => (opacity(e) > 0.5) === shown);
+          return [...new Set(found.map(e => e.dataset.series))];
+        }"""
         return set(self.page.evaluate(script, shown))
 
 
@@ -203,6 +207,15 @@ def test_a_configuration_is_switched_off_everywhere(show):
     assert of.series() == set() and of.rows(1) == []
     of.chip("relu").press("Enter")
     assert of.series() == {"relu"}
+
+
+def test_a_panel_is_pale_where_all_that_it_shows_is_off(show):
+    of = show("six")
+    curves = of.page.locator("#curves svg .axes")
+    for name, pale in (("none", True), ("relu", False), ("all", False)):
+        of.chip(name).click()
+        assert (curves.get_attribute("class") == "axes off") == pale
+    assert "pale" in of.page.locator(".switches .soft").text_content()
 
 
 def test_names_that_would_be_markup_are_names(show):

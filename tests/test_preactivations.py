@@ -5,11 +5,17 @@ from __future__ import annotations
 import copy
 import math
 import os
+import re
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from helpers import build_training, fake_run, random_splits, settings_of
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.patches import StepPatch
 from test_probes import HAND_BIASES, HAND_WEIGHTS, HAND_X, replicas, wired
 from torch import nn
 
@@ -18,6 +24,7 @@ from actbench.errors import UserError
 from actbench.measures.computing.curves import axis_over, curve_of_one, curve_of_units, units_are_alike
 from actbench.measures.computing.histograms import BINS, look_at_preactivations
 from actbench.report.command import make_report
+from actbench.report.drawing import SKY
 from actbench.report.plots import activations as plot
 from actbench.report.preactivations import seen
 from actbench.run.activations import look, look_before, preactivations
@@ -275,6 +282,11 @@ def a_run(home, activation, *overrides, content=None, accuracy=97.0, **other):
     return folder
 
 
+def picture(home):
+    (comparison,) = make_report([home]).comparisons
+    return plot.draw(comparison, [])
+
+
 def texts(figure):
     return [text.get_text() for axes in figure.axes for text in (axes.title, *axes.texts)]
 
@@ -344,3 +356,37 @@ def test_a_pipe_in_the_place_of_the_file_is_not_waited_for(tmp_path, reads):
     os.mkfifo(tmp_path / reads.FILE)
     with pytest.raises(UserError, match="not a plain file"):
         reads.read(tmp_path)
+
+
+def test_before_stands_out_on_after_on_a_light_and_on_a_dark_page(tmp_path):
+    """WCAG's contrast of the outline with the filling under it, in the colours that the page gives both."""
+
+    def luminance(colour):
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(colour)]
+        return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+
+    a_run(tmp_path, "relu", content=some())
+    figure = picture(tmp_path).figure
+    filled, outline = (
+        next(patch for patch in figure.findobj(StepPatch) if patch.get_fill() == fill) for fill in (True, False)
+    )
+    style = (Path(plot.__file__).parents[1] / "template" / "page.css").read_text()
+    dark = dict(
+        re.findall(r"--([\w-]+): (#\w{6});", style.partition("(prefers-color-scheme: dark)")[2].partition("\n}\n")[0])
+    )
+    names = {to_hex(SKY): dark["sky"], "#000000": dark["ink"]}  # as `svg` turns colours into those of the page
+    for paper, of in (("#ffffff", lambda colour: colour), (dark["paper"], names.__getitem__)):
+        line, sky = of(to_hex(outline.get_edgecolor())), np.array(to_rgb(of(to_hex(filled.get_facecolor()))))
+        under = filled.get_alpha() * sky + (1 - filled.get_alpha()) * np.array(to_rgb(paper))
+        light, shade = sorted((luminance(line), luminance(under)), reverse=True)
+        assert (light + 0.05) / (shade + 0.05) >= 4
+
+
+def test_a_million_is_written_at_its_tick(tmp_path):
+    far = replace(some(moved=-1e6), axes=np.array([axis_over(-2e6, 2e6, POINTS)]))
+    a_run(tmp_path, "relu", content=far)
+    axes = picture(tmp_path).figure.axes
+    FigureCanvasAgg(axes[0].figure).draw()
+    assert all(one.xaxis.get_offset_text().get_text() == "" for one in axes)
+    told = [label.get_text() for one in axes for label in one.get_xticklabels()]
+    assert any(re.fullmatch(r"−\de[56]", text) for text in told), told

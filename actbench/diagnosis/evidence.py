@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from actbench.records import decimal
+
 
 def finite(values: Iterable[float]) -> list[float]:
     """Those of `values` that are neither infinite nor NaN."""
@@ -65,9 +67,11 @@ def counted(number: int, noun: str) -> str:
 
 
 def figure(value: float) -> str:
-    """Two digits and zeros, a power of ten only where there is no other way to say how small a value is.
+    """Two digits and zeros; a power of ten for what is very small, and from 100,000 on.
 
-    >>> figure(0.0000417), figure(0.704), figure(93.7), figure(1093.7)
-    ('4.2e-05', '0.7', '94', '1,100')
+    >>> figure(0.0000417), figure(0.704), figure(93.7), figure(1093.7), figure(1.1e16)
+    ('4.2e-05', '0.7', '94', '1,100', '1.1e16')
     """
+    if 1e5 <= float(f"{abs(value):.2g}") < math.inf:
+        return decimal(float(f"{value:.2g}"), None)
     return f"{float(f'{value:.2g}'):,.0f}" if 100 <= abs(value) < math.inf else f"{value:.2g}"

@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from actbench.records import Estimate
+from actbench.records import Estimate, decimal
 from actbench.report.comparison import Comparison
 from actbench.report.configurations import Configuration
+from actbench.report.formatting import minus
 
 BLUE, ORANGE, GREEN, PINK, YELLOW, SKY, GREY = (
     "#0072B2",
@@ -39,6 +41,7 @@ SHOWN = 24  # configurations in a plot: all activations; the tables have all con
 TIPS, TIPS_OF_A_LINE = 1500, 25  # at most: every tip is an element of the page
 STYLE: dict[Any, Any] = {
     "font.size": 10,
+    "axes.formatter.useoffset": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlesize": 11,
@@ -85,6 +88,11 @@ def of_series(name: str, *artists: Artist) -> None:
     """Marks artists as those of the configuration `name`."""
     for artist in artists:
         artist.set_gid(f"{_SERIES}:{next(_NUMBERS)}:{name}")  # ids have to differ in one file
+
+
+def zero_line(axes: Axes) -> None:
+    """The line of no difference, which a small screen shows first."""
+    axes.axvline(0, color="0.3", linewidth=1).set_gid(f"zero:{next(_NUMBERS)}")
 
 
 def tips_of_line(
@@ -147,7 +155,9 @@ def heading(figure: Figure, comparison: Comparison, what: str, how: str = "") ->
     noun = "activations" if comparison.block.varying == ("activation",) else "configurations"
     whose = configurations[0].name if len(configurations) == 1 else f"{len(configurations)} {noun}"
     text = f"{what} of {whose} ({comparison.block.title})"
-    lines = [cut(line, int(11.5 * figure.get_figwidth())) for line in (text, how) if line]
+    width = int(11.5 * figure.get_figwidth())
+    shortened = cut if figure.get_layout_engine() is None else in_lines  # a layout makes room for a second line
+    lines = [shortened(line, width) for line in (text, how) if line]
     figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=10)
 
 
@@ -184,6 +194,12 @@ def panel_grid(names: Sequence[str], x: str, y: str) -> tuple[Figure, list[Axes]
     figure.supxlabel(x, fontsize=10)
     figure.supylabel(y, fontsize=10)
     return figure, list(grid[: len(names)])
+
+
+def plain_ticks(*axes: Axis) -> None:
+    """Writes `2e6` at a tick: Matplotlib's own `1e6` at the end of an axis covers its label."""
+    for axis in axes:
+        axis.set_major_formatter(FuncFormatter(lambda value, _: minus(decimal(value, None))))
 
 
 def cut(name: str, length: int) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from actbench.records import Estimate
+from actbench.records import Estimate, decimal
 
 
 def mean(estimate: Estimate, digits: int, scale: float = 1.0) -> str:
     """`98.07`; a dash where there is no value."""
-    return "–" if estimate.mean is None else f"{scale * estimate.mean:.{digits}f}"
+    return "–" if estimate.mean is None else decimal(scale * estimate.mean, digits)
 
 
 def minus(text: str) -> str:
@@ -19,8 +19,15 @@ def minus(text: str) -> str:
 
 
 def signed(value: float | None) -> str:
-    """`+0.21`, with a typographic minus."""
-    return "–" if value is None else minus(f"{value:+.2f}")
+    """`+0.21`, with a typographic minus; `0.00` has no sign.
+
+    >>> signed(0.214), signed(-0.004)
+    ('+0.21', '0.00')
+    """
+    if value is None:
+        return "–"
+    text = minus(decimal(value, 2))
+    return text if value < 0 or not text.strip("0.") else f"+{text}"
 
 
 def ends(low: float, high: float) -> str:

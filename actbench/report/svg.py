@@ -21,6 +21,7 @@ _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 _PER_INCH = 72.0  # units of an SVG by Matplotlib
 _RADIUS = "6"
 _SERIES = re.compile(r"series:\d+:(.*)", re.DOTALL)  # as `drawing.of_series` marks an artist
+_PARTS = re.compile(r"axes(?=_\d+$)|zero(?=:\d+$)")  # axes as Matplotlib names them; as `drawing.zero_line` marks it
 _COLOUR = re.compile(r"(?<!\()#[0-9a-f]{6}\b", re.IGNORECASE)  # not the name of a part: url(#...)
 _REFERENCE = re.compile(r"(?<=url\(#)[^)]+(?=\))")
 _VARIABLES = {
@@ -73,6 +74,8 @@ def finish(svg: bytes, tips: Sequence[Place]) -> bytes:
         if marked := _SERIES.fullmatch(element.get("id", "")):
             del element.attrib["id"]
             element.set("data-series", " ".join(marked[1].split()))
+        elif part := _PARTS.match(element.get("id", "")):  # what the page's script looks for
+            element.set("class", part[0])
     of_series: dict[str, ET.Element] = {}
     for tip in tips:
         if tip.series not in of_series:

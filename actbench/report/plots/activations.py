@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from actbench.errors import Problem
 from actbench.report.comparison import Comparison
 from actbench.report.configurations import Configuration
-from actbench.report.drawing import BLUE, ORANGE, SKY, Drawing, Tip, cut, of_series
+from actbench.report.drawing import BLUE, ORANGE, SKY, Drawing, Tip, cut, of_series, plain_ticks
 from actbench.report.formatting import listed, minus
 from actbench.report.preactivations import AFTER, BEFORE, LayerSeen, seen
 from actbench.report.seed_records import read_each
@@ -29,6 +29,7 @@ _TIPS = 7  # places of a panel that a reader may point at
 _DEAD = 0.01  # a smaller share of dead units is no reason to draw a configuration
 _MANY = 0.8  # a larger share of z where f' vanishes is unusual: ReLU begins with a half
 _FLAT, _SEEN = "0.88", SKY
+_PALE = 0.45  # of the filled histogram: the outline on it has to stand out on a dark page, too
 
 
 def draw(comparison: Comparison, problems: list[Problem]) -> Drawing | None:
@@ -140,6 +141,7 @@ def _draw_curve(axes: Axes, layer: LayerSeen) -> None:
     axes.tick_params(labelbottom=False, bottom=False, labelsize=8)
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=_STEPS))
     axes.yaxis.set_major_locator(MaxNLocator(3, steps=_STEPS))
+    plain_ticks(axes.xaxis, axes.yaxis)
     if not np.isfinite(layer.now[:, inside]).any():
         axes.set_yticks([])
         words = "no curve: units depend on each\nother, or have different ones"
@@ -186,9 +188,9 @@ def _draw_seen(axes: Axes, layer: LayerSeen) -> None:
             continue
         heights = heights / heights.max()
         if moment == AFTER:
-            axes.stairs(heights, edges, fill=True, color=_SEEN, zorder=1)
+            axes.stairs(heights, edges, fill=True, color=_SEEN, alpha=_PALE, zorder=1)
         else:
-            axes.stairs(heights, edges, color="0.15", linewidth=1.1, zorder=2)
+            axes.stairs(heights, edges, color="black", linewidth=1.2, zorder=2)
     axes.set_ylim(0, 1.42)  # room for the words
     axes.set_yticks([])
     axes.tick_params(labelsize=8)
@@ -234,8 +236,8 @@ def _legend(panels: Sequence[tuple[str, LayerSeen]]) -> list[Line2D | Patch]:
         Line2D([], [], color=BLUE, linewidth=1.8, label="f(z)"),
         Line2D([], [], color=ORANGE, linewidth=1.8, linestyle="--", label="f'(z)"),
         Patch(color=_FLAT, label="f' is 0, or nearly"),
-        Line2D([], [], color="0.15", linewidth=1.1, label="z seen before training"),
-        Patch(color=_SEEN, label="z seen after training"),
+        Line2D([], [], color="black", linewidth=1.2, label="z seen before training"),
+        Patch(color=_SEEN, alpha=_PALE, label="z seen after training"),
     ]
     if any(layer.learned for _, layer in panels):
         handles.append(Line2D([], [], color="0.3", linewidth=0.8, linestyle=":", label="f and f' before training"))

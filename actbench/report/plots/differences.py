@@ -32,6 +32,7 @@ from actbench.report.drawing import (
     of_series,
     shown_configurations,
     tips_of_line,
+    zero_line,
 )
 from actbench.report.evidence import common_seeds
 from actbench.report.formatting import ends, listed, points, signed
@@ -48,6 +49,7 @@ _LOOKS = {  # the verdict's word: colour, marker, and its filling
     "undecided": ("0.4", "D", "white"),
 }
 _FAR = 20.0  # times the smaller differences: a row beyond is an arrow at the edge, and squashes no other
+_WIDE = 4.0  # times what was measured: as far as intervals of those that are not worse are in view on either side
 _LEGIBLE = 0.02  # of the width of the axes: a band that is narrower gets edges
 
 
@@ -136,7 +138,7 @@ def differences(panels: Sequence[tuple[str, Sequence[Bar]]], margin: float) -> F
 
 
 def _panel(axes: Axes, against: str, bars: Sequence[Bar], names: Sequence[str], margin: float) -> None:
-    axes.axvline(0, color="0.3", linewidth=1)
+    zero_line(axes)
     axes.set_yticks(range(len(names)), [cut(name, 44) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(axis="x", alpha=0.25)
@@ -146,8 +148,8 @@ def _panel(axes: Axes, against: str, bars: Sequence[Bar], names: Sequence[str], 
     span = max(values) - min(values) or 0.1
     if margin < 2 * span:  # else the band alone would be seen
         values += [-margin, margin]
-    limits = [end for bar in near for end in (bar.low, bar.high) if math.isfinite(end)]
-    keep_in_view(axes, values, limits or values)
+    limits = [end for bar in near if bar.word == "worse" for end in (bar.low, bar.high) if math.isfinite(end)]
+    keep_in_view(axes, [*values, *_ends_in_view(near, values)], limits or values)
     _band(axes, margin)
     for bar in bars:
         _row(axes, bar, names.index(bar.name))
@@ -163,6 +165,17 @@ def near_zero(bars: Sequence[Bar], margin: float) -> list[Bar]:
     limit = max(_FAR * float(np.quantile(sizes, 0.25)), 10 * margin, 2 * statistics.median(halves or [0.0]))
     near = [bar for bar, size in zip(bars, sizes, strict=True) if size <= limit]
     return near or list(bars)
+
+
+def _ends_in_view(bars: Sequence[Bar], values: Sequence[float]) -> list[float]:
+    """The ends of the intervals of those that are not worse, which is what is to be decided: as far as they are sane.
+
+    Those of two seeds may be a hundred times as wide as what was measured.
+    """
+    span = max(values) - min(values) or 0.1
+    reach = _WIDE * span
+    ends = [end for bar in bars if bar.word != "worse" for end in (bar.low, bar.high) if math.isfinite(end)]
+    return [min(max(end, min(values) - reach), max(values) + reach) for end in ends]
 
 
 def _band(axes: Axes, margin: float) -> None:

@@ -126,7 +126,8 @@
     const both = [makeButton("all", () => show([])), makeButton("none", () => show(names))];
     const group = make("div", { role: "group" }, ...both, ...switches);
     group.setAttribute("aria-label", "configurations that are shown");
-    const fold = make("details", { className: "switches" }, make("summary", {}, "Configurations: ", said), group);
+    const note = make("p", { className: "soft", textContent: "What is off is pale in the pictures, and not in the tables." });
+    const fold = make("details", { className: "switches" }, make("summary", {}, "Configurations: ", said), group, note);
     fold.open = names.length <= 8 && window.matchMedia("(min-width: 40rem)").matches;
     list.replaceWith(fold);
     const keepClear = () => (document.documentElement.style.scrollPaddingTop = `${fold.offsetHeight}px`); // it stays there
@@ -138,8 +139,10 @@
     const off = new Set();
     const updates = equipTables(part, off);
     const series = all("svg [data-series]", part);
+    const panels = all("svg .axes", part).map((axes) => ({ axes, of: all("[data-series]", axes) }));
     const changed = () => {
       for (const one of series) one.classList.toggle("off", off.has(plain(one.dataset.series)));
+      for (const { axes, of } of panels) axes.classList.toggle("off", of.length > 0 && of.every((one) => one.matches(".off")));
       updates.forEach((update) => update());
     };
     const list = part.querySelector(".names");
