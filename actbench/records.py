@@ -21,6 +21,18 @@ Row = TypeVar("Row")
 Status = Literal["completed", "diverged", "interrupted", "failed"]
 
 
+def fixed(value: float, digits: int) -> str:
+    """A number with so many digits after the point; from a million on two digits and a power of ten.
+
+    >>> fixed(0.1234, 2), fixed(-999999.0, 0), fixed(5.07e31, 4), fixed(-1e6, 1), fixed(float("nan"), 1)
+    ('0.12', '-999999', '5.1e31', '-1e6', 'nan')
+    """
+    if not 1e6 <= abs(value) < math.inf:
+        return f"{value:.{digits}f}"
+    digit, _, power = f"{value:.1e}".partition("e+")
+    return f"{digit.removesuffix('.0')}e{int(power)}"
+
+
 class Origin(NamedTuple):
     """The first value that was infinite or NaN in a seed that diverged, in the order of a training step.
 
@@ -128,8 +140,8 @@ class Estimate:
         """`98.07 ± 0.05`, half the width of the 95 % interval; the bare value where there is one seed."""
         if self.mean is None:
             return "–"
-        mean = f"{scale * self.mean:.{digits}f}"
-        return mean if self.ci95 is None else f"{mean} ± {scale * (self.ci95[1] - self.ci95[0]) / 2:.{digits}f}"
+        mean = fixed(scale * self.mean, digits)
+        return mean if self.ci95 is None else f"{mean} ± {fixed(scale * (self.ci95[1] - self.ci95[0]) / 2, digits)}"
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ def _described(origin: Origin, origins: Sequence[Origin]) -> str:
     kind = origin.kind.removeprefix("validation ")
     layer = origin.where.rpartition(".")[0] if origin.where.split(".")[-1] == "activation" else origin.where
     sizes = [other.size for other in origins if other[1:5] == origin[1:5] and not math.isnan(other.size)]
-    size = f" ({'|z|' if 'activation' in kind else 'numbers'} up to {_figure(max(sizes))})" if sizes else ""
+    size = f" ({'|z|' if 'activation' in kind else 'numbers'} up to {figure(max(sizes))})" if sizes else ""
     words = {
         "images": "the images",
         "augmentation": "the augmented images",
@@ -110,8 +110,3 @@ def _described(origin: Origin, origins: Sequence[Origin]) -> str:
         "update": f"the parameters after the step{size}",
     }
     return f"the first in epoch {origin.epoch}, {when}: {words.get(kind, kind)}"
-
-
-def _figure(size: float) -> str:
-    """Without a page of zeros."""
-    return figure(size) if size < 1e6 else f"{size:.1e}"

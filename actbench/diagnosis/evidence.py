@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from actbench.records import fixed
+
 
 def finite(values: Iterable[float]) -> list[float]:
     """Those of `values` that are neither infinite nor NaN."""
@@ -65,9 +67,11 @@ def counted(number: int, noun: str) -> str:
 
 
 def figure(value: float) -> str:
-    """Two digits and zeros, a power of ten only where there is no other way to say how small a value is.
+    """Two digits and zeros, a power of ten where that would be a row of zeros.
 
-    >>> figure(0.0000417), figure(0.704), figure(93.7), figure(1093.7)
-    ('4.2e-05', '0.7', '94', '1,100')
+    >>> figure(0.0000417), figure(0.704), figure(93.7), figure(1093.7), figure(1.1e16)
+    ('4.2e-05', '0.7', '94', '1,100', '1.1e16')
     """
-    return f"{float(f'{value:.2g}'):,.0f}" if 100 <= abs(value) < math.inf else f"{value:.2g}"
+    if abs(value) >= 1e6:
+        return fixed(value, 0)
+    return f"{float(f'{value:.2g}'):,.0f}" if abs(value) >= 100 else f"{value:.2g}"

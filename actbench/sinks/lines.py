@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from rich.text import Text
 
 from actbench.measures.units import network_ratio
-from actbench.records import Epoch, Estimate, RunSummary
+from actbench.records import Epoch, Estimate, RunSummary, fixed
 
 
 def epoch_line(epoch: Epoch, epochs: int) -> str:
@@ -19,7 +19,7 @@ def epoch_line(epoch: Epoch, epochs: int) -> str:
     alive = [record for record in epoch.records if record.seed not in epoch.diverged]
     if not alive:
         return ""
-    words = [f"epoch {epoch.number}/{epochs}", f"train loss {mean(record.train_loss for record in alive):.4f}"]
+    words = [f"epoch {epoch.number}/{epochs}", f"train loss {fixed(mean(record.train_loss for record in alive), 4)}"]
     words.append(validation(epoch))
     if epoch.layers:
         dead = mean(network_ratio(epoch.of_seed(record.seed), "dead") for record in alive)
