@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import signal
 import sys
@@ -13,13 +15,23 @@ from actbench.errors import UserError
 
 
 def main() -> None:
-    """The console script."""
+    """The console script.
+
+    A command that a signal has stopped ends by that signal, once everything is written and closed, so that a loop of
+    the shell around it stops, too; the shell says 130 or 143, as if that had been the exit code.
+    """
+    stopped_by: list[int] = []
+    atexit.register(_end_by, stopped_by)  # what is registered later is run before
     try:
         sys.exit(_main(sys.argv[1:]))
+    except SystemExit as ended:
+        stopped_by += [number for number in (signal.SIGINT, signal.SIGTERM) if ended.code == 128 + number]
+        raise
     except UserError as error:
         sys.exit(complaints.complain(error))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
+        stopped_by.append(signal.SIGINT)
         sys.exit(128 + signal.SIGINT)
     except BrokenPipeError:  # `actbench list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -30,6 +42,15 @@ def main() -> None:
         if os.environ.get("ACTBENCH_TRACEBACK"):
             raise
         sys.exit(complaints.complain(complaints.of_a_fault(error)))
+
+
+def _end_by(signals: Sequence[int]) -> None:
+    for number in signals:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or nobody reads it any more
+                stream.flush()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
 
 
 def _main(argv: Sequence[str]) -> int:

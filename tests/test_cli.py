@@ -285,6 +285,34 @@ LONG = [
 ]
 
 
+STOPPED = """
+import atexit, sys
+from actbench import cli
+def stopped(_argv):
+    atexit.register(print, "closed", flush=True)
+    sys.stdout.write("written ")
+    raise {how}
+cli._main = stopped
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "which"),
+    [
+        ("KeyboardInterrupt", signal.SIGINT),
+        ("SystemExit(130)", signal.SIGINT),
+        ("SystemExit(143)", signal.SIGTERM),
+        ("SystemExit(3)", None),
+    ],
+)
+def test_a_command_that_a_signal_stops_ends_by_it_once_all_is_closed(how, which):
+    """So that the loop of a shell around it stops, too."""
+    done = subprocess.run([sys.executable, "-c", STOPPED.format(how=how)], capture_output=True, text=True, check=False)
+    assert done.returncode == (3 if which is None else -which), done.stderr
+    assert done.stdout == "written closed\n"
+
+
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory):
     """What twelve epochs come to that nobody stops."""

@@ -204,6 +204,19 @@ def test_what_is_written_is_read(tmp_path):
     assert store.read(tmp_path / "elsewhere") is None
 
 
+@pytest.mark.parametrize("largest", [5.6e18, 3.4e38, 1e300])
+def test_z_may_be_as_large_as_a_number_can_be(tmp_path, largest):
+    """A network whose weights grow sees such z, and has results all the same."""
+    content = some(seeds=(0, 1))
+    content.ends[1, :, :, 0] = -largest
+    folder = a_run(tmp_path, "relu", content=content)
+    a_run(tmp_path, "gelu")
+    assert equal(store.read(folder), content)
+    (comparison,) = make_report([tmp_path]).comparisons
+    problems = []
+    assert plot.draw(comparison, problems) is not None and not problems
+
+
 def test_fifty_layers_of_five_seeds_take_little_space(tmp_path):
     rng = np.random.default_rng(0)
     many = some(tuple(f"hidden{k}" for k in range(50)), range(5))

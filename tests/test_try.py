@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +11,11 @@ import numpy as np
 import pytest
 import yaml
 from helpers import fake_run, settings_of
+from rich.console import Console
 
 from actbench.command import composing, cures, planning, remedies, stored
 from actbench.command.cures import Offered
-from actbench.command.remedies_shown import Outcome, sentences
+from actbench.command.remedies_shown import Outcome, end, lines, sentences
 from actbench.errors import UserError
 from actbench.records import Finding
 from actbench.report.sequential import level
@@ -151,12 +153,51 @@ def test_a_remedy_with_which_seeds_diverge_is_not_recommended(tmp_path):
     after = a_run(tmp_path / "s" / "lr", "num_seeds=5", "optimizer.lr=0.01", accuracies=values, diverged={3: 1},
                   findings=(Finding("seeds diverged", "1 of 5", "Steps too long.", (), "diverged-loss"),))  # fmt: skip
     trials, _ = cures.judged(before, {Offered("optimizer.lr=0.01", ("dead-units",)): after})
-    assert (trials[0].word, trials[0].cures(["dead-units"])) == ("diverged", True)
+    assert (trials[0].word, trials[0].cures(["dead-units"])) == ("diverged", False)
     assert cures.best_of(trials, ["dead-units"]) is None
     outcome = Outcome(remedies.run_of(before), ["dead-units"], trials, {}, "fixed", tmp_path)
-    assert sentences(outcome) == [
-        "What cured dead-units cost accuracy or seeds (optimizer.lr=0.01: 1 of 5 seeds diverged): none is recommended."
+    assert sentences(outcome) == ["optimizer.lr=0.01 did not cure dead-units."]
+    assert lines(outcome, trials[0], 80) == [
+        "optimizer.lr=0.01  1 of 5 seeds diverged",
+        "    not cured  dead-units",
+        "    new        diverged-loss",
     ]
+
+
+def test_with_too_few_seeds_nothing_is_said_to_cost_accuracy(tmp_path):
+    two = {"findings": (DEAD, OVERFITTING), "accuracies": (90.0, 91.0)}
+    before = a_run(tmp_path / "s" / "run", "num_seeds=2", **two)
+    gone = a_run(tmp_path / "t" / "a", "num_seeds=2", "dropout=0.1", accuracies=(80.0, 81.0), findings=())
+    lost = a_run(tmp_path / "t" / "b", "num_seeds=2", "dropout=0.2", accuracies=(10.0, 10.0), findings=(),
+                 diverged={0: 1, 1: 1}, status="diverged")  # fmt: skip
+    codes = ["dead-units", "overfitting"]
+    trials, _ = cures.judged(before, {Offered("norm=batch", ()): gone, Offered("optimizer.lr=3", ()): lost})
+    outcome = Outcome(remedies.run_of(before), codes, cures.ranked(trials, codes), {}, "fixed", tmp_path)
+    said = " ".join(sentences(outcome))
+    assert "Use norm=batch" in said and "cannot be compared with fewer than 3 seeds" in said and "cost" not in said
+    last = Outcome(outcome.run, codes, [trials[1]], {}, "fixed", tmp_path)
+    assert sentences(last) == ["optimizer.lr=3 did not cure dead-units and overfitting."]
+
+
+def test_what_remedies_did_fits_a_terminal_of_80_columns(tmp_path):
+    """One line for each, details below it, and no page of digits."""
+    before = a_run(tmp_path / "s" / "run", findings=(DEAD, OVERFITTING))
+    evidence = "training loss 5e31 " * 20
+    new = tuple(Finding("x", evidence, "y", (), code) for code in ("stalled-loss", "exploding-gradients", "mean-shift"))
+    names = [f"optimizer.lr=0.{k}" for k in range(1, 9)]
+    tried = {
+        Offered(name, ()): a_run(tmp_path / "t" / name, f"dropout=0.{k}", findings=(DEAD, *new))
+        for k, name in enumerate(names, 1)
+    }
+    codes = ["dead-units", "overfitting"]
+    trials, _ = cures.judged(before, tried)
+    console = Console(width=80, file=io.StringIO())
+    end(console, Outcome(remedies.run_of(before), codes, cures.ranked(trials, codes), {}, "fixed", tmp_path))
+    shown = console.file.getvalue().splitlines()
+    assert len(shown) <= 45 and max(map(len, shown)) <= 80
+    for name in names:
+        assert sum(line.startswith(f"{name}  accuracy ") for line in shown) == 1
+    assert "exploding-gradients" in " ".join(shown)
 
 
 def test_a_remedy_of_several_findings_is_offered_once():

@@ -35,9 +35,9 @@ class Offered:
 class Trial:
     """A remedy that was tried.
 
-    `cured` maps each finding of the original to whether it is gone; None where the run has no result. `new` are
-    findings that the original does not have. The accuracy is that of the remedy minus that of the original in
-    percentage points, with its interval; None where fewer than three seeds have both.
+    `cured` maps each finding of the original to whether it is gone, which none is where a seed diverged; None where the
+    run has no result. `new` are findings that the original does not have. The accuracy is that of the remedy minus that
+    of the original in percentage points, with its interval; None where fewer than three seeds have both.
     """
 
     remedy: Offered
@@ -53,6 +53,11 @@ class Trial:
     def cures(self, codes: Sequence[str]) -> bool:
         """Whether it cured all of some findings."""
         return self.cured is not None and all(self.cured[code] for code in codes)
+
+    @property
+    def diverged(self) -> int:
+        """How many of its seeds diverged."""
+        return len(self.summary.diverged) if self.summary is not None else 0
 
     @property
     def worse(self) -> bool:
@@ -102,7 +107,7 @@ def judged(original: Path, tried: Mapping[Offered, Path]) -> tuple[list[Trial], 
         trials.append(
             Trial(
                 remedy, folder, summary,
-                cured=None if found is None else {code: code not in found for code in codes},
+                cured=_cured(summary, codes),
                 new=tuple(sorted((found or set()) - {*codes})),
                 word=_word(before, summary, mean, half),
                 difference=mean if np.isfinite(mean) else None,
@@ -111,6 +116,14 @@ def judged(original: Path, tried: Mapping[Offered, Path]) -> tuple[list[Trial], 
             )
         )  # fmt: skip
     return trials, "fixed" if correct is None else "new"
+
+
+def _cured(summary: RunSummary | None, codes: Sequence[str]) -> dict[str, bool] | None:
+    """Whether each finding is gone. What a seed that diverged would have shown nobody knows: it cures nothing."""
+    if summary is None:
+        return None
+    found = {code_of(finding) for finding in summary.findings or ()}
+    return {code: not summary.diverged and code not in found for code in codes}
 
 
 def _word(before: RunSummary, summary: RunSummary | None, mean: float, half: float) -> Word:
@@ -150,8 +163,8 @@ def ranked(trials: Sequence[Trial], codes: Sequence[str]) -> list[Trial]:
     """Best first: those that cured the findings and did not cost accuracy; then by what the accuracy became."""
 
     def key(trial: Trial) -> tuple[int, float]:
-        if trial.word == "no result":
-            return 4, 0.0
+        if trial.cured is None or trial.diverged:
+            return (5 if trial.cured is None else 4), float(trial.diverged)
         group = (1 if trial.new else 0) if trial.cures(codes) and not trial.worse else 2 if trial.cures(codes) else 3
         return group, -(trial.difference if trial.difference is not None else -np.inf)
 

@@ -1,4 +1,4 @@
-"""What `actbench try` shows and writes: the table of the remedies, the one to use, and `try.json`."""
+"""What `actbench try` shows and writes: what each remedy did, the one to use, and `try.json`."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from actbench.command import next_commands, quoting, stored
-from actbench.command.cures import METRIC, Offered, Trial, best_of, code_of
+from actbench.command.cures import METRIC, Offered, Trial, best_of
 from actbench.command.suggestions import counted, enumerated
 from actbench.diagnosis import rules
 from actbench.errors import from_disk
 from actbench.files.atomic import write_text
-from actbench.records import RunSummary
+from actbench.records import RunSummary, decimal
+from actbench.report import terminal
 from actbench.report.columns import quantity
 from actbench.report.formatting import minus
 from actbench.report.runs import Run
@@ -61,17 +60,59 @@ def begin(
 
 
 def end(console: Console, outcome: Outcome) -> None:
-    """The table and, last, what to do."""
+    """What each remedy did, and, last, what to do."""
     console.print()
-    console.print(_table(outcome))
-    percent = f"{100 * (1 - level(1)):.0f} %"
-    about = "new seeds and new test images" if outcome.test_set == "new" else "new seeds on these test images"
+    console.print(Text("What each remedy did", style="bold"))
     original = outcome.before.metrics[METRIC].plus_minus(2) if METRIC in outcome.before.metrics else "none"
-    note = f"original: test accuracy {original} %; ±: simultaneous {percent} intervals for {about}"
-    console.print(Text(note, style="dim"))
+    console.print(Text(f"original: test accuracy {original} %", style="dim"))
+    for trial in outcome.trials:
+        head, *details = lines(outcome, trial, console.width)
+        console.print(Text(head, style=_STYLES.get(trial.word, "")), soft_wrap=True)
+        for line in details:
+            console.print(Text(line, style="dim"), soft_wrap=True)
+    if any(trial.high is not None for trial in outcome.trials):
+        percent = f"{100 * (1 - level(1)):.0f} %"
+        about = "new seeds and new test images" if outcome.test_set == "new" else "new seeds on these test images"
+        console.print(Text(f"±: simultaneous {percent} intervals for {about}", style="dim"))
     console.print()
     for sentence in sentences(outcome):
-        console.print(Text(sentence), soft_wrap=True)
+        wrapped = [sentence] if sentence.startswith(" ") else terminal.lines(sentence, console.width)
+        for line in wrapped:  # a command stays on one line
+            console.print(Text(line), soft_wrap=True)
+
+
+def lines(outcome: Outcome, trial: Trial, width: int) -> list[str]:
+    """`optimizer.lr=0.003  accuracy 97.20 %, +1.30 ± 0.41, better`, and below it what became of the findings."""
+    found = [f"{trial.remedy.overrides}  {_in_short(trial)}"]
+    if trial.cured is None or trial.summary is None:
+        return found
+    gone = [_with_figure(outcome, trial, code) for code, cured in trial.cured.items() if cured]
+    there = [_with_figure(outcome, trial, code) for code, cured in trial.cured.items() if not cured]
+    if trial.diverged:  # the means are those of the other seeds
+        there = [_with_figure(outcome, trial, code) if code == "diverged-loss" else code for code in trial.cured]
+    for label, of in (("cured", gone), ("not cured", there), ("new", trial.new)):
+        if of:
+            first, *others = terminal.lines(", ".join(of), max(width - 15, 20))
+            found += [f"    {label:<11}{first}", *(" " * 15 + line for line in others)]
+    return found
+
+
+def _in_short(trial: Trial) -> str:
+    """What became of the accuracy, in words."""
+    if trial.summary is None:
+        return "failed; its folder has the reason"
+    if trial.diverged:
+        return f"{trial.diverged} of {counted(len(trial.summary.seeds), 'seed')} diverged"
+    mean = trial.summary.metrics[METRIC].mean if METRIC in trial.summary.metrics else None
+    words = [] if mean is None else [f"accuracy {mean:.2f} %"]
+    words += [] if trial.difference is None else [_difference(trial)]
+    words.append({"better": "better", "worse": "worse", "undecided": "undecided"}.get(trial.word, "not compared"))
+    return ", ".join(words)
+
+
+def _with_figure(outcome: Outcome, trial: Trial, code: str) -> str:
+    figure = _figure(outcome, trial, code)
+    return f"{code} ({figure})" if figure else code
 
 
 def sentences(outcome: Outcome) -> list[str]:
@@ -85,8 +126,7 @@ def sentences(outcome: Outcome) -> list[str]:
     cured = [trial for trial in outcome.trials if trial.cures(outcome.codes)]
     if cured:
         each = "; ".join(f"{trial.remedy.overrides}: {_accuracy(trial)}" for trial in cured)
-        what = "accuracy or seeds" if any(trial.word == "diverged" for trial in cured) else "accuracy"
-        return [f"What cured {symptoms} cost {what} ({each}): none is recommended."]
+        return [f"What cured {symptoms} cost accuracy ({each}): none is recommended."]
     better = [trial for trial in outcome.trials if trial.word == "better"]
     also = f" {better[0].remedy.overrides} raised the accuracy all the same: {_accuracy(better[0])}." if better else ""
     if len(outcome.trials) == 1:
@@ -102,35 +142,6 @@ def command(outcome: Outcome, remedy: str) -> str:
     """The command of the run with a remedy in it."""
     words = next_commands.replaced(stored.overrides_of(outcome.run.folder), outcome.typed)
     return next_commands.whole([*map(quoting.as_typed, words)], remedy.split())
-
-
-def _table(outcome: Outcome) -> Table:
-    table = Table(title="What each remedy did", title_justify="left", title_style="bold", box=SIMPLE_HEAD,
-                  pad_edge=False, padding=(0, 1, 0, 0))  # fmt: skip
-    for head in ("remedy", "findings", "accuracy %", "difference", "verdict"):
-        right = head in ("accuracy %", "difference")
-        table.add_column(head, justify="right" if right else "left", overflow="fold", no_wrap=head != "findings")
-    for trial in outcome.trials:
-        mean = trial.summary.metrics[METRIC].mean if trial.summary and METRIC in trial.summary.metrics else None
-        cells = (
-            trial.remedy.overrides,
-            "\n".join(_findings(outcome, trial)),
-            "–" if mean is None else f"{mean:.2f}",
-            _difference(trial),
-            _said(outcome, trial),
-        )
-        table.add_row(*map(Text, cells), style=_STYLES.get(trial.word, ""))
-    return table
-
-
-def _findings(outcome: Outcome, trial: Trial) -> list[str]:
-    """A line for each finding of the original, and for each new one."""
-    if trial.cured is None or trial.summary is None:
-        return ["failed; the study has the reason"]
-    evidence = {code_of(finding): finding.evidence for finding in trial.summary.findings or ()}
-    figures = {code: f": {figure}" if (figure := _figure(outcome, trial, code)) else "" for code in trial.cured}
-    lines = [f"{code} {'cured' if gone else 'still there'}{figures[code]}" for code, gone in trial.cured.items()]
-    return [*lines, *(f"new: {code}: {evidence[code]}" for code in trial.new)]
 
 
 def _figures(outcome: Outcome, trial: Trial) -> list[str]:
@@ -150,7 +161,7 @@ def _figure(outcome: Outcome, trial: Trial, code: str) -> str:
     shown, column = [], quantity(metric)
     for mean in means:
         assert mean is not None
-        shown.append(minus(f"{column.scale * mean:.{column.digits}f}"))
+        shown.append(minus(decimal(column.scale * mean, column.digits)))
     return f"{column.title} {' → '.join(shown)}{' %' if column.percent else ''}"
 
 
@@ -163,19 +174,10 @@ def _difference(trial: Trial) -> str:
 
 
 def _accuracy(trial: Trial) -> str:
-    if trial.word == "diverged" and trial.summary is not None:
-        return f"{len(trial.summary.diverged)} of {counted(len(trial.summary.seeds), 'seed')} diverged"
     if trial.difference is None:
         return "accuracy cannot be compared with fewer than 3 seeds"
     said = f"accuracy {_difference(trial)}"
     return f"{said}, undecided" if trial.word == "undecided" else said
-
-
-def _said(outcome: Outcome, trial: Trial) -> str:
-    """What became of the accuracy, in words."""
-    without_result = "made it worse" if trial.summary is not None else "failed"
-    spoiled = trial.word == "worse" and not trial.cures(outcome.codes)
-    return "made it worse" if spoiled else without_result if trial.word == "no result" else trial.word
 
 
 def write(outcome: Outcome) -> None:

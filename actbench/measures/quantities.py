@@ -12,6 +12,8 @@ from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
+from actbench.records import decimal
+
 OverLayers = Literal["", "units", "mean", "sum"]
 Better = Literal["", "higher", "lower"]
 
@@ -86,7 +88,7 @@ class Quantity:
 
     def shown(self, value: float) -> str:
         """A value as it is printed; a dash for NaN."""
-        return "–" if math.isnan(value) else f"{self.scale * value:.{self.digits}f}"
+        return "–" if math.isnan(value) else decimal(self.scale * value, self.digits)
 
 
 def _with_unit(name: str, unit: str) -> str:

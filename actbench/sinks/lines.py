@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from rich.text import Text
 
 from actbench.measures.units import network_ratio
-from actbench.records import Epoch, Estimate, RunSummary
+from actbench.records import Epoch, Estimate, RunSummary, decimal
 
 
 def epoch_line(epoch: Epoch, epochs: int) -> str:
@@ -19,8 +19,8 @@ def epoch_line(epoch: Epoch, epochs: int) -> str:
     alive = [record for record in epoch.records if record.seed not in epoch.diverged]
     if not alive:
         return ""
-    loss = f"train loss {mean(record.train_loss for record in alive):.4f}" if epoch.number > 0 else "before training"
-    words = [f"epoch {epoch.number}/{epochs}", loss]
+    loss = f"train loss {decimal(mean(record.train_loss for record in alive), 4)}"
+    words = [f"epoch {epoch.number}/{epochs}", loss if epoch.number > 0 else "before training"]
     words.append(validation(epoch))
     if epoch.layers:
         dead = mean(network_ratio(epoch.of_seed(record.seed), "dead") for record in alive)
