@@ -64,7 +64,7 @@ def columns(values: Mapping[str, Value], metrics: Iterable[Quantity]) -> Summary
     results = [
         api_pb2.MetricInfo(
             name=api_pb2.MetricName(tag=metric.tag.format(layer=ALL)),
-            display_name=f"{metric.title} (ratio)" if metric.percent else metric.heading,  # a ratio is stored
+            display_name=f"{metric.short or metric.title} (ratio)" if metric.percent else metric.heading,  # as stored
             description=metric.definition,
         )
         for metric in in_order(metrics)

@@ -80,24 +80,17 @@ def _replace(place: Path, scalars: Sequence[tuple[str, int, float]]) -> None:
     It begins with the sign for a TensorBoard that is open to forget what it has read.
     """
     earlier = sorted(place.glob("*tfevents*"))
-    kept = [event for path in earlier for event in _events(path) if _is_no_scalar(event)]
+    events = [Event.FromString(content) for path in earlier for content in RawEventFileLoader(str(path)).Load()]
+    times = {(value.tag, event.step): event.wall_time for event in events for value in event.summary.value}
     writer = Writer(str(place))
-    file = writer._get_file_writer()
-    file.event_writer.add_event(Event(step=0, session_log=SessionLog(status=SessionLog.START)))
-    for event in kept:
-        file.event_writer.add_event(event)
+    file = writer._get_file_writer().event_writer
+    file.add_event(Event(step=0, session_log=SessionLog(status=SessionLog.START)))
+    for event in events:
+        values = event.summary.value
+        if values and not any(value.HasField("simple_value") for value in values):
+            file.add_event(event)
     for tag, step, value in scalars:
-        writer.add_scalar(tag, value, step)
+        writer.add_scalar(tag, value, step, walltime=times.get((tag, step)))
     writer.close()
     for path in earlier:
         path.unlink(missing_ok=True)
-
-
-def _events(path: Path) -> Iterator[Event]:
-    for content in RawEventFileLoader(str(path)).Load():
-        yield Event.FromString(content)
-
-
-def _is_no_scalar(event: Event) -> bool:
-    values = event.summary.value
-    return bool(values) and not any(value.HasField("simple_value") for value in values)
