@@ -86,7 +86,7 @@ def test_a_configuration_is_one_finished_row_of_the_hparams_dashboard(run):
     assert hparams["optimizer.lr"].number_value == 0.001
     assert "study" not in hparams
     assert "_hparams_/session_end_info" in metadata
-    typed = ["activation", "upper_activation", "model.width", "model.depth", "optimizer.lr"]
+    typed = ["activation", "upper_activation", "model.width", "model.depth"]
     assert [info.name for info in about.experiment.hparam_infos] == typed  # not what only defaults say, nor the data
     metrics = [metric.name.tag for metric in about.experiment.metric_infos]
     assert metrics[:5] == ["accuracy/test", "dead_ratio/all", "accuracy/val", "dormant_ratio/all", "loss/test"]

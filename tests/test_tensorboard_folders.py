@@ -9,7 +9,7 @@ import pytest
 from helpers import activation_choice, fake_run, settings_of
 
 from actbench.report import runs
-from actbench.sinks.logdir import claim, events_of, logdir, of_study
+from actbench.sinks.logdir import claim, events_of, logdir, of_study, owns
 
 
 @pytest.fixture(scope="module")
@@ -27,24 +27,44 @@ def begun(study, settings, name="gelu"):
     folder = study / settings.folder
     folder.mkdir(parents=True, exist_ok=True)
     place = claim(folder, settings, name)
-    assert not list(place.rglob("*tfevents*"))
-    (place / "seed=0").mkdir(exist_ok=True)
-    (place / "events.out.tfevents.1").write_text(settings.folder)
-    (place / "seed=0" / "events.out.tfevents.1").write_text(settings.folder)
+    seeds = [place / f"seed={seed}" for seed in settings.seeds]
+    mean = [place] if owns(folder, place) else []
+    for own in (*seeds, *mean):
+        assert not list(own.glob("*tfevents*"))
+        (own / "events.out.tfevents.1").write_text(settings.folder)
     assert (events_of(folder), logdir(folder)) == (place, place.parent)
     assert of_study(study) == (study / "tensorboard" if place.parent == study / "tensorboard" else None)
     return str(place.relative_to(study))
 
 
-def test_a_run_is_called_as_people_call_it_and_others_of_that_name_get_more(study, gelu):
+def shown(study):
+    """What TensorBoard shows: run -> whose events these are."""
+    root = study / "tensorboard"
+    return {str(path.parent.relative_to(root)): path.read_text() for path in root.rglob("*tfevents*")}
+
+
+def test_runs_of_a_configuration_have_one_name_and_another_configuration_gets_its_id(study, gelu):
+    later, last = replace(gelu, seed=2, num_seeds=3), replace(gelu, seed=5, num_seeds=1)
     assert begun(study, gelu) == "tensorboard/gelu"
-    assert begun(study, replace(gelu, seed=2, num_seeds=3)) == "tensorboard/gelu seeds2-4"
-    assert begun(study, replace(gelu, seed=5, num_seeds=1)) == "tensorboard/gelu seed5"
+    assert begun(study, later, "gelu num_seeds=5") == "tensorboard/gelu"
+    assert begun(study, last) == "tensorboard/gelu"
     other = replace(gelu, dropout=0.5)
     assert begun(study, other) == f"tensorboard/gelu {other.id}"
-    assert begun(study, replace(other, seed=2)) == f"tensorboard/gelu {other.id} seeds2-3"
-    assert begun(study, gelu) == "tensorboard/gelu", "a run that goes on keeps its name"
-    assert len([*(study / "tensorboard").iterdir()]) == 5
+    assert begun(study, replace(other, seed=2)) == f"tensorboard/gelu {other.id}"
+    seeds = {f"gelu/seed={seed}": run.folder for run in (gelu, later, last) for seed in run.seeds}
+    told = shown(study)
+    assert {run: told[run] for run in told if other.id not in run} == {"gelu": gelu.folder, **seeds}
+    for run in (later, gelu):  # they go on, and leave the events of the others alone
+        assert begun(study, run) == "tensorboard/gelu"
+        assert shown(study) == told
+
+
+def test_a_run_with_seeds_that_another_run_has_keeps_away_from_its_events(study, gelu):
+    assert begun(study, gelu) == "tensorboard/gelu"
+    more = replace(gelu, num_seeds=4)
+    assert begun(study, more) == f"tensorboard/gelu {gelu.id}"
+    assert begun(study, replace(gelu, seed=1)) == f"tensorboard/gelu {gelu.id} seeds1-2"
+    assert shown(study)["gelu/seed=1"] == gelu.folder
 
 
 @pytest.mark.parametrize(
@@ -67,13 +87,32 @@ def test_a_name_is_one_that_every_file_system_takes(study, gelu, name, expected)
     assert begun(study, other, name) == f"tensorboard/{expected} {other.id}"
 
 
-def test_the_name_of_a_run_that_is_gone_is_free_again(study, gelu):
-    other = replace(gelu, dropout=0.5)
+def test_events_of_runs_that_are_gone_are_removed_when_another_begins(study, gelu):
+    other, later = replace(gelu, dropout=0.5), replace(gelu, seed=2, num_seeds=3)
+    relu = replace(gelu, activation=activation_choice("relu"))
     assert begun(study, other) == "tensorboard/gelu"
+    assert begun(study, relu, "relu") == "tensorboard/relu"
+    assert begun(study, replace(relu, seed=2), "relu") == "tensorboard/relu"
     (study / other.folder).rmdir()
+    (study / replace(relu, seed=2).folder).rmdir()
     assert begun(study, gelu) == "tensorboard/gelu"
-    assert (study / "tensorboard/gelu/events.out.tfevents.1").read_text() == gelu.folder
-    assert [path.name for path in (study / "tensorboard").iterdir()] == ["gelu"]
+    assert begun(study, later) == "tensorboard/gelu"
+    of_relu = {"relu": relu.folder, "relu/seed=0": relu.folder, "relu/seed=1": relu.folder}
+    of_later = {f"gelu/seed={seed}": later.folder for seed in later.seeds}
+    of_gelu = {"gelu": gelu.folder, "gelu/seed=0": gelu.folder, "gelu/seed=1": gelu.folder}
+    assert shown(study) == {**of_relu, **of_gelu, **of_later}
+    (study / gelu.folder).rmdir()  # the first run of a configuration
+    last = replace(gelu, seed=7, num_seeds=1)
+    assert begun(study, last) == "tensorboard/gelu"
+    assert shown(study) == {**of_relu, **of_later, "gelu": last.folder, "gelu/seed=7": last.folder}
+
+
+def test_other_files_in_the_events_of_a_run_that_is_gone_are_kept(study, gelu):
+    place = study / begun(study, gelu)
+    (place / "notes.txt").write_text("precious")
+    (study / gelu.folder).rmdir()
+    begun(study, replace(gelu, dropout=0.5))
+    assert (place / "notes.txt").read_text() == "precious"
 
 
 def test_what_is_not_of_a_run_is_left_as_it_is(study, gelu, tmp_path):
@@ -165,8 +204,21 @@ def test_runs_that_begin_at_once_get_names_of_their_own(study, gelu, gone):
         thread.join()
     assert len({*places.values()}) == len(settings)
     assert all(events_of(study / own.folder) == places[own.id] for own in settings)
-    assert {path.name for path in (study / "tensorboard").iterdir()} == {path.name for path in places.values()}
+    assert {path.name for path in (study / "tensorboard").glob("[!.]*")} == {path.name for path in places.values()}
     assert study / "tensorboard" / "gelu" in places.values()
+
+
+def test_runs_of_a_configuration_that_begin_at_once_share_a_name(study, gelu):
+    settings = [replace(gelu, seed=2 * number) for number in range(8)]
+    threads = [threading.Thread(target=begun, args=(study, own)) for own in settings]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    told = shown(study)
+    assert {run: told[run] for run in told if run != "gelu"} == {
+        f"gelu/seed={seed}": own.folder for own in settings for seed in own.seeds
+    }
 
 
 def test_the_report_reads_each_run_of_a_study_once(study, gelu):

@@ -116,23 +116,32 @@ def test_hparams_have_a_row_for_each_configuration_that_can_be_sorted(board):
         assert {row["name"]: value for row, value in zip(found, told, strict=True)} == pytest.approx(of_files, rel=1e-5)
         assert all(row["hparams"]["activation"] == row["name"] for row in found)
     about = asked(f"{url}/data/plugin/hparams/experiment", {"experimentName": ""})
-    assert [info["name"] for info in about["hparamInfos"]] == ["activation", "optimizer.lr"]
+    assert [info["name"] for info in about["hparamInfos"]] == ["activation"]
     shown = [metric["displayName"] for metric in about["metricInfos"]][:5]
-    assert shown == ["test accuracy %", "dead ratio", "validation accuracy %", "dormant ratio", "test loss"]
+    assert shown == ["test accuracy %", "dead units (ratio)", "validation accuracy %", "dormant (ratio)", "test loss"]
     assert all(not metric["name"].get("group") for metric in about["metricInfos"])
 
 
-def test_a_run_that_is_added_appears_and_all_studies_show_each_run_once(board):
-    """Last: it adds to the study."""
+def test_what_is_added_appears_and_all_studies_show_each_run_once(board):
+    """Last: it adds a configuration to the study, and a seed to one whose mean TensorBoard has read already."""
     copy, url = board
-    added = [word for word in SWEEP if word != "-m"]
-    done = Command(*added, "activation=tanh", f"output_dir={copy}", cwd=copy.parent).wait()
-    assert (done.returncode, done.stderr) == (0, "")
-    assert f"look inside  tensorboard --logdir {copy.relative_to(copy.parent)}/s/tensorboard\n" in done.stdout
-    (name,) = {path.name for path in (copy / "s" / "tensorboard").iterdir()} - {"relu", "gelu"}
-    assert name.startswith("tanh ")
-    expected = RUNS | {name, f"{name}/seed=0", f"{name}/seed=1"}
+    more = [word if word != "num_seeds=2" else "num_seeds=3" for word in SWEEP]
+    done = Command(*more, "activation=relu,tanh", f"output_dir={copy}", cwd=copy.parent).wait()
+    assert done.returncode == 0, done.stderr
+    expected = RUNS | {"relu/seed=2", "tanh", "tanh/seed=0", "tanh/seed=1", "tanh/seed=2"}
     when(lambda runs: {*runs} == expected, lambda: asked(f"{url}/data/runs"))
+    files = [json.loads(path.read_text()) for path in (copy / "s").glob("*/summary.json")]
+    for tag, metric, step in (("accuracy/test", "test_accuracy", 1), ("accuracy/val", "val_accuracy", 1)):
+        seeds = [v for one in files if one["activation"] == "relu" for v in one["metrics"][metric]["values"]]
+        assert len(seeds) == 3
+        mean = pytest.approx(sum(seeds) / 3, rel=1e-5)
+        when(
+            lambda series, mean=mean, step=step: [(at, value) for _, at, value in series] == [(step, mean)],
+            lambda tag=tag: asked(f"{url}/data/plugin/scalars/scalars?run=relu&tag={tag}"),
+        )
+    assert {row["name"] for row in rows(url, "ORDER_DESC")} == {"relu", "gelu", "tanh"}
+    assert asked(f"{url}/data/plugin/text/tags") == {name: ["diagnosis"] for name in ("relu", "gelu", "tanh")}
+    assert len(asked(f"{url}/data/plugin/images/images?run=relu&tag=activation/relu&sample=0")) == 1
     if "fast" not in str(copy):
         return
     with served(copy) as all_studies:
@@ -154,7 +163,7 @@ def test_it_looks_right_in_a_browser(home):
             page.locator("tb-data-table-content-row, runs-data-table").get_by_text(name, exact=True).first.wait_for()
         page.goto("about:blank")
         page.goto(f"{url}/#hparams")
-        for heading in ("activation", "optimizer.lr", "test accuracy %", "dead ratio", "validation accuracy %"):
+        for heading in ("activation", "test accuracy %", "dead units (ratio)", "validation accuracy %"):
             cell = page.locator("tf-hparams-table-view").get_by_text(heading, exact=True).first
             cell.wait_for()
             place = cell.bounding_box()

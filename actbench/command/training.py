@@ -86,11 +86,20 @@ def _compare(studies: Iterable[Path]) -> int:
         try:
             if events := logdir.of_study(task_function.relative(study.absolute())):
                 print(f"look inside  tensorboard --logdir {shlex.quote(str(events))}")
+                if (number := logdir.number(events)) > _TICKED:
+                    print(f"             {_filter_runs(number)}")
             command.after_sweep(task_function.relative(study.absolute()))
         except (UserError, OSError) as error:
             complain(error if isinstance(error, UserError) else from_disk(error, str(study)))
             code = FAILED
     return code
+
+
+_TICKED = 40  # runs; where TensorBoard finds more, it shows none of them at first
+
+
+def _filter_runs(number: int) -> str:
+    return f"it ticks none of {number} runs at first: filter runs by ^[^/]*$ for the means, and tick the box above them"
 
 
 def _name_jobs_not_started(jobs: Sequence[Job], command: Command) -> None:

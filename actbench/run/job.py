@@ -223,6 +223,10 @@ class Sinks:
         if finished:
             self.folder.remove_resume()
             self.terminal.end(summary, progress.epochs[-1].layers, self.folder.path)
+        if finished and self.tensorboard:
+            from actbench.sinks import mean
+
+            mean.over_all_runs(self.folder.path)
 
     def close(self) -> None:
         self.terminal.close()
@@ -251,7 +255,8 @@ def _tensorboard(settings: Settings, folder: Path, name: str) -> Any:  # a Tenso
     from actbench.sinks import hparams, logdir
     from actbench.sinks.tensorboard import TensorBoardSink
 
+    place = logdir.claim(folder, settings, name)
     return TensorBoardSink(
-        logdir.claim(folder, settings, name), seeds=settings.seeds, note=settings.dataset_note,
+        place, seeds=settings.seeds, note=settings.dataset_note, with_mean=logdir.owns(folder, place),
         hyperparameters=hparams.hyperparameters(settings), columns=hparams.telling(settings, name),
     )  # fmt: skip

@@ -36,19 +36,21 @@ def hyperparameters(settings: Settings) -> dict[str, Value]:
 
 
 def telling(settings: Settings, name: str) -> list[str]:
-    """The settings that are columns: the activation, what the run's name says but for the data, the learning rate.
+    """The settings that are columns: the activation, and what the run's name says but for the data.
 
-    They are few on purpose: each is a column before the results. In a sweep a run's name says what is varied.
+    They are few on purpose: each is a column before the results. In a sweep a run's name says what is varied, and what
+    is the same in all runs is no column; the activation is one unless the name begins with something else.
     """
-    upper = [] if settings.upper_activation.target is None else ["upper_activation"]
-    words = name.split(" ")
     flat = settings.flat()
+    words = name.split(" ")
+    upper = [] if settings.upper_activation.target is None else ["upper_activation"]
+    varied = [] if "=" in words[0] else ["activation", *upper]
     said = [
         key for key, value in flat.items()
         if {f"{key}={shown(value)}", f"{key.rpartition('.')[2]}={shown(value)}"} & {*words}
         and key.partition(".")[0] not in TERMS and key not in TERMS
     ]  # fmt: skip
-    return [key for key in dict.fromkeys(["activation", *upper, *said, "optimizer.lr"]) if key in flat]
+    return list(dict.fromkeys([*varied, *said])) or ["activation"]
 
 
 def columns(values: Mapping[str, Value], metrics: Iterable[Quantity]) -> Summary:
@@ -62,7 +64,7 @@ def columns(values: Mapping[str, Value], metrics: Iterable[Quantity]) -> Summary
     results = [
         api_pb2.MetricInfo(
             name=api_pb2.MetricName(tag=metric.tag.format(layer=ALL)),
-            display_name=metric.summary.replace("_", " ") if metric.percent else metric.heading,  # a ratio is stored
+            display_name=f"{metric.short or metric.title} (ratio)" if metric.percent else metric.heading,  # as stored
             description=metric.definition,
         )
         for metric in in_order(metrics)

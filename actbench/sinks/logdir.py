@@ -2,27 +2,38 @@
 
 TensorBoard calls a run by its path below `--logdir`, and reads all that is there, links and hidden folders included.
 Events in a run's own folder would be called `relu-mlp-5a18816cd0-seeds0-4/tensorboard`, and links to them under shorter
-names would show each run twice to whoever looks at all studies at once. So the events have one place, and a file in it
-says whose they are.
+names would show each run twice to whoever looks at all studies at once. So the events have one place, and files in it
+say whose they are.
+
+All runs of a configuration share NAME: each has `seed=K` for its seeds. The run that NAME belongs to writes the mean,
+until another one ends (`sinks.mean`). What belongs to runs that are no longer in the study is removed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from actbench.files.atomic import remove_strays, write_text
 from actbench.files.reading import read_text
 from actbench.settings import Settings
 
 FOLDER = "tensorboard"  # of a study
-OWNER = ".run"  # in NAME: the name of the run's folder
+OWNER = ".run"  # in NAME and in each seed=K: the name of the run's folder
+_LOCK = ".lock"  # in `tensorboard`
+_WAIT = 60  # seconds for others that begin or end a run
 _LONGEST = 120  # bytes of a name; file systems allow 255, and an id and seeds may follow
+_RUN = re.compile(r"(?P<configuration>.+)-seeds?\d+(-\d+)?")  # the name of a run's folder
 
 
 def claim(folder: Path, settings: Settings, name: str) -> Path:
-    """The folder for the events of a run: the same one, emptied, whenever the run is begun again.
+    """The folder for the events of a run: the same one, without its earlier events, whenever the run is begun again.
 
     It is `tensorboard/NAME` in the study; below the run's own folder where that folder is not in a study, or where the
     study's `tensorboard` is a file or a link.
@@ -30,8 +41,9 @@ def claim(folder: Path, settings: Settings, name: str) -> Path:
     Args:
         folder: the run's own, which this process has locked.
         settings: of the run.
-        name: what people call the run. Other seeds of the same configuration get them behind it, another
-            configuration that is called so its id. What a file name may not hold is replaced.
+        name: what people call the run, if it is the first of its configuration. Another configuration that is called
+            so gets its id behind it, and a run with seeds that another one has its seeds. What a file name may not
+            hold is replaced.
     """
     _remove_events(folder / FOLDER)  # of an interrupted run of an earlier version
     if folder.name == settings.folder:
@@ -39,6 +51,23 @@ def claim(folder: Path, settings: Settings, name: str) -> Path:
         if place is not None:
             return place
     return _claim(folder / FOLDER, folder, settings, name) or folder / FOLDER
+
+
+def owns(folder: Path, place: Path) -> bool:
+    """Whether the mean, pictures and texts in `place` are those of the run in `folder`, and not of an earlier one."""
+    return _owner(place) in (folder.name, None)
+
+
+def ended(place: Path) -> bool:
+    """Whether nobody writes the mean in `place` any more: the run that it belongs to came to some end, or is gone."""
+    owner, study = _owner(place), place.parent.parent
+    return owner is not None and (_is_gone(place.parent, owner) or (study / owner / "summary.json").is_file())
+
+
+def runs_of(folder: Path) -> list[Path]:
+    """The folders of all runs in the study that have the configuration of the run in `folder`, in order."""
+    configuration = _configuration(folder.name)
+    return sorted(path for path in folder.parent.iterdir() if _configuration(path.name) == configuration)
 
 
 def logdir(folder: Path) -> Path | None:
@@ -55,53 +84,76 @@ def of_study(study: Path) -> Path | None:
     return root if any(_owner(place) for place in _places(root)) else None
 
 
+def number(root: Path) -> int:
+    """How many runs TensorBoard finds in `root`: each mean and each seed is one to it."""
+    return len({path.parent for path in root.rglob("*tfevents*")})
+
+
 def events_of(folder: Path) -> Path | None:
     """Where the events of the run in `folder` lie; None where it wrote none."""
     return _place_of(folder.parent / FOLDER, folder.name) or _place_of(folder / FOLDER, folder.name)
 
 
+@contextlib.contextmanager
+def alone(root: Path) -> Iterator[None]:
+    """Within the block no other process begins or ends a run in `root`, unless that takes very long."""
+    lock = FileLock(root / _LOCK, timeout=_WAIT)
+    with contextlib.suppress(Timeout):
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+# ---------------------------------------------------------------- a run begins
+
+
 def _claim(root: Path, folder: Path, settings: Settings, name: str) -> Path | None:
     """A folder in `root` that is the run's; None where `root` cannot be used."""
-    own = root / f".{folder.name}"  # of this process alone, since it has locked the run
-    if root.is_symlink() or own.is_symlink() or (root.exists() and not root.is_dir()):
+    if root.is_symlink() or (root / _LOCK).is_symlink() or (root.exists() and not root.is_dir()):
         return None
     root.mkdir(parents=True, exist_ok=True)
-    place = _place_of(root, folder.name)
-    if place is not None:
-        _remove_events(place)
-        return place
-    for candidate in _names(root, settings, name):
-        if _is_abandoned(candidate):
-            _moved(candidate, own)
-        own.mkdir(exist_ok=True)
-        _remove_events(own)
-        write_text(own / OWNER, f"{folder.name}\n")
-        if _moved(own, candidate):
-            return candidate
+    with alone(root):
+        if root.parent == folder.parent:
+            _remove_what_is_gone(root)
+        for place in _candidates(root, folder, settings, name):
+            seeds = [place / f"seed={seed}" for seed in settings.seeds]
+            if any(_owner(seed) not in (None, folder.name) for seed in seeds):
+                continue
+            if _owner(place) is None or _is_gone(root, str(_owner(place))):
+                place.mkdir(exist_ok=True)
+                write_text(place / OWNER, f"{folder.name}\n")
+            if _owner(place) == folder.name:
+                _remove_events(place, deep=False)
+            for seed in seeds:
+                _remove_events(seed)
+                seed.mkdir(exist_ok=True)
+                write_text(seed / OWNER, f"{folder.name}\n")
+            return place
     return None
 
 
-def _moved(source: Path, target: Path) -> bool:
-    """Whether a folder was renamed in one step, which another process may have been about to do, too."""
-    try:
-        source.rename(target)
-    except OSError:
-        if source.is_dir() and not os.path.lexists(target):
-            raise
-        return False
-    return True
-
-
-def _names(root: Path, settings: Settings, name: str) -> Iterator[Path]:
-    """The names that a run may have, the best first."""
+def _candidates(root: Path, folder: Path, settings: Settings, name: str) -> Iterator[Path]:
+    """Where the events of a run may lie: where they did, with those of its configuration, or under a free name."""
+    own = _place_of(root, folder.name)
+    if own is not None:
+        yield own
+    for place in _places(root):
+        if _configuration(_owner(place) or "") == _configuration(settings.folder):
+            yield place
     base, first, last = _safe(name), settings.seeds[0], settings.seeds[-1]
     seeds = f"seed{first}" if first == last else f"seeds{first}-{last}"
-    yield root / base
-    if settings.id in (_owner(root / base) or ""):
-        yield root / f"{base} {seeds}"
-    yield root / f"{base} {settings.id}"
-    for number in range(1, 100):
-        yield root / f"{base} {settings.id} {seeds}{f' ({number})' if number > 1 else ''}"
+    more = (f"{base} {settings.id} {seeds}{f' ({number})' if number > 1 else ''}" for number in range(1, 100))
+    for text in (base, f"{base} {settings.id}", *more):
+        if not os.path.lexists(root / text):
+            yield root / text
+
+
+def _configuration(run: str) -> str | None:
+    """The configuration in the name of a run's folder: `relu-mlp-5a18816cd0`; None of another name."""
+    found = _RUN.fullmatch(run)
+    return found["configuration"] if found else None
 
 
 def _safe(name: str) -> str:
@@ -110,9 +162,16 @@ def _safe(name: str) -> str:
     return kept.encode()[:_LONGEST].decode(errors="ignore").strip(" .") or "run"
 
 
+# ---------------------------------------------------------------- what is there
+
+
 def _place_of(root: Path, run: str) -> Path | None:
     """The folder in `root` that holds the events of the run whose folder is called `run`."""
-    return next((place for place in _places(root) if _owner(place) == run), None)
+    for place in _places(root):
+        owner = _owner(place)
+        if owner == run or (owner is not None and any(_owner(seed) == run for seed in place.glob("seed=*"))):
+            return place
+    return None
 
 
 def _places(root: Path) -> list[Path]:
@@ -127,20 +186,42 @@ def _owner(place: Path) -> str | None:
     if place.is_symlink() or any(path.is_symlink() for path in (place / OWNER, *place.glob("*"))):
         return None
     try:
-        return read_text(place / OWNER, limit=1000).strip() or None
+        name = read_text(place / OWNER, limit=1000).strip()
     except (OSError, ValueError):
         return None
+    return name if name and Path(name).name == name else None
 
 
-def _is_abandoned(place: Path) -> bool:
-    """Whether the run that a folder of events belongs to is no longer there."""
-    owner = _owner(place)
-    return owner is not None and Path(owner).name == owner and not os.path.lexists(place.parent.parent / owner)
+# ---------------------------------------------------------------- what is removed
 
 
-def _remove_events(place: Path) -> None:
-    """Of an earlier process, whose epochs are written again."""
+def _remove_what_is_gone(root: Path) -> None:
+    """Removes the events of runs that were deleted from the study, or moved: they are a view of what is in it."""
+    for place in _places(root):
+        owner = _owner(place)
+        if owner is None:
+            continue
+        for seed in place.glob("seed=*"):
+            if _is_gone(root, _owner(seed) or owner):
+                _discard(seed)
+        if _is_gone(root, owner) and not any(_owner(seed) for seed in place.glob("seed=*")):
+            _discard(place)
+
+
+def _is_gone(root: Path, run: str) -> bool:
+    return not os.path.lexists(root.parent / run)
+
+
+def _discard(place: Path) -> None:
+    """Removes a folder of events; one in which something else lies is kept."""
+    files = [path for path in place.rglob("*") if path.is_symlink() or not path.is_dir()]
+    if all("tfevents" in path.name or path.name == OWNER for path in files):
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _remove_events(place: Path, *, deep: bool = True) -> None:
+    """Of an earlier process, whose epochs are written again; those of seeds, too, if it is `deep`."""
     if not place.is_symlink():
-        remove_strays(place, alone=True)
-        for path in place.rglob("*tfevents*"):
+        remove_strays(place, alone=deep)
+        for path in place.rglob("*tfevents*") if deep else place.glob("*tfevents*"):
             path.unlink(missing_ok=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
 from actbench.measures import registry
 from actbench.measures.quantities import Quantity, by_seed, column_kinds, over_layers, quantities_of
-from actbench.records import Epoch
+from actbench.records import Epoch, Estimate, RunSummary
 
 Scalar = tuple[int, str, int, float]  # seed, tag, step, value
 ALL = "all"  # for the layer, in the tag of a network's value
@@ -75,3 +75,24 @@ def tagged_at_the_end() -> tuple[Quantity, ...]:
     """What each seed has once, when the run is at its end, in `summary.json`."""
     once = [kind for kind in registry.row_types() if "epoch" not in column_kinds(kind)]
     return tuple(quantity for kind in once for quantity in quantities_of(kind) if quantity.tag and quantity.summary)
+
+
+def at_the_end(summary: RunSummary) -> Iterator[Scalar]:
+    """Seed, tag, step and value of what each sound seed has once."""
+    for quantity in tagged_at_the_end():
+        if quantity.summary in summary.metrics:
+            for seed, value in zip(summary.seeds, summary.metrics[quantity.summary].values, strict=True):
+                if value is not None:
+                    yield seed, quantity.tag, summary.epochs_done, value
+
+
+def means(scalars: Iterable[Scalar], diverged: Container[int] = ()) -> Iterator[tuple[str, int, float]]:
+    """Tag, step and mean over the seeds that did not diverge, where that is a number."""
+    sound: dict[tuple[str, int], list[float]] = {}
+    for seed, tag, step, value in scalars:
+        if seed not in diverged:
+            sound.setdefault((tag, step), []).append(value)
+    for (tag, step), values in sound.items():
+        mean = Estimate.of(values).mean
+        if mean is not None:
+            yield tag, step, mean

@@ -5,17 +5,18 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from actbench.measures.computing.histograms import Histogram
 from actbench.measures.quantities import Quantity, quantities_of
-from actbench.records import Epoch, Estimate, Finding, RunSummary
+from actbench.records import Epoch, Finding, RunSummary
 from actbench.sinks import hparams
 from actbench.sinks.events import Writer
 from actbench.sinks.hparams import Value
-from actbench.sinks.tags import Tags, tagged_at_the_end
+from actbench.sinks.tags import Tags, at_the_end, means, tagged_at_the_end
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # of what tensorboard imports
@@ -32,6 +33,8 @@ class TensorBoardSink:
     Args:
         folder: the run's folder of events; it must not hold those of an earlier process.
         seeds: the run's seeds.
+        with_mean: whether the mean, pictures, texts and the row of the HParams dashboard are written, too; not where
+            `folder` has those of an earlier run of the same configuration.
         hyperparameters: for the HParams dashboard, in which a configuration is one row.
         columns: those of them that are its columns, the first five at once.
         note: on the dataset, for a page of text: these are not the data that were asked for.
@@ -44,10 +47,11 @@ class TensorBoardSink:
         seeds: Sequence[int],
         hyperparameters: Mapping[str, Value],
         columns: Sequence[str] = (),
+        with_mean: bool = True,
         note: str = "",
     ) -> None:
         self._seeds = {seed: Writer(str(folder / f"seed={seed}")) for seed in seeds}
-        self._mean = Writer(str(folder))
+        self._mean = Writer(str(folder)) if with_mean else None
         self._tags = Tags()
         self._hyperparameters, self._columns = hyperparameters, columns
         self._begun = False
@@ -56,17 +60,24 @@ class TensorBoardSink:
 
     def write_epoch(self, epoch: Epoch) -> None:
         """Everything with a tag that the epoch's rows hold, for each seed and as a mean over those that are sound."""
-        sound: dict[tuple[str, int], list[float]] = {}  # tag and step -> a value for each seed
-        for seed, tag, step, value in self._tags.of(epoch):
+        scalars = list(self._tags.of(epoch))
+        for seed, tag, step, value in scalars:
             self._seeds[seed].add_scalar(tag, value, step)
-            if seed not in epoch.diverged:
-                sound.setdefault((tag, step), []).append(value)
-        for (tag, step), values in sound.items():
-            self._write_mean(tag, values, step)
+        if self._mean:
+            for tag, step, value in means(scalars, epoch.diverged):
+                self._mean.add_scalar(tag, value, step)
         if not self._begun and epoch.number > 0 and epoch.records:
             self._begin([quantity for kind in epoch.tables() for quantity in quantities_of(kind)])
-        for writer in (*self._seeds.values(), self._mean):
+        for writer in self._writers():
             writer.flush()
+
+    def _writers(self) -> list[Writer]:
+        return [*self._seeds.values(), *([self._mean] if self._mean else [])]
+
+    def _write(self, record: Any, step: int | None = None) -> None:
+        """To the events of the mean."""
+        if self._mean:
+            self._mean._get_file_writer().add_summary(record, step)
 
     def _begin(self, of_epochs: Sequence[Quantity]) -> None:
         """A row of the HParams dashboard, once it is known what is measured."""
@@ -74,21 +85,17 @@ class TensorBoardSink:
         columns = {key: self._hyperparameters[key] for key in self._columns}
         _, start, _ = records.hparams(dict(self._hyperparameters), {})
         for record in (hparams.columns(columns, [*tagged_at_the_end(), *of_epochs]), start):
-            self._mean._get_file_writer().add_summary(record)
-
-    def _write_mean(self, tag: str, values: Sequence[float], step: int) -> None:
-        mean = Estimate.of(values).mean
-        if mean is not None:
-            self._mean.add_scalar(tag, mean, step)
+            self._write(record)
 
     def _write_text(self, tag: str, text: str, step: int) -> None:
         record = records.text(tag, text)
         record.value[0].tag = tag  # torch's writer puts `/text_summary` behind it
-        self._mean._get_file_writer().add_summary(record, step)
+        self._write(record, step)
 
     def write_activation(self, name: str, picture: NDArray[np.uint8], step: int) -> None:
         """A picture (height, width, 3) of an activation and its derivative, or of what it has become."""
-        self._mean.add_image(f"activation/{name}", picture, step, dataformats="HWC")
+        if self._mean:
+            self._mean.add_image(f"activation/{name}", picture, step, dataformats="HWC")
 
     def write_findings(self, findings: Sequence[Finding], step: int) -> None:
         """What went wrong, as a page of text."""
@@ -113,20 +120,17 @@ class TensorBoardSink:
 
     def write_summary(self, summary: RunSummary) -> None:
         """The final metrics, and the end of the row in the HParams dashboard."""
-        step = summary.epochs_done
-        for quantity in tagged_at_the_end():
-            if quantity.summary not in summary.metrics:
-                continue
-            values = summary.metrics[quantity.summary].values
-            for writer, value in zip(self._seeds.values(), values, strict=True):
-                if value is not None:
-                    writer.add_scalar(quantity.tag, value, step)
-            self._write_mean(quantity.tag, [value for value in values if value is not None], step)
+        scalars = list(at_the_end(summary))
+        for seed, tag, step, value in scalars:
+            self._seeds[seed].add_scalar(tag, value, step)
+        if self._mean:
+            for tag, step, value in means(scalars):
+                self._mean.add_scalar(tag, value, step)
         _, _, end = records.hparams({}, {})
-        self._mean._get_file_writer().add_summary(end)
+        self._write(end)
 
     def close(self) -> None:
-        for writer in (*self._seeds.values(), self._mean):
+        for writer in self._writers():
             writer.close()
 
 
