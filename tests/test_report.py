@@ -231,7 +231,7 @@ def test_every_cell_of_the_pairs_by_hand(tmp_path):
         significant = told[name]["p"].startswith("<") or float(told[name]["p"]) <= comparison.verdict.level
         assert significant == (of.low > 0 or of.high < 0)
     gelu = results["gelu"]
-    assert (gelu["params"], gelu["s / epoch"]) == ("1.23k", "0.167 (0.167–0.167)")  # half a second for three seeds
+    assert (gelu["params"], gelu["s / epoch"]) == ("1.23k", "0.17 (0.17–0.17)")  # half a second for three seeds
     assert (gelu["val. acc. %"], gelu["dead units %"], gelu["n"]) == ("97.67", "10.0", "3")
 
 
