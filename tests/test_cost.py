@@ -89,9 +89,10 @@ def test_the_tables_show_the_median_of_all_epochs_and_what_is_too_noisy(tmp_path
     assert cells(results, "s / epoch") == {"relu": "0.20 (0.20–0.21)", "gelu": NOISY}
     assert "samples / s" not in results.header
     assert cells(table, "comparable")["relu"] == "yes"
-    assert cells(table, "comparable")["gelu"].startswith("no: the machine was busy: threads waited for a core in 50 %")
+    assert cells(table, "comparable")["gelu"] == "no: busy 50 %"
+    assert "cannot be compared here: the machine was busy" in table.note
     assert cells(table, "middle half") == {"relu": "0.20–0.21", "gelu": "–"}
-    assert (table.section, table.gist) == ("cost", "0.20 s / epoch; gelu too noisy to compare")
+    assert (table.section, table.gist) == ("cost", "relu: 0.20 s / epoch; gelu too noisy to compare")
     (relu,) = [one for one in comparison.block.configurations if one.name == "relu"]
     assert relu.seconds_per_epoch == pytest.approx(0.2)
 
@@ -139,13 +140,15 @@ def test_the_plot_draws_what_can_be_compared_and_names_the_rest(tmp_path):
     assert drawing.caption.endswith("Not drawn, since their times cannot be compared: elu.")
 
 
-def test_where_everything_is_noisy_the_plot_says_so(tmp_path):
+def test_where_everything_is_noisy_nothing_is_drawn_and_a_sentence_says_why(tmp_path):
     for name in ("relu", "gelu"):
         a_run(tmp_path, name, (0.40, 0.41, 0.40), waited=0.5)
-    drawing = plot.draw(the_comparison(tmp_path), [])
-    (text,) = drawing.figure.texts
-    assert not drawing.figure.axes and not drawing.tips
-    assert "relu: the machine was busy" in text.get_text()
+    comparison = the_comparison(tmp_path)
+    assert plot.draw(comparison, []) is None
+    table = cost_table(comparison.block)
+    assert table.note.count("cannot be compared here: the machine was busy") == 1
+    assert table.gist == "not comparable: the machine was busy"
+    assert {*cells(table, "comparable").values()} == {"no: busy 50 %"}
 
 
 @pytest.mark.parametrize(("number", "seed"), [(2, 0), (6, 1), (6, 2), (22, 3), (22, 4)])

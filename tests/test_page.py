@@ -20,6 +20,7 @@ from actbench.report import svg
 from actbench.report.command import make_report
 from actbench.report.drawing import BLUE, STYLE, Tip, of_series
 from actbench.report.outline import page_title
+from actbench.report.provenance import commands
 from actbench.report.sections import SECTIONS
 from actbench.report.text_table import TextTable
 
@@ -214,8 +215,8 @@ def test_the_sections_are_in_their_order_and_what_is_missing_is_open(tmp_path):
     assert {"curves", "decided", "unfinished"} <= {*of.links}
     markdown = (tmp_path / "page" / "report.md").read_text()
     headings = [line.lstrip("# ").partition(":")[0] for line in markdown.splitlines() if line.startswith("#")]
-    assert [title for title in headings if title in sections or title == "Results, best first"] == [
-        "Results, best first", *sections,
+    assert [title for title in headings if title in sections or title == "Results"] == [
+        "Results", *sections,
     ]  # fmt: skip
     assert markdown.index("plots/means.png") < markdown.index("| configuration ") < markdown.index("plots/curves.png")
 
@@ -259,3 +260,10 @@ def test_studies_are_listed_first_with_links_to_their_pages(tmp_path, monkeypatc
     assert "<b>" not in html
     markdown = (tmp_path / "page" / "report.md").read_text()
     assert markdown.index("## Studies") < markdown.index("## Results")
+
+
+def test_commands_are_in_the_order_in_which_they_were_typed():
+    typed = [("2026-02", "b", "x=2"), ("2026-03", "a", "x=3"), ("2026-01", "a", "x=1"), ("2026-04", "b", "x=2")]
+    of_runs = [{"time": time, "study": study, "argv": ["actbench", word]} for time, study, word in typed]
+    told = [("a", "actbench x=1"), ("b", "actbench x=2"), ("a", "actbench x=3")]
+    assert commands([*of_runs, {}]) == told

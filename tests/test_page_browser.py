@@ -141,10 +141,19 @@ def test_nothing_is_wider_than_the_screen(show, kind):
             assert of.page.evaluate(
                 "getComputedStyle(document.querySelector('figcaption'), '::before').content"
             ).startswith('"The picture')
-            assert of.page.locator(".picture.more-right").count() == len(sizes)
+            assert of.page.locator(".picture:is(.more-left, .more-right)").count() == len(sizes)
             box = of.page.locator(".picture").first
             box.evaluate("e => e.scrollTo(e.scrollWidth, 0)")
-            of.page.wait_for_function("document.querySelector('.picture').className === 'scroll picture more-left'")
+            of.scroll_to(box)
+            assert box.get_attribute("class") == "scroll picture more-left"
+
+
+def test_a_phone_shows_the_line_of_no_difference_first(show):
+    of = show("two", 390)
+    line = of.page.locator("#block svg .zero").first.bounding_box()
+    words = of.page.locator("#block svg .axes").first.bounding_box()
+    assert 30 <= line["x"] <= 360
+    assert words["x"] + words["width"] <= 390
 
 
 def test_a_click_sorts_up_down_and_back(show):
@@ -310,6 +319,9 @@ def test_commands_are_copied(show):
         button.click()
         of.page.wait_for_function("document.querySelector('#made .copy').textContent === 'Copied'")
         assert of.page.evaluate(read) == command
+        box, at = (of.page.locator(place).bounding_box() for place in ("#made pre", "#made .copy"))
+        assert box["x"] < at["x"] and at["x"] + at["width"] < box["x"] + box["width"]
+        assert box["y"] < at["y"] and at["y"] + at["height"] < box["y"] + box["height"]
 
 
 def luminance(colour):

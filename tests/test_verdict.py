@@ -156,6 +156,18 @@ def test_words_tables_and_plots_say_the_same(seed):
         ]
     pairs = evidence(verdict)
     for row in pairs.rows if pairs else ():
+        word, of = words(verdict)[row[0]], row[-1].rpartition(": ")
+        pair_low, pair_high = numbers(of[2])  # of the pair that decides: it shows what the word says
+        if word == "worse":
+            assert of[0].startswith("worse than ") and pair_high <= 0
+        elif word == "best":
+            assert of[0].startswith("better than ") and pair_low >= 0
+        elif word == "as good":
+            assert of[0].startswith("at most ") and pair_low >= -verdict.margin - 0.01
+        else:
+            assert of[0].startswith("undecided with ") and pair_low < -verdict.margin and pair_high > 0
+        if row[2] == "–":
+            continue
         low, high = numbers(row[2])
         p = 0.0 if row[3].startswith("<") else float(row[3])
         if abs(p - verdict.level) > 0.001:

@@ -15,7 +15,7 @@ from typing import Any
 from actbench.measures.scores import BUSY
 from actbench.report import runs
 from actbench.report.configurations import Block, Configuration
-from actbench.report.formatting import listed, seconds, thousands
+from actbench.report.formatting import count, listed, seconds, thousands
 from actbench.report.runs import Run
 from actbench.report.text_table import TextTable
 
@@ -32,8 +32,8 @@ class Cost:
     """Seconds per epoch and seed: the median and the quartiles over the epochs that were measured in the same way.
 
     `waiting` is the median share of the time in which the threads waited for a core, NaN where that is not known.
-    `obstacle` says why the time may not be compared with others, and is empty where it may; `noisy` says that the
-    number itself would mislead: epochs vary too much, or the machine was busy.
+    `obstacle` says why the time may not be compared with others, and is empty where it may; `kind` is a key of `WHY`
+    then. `noisy` says that the number itself would mislead: epochs vary too much, or the machine was busy.
     """
 
     median: float
@@ -42,12 +42,20 @@ class Cost:
     epochs: int
     waiting: float = math.nan
     obstacle: str = ""
+    kind: str = ""
     noisy: bool = False
     digits: int | None = None  # decimals that all of a table have; None: as many as this one needs
 
     @property
     def comparable(self) -> bool:
         return not self.obstacle
+
+    @property
+    def in_short(self) -> str:
+        """Why it is not comparable in a word or two: `busy 60 %`, `epochs vary`, `2 epochs`."""
+        if self.kind == "busy":
+            return f"busy {100 * self.waiting:.0f} %"
+        return count(self.epochs, "epoch") if self.kind == "few" else self.kind
 
     @property
     def cell(self) -> str:
@@ -77,8 +85,14 @@ class Cost:
         return digits + (f"{self.low:.{digits}f}" == f"{self.high:.{digits}f}")
 
 
-def _few(epochs: int) -> str:
-    return f"fewer than {EPOCHS} epochs were timed" if epochs < EPOCHS else ""
+_FEW = f"fewer than {EPOCHS} epochs were timed"
+_OTHERWISE = "measured on another machine or device, or with another number of seeds at once, than most"
+WHY = {  # the kinds of obstacles, and what a note says of them
+    "busy": "the machine was busy with other work: threads waited for a core for a good part of the time",
+    "epochs vary": f"the middle half of the epochs is wider than {100 * WIDEST:.0f} % of the median",
+    "few": _FEW,
+    "otherwise": _OTHERWISE,
+}
 
 
 def of_epochs(times: Sequence[float], waiting: Sequence[float]) -> Cost:
@@ -90,17 +104,20 @@ def of_epochs(times: Sequence[float], waiting: Sequence[float]) -> Cost:
     'too noisy'
     """
     if not times:
-        return Cost(math.nan, math.nan, math.nan, 0, obstacle=_few(0))
+        return Cost(math.nan, math.nan, math.nan, 0, obstacle=_FEW, kind="few")
     median = statistics.median(times)
     low, _, high = statistics.quantiles(times, n=4, method="inclusive") if len(times) > 1 else (times[0],) * 3
     known = [share for share in waiting if math.isfinite(share)]
     waited = statistics.median(known) if known else math.nan
-    noise = ""
+    obstacle = kind = ""
     if waited > BUSY:
-        noise = f"the machine was busy: threads waited for a core in {100 * waited:.0f} % of the time"
+        kind, obstacle = "busy", f"the machine was busy: threads waited for a core in {100 * waited:.0f} % of the time"
     elif high - low > WIDEST * median and len(times) >= EPOCHS:
-        noise = f"epochs vary: half of them took {seconds(low)} to {seconds(high)} s"
-    return Cost(median, low, high, len(times), waited, noise or _few(len(times)), bool(noise))
+        kind, obstacle = "epochs vary", f"epochs vary: half of them took {seconds(low)} to {seconds(high)} s"
+    noisy = bool(kind)
+    if len(times) < EPOCHS and not noisy:
+        kind, obstacle = "few", _FEW
+    return Cost(median, low, high, len(times), waited, obstacle, kind, noisy)
 
 
 Kinds = dict[Kind, Cost]  # how epochs were measured -> what they cost
@@ -135,12 +152,11 @@ def _costs(configurations: Sequence[Configuration], by_kind: Sequence[Kinds]) ->
 def _cost(configuration: Configuration, kinds: Kinds, chosen: Kind | None) -> Cost:
     if not kinds:
         number = configuration.seconds_per_epoch
-        return Cost(number, number, number, 0, obstacle=_few(0))
+        return Cost(number, number, number, 0, obstacle=_FEW, kind="few")
     if chosen in kinds:
         return kinds[chosen]
     cost = max((kinds[kind] for kind in sorted(kinds, key=str)), key=lambda cost: cost.epochs)
-    otherwise = "measured on another machine or device, or with another number of seeds at once, than most"
-    return replace(cost, obstacle=cost.obstacle or otherwise)
+    return cost if cost.obstacle else replace(cost, obstacle=_OTHERWISE, kind="otherwise")
 
 
 def _kinds(configuration: Configuration) -> Kinds:
@@ -184,6 +200,13 @@ def _dearer(one: Cost, other: Cost) -> bool:
 
 # ---------------------------------------------------------------- shown
 
+_IN_A_HEADING = {
+    "busy": "the machine was busy",
+    "epochs vary": "epochs vary",
+    "few": "too few epochs",
+    "otherwise": "measured otherwise",
+}
+
 
 def cost_table(block: Block) -> TextTable:
     """Seconds per epoch with their quartiles, samples per second and parameters, and what cannot be compared."""
@@ -197,7 +220,7 @@ def cost_table(block: Block) -> TextTable:
             str(cost.epochs),
             "–" if cost.noisy else thousands(configuration.samples_per_second),
             thousands(configuration.parameters),
-            "yes" if cost.comparable else f"no: {cost.obstacle}",
+            "yes" if cost.comparable else f"no: {cost.in_short}",
         )
         for configuration, cost in zip(block.configurations, of, strict=True)
     )
@@ -205,14 +228,28 @@ def cost_table(block: Block) -> TextTable:
         "s / epoch: wall time of an epoch, validation included, divided by the seeds that shared it; median over "
         "epochs. Middle half: from the first to the third quartile of the epochs. Samples / s: of training, all seeds"
     )
+    if kinds := _kinds_of_obstacles(of):
+        nobody = sum(cost.comparable for cost in of) < 2
+        note += f". {'What an epoch costs cannot be compared here' if nobody else 'Not comparable'}: {'; '.join(kinds)}"
     return TextTable("Cost", header, rows, note=note, section="cost", gist=_gist(block, of))
 
 
+def _kinds_of_obstacles(of: Sequence[Cost]) -> list[str]:
+    return [why for kind, why in WHY.items() if any(cost.kind == kind for cost in of)]
+
+
 def _gist(block: Block, of: Sequence[Cost]) -> str:
-    times = sorted((cost for cost in of if cost.comparable), key=lambda cost: cost.median)
+    """`relu: 0.2 s / epoch; gelu too noisy to compare`, `0.20 (relu) to 0.41 (gelu) s / epoch`."""
+    named = [(one.name, cost) for one, cost in zip(block.configurations, of, strict=True) if cost.comparable]
+    times = sorted(named, key=lambda pair: pair[1].median)
     noisy = [one.name for one, cost in zip(block.configurations, of, strict=True) if cost.noisy]
     if not times:
-        return "too noisy to compare" if noisy else ""
-    low, high = times[0].number, times[-1].number
-    words = f"{low} s / epoch" if low == high else f"{low} to {high} s / epoch"
+        return f"not comparable: {listed(list(dict.fromkeys(_IN_A_HEADING[cost.kind] for cost in of)))}" if of else ""
+    (first, low), (last, high) = times[0], times[-1]
+    if len(times) == 1:
+        words = f"{first}: {low.number} s / epoch"
+    elif low.number == high.number:
+        words = f"{low.number} s / epoch"
+    else:
+        words = f"{low.number} ({first}) to {high.number} ({last}) s / epoch"
     return words + (f"; {listed(noisy, 3)} too noisy to compare" if noisy else "")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from actbench.measures.definitions import DefinitionRecord
 from actbench.records import Estimate
 from actbench.report.configurations import Configuration
-from actbench.report.formatting import mean
+from actbench.report.formatting import listed, mean
 from actbench.report.seed_records import records_by_seed
 from actbench.report.text_table import TextTable
 
@@ -51,11 +51,14 @@ def dead_by_definition_table(
     # The dormant ones come last, since they are the most: a terminal may have no room for all columns.
     definitions.sort(key=lambda definition: definition.startswith("dormant"))
     nothing = Estimate.of([])
+    alive = [name for name, shares in measured.items() if not any(estimate.mean for estimate in shares.values())]
     rows = tuple(
         (name, *(mean(shares.get(definition, nothing), 1, 100) for definition in definitions))
         for name, shares in measured.items()
+        if name not in alive
     )
-    note = f"{_NOTE}; {selection}" if selection else _NOTE
+    note = f"{_NOTE}; no unit dead by any of these in {listed(alive, len(alive))}" if alive else _NOTE
+    note += f"; {selection}" if selection else ""
     header = ("configuration", *definitions)
     return TextTable("Dead by definition", header, rows, note=note, section="definitions", gist=_gist(measured))
 

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from actbench.report.configurations import METRIC, Configuration
-from actbench.report.formatting import count, ends, p_value, signed
+from actbench.report.formatting import count, ends, p_value, points, signed
 from actbench.report.simultaneous import Differences
 from actbench.report.statistics import paired_test
 from actbench.report.text_table import TextTable
 from actbench.report.verdict import Verdict
+from actbench.report.with_best import with_the_best
 
 
 def evidence(verdict: Verdict) -> TextTable | None:
-    """Each configuration against the baseline, else the one to use, else the best mean; None where none is compared."""
+    """Each configuration against the baseline, else the one to use, else the best mean; None where none is compared.
+
+    Its word may be due to another pair, which the last column tells.
+    """
     if verdict.differences is None:
         return None
     reference = _reference(verdict)
-    rows = [_row(verdict, number, reference) for number in range(len(verdict.members)) if number != reference]
-    header = ("configuration", "difference", "interval", "p", "effect size", "P(better)", "n")
+    may_be_best = with_the_best(verdict.differences)[3]
+    rows = [
+        (*_row(verdict, number, reference), decided_by(verdict, number, may_be_best))
+        for number in range(len(verdict.members))
+    ]
+    header = ("configuration", "difference", "interval", "p", "effect size", "P(better)", "n", "decided by")
     title = f"Against {verdict.members[reference].name}, paired by seed"
     return TextTable(title, header, tuple(rows), note=_method(verdict, verdict.differences), section="decided")
 
@@ -34,6 +44,8 @@ def _reference(verdict: Verdict) -> int:
 def _row(verdict: Verdict, i: int, j: int) -> tuple[str, ...]:
     d = verdict.differences
     assert d is not None
+    if i == j:
+        return (verdict.members[i].name, "–", "–", "–", "–", "–", str(len(verdict.members[i].values[METRIC])))
     first, second = verdict.members[i], verdict.members[j]
     seeds = common_seeds(first, second)
     test = paired_test([first.values[METRIC][s] for s in seeds], [second.values[METRIC][s] for s in seeds])
@@ -46,6 +58,25 @@ def _row(verdict: Verdict, i: int, j: int) -> tuple[str, ...]:
         "–" if test.improvement is None else f"{test.improvement:.2f}",
         str(len(seeds)),
     )
+
+
+def decided_by(verdict: Verdict, i: int, may_be_best: np.ndarray) -> str:
+    """The pair that decides about the member `i`: `worse than tanh: −6.1 to −0.2`.
+
+    Args:
+        may_be_best: (k,), whether each member may be the best.
+    """
+    d, decision = verdict.differences, verdict.of(verdict.members[i])
+    assert d is not None and decision is not None
+    others = np.arange(len(verdict.members)) != i
+    if decision.word == "worse":
+        words, j = "worse than", int(np.where(others, d.high[i], np.inf).argmin())
+    else:
+        rivals = others & may_be_best if (others & may_be_best).any() else others
+        j = int(np.where(rivals, d.low[i], np.inf).argmin())
+        within = f"at most {points(verdict.margin)} worse than"
+        words = {"best": "better than", "as good": within}.get(decision.word, "undecided with")
+    return f"{words} {verdict.members[j].name}: {ends(float(d.low[i, j]), float(d.high[i, j]))}"
 
 
 def common_seeds(first: Configuration, second: Configuration) -> list[int]:
@@ -69,5 +100,5 @@ def _method(verdict: Verdict, d: Differences) -> str:
         "common one as far as they are alike (Smyth 2004); the verdict compares with the best, which is not known "
         f"(Hsu 1984); {earlier}p: for the same family, the smallest level at which the "
         "interval of this look excludes 0; effect size: Cohen's d_z; P(better): the probability that a random seed is "
-        "better than a random seed of the other"
+        "better than a random seed of the other; decided by: the pair to which the verdict's word is due"
     )

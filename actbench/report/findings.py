@@ -13,7 +13,9 @@ from actbench.report.runs import Run
 from actbench.report.text_table import TextTable
 
 TITLE = "What went wrong inside"
-_TO_TRY = "what to try: change one of these at a time in the command of that configuration"
+_TO_TRY = (
+    "what to try: change one of these at a time in the command of that configuration; `actbench try RUN` tries each"
+)
 SECTION = "findings"
 
 

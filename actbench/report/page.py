@@ -131,7 +131,7 @@ def _template(name: str) -> jinja2.Template:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    templates.filters["code"] = lambda text: Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+    templates.filters["code"] = _html_prose
     templates.filters["cell_html"] = _html_cell
     templates.filters["cell"] = _markdown_cell
     templates.filters["prose"] = _markdown_prose
@@ -139,9 +139,20 @@ def _template(name: str) -> jinja2.Template:
     return templates.get_template(name)
 
 
+def _html_prose(text: str) -> Markup:
+    """A sentence, in which what is between backticks is code."""
+    return Markup(re.sub("`([^`]+)`", lambda found: _html_code(found[1]), str(escape(text))))
+
+
+def _html_code(escaped: str) -> str:
+    """Code, whose lines do not end at the hyphens of a word, such as those of `--max-seeds`."""
+    words = re.sub(r"[^ ]*-[^ ]*", r"<span>\g<0></span>", escaped)
+    return f"<code>{words}</code>"
+
+
 def _html_cell(text: str) -> Markup:
     """A cell of a table, in which a whole command is code, so that it can be copied."""
-    return Markup("<code>{}</code>").format(text) if re.match(r"actbench \S", text) else escape(text)
+    return Markup(_html_code(str(escape(text)))) if re.match(r"actbench \S", text) else escape(text)
 
 
 def _links(table: TextTable | None, folder: Path) -> dict[str, str]:

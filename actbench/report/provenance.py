@@ -9,13 +9,15 @@ from typing import Any
 from actbench.report import runs
 from actbench.report.comparison import Comparison
 from actbench.report.formatting import count
+from actbench.report.more_command import study_of
 
 
 def environments(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
     """What each run has written about its surroundings; `{}` where it has not."""
     blocks = [comparison.block for comparison in comparisons]
     complete = [run for block in blocks for configuration in block.configurations for run in configuration.runs]
-    return [runs.environment(run) for run in complete + [run for block in blocks for _, run in block.waiting]]
+    every = complete + [run for block in blocks for _, run in block.waiting]
+    return [{**runs.environment(run), "study": study_of(run.folder).name} for run in every]
 
 
 def environment(of_runs: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
@@ -46,11 +48,13 @@ def _counted(values: dict[str, int]) -> list[str]:
     return [*shown, *(["..."] if len(values) > 5 else [])]
 
 
-def commands(of_runs: Sequence[dict[str, Any]]) -> list[str]:
-    """The command lines that trained the runs, each once."""
-    lines: dict[str, None] = {}
+def commands(of_runs: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    """The command lines that trained the runs, each with its study, in the order in which their first runs began."""
+    lines: dict[tuple[str, str], str] = {}
     for content in of_runs:
         argv = content.get("argv")
         if isinstance(argv, list) and argv:
-            lines[shlex.join(["actbench", *map(str, argv[1:])])] = None
-    return list(lines)
+            line = content.get("study", ""), shlex.join(["actbench", *map(str, argv[1:])])
+            began = str(content.get("time", ""))
+            lines[line] = min(lines.get(line, began), began)
+    return sorted(lines, key=lambda line: lines[line])  # stable

@@ -10,7 +10,7 @@ from actbench.report.configurations import Configuration
 from actbench.store import reader
 from actbench.store.reader import Record
 
-AT_MOST = 20  # configurations whose files are read for one table or plot
+AT_MOST = 24  # configurations whose files are read for one table or plot
 Data = TypeVar("Data")
 
 

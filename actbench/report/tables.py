@@ -47,13 +47,13 @@ def _results(comparison: Comparison) -> TextTable:
     )  # fmt: skip
     of = costs(configurations)
     rows = tuple(_result(one, verdict, measured, cost) for one, cost in zip(configurations, of, strict=True))
-    note = f"means over n seeds; ±: 95 % interval of the mean alone{_verdict_note(verdict)}"
+    note = f"the best mean comes first; means over n seeds; ±: 95 % interval of the mean alone{_verdict_note(verdict)}"
     note += "; s / epoch: per seed, with validation, median (middle half) of the epochs"
     if "dead_ratio" in measured:
         note += "; dead units: after training"
     marks = _marks(configurations, verdict)
     important = (*header[:2], *_verdict_header(verdict), "n", heading("dead_ratio"))
-    return TextTable("Results, best first", header, rows, marks, note, important=important)
+    return TextTable("Results", header, rows, marks, note, important=important)
 
 
 def _result(configuration: Configuration, verdict: Verdict, measured: Sequence[str], cost: Cost) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from actbench.measures.units import network_ratio
 from actbench.records import Estimate
 from actbench.report.columns import heading, interval_cell, mean_cell
 from actbench.report.configurations import Configuration
+from actbench.report.formatting import listed
 from actbench.report.seed_records import records_by_seed
 from actbench.report.text_table import TextTable
 
@@ -91,8 +92,10 @@ def unit_history_table(histories: Mapping[str, UnitHistory | None], selection: s
         "configuration", "dead before %", "dead after %", heading("dead_at_init"), heading("died"), heading("deaths"),
         heading("revivals"), heading("births"), heading("dead_for"), "units",
     )  # fmt: skip
-    rows = tuple((name, *_row(history)) for name, history in recorded.items())
-    note = f"{_NOTE}; {selection}" if selection else _NOTE
+    rows = tuple((name, *_row(history)) for name, history in recorded.items() if history.any_dead)
+    alive = [name for name, history in recorded.items() if not history.any_dead]
+    note = f"{_NOTE}; no unit was ever dead in {listed(alive, len(alive))}" if alive else _NOTE
+    note += f"; {selection}" if selection else ""
     return TextTable("Life and death of units", header, rows, note=note, section="units", gist=_gist(recorded))
 
 

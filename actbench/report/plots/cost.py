@@ -23,22 +23,17 @@ from actbench.report.formatting import listed
 SECTION = "cost"
 ORDER = 40
 
-_REASONS = 6  # that are told
-
 Point = tuple[Configuration, Cost]
 
 
 def draw(comparison: Comparison, problems: list[Problem]) -> Drawing | None:  # noqa: ARG001
-    """A point for each configuration whose cost can be compared; None for a single configuration."""
+    """A point for each configuration whose cost can be compared; None for fewer than two: the table says why."""
     shown, selection = shown_configurations(comparison)
-    if len(shown) < 2:
-        return None
     of = list(zip(shown, costs(shown), strict=True))
     points = [(configuration, cost) for configuration, cost in of if cost.comparable]
     left_out = [configuration.name for configuration, cost in of if not cost.comparable]
     if len(points) < 2:
-        reasons = [f"{configuration.name}: {cost.obstacle}" for configuration, cost in of if cost.obstacle]
-        return Drawing(_nothing(reasons), "What an epoch costs cannot be compared here, and so it is not drawn.")
+        return None
     caption = (
         "Test accuracy (95 % interval of the mean over seeds) against the time of an epoch (median, with the middle "
         f"half of the epochs).{selection}"
@@ -47,15 +42,6 @@ def draw(comparison: Comparison, problems: list[Problem]) -> Drawing | None:  # 
         caption += f" Not drawn, since their times cannot be compared: {listed(left_out)}."
     figure, tips = cost_figure(points, comparison)
     return Drawing(figure, caption, tuple(tips))
-
-
-def _nothing(reasons: Sequence[str]) -> Figure:
-    """Says why there is nothing to see: points would look as if they meant something."""
-    figure = Figure(figsize=(9, 0.8 + 0.25 * min(len(reasons), _REASONS + 1)))
-    more = [f"and {len(reasons) - _REASONS} more"] if len(reasons) > _REASONS else []
-    words = "\n".join(["Not comparable:", *(cut(reason, 110) for reason in reasons[:_REASONS]), *more])
-    figure.text(0.5, 0.5, words, ha="center", va="center", fontsize=10, linespacing=1.5)
-    return figure
 
 
 def cost_figure(points: Sequence[Point], comparison: Comparison) -> tuple[Figure, list[Tip]]:

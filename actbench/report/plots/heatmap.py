@@ -15,7 +15,7 @@ from actbench import naming
 from actbench.errors import Problem
 from actbench.report.comparison import Comparison
 from actbench.report.configurations import METRIC, Configuration
-from actbench.report.drawing import TIPS, Drawing, Tip, cut, heading
+from actbench.report.drawing import TIPS, Drawing, Tip, cut, heading, of_series
 
 SECTION = "tuning"
 ORDER = 90
@@ -114,9 +114,10 @@ def heatmap(grid: Grid) -> Figure:
             value = grid.values[r, c]
             if columns <= 20 and rows <= 40:
                 text = f"{value:.2f}" if math.isfinite(value) else "–"
-                axes.text(
-                    c, r, text, ha="center", va="center", fontsize=8, color="black" if value > middle else "white"
-                )
+                colour = "black" if value > middle else "white"
+                number = axes.text(c, r, text, ha="center", va="center", fontsize=8, color=colour)
+                if (r, c) in grid.names:
+                    of_series(grid.names[r, c], number)
     every, each = math.ceil(rows / 40), math.ceil(columns / 40)  # labels that have room
     axes.set_yticks(range(0, rows, every), [cut(word, 30) for word in grid.rows[::every]])
     labels = [cut(word, 20) for word in grid.columns[::each]]

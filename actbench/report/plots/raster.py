@@ -20,13 +20,12 @@ from actbench.measures.lives import LookRecord, UnitEvent
 from actbench.report.comparison import Comparison
 from actbench.report.configurations import Configuration
 from actbench.report.drawing import Drawing, Tip, cut, heading, in_lines, of_series, tips_of_line
-from actbench.report.formatting import count, listed
 from actbench.report.seed_records import most_dead, read_each, records_by_seed, selection_note
 
 SECTION = "units"
 ORDER = 70
 PANELS = 6
-_CONFIGURATIONS = 8  # whose files are read
+_MANY = 0.02  # a smaller share of units that were ever dead makes no picture
 _ALIVE, _DEAD = "#DCE9F2", "#2B2B2B"
 _COLUMNS = 600  # pixels of a panel: finer than it is drawn
 
@@ -34,13 +33,14 @@ _COLUMNS = 600  # pixels of a panel: finer than it is drawn
 def draw(comparison: Comparison, problems: list[Problem]) -> Drawing | None:
     """The layers with dead units; None where no unit was ever dead."""
     usable = [configuration for configuration in comparison.block.configurations if configuration.n]
-    selected = most_dead(usable, _CONFIGURATIONS)
-    panels, left_out = select_panels(read_each(selected, rasters, problems))
+    selected = most_dead(usable)
+    panels, drawn = select_panels(read_each(selected, rasters, problems))
     if not panels:
         return None
-    selection = selection_note(selected, usable)
     caption = f"Every unit over training, sorted by when it was first found dead (dark: dead). {seeds_of(panels)}"
-    caption += (f" {left_out}" if left_out else "") + (f" Drawn for {selection}." if selection else "")
+    caption += f" {drawn}"
+    if selection := selection_note(selected, usable):
+        caption += f" Looked for in {selection}."
     figure = raster(panels, named=len(usable) > 1)
     heading(
         figure, comparison, "Unit histories", "each row is a unit of the layer, sorted by when it was first found dead"
@@ -111,11 +111,16 @@ def in_order_of_death(dead: np.ndarray) -> np.ndarray:
 
 
 def select_panels(of_configurations: Mapping[str, Sequence[Raster]]) -> tuple[list[tuple[str, Raster]], str]:
-    """The layers with units that were ever dead, at most `PANELS` of them; and what is not shown, in words.
+    """The layers in which many units were ever dead, at most `PANELS` of them; and which ones these are, in words.
 
     Each configuration gets the same number of panels, as far as it has such layers; its layers with most dead units.
+    Where there were many in no layer, that with most is shown.
     """
-    every = [(name, layer) for name, layers in of_configurations.items() for layer in layers if layer.ever_dead]
+    dead = [(name, layer) for name, layers in of_configurations.items() for layer in layers if layer.ever_dead]
+    every = [(name, layer) for name, layer in dead if layer.ever_dead >= _MANY * len(layer.dead)]
+    if dead and not every:
+        every = [max(dead, key=lambda one: one[1].time_dead)]
+        return every, "Drawn: the layer in which most units died."
     order = sorted(range(len(every)), key=lambda place: -every[place][1].time_dead)
     turns: Counter[str] = Counter()
     turn = {}
@@ -123,16 +128,10 @@ def select_panels(of_configurations: Mapping[str, Sequence[Raster]]) -> tuple[li
         turn[place] = turns[every[place][0]]
         turns[every[place][0]] += 1
     shown = [every[place] for place in sorted(sorted(order, key=lambda place: turn[place])[:PANELS])]
-    words = []
+    which = f"in which {100 * _MANY:.0f} % of the units or more were dead at some time"
     if len(every) > len(shown):
-        words.append(
-            f"Of {count(len(every), 'layer')} with dead units, the {len(shown)} with most are drawn, "
-            "as many of each configuration as of the others."
-        )
-    alive = [name for name, layers in of_configurations.items() if layers and not any(r.ever_dead for r in layers)]
-    if alive and shown:
-        words.append(f"No unit was ever found dead in {listed(alive, 4)}.")
-    return shown, " ".join(words)
+        return shown, f"Drawn: {len(shown)} of the {len(every)} layers {which}, those with most dead units."
+    return shown, f"Drawn: the layers {which}." if shown else ""
 
 
 def seeds_of(shown: Sequence[tuple[str, Raster]]) -> str:

@@ -133,6 +133,7 @@
     const keepClear = () => (document.documentElement.style.scrollPaddingTop = `${fold.offsetHeight}px`); // it stays there
     new ResizeObserver(keepClear).observe(fold);
     show([]);
+    keepClear();
   }
 
   function equipPart(part) {
@@ -238,7 +239,11 @@
     });
     button.className = "copy";
     button.setAttribute("aria-label", `copy ${command}`);
-    element.after(button);
+    if (element.matches("pre")) {
+      const box = make("div", { className: "command" });
+      element.replaceWith(box);
+      box.append(element, button); // at the top right of it
+    } else element.after(button);
   }
 
   // ---------------------------------------------------------------- folds, and what scrolls
@@ -281,6 +286,9 @@
       else box.removeAttribute("tabindex");
     };
     box.addEventListener("scroll", look);
+    const zero = box.querySelector(".zero")?.getBoundingClientRect();
+    const room = Math.min(60, box.clientWidth / 2); // for half of what is written above the line
+    if (zero) box.scrollLeft = zero.left - box.getBoundingClientRect().left - room; // with the words at the right of the rows
     new ResizeObserver(look).observe(box);
   }
 
