@@ -101,8 +101,7 @@ def look_inside(events: Path) -> str:
     command = f"look inside  tensorboard --logdir {shlex.quote(str(events))}"
     if (number := logdir.number(events)) <= _TICKED:
         return command
-    how = "filter runs by ^[^/]*$ for the means, and tick the box above them"
-    return f"{command}\n             it ticks none of {number} runs at first: {how}"
+    return f"{command}\n             it ticks none of {number} runs at first; filter runs by ^[^/]*$ for the means"
 
 
 def _name_jobs_not_started(jobs: Sequence[Job], command: Command) -> None:
