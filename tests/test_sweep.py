@@ -80,7 +80,7 @@ def test_every_session_of_a_study_is_named_so_that_a_person_finds_it(actbench, t
     """Rows of HParams are runs of TensorBoard, which are called what the sweep varies; their columns are alike."""
     actbench(*three, "activation=leaky_relu,prelu", "optimizer.lr=3e-3,1e-2")
     columns = {}
-    for folder in (tmp_path / "outputs" / "s" / "tensorboard").iterdir():
+    for folder in (tmp_path / "outputs" / "s" / "tensorboard").glob("[!.]*"):
         metadata = EventAccumulator(str(folder)).Reload().summary_metadata
         start, about = (
             HParamsPluginData.FromString(metadata[f"_hparams_/{name}"].plugin_data.content)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import replace
 
 import pytest
 from helpers import activation_choice, fake_run, settings_of
 
+from actbench.command.training import look_inside
 from actbench.report import runs
 from actbench.sinks.logdir import claim, events_of, logdir, of_study, owns
 
@@ -219,6 +221,18 @@ def test_runs_of_a_configuration_that_begin_at_once_share_a_name(study, gelu):
     assert {run: told[run] for run in told if run != "gelu"} == {
         f"gelu/seed={seed}": own.folder for own in settings for seed in own.seeds
     }
+
+
+def test_a_study_with_more_runs_than_tensorboard_ticks_says_how_to_see_the_means(study, gelu):
+    begun(study, replace(gelu, num_seeds=39))
+    events = of_study(study)
+    assert look_inside(events) == f"look inside  tensorboard --logdir {events}"
+    begun(study, replace(gelu, seed=39, num_seeds=1))
+    command, hint = look_inside(events).splitlines()
+    assert command == f"look inside  tensorboard --logdir {events}"
+    assert "none of 41 runs" in hint
+    means = re.search(r"filter runs by (\S+) for the means", hint)[1]
+    assert [run for run in shown(study) if re.search(means, run)] == ["gelu"]
 
 
 def test_the_report_reads_each_run_of_a_study_once(study, gelu):

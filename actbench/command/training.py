@@ -85,9 +85,7 @@ def _compare(studies: Iterable[Path]) -> int:
             continue
         try:
             if events := logdir.of_study(task_function.relative(study.absolute())):
-                print(f"look inside  tensorboard --logdir {shlex.quote(str(events))}")
-                if (number := logdir.number(events)) > _TICKED:
-                    print(f"             {_filter_runs(number)}")
+                print(look_inside(events))
             command.after_sweep(task_function.relative(study.absolute()))
         except (UserError, OSError) as error:
             complain(error if isinstance(error, UserError) else from_disk(error, str(study)))
@@ -98,8 +96,12 @@ def _compare(studies: Iterable[Path]) -> int:
 _TICKED = 40  # runs; where TensorBoard finds more, it shows none of them at first
 
 
-def _filter_runs(number: int) -> str:
-    return f"it ticks none of {number} runs at first: filter runs by ^[^/]*$ for the means, and tick the box above them"
+def look_inside(events: Path) -> str:
+    """How to look at all runs of a study, whose events lie in `events`."""
+    command = f"look inside  tensorboard --logdir {shlex.quote(str(events))}"
+    if (number := logdir.number(events)) <= _TICKED:
+        return command
+    return f"{command}\n             it ticks none of {number} runs at first; filter runs by ^[^/]*$ for the means"
 
 
 def _name_jobs_not_started(jobs: Sequence[Job], command: Command) -> None:

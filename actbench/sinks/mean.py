@@ -77,14 +77,16 @@ def _means(complete: Mapping[Path, RunSummary]) -> Iterator[tuple[str, int, floa
 def _replace(place: Path, scalars: Sequence[tuple[str, int, float]]) -> None:
     """Exchanges the event files of a mean for one with these scalars, and what is there besides scalars.
 
-    It begins with the sign for a TensorBoard that is open to forget what it has read.
+    It begins with the sign for a TensorBoard that is open to forget what it has read. The file before it is emptied,
+    not removed: TensorBoard's slower reader goes on to the next file only from one that is there.
     """
     earlier = sorted(place.glob("*tfevents*"))
     events = [Event.FromString(content) for path in earlier for content in RawEventFileLoader(str(path)).Load()]
     times = {(value.tag, event.step): event.wall_time for event in events for value in event.summary.value}
     writer = Writer(str(place))
     file = writer._get_file_writer().event_writer
-    file.add_event(Event(step=0, session_log=SessionLog(status=SessionLog.START)))
+    for _ in range(2):  # the first that TensorBoard meets is no new start to it
+        file.add_event(Event(step=0, session_log=SessionLog(status=SessionLog.START)))
     for event in events:
         values = event.summary.value
         if values and not any(value.HasField("simple_value") for value in values):
@@ -93,4 +95,7 @@ def _replace(place: Path, scalars: Sequence[tuple[str, int, float]]) -> None:
         writer.add_scalar(tag, value, step, walltime=times.get((tag, step)))
     writer.close()
     for path in earlier:
-        path.unlink(missing_ok=True)
+        if path.stat().st_size:
+            path.write_bytes(b"")
+        else:
+            path.unlink()
