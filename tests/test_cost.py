@@ -91,7 +91,7 @@ def test_the_tables_show_the_median_of_all_epochs_and_what_is_too_noisy(tmp_path
     assert cells(table, "comparable")["relu"] == "yes"
     assert cells(table, "comparable")["gelu"].startswith("no: the machine was busy: threads waited for a core in 50 %")
     assert cells(table, "middle half") == {"relu": "0.20–0.21", "gelu": "–"}
-    assert (table.section, table.gist) == ("cost", "0.20 s / epoch; gelu too noisy to compare")
+    assert (table.section, table.gist) == ("cost", "0.20 s / epoch and seed; gelu too noisy to compare")
     (relu,) = [one for one in comparison.block.configurations if one.name == "relu"]
     assert relu.seconds_per_epoch == pytest.approx(0.2)
 

@@ -211,7 +211,7 @@ def _gist(block: Block, of: Sequence[Cost]) -> str:
     times = sorted((cost for cost in of if cost.comparable), key=lambda cost: cost.median)
     noisy = [one.name for one, cost in zip(block.configurations, of, strict=True) if cost.noisy]
     if not times:
-        return "too noisy to compare" if noisy else ""
+        return "s / epoch are too noisy to compare" if noisy else ""
     low, high = times[0].number, times[-1].number
-    words = f"{low} s / epoch" if low == high else f"{low} to {high} s / epoch"
+    words = f"{low if low == high else f'{low} to {high}'} s / epoch and seed"
     return words + (f"; {listed(noisy, 3)} too noisy to compare" if noisy else "")
