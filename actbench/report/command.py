@@ -23,6 +23,8 @@ from actbench.report.tuning import check_per
 from actbench.report.verdict import MARGIN
 from actbench.store.decide import TestSet
 
+_WIDE = 200  # columns of everything in a file or a pipe
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -189,6 +191,8 @@ def _opening(folder: Path | None) -> str:
 def _show_and_write(report: Report, shown: Shown) -> None:
     """Shows the comparisons, writes them if there is a folder, and raises the problems at the end."""
     console = PersistentConsole("files are still written", highlight=False)
+    if shown.full and not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = max(console.width, _WIDE)  # a file has room
     folder = shown.folder if report.comparisons else None
     about_page = short.page_lines(folder, shown.opened, shown.whole, console.width)
     taken = short.number_of_lines(about_page, console.width)
