@@ -93,12 +93,13 @@ def _short(keys: Sequence[str]) -> list[str]:
     return [short if last.count(short) == 1 else key for key, short in zip(keys, last, strict=True)]
 
 
-def typed(settings: Settings, overrides: Iterable[str]) -> str:
+def typed(settings: Settings, overrides: Iterable[str], *, varied: bool = False) -> str:
     """A run by what was typed for it: its activation, and the overrides but for the dataset and what changes no result.
 
-    In a sweep those that it varies are enough.
+    The number of epochs, too, says on which terms a run is compared, not what it is: it is in the name only where the
+    overrides are those that a sweep varies (`varied`), which are enough.
     """
     flat = settings.flat()
     keys = dict.fromkeys(override.partition("=")[0].lstrip("+~") for override in overrides)
-    kept = [key for key in keys if key in flat]
+    kept = [key for key in keys if key in flat and (varied or key not in TERMS)]
     return _name(flat, ["activation", *(key for key in kept if key.partition(".")[0] != "dataset")])

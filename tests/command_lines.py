@@ -54,7 +54,7 @@ def answer(words, folder, monkeypatch, checked=False) -> Answer:
     if not checked:
         monkeypatch.setattr(checks, "check", lambda settings, quick: None)  # what is composed is enough
     monkeypatch.setattr(training, "_exit_code_by_files", lambda jobs: 0)
-    monkeypatch.setattr(training, "_compare", lambda studies: 0)
+    monkeypatch.setattr(training, "_compare", lambda studies, **_told: 0)
     out = io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
         try:

@@ -92,7 +92,7 @@ def test_the_tables_show_the_median_of_all_epochs_and_what_is_too_noisy(tmp_path
     assert cells(table, "comparable")["gelu"] == "no: busy 50 %"
     assert "cannot be compared here: the machine was busy" in table.note
     assert cells(table, "middle half") == {"relu": "0.20–0.21", "gelu": "–"}
-    assert (table.section, table.gist) == ("cost", "relu: 0.20 s / epoch; gelu too noisy to compare")
+    assert (table.section, table.gist) == ("cost", "relu: 0.20 s / epoch and seed; gelu too noisy to compare")
     (relu,) = [one for one in comparison.block.configurations if one.name == "relu"]
     assert relu.seconds_per_epoch == pytest.approx(0.2)
 

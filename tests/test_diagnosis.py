@@ -640,3 +640,15 @@ def test_units_that_top_k_never_keeps_want_more_to_be_kept(overrides, remedy):
     finding = dead_units.find(Run(overrides, layers={"hidden1": {"dead": 0.9}}).history())
     assert finding.remedies == (remedy,)
     assert "never among them" in finding.cause
+
+
+@pytest.mark.parametrize(
+    ("overrides", "times", "expected"),
+    [
+        (("optimizer=adam", "optimizer.lr=1e30"), 0.1, ("optimizer.lr=0.001",)),
+        (("optimizer=adam", "optimizer.lr=0.05"), 0.1, ("optimizer.lr=0.005",)),
+        (("optimizer=adam", "optimizer.lr=1e-9"), 10, ("optimizer.lr=1e-08",)),
+    ],
+)
+def test_an_absurd_learning_rate_is_answered_with_the_usual_one(overrides, times, expected):
+    assert remedies.learning_rate(settings_of(*overrides), times=times) == expected

@@ -63,7 +63,7 @@ def test_each_job_is_composed_once_and_its_settings_are_made_once(tmp_path, monk
         monkeypatch.setattr(module, name, spy)
     commands, job = [], task_function.job
     monkeypatch.setattr(task_function, "job", lambda *given: commands.append(given[1]) or job(*given))
-    monkeypatch.setattr(training, "_compare", lambda _: 0)
+    monkeypatch.setattr(training, "_compare", lambda _, **_told: 0)
     monkeypatch.chdir(tmp_path)
     jobs = ["activation=relu,gelu,elu", "optimizer.lr=1e-3,2e-3"]
     tiny = ["dataset=digits", "train.epochs=1", "num_seeds=1", "model.width=4", "tensorboard=false", "train.threads=1"]
@@ -105,7 +105,7 @@ def test_ctrl_c_while_workers_of_a_launcher_train_says_how_to_go_on(tmp_path, mo
         raise KeyboardInterrupt
 
     monkeypatch.setattr(starting, "start", interrupted)
-    monkeypatch.setattr(training, "_compare", lambda _: 0)
+    monkeypatch.setattr(training, "_compare", lambda _, *, told: int(not told))
     monkeypatch.chdir(tmp_path)
     words = ["-m", "dataset=digits", "activation=relu,gelu", "model.width=4", "num_seeds=1", "hydra/launcher=basic"]
     with pytest.raises(KeyboardInterrupt):

@@ -98,7 +98,8 @@ def test_what_was_typed_names_a_run():
     own = settings("activation=gelu", "optimizer.lr=3e-3", "init=orthogonal")
     typed = ["activation=gelu", "optimizer.lr=3e-3", "init=orthogonal", "study=x", "num_seeds=5", "dataset=digits",
              "train.device=cpu", "train.epochs=3"]  # fmt: skip
-    assert naming.typed(own, typed) == "gelu lr=0.003 init=orthogonal epochs=3"
+    assert naming.typed(own, typed) == "gelu lr=0.003 init=orthogonal"
+    assert naming.typed(own, ["train.epochs=3"], varied=True) == "gelu epochs=3"  # by a sweep
 
 
 # ---------------------------------------------------------------- merging and ranking

@@ -210,6 +210,10 @@ def test_ctrl_c_leaves_the_comparison_of_what_is_complete(three, tmp_path):
     assert {row["configuration"] for row in rows(study / "report" / "results.csv")} == {"relu"}
     assert re.search(r"without results: gelu \(interrupted: after epoch", done.stdout)
     assert "tanh" not in done.stdout.split("\nconfiguration ")[1]
+    assert "There is nothing to compare it with yet." in done.stdout and "for lack of results: gelu" in done.stdout
+    assert "\nnot started: tanh\n" in done.stderr
+    told = f"{done.stdout}{done.stderr}".lower()
+    assert told.count("to go on") == 1 and done.stderr.splitlines()[-1].startswith("to go on:  actbench -m ")
 
     gone_on = Command(*command, "study=s", cwd=tmp_path).wait()
     assert gone_on.returncode == 0, gone_on.stderr
@@ -229,7 +233,8 @@ def test_ctrl_c_after_the_last_step_of_a_run_stops_the_runs_that_follow(three, t
     stop = partial(faults.after_epoch, 2, signal.raise_signal, signal.SIGINT)
     done = Command(*three, "activation=relu,gelu", cwd=tmp_path, before=stop).wait()
     assert done.returncode == 130
-    assert re.search(r"interrupted; outputs/\S+ is complete\nto go on:  actbench -m ", done.stderr)
+    assert re.search(r"interrupted; outputs/\S+ is complete\nnot started: gelu\nto go on:  actbench -m ", done.stderr)
+    assert "There is nothing to compare it with yet." in done.stdout and "actbench -m" not in done.stdout
     (only,) = tmp_path.glob("outputs/*/*/settings.yaml")
     assert json.loads((only.parent / "summary.json").read_text())["status"] == "completed"
 

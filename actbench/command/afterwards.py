@@ -23,9 +23,10 @@ _INDENT = 13  # of what stands behind a label
 def after_single(job: Job, words: Sequence[str]) -> None:
     """The commands that compare the run with another, or the verdict on its study, whose page is made anew.
 
-    Nothing is said of a run without a result. What fails here is told in one line: the run has ended well.
+    Nothing is said of a run without a result, or all of whose seeds diverged. What fails here is told in one line: the
+    run has ended well.
     """
-    if reader.completed(job.folder) is None:
+    if reader.status(job.folder) != "completed":
         return
     study = task_function.relative(job.folder.parent.absolute())
     try:

@@ -10,6 +10,7 @@ import difflib
 import os
 import re
 import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -241,7 +242,12 @@ def _needless(job: Job, run: Run, plan: Plan) -> str:
 
 
 def _train(jobs: Sequence[Job], overrides: Sequence[str], argv: Sequence[str]) -> None:
-    starting.start(jobs, overrides, Command(["try", *argv]), multirun=True)
+    running = Command(["try", *argv])
+    try:
+        starting.start(jobs, overrides, running, multirun=True)
+    finally:
+        if running.to_go_on:  # a signal has stopped it
+            print(running.to_go_on, file=sys.stderr)
 
 
 def _report(study: Path, run: Run, console: PersistentConsole) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +21,16 @@ class Command:
         exit_codes: of the jobs that ended in this process.
         disk_errors: of these jobs.
         sweep: shows how they go, where several run in this process, one after the other.
+        names: of configurations by their `id`, where what a sweep varies would not tell them apart in few words.
+        to_go_on: the command that goes on, where a signal has stopped the sweep: it is said last.
     """
 
     typed: Sequence[str] = ()
     exit_codes: list[int] = field(default_factory=list)
     disk_errors: list[OSError] = field(default_factory=list)
     sweep: Sweep | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
+    to_go_on: str = ""
 
     def __getstate__(self) -> dict[str, Any]:
         """What a launcher's worker gets: the terminal is not among it."""

@@ -70,7 +70,8 @@ def _failed(error: UserError, command: Command, settings: Settings | None, code:
 
 def _run(settings: Settings, hydra_config: Any, folder: Path, command: Command) -> float:
     many = "MULTIRUN" in str(hydra_config.mode)
-    name = naming.typed(settings, next_commands.swept(hydra_config) if many else hydra_config.overrides.task)
+    words = next_commands.swept(hydra_config) if many else hydra_config.overrides.task
+    name = command.names.get(settings.id) or naming.typed(settings, words, varied=many)
     reader.check_owner(folder, settings)
     finished = reader.completed(folder)
     if finished is not None and not reader.lacks_int8(settings, finished):
@@ -94,14 +95,23 @@ def _run(settings: Settings, hydra_config: Any, folder: Path, command: Command) 
     summary = run.run(settings, folder, terminal=shown, stop=stop)
     if summary.status == "interrupted":
         print(f"interrupted {summary.reason}; what was done is in {folder}", file=sys.stderr)
-        print(next_commands.how_to_go_on(command.typed, settings.study), file=sys.stderr)
+        _tell_how_to_go_on(command, settings)
         raise _Interrupted(128 + stop.signal)
     mean = _ended(summary, folder, command)
     if stop.signal:  # which came after the last step: the run is complete, and the rest of the command stops
         print(f"interrupted; {folder} is complete", file=sys.stderr)
-        print(next_commands.how_to_go_on(command.typed, settings.study), file=sys.stderr)
+        _tell_how_to_go_on(command, settings)
         raise _Interrupted(128 + stop.signal)
     return mean
+
+
+def _tell_how_to_go_on(command: Command, settings: Settings) -> None:
+    """Says the command that goes on; a sweep says it last, below the comparison of what there is."""
+    how = next_commands.how_to_go_on(command.typed, settings.study)
+    if command.sweep is None:
+        print(how, file=sys.stderr)
+    else:
+        command.to_go_on = how
 
 
 def _terminal(command: Command, name: str, *, brief: bool, moving: bool = False) -> TerminalSink:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from actbench import naming
 from actbench.command import afterwards, next_commands, starting, task_function
 from actbench.command.complaints import FAILED, complain, of_the_disk
 from actbench.command.planning import Job
@@ -14,6 +16,7 @@ from actbench.command.race_terms import Terms
 from actbench.command.running import Command
 from actbench.errors import UserError, from_disk
 from actbench.sinks import logdir
+from actbench.sinks.lines import seed_range
 from actbench.store import reader
 
 
@@ -34,6 +37,8 @@ def train(
         words: the command line, for the command that goes on; the others are those of `starting.start`.
     """
     command = Command(words)
+    if words[:1] == ["more"]:  # whose runs are planned from the study, one by one
+        command.names = _names(jobs)
     then = next_commands.how_to_go_on(words, jobs[0].settings.study)
     compared, started, ended = 0, jobs, False
     try:
@@ -42,12 +47,15 @@ def train(
     except OSError as error:  # in a file that Hydra writes
         command.exit_codes.append(complain(of_the_disk(error, str(jobs[0].folder.parent), then=then)))
     except KeyboardInterrupt:  # while a launcher's workers train; a run of this process tells this by itself
-        print(then, file=sys.stderr)
+        command.to_go_on = then
         raise
     finally:  # even if some of the runs failed
         if (multirun or len(jobs) > 1) and (ended or terms is None):
-            compared = _compare(dict.fromkeys(job.folder.parent for job in jobs))
             _name_jobs_not_started(started, command)
+            told = bool(command.to_go_on)
+            compared = _compare(dict.fromkeys(job.folder.parent for job in jobs), told=told)
+        if command.to_go_on:
+            print(command.to_go_on, file=sys.stderr)
     if not multirun and len(jobs) == 1 and ended:
         afterwards.after_single(jobs[0], words)
     if ended and any(reader.status(job.folder) == "failed" or _stopped(job.folder) for job in started):
@@ -71,8 +79,12 @@ def _exit_code_by_files(jobs: Sequence[Job]) -> int:
     return 0 if ended == {"completed"} else FAILED
 
 
-def _compare(studies: Iterable[Path]) -> int:
-    """The comparison that a sweep ends with; returns the exit code."""
+def _compare(studies: Iterable[Path], *, told: bool) -> int:
+    """The comparison that a sweep ends with; returns the exit code.
+
+    Args:
+        told: whether the command that goes on with what is not finished is said beside it.
+    """
     from actbench.report import command
 
     code = 0
@@ -86,7 +98,7 @@ def _compare(studies: Iterable[Path]) -> int:
         try:
             if events := logdir.of_study(task_function.relative(study.absolute())):
                 print(look_inside(events))
-            command.after_sweep(task_function.relative(study.absolute()))
+            command.after_sweep(task_function.relative(study.absolute()), told=told)
         except (UserError, OSError) as error:
             complain(error if isinstance(error, UserError) else from_disk(error, str(study)))
             code = FAILED
@@ -108,6 +120,15 @@ def _name_jobs_not_started(jobs: Sequence[Job], command: Command) -> None:
     """Prints the jobs that a launcher did not start, or that died before they wrote anything."""
     if len(command.exit_codes) == len(jobs):  # all ran in this process, which has reported what is missing
         return
-    missing = [job.settings.folder for job in jobs if not job.folder.exists()]
+    missing = [job.settings for job in jobs if not job.folder.exists()]
     if missing and len(missing) < len(jobs):  # a search leaves none of the planned folders
-        print(f"not started: {', '.join(missing)}", file=sys.stderr)
+        names = _names(jobs)
+        several = Counter(job.settings.id for job in jobs)
+        words = [names[of.id] + (f" {seed_range(tuple(of.seeds))}" if several[of.id] > 1 else "") for of in missing]
+        print(f"not started: {', '.join(words)}", file=sys.stderr)
+
+
+def _names(jobs: Sequence[Job]) -> dict[str, str]:
+    """The name of each configuration of a command, of what differs between them, by its `id`."""
+    by_id = {job.settings.id: job.settings for job in jobs}
+    return dict(zip(by_id, naming.names([*by_id.values()]), strict=True))

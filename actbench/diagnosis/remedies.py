@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from actbench.choices import usual_parameters
 from actbench.custom.signatures import signature_of
 from actbench.custom.trust import is_own
 from actbench.diagnosis.history import RunHistory
 from actbench.settings import Choice, Settings
+
+_ABSURD = 100  # times the usual learning rate: a tenth of it would be as bad
 
 
 def all_of(*ideas: Iterable[str]) -> tuple[str, ...]:
@@ -20,8 +23,14 @@ def all_of(*ideas: Iterable[str]) -> tuple[str, ...]:
 
 
 def learning_rate(settings: Settings, *, times: float) -> tuple[str, ...]:
-    """The learning rate multiplied by each of `times`, to one digit: `optimizer.lr=0.003`."""
+    """The learning rate multiplied by `times`, to one digit: `optimizer.lr=0.003`.
+
+    Where it is more than a hundred times the usual one of its optimizer, the usual one is what would make it smaller.
+    """
     lr = _number(settings.optimizer, "lr")
+    usual = (usual_parameters("optimizer", settings.optimizer.name) or {}).get("lr")
+    if lr is not None and times < 1 and isinstance(usual, (int, float)) and lr > _ABSURD * usual > 0:
+        return (f"optimizer.lr={usual:g}",)
     return () if lr is None or lr <= 0 else (f"optimizer.lr={rounded(times * lr)}",)
 
 

@@ -23,6 +23,8 @@ from actbench.report.tuning import check_per
 from actbench.report.verdict import MARGIN
 from actbench.store.decide import TestSet
 
+_WIDE = 200  # columns of everything in a file or a pipe
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -48,7 +50,7 @@ class Shown:
     """How a report is shown: `full` with all tables, else in short, with the command that shows them: `whole`.
 
     `folder` is where it is written, None for nowhere, and `elsewhere` what to type for another one. `opened` is the
-    command that opens the page.
+    command that opens the page, and `told` whether the command that goes on with unfinished runs is said elsewhere.
     """
 
     folder: Path | None
@@ -56,6 +58,7 @@ class Shown:
     opened: str = ""
     full: bool = False
     elsewhere: str = "--output FOLDER"
+    told: bool = False
 
 
 @dataclass
@@ -102,15 +105,19 @@ def main(arguments: argparse.Namespace) -> int:
     return conditions.exit_code(report.fail_if[1]) if report.fail_if else 0
 
 
-def after_sweep(study: Path) -> None:
+def after_sweep(study: Path, *, told: bool = False) -> None:
     """Shows the comparison of a whole study and writes it into the study's folder.
+
+    Args:
+        told: whether the command that goes on with unfinished runs is said elsewhere.
 
     Raises:
         UserError: with the folders that could not be read.
     """
     print()
     folder, whole = study / "report", shlex.join(["actbench", "report", str(study), "--full"])
-    _show_and_write(make_report([study]), Shown(folder, whole, _opening(folder), elsewhere="output_dir=FOLDER"))
+    shown = Shown(folder, whole, _opening(folder), elsewhere="output_dir=FOLDER", told=told)
+    _show_and_write(make_report([study]), shown)
 
 
 def make_report(paths: Sequence[Path], asked: Asked | None = None) -> Report:
@@ -184,10 +191,13 @@ def _opening(folder: Path | None) -> str:
 def _show_and_write(report: Report, shown: Shown) -> None:
     """Shows the comparisons, writes them if there is a folder, and raises the problems at the end."""
     console = PersistentConsole("files are still written", highlight=False)
+    if shown.full and not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = max(console.width, _WIDE)  # a file has room
     folder = shown.folder if report.comparisons else None
     about_page = short.page_lines(folder, shown.opened, shown.whole, console.width)
     taken = short.number_of_lines(about_page, console.width)
-    shortened = None if shown.full else short.shorten(report.comparisons, console, about_page=taken)
+    comparisons = [comparison.told() for comparison in report.comparisons] if shown.told else report.comparisons
+    shortened = None if shown.full else short.shorten(comparisons, console, about_page=taken)
     if report.listed:
         terminal.show_studies(report.listed, console, full=shown.full)
     if shortened is None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from actbench.errors import Problem, UserError
 from actbench.report.baseline import Baseline, find_baseline
 from actbench.report.configurations import Block
 from actbench.report.diagnostics import Diagnostics
+from actbench.report.sentences import without_going_on
 from actbench.report.tuning import Tuned, check_per, tune
 from actbench.report.verdict import MARGIN, Verdict, decide
 from actbench.store.decide import EarlierLook, TestSet
@@ -40,6 +41,11 @@ class Comparison:
     tuned: Tuned | None
     remarks: tuple[str, ...]
     diagnostics: Diagnostics = field(default_factory=Diagnostics)
+
+    def told(self) -> Comparison:
+        """The same, whose sentences leave out the command that goes on with unfinished runs."""
+        left = tuple(map(without_going_on, self.verdict.sentences))
+        return replace(self, verdict=replace(self.verdict, sentences=left))
 
     @property
     def sentences(self) -> list[str]:

@@ -247,9 +247,9 @@ def _gist(block: Block, of: Sequence[Cost]) -> str:
         return f"not comparable: {listed(list(dict.fromkeys(_IN_A_HEADING[cost.kind] for cost in of)))}" if of else ""
     (first, low), (last, high) = times[0], times[-1]
     if len(times) == 1:
-        words = f"{first}: {low.number} s / epoch"
+        words = f"{first}: {low.number} s / epoch and seed"
     elif low.number == high.number:
-        words = f"{low.number} s / epoch"
+        words = f"{low.number} s / epoch and seed"
     else:
-        words = f"{low.number} ({first}) to {high.number} ({last}) s / epoch"
+        words = f"{low.number} ({first}) to {high.number} ({last}) s / epoch and seed"
     return words + (f"; {listed(noisy, 3)} too noisy to compare" if noisy else "")

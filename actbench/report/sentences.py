@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from actbench.report import recommendation, settling, typed_command
@@ -23,7 +24,8 @@ def of(verdict: Verdict, block: Block) -> list[str]:
     """What to use, what to avoid, what is not decided and how to settle it, and what the verdict leaves out."""
     if not verdict.decisions:
         return [_nothing_complete(block)]
-    sentences = [*_use(verdict), *_avoid(verdict), *_compared_with_baseline(verdict)]
+    waiting = {name for name, _ in block.waiting}
+    sentences = [*_use(verdict, waiting), *_avoid(verdict), *_compared_with_baseline(verdict)]
     sentences += [*_undecided(verdict), *_limited_by_images(verdict), *_hopeless(verdict), *_too_few_seeds(verdict)]
     sentences += _not_finished(verdict, block)
     if block.note:
@@ -40,6 +42,8 @@ def brief(verdict: Verdict) -> list[str]:
     return sentences + ([f"Too few seeds in common: {listed(few)}."] if few else [])
 
 
+_OTHERS = "goes on with the others."
+_TO_GO_ON = "To go on where they stopped: "
 _GO_ON = "The command that trained them goes on where they stopped."
 
 
@@ -57,7 +61,17 @@ def _not_finished(verdict: Verdict, block: Block) -> Iterator[str]:
 def _go_on(block: Block) -> str:
     """The command that goes on with the runs without results, where it is one."""
     whole = typed_command.going_on(run for _, run in block.waiting)
-    return f"To go on where they stopped: `{whole}`." if whole else _GO_ON
+    return f"{_TO_GO_ON}`{whole}`." if whole else _GO_ON
+
+
+def without_going_on(sentence: str) -> str:
+    """A sentence without the command that goes on with unfinished runs.
+
+    >>> without_going_on("Not in this verdict: gelu. To go on where they stopped: `actbench -m activation=relu,gelu`.")
+    'Not in this verdict: gelu.'
+    """
+    sentence = re.sub(f" ({_TO_GO_ON}`[^`]*`\\.|{_GO_ON})$", "", sentence)
+    return re.sub(f": `[^`]*` {_OTHERS}$", " yet.", sentence)
 
 
 def _nothing_complete(block: Block) -> str:
@@ -76,15 +90,15 @@ def _dataset(block: Block) -> str:
 # ---------------------------------------------------------------- what to use
 
 
-def _use(verdict: Verdict) -> Iterator[str]:
+def _use(verdict: Verdict, waiting: Collection[str] = ()) -> Iterator[str]:
+    """What to use; `waiting` are the names of runs without results."""
     good = verdict.with_word("best", "as good")
     if verdict.use is not None:
         yield _use_this(verdict, good)
     elif good:  # a single one, without others
-        yield (
-            f"{good[0].name} reaches {accuracy(good[0].configuration)}. There is nothing to compare it with: "
-            f"{_another(good[0].configuration)}"
-        )
+        reaches = f"{good[0].name} reaches {accuracy(good[0].configuration)}. There is nothing to compare it with"
+        pending = {*waiting} - {good[0].name}  # of which another sentence tells, with the command that goes on
+        yield f"{reaches} yet." if pending else f"{reaches}: {_another(good[0].configuration)}"
     elif verdict.with_word("undecided"):
         leader, *others = verdict.with_word("undecided")
         yield (
@@ -134,6 +148,8 @@ def _another(configuration: Configuration) -> str:
     run = configuration.counting[-1] if configuration.counting else None
     if run is not None and len(configuration.counting) == 1 and (whole := typed_command.with_another(run, other)):
         return f"`{whole}` trains {other} beside it."
+    if run is not None and len(configuration.counting) == 1 and (whole := typed_command.rest_of_sweep(run)):
+        return f"`{whole}` {_OTHERS}"
     return f"the same command with `-m activation={shlex.quote(name)},{other}` compares it with {other}."
 
 

@@ -112,7 +112,8 @@ def _block(comparison: Comparison, width: int, room: int) -> list[Text]:
     results = next((table for table in tables if table.section == TOP), None)
     found = finding_lines(comparison.diagnostics.findings, width)
     remarks = _remarks(comparison, width)
-    left = room - 1 - len(remarks) - bool(found)  # the title, and the empty line before the findings
+    dying = any(table.section == "units" and _few_rows(table) for table in tables)  # which has a line in any case
+    left = room - 1 - len(remarks) - bool(found) - dying  # the title, and the empty line before the findings
     rows = len(results.rows) if results else 0
     findings = min(len(found), max(_FINDINGS, left - 2 - min(rows, _BEST)))
     shown = min(rows, max(_ROWS, left - findings - 2))
@@ -123,10 +124,11 @@ def _block(comparison: Comparison, width: int, room: int) -> list[Text]:
     if found:
         lines += [Text(), *_some(found, findings)]
         trying = try_line(comparison)
-        if trying and left > len(trying) // width:
+        if trying and left - dying > len(trying) // width:
             lines.append(text(trying, style="dim"))
             left -= 1 + len(trying) // width
     rest = [table for table in tables if table is not results and table.section != FINDINGS]
+    rest.sort(key=lambda table: table.section != "units")
     further = _rest(rest, width, left)
     if results and left > len(further) and "difference" in results.header:
         place = 2 + shown + (shown < rows)
@@ -181,6 +183,9 @@ def _rest(tables: Sequence[TextTable], width: int, left: int) -> list[Text]:
         if few and left >= len(few) + 3:
             added = [Text(), *(text(line) for line in in_lines(table, few, width))]
             added[1].stylize("dim")
+        elif few and left > 0:
+            shares = ", ".join(f"{table.rows[number][0]} {table.rows[number][2].split(' ')[0]} %" for number in few)
+            added = [text(one_line(f"dead units: {shares}", width), style="dim")]
         elif table.gist and left > 0:
             added = [text(one_line(f"{_label(table)}{table.gist}", width), style="dim")]
         else:

@@ -28,6 +28,15 @@ def with_another(run: Run, activation: str) -> str:
     return shlex.join(["actbench", f"activation={activation}", *kept])
 
 
+def rest_of_sweep(run: Run) -> str:
+    """The command of a sweep over several values, which trains what is missing of it; empty where it was none."""
+    words = _typed(run)
+    several = any(
+        "," in word.partition("=")[2] for word in words if not word.startswith(("num_seeds", "study", "hydra"))
+    )
+    return shlex.join(["actbench", *words]) if {"-m", "--multirun"} & {*words} and several else ""
+
+
 def _typed(run: Run) -> Sequence[str]:
     """The words behind `actbench`, with the study's name; nothing where they are not recorded, or are of elsewhere."""
     argv = runs.environment(run).get("argv")

@@ -58,7 +58,9 @@ def summary_table(summary: RunSummary, own: Sequence[Quantity] = (), epochs: Seq
     if summary.epochs_done:
         median, about = _cost(epochs)
         speed = f"{summary.samples_per_second:,.0f} samples/s"
-        table.add_row("seconds per epoch", median, "; ".join(["all seeds", *about, speed]))
+        seeds = len(summary.seeds)
+        together = "" if seeds == 1 else f", {seeds} seeds together"
+        table.add_row(f"s / epoch{together}", median, "; ".join([*about, speed]))
         looks = summary.seconds.get("looks", 0.0)
         if looks:
             share = f"{100 * looks / summary.seconds['total']:.0f} % of the time"
@@ -76,7 +78,7 @@ def _cost(epochs: Sequence[EpochRecord]) -> tuple[str, list[str]]:
     about = [f"half of them {low:.2f}–{high:.2f}"] if len(times) > 2 else []
     known = waiting[np.isfinite(waiting)]
     if len(known) and np.median(known) > BUSY:
-        about.append("the machine was busy")
+        about.append("too noisy to compare: the machine was busy")
     return f"{median:.2f}", about
 
 

@@ -137,11 +137,11 @@ class Sweep:
         if self.tells_failures:
             more = [where if where not in first.how else "", first.how, *map(str, others)]
             line.append("".join(f"\n    {printable(words)}" for words in more if words))
-        self.say(line)
         if run is None:
             self.done += 1
         else:
             self.ended(run, trained=False)
+        self.say(line)
         return self.tells_failures
 
     def say(self, line: Text, *, once: bool = False) -> None:
@@ -267,7 +267,7 @@ class SweepRun:
         if width is not None and line.cell_len > width:
             line = Text.assemble(self.label, "  ", outcome(summary, counted=True))
             line.truncate(width, overflow="ellipsis")
-        self.sweep.say(line)
         if not stored:
             self.sweep.pace.learn_overhead(self.sweep.clock() - self.began - self._in_epochs)
-        self.sweep.ended(self, trained=not stored)
+        self.sweep.ended(self, trained=not stored)  # before the line, with which the live area is drawn again
+        self.sweep.say(line)

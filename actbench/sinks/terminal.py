@@ -182,7 +182,7 @@ class TerminalSink:
         """What went wrong inside, why, and the commands that try something else; or that nothing did."""
         if not findings:
             where = "" if probed else " in loss and accuracy; units were not measured (probe=false)"
-            self._say(f"diagnosis    nothing alarming{where}", style="dim")
+            self._say(f"\ndiagnosis    nothing alarming{where}", style="dim")
             return
         self._say("\ndiagnosis", style="bold")
         each = max(_REMEDIES // len(findings), 1)
