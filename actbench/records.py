@@ -11,8 +11,6 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
-from scipy.special import stdtrit
-
 if TYPE_CHECKING:
     from actbench.measures.layers import LayerRecord
     from actbench.measures.scores import EpochRecord
@@ -136,6 +134,8 @@ class Estimate:
         if n == 1:
             return cls(mean, None, None, 1, kept)
         std = math.sqrt(math.fsum((value - mean) ** 2 for value in finite) / (n - 1))
+        from scipy.special import stdtrit  # only here, since `actbench list` needs no SciPy
+
         half = float(stdtrit(n - 1, 0.975)) * std / math.sqrt(n)
         return cls(mean, std, (mean - half, mean + half), n, kept)
 

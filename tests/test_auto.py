@@ -36,7 +36,7 @@ def test_it_is_found_out_once_for_all_jobs_and_their_folders_follow(jobs, monkey
     assert asked == [1]
     for job in done:
         assert (job.settings.dataset.name, job.settings.dataset_note) == ("digits", NOTE)
-        assert job.settings.dataset.params == {"train_size": 50}
+        assert job.settings.dataset.params == {"train_size": 50, "scaling": "standard"}
         assert job.folder.name == job.settings.folder
         typed = settings_of("dataset=digits", "dataset.train_size=50", f"activation={job.settings.activation.name}")
         assert job.settings.id == typed.id  # as if the digits had been asked for

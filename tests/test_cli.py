@@ -79,7 +79,7 @@ def test_a_run_leaves_what_the_design_says(actbench, tiny, tmp_path):
     left = set(files(folder))
     assert left >= ARTEFACTS
     assert not [name for name in left if "resume" in name or name.endswith(".part")]
-    events = folder.parent / "tensorboard" / "leaky_relu epochs=2 width=16"
+    events = folder.parent / "tensorboard" / "leaky_relu width=16"
     assert {path.name for path in events.iterdir() if path.is_dir()} == {"seed=0", "seed=1"}
 
     history = rows(folder / "history.csv")

@@ -300,4 +300,15 @@ def test_the_command_is_there_before_anything_else_is_imported():
             names |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             names.add(node.module.split(".")[0])
-    assert names <= {"__future__", "actbench", "collections", "contextlib", "os", "pathlib", "signal", "sys", "typing"}
+    assert names <= {
+        "__future__",
+        "actbench",
+        "atexit",
+        "collections",
+        "contextlib",
+        "os",
+        "pathlib",
+        "signal",
+        "sys",
+        "typing",
+    }

@@ -76,7 +76,9 @@ def test_streamed_samples_are_those_in_memory(tmp_path, scarce, scaling):
 def trained(splits: Splits, *overrides: str):
     training = build_training(None, splits, "train.epochs=2", "train.batch_size=9", "num_seeds=3", *overrides)
     rows = [row for epoch in fit(training, control=Control()) for row in epoch.rows]
-    return training, [{name: value for name, value in vars(row).items() if name != "seconds"} for row in rows]
+    return training, [
+        {name: value for name, value in vars(row).items() if name not in ("seconds", "waiting")} for row in rows
+    ]
 
 
 @pytest.mark.parametrize(

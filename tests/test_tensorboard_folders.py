@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from helpers import activation_choice, fake_run, settings_of
 
 from actbench.command.training import look_inside
 from actbench.report import runs
-from actbench.sinks.logdir import claim, events_of, logdir, of_study, owns
+from actbench.sinks.logdir import FOLDER, claim, events_of, logdir, of_study, owns
 
 
 @pytest.fixture(scope="module")
@@ -243,3 +245,18 @@ def test_the_report_reads_each_run_of_a_study_once(study, gelu):
     found = runs.find([study.parent])
     assert sorted(run.folder.name for run in found.runs) == sorted(settings.folder for settings in both)
     assert found.problems == []
+
+
+def test_where_the_studys_folder_may_only_be_read_the_events_are_in_the_runs(tmp_path, monkeypatch):
+    own = settings_of("activation=gelu")
+    folder = tmp_path / "s" / own.folder
+    folder.mkdir(parents=True)
+
+    def forbidden(path, *_arguments, **_options):
+        if path == tmp_path / "s" / FOLDER:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return mkdir(path, *_arguments, **_options)
+
+    mkdir = Path.mkdir
+    monkeypatch.setattr(Path, "mkdir", forbidden)
+    assert claim(folder, own, "gelu") == folder / FOLDER / "gelu"

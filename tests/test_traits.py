@@ -22,7 +22,7 @@ BOUNDED = {"sigmoid", "tanh", "hardtanh", "softsign", "relu6", "pact"}
 NEVER_NEGATIVE = {"sigmoid", "relu", "relu6", "squared_relu", "softplus", "pact", "topk"}
 SELECTS = COUPLED = {"topk"}
 # The list had not `identity`, whose slope is 1 everywhere: nothing ever came of that, and the measurement is right.
-UNSATURATED = {"leaky_relu", "prelu", "squared_relu", "identity"}
+UNSATURATED = {"leaky_relu", "prelu", "rrelu", "squared_relu", "identity"}
 # These were called smooth, "never quite flat: a slope of 0 is a saturated one that was rounded". That is as true of
 # every other activation without a flat part, which the list had not.
 SMOOTH = {"sigmoid", "tanh", "softsign"}

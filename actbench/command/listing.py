@@ -20,7 +20,7 @@ from actbench.choices import (
     parameters_of,
     usual_choices,
 )
-from actbench.command import glossary, rules, site_listing
+from actbench.command import glossary, rules
 from actbench.command.columns import rows, width, wrapped
 from actbench.command.suggestions import choice_meant
 from actbench.custom import sweep_lines
@@ -53,6 +53,8 @@ def show(arguments: Sequence[str]) -> int:
         console.print(_HELP, markup=False)
         return 0
     if arguments[:1] == ["sites"]:
+        from actbench.command import site_listing  # and with it Hydra
+
         site_listing.show(arguments[1:], console)
         return 0
     asked = _asked(arguments)

@@ -12,6 +12,7 @@ until another one ends (`sinks.mean`). What belongs to runs that are no longer i
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -27,6 +28,7 @@ from actbench.settings import Settings
 FOLDER = "tensorboard"  # of a study
 OWNER = ".run"  # in NAME and in each seed=K: the name of the run's folder
 _LOCK = ".lock"  # in `tensorboard`
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 _WAIT = 60  # seconds for others that begin or end a run
 _LONGEST = 120  # bytes of a name; file systems allow 255, and an id and seeds may follow
 _RUN = re.compile(r"(?P<configuration>.+)-seeds?\d+(-\d+)?")  # the name of a run's folder
@@ -36,7 +38,7 @@ def claim(folder: Path, settings: Settings, name: str) -> Path:
     """The folder for the events of a run: the same one, without its earlier events, whenever the run is begun again.
 
     It is `tensorboard/NAME` in the study; below the run's own folder where that folder is not in a study, or where the
-    study's `tensorboard` is a file or a link.
+    study's `tensorboard` is a file or a link, or may only be read.
 
     Args:
         folder: the run's own, which this process has locked.
@@ -47,7 +49,12 @@ def claim(folder: Path, settings: Settings, name: str) -> Path:
     """
     _remove_events(folder / FOLDER)  # of an interrupted run of an earlier version
     if folder.name == settings.folder:
-        place = _claim(folder.parent / FOLDER, folder, settings, name)
+        place = None
+        try:
+            place = _claim(folder.parent / FOLDER, folder, settings, name)
+        except OSError as error:
+            if error.errno not in _FORBIDDEN:
+                raise
         if place is not None:
             return place
     return _claim(folder / FOLDER, folder, settings, name) or folder / FOLDER

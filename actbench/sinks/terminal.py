@@ -200,7 +200,7 @@ class TerminalSink:
             self._say(escape(f"try them all  actbench try {_quoted(folder)}"))
 
     def _say(self, text: str, style: str = "") -> None:
-        self.console.print(text, style=style or None, highlight=False, soft_wrap=True)
+        self.console.print(text, style=style or None, highlight=False, emoji=False, soft_wrap=True)
 
 
 class _Bar:

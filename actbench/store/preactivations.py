@@ -104,5 +104,5 @@ def _check_numbers(ends: Floats, shares: Floats, axes: Floats) -> None:
         raise ValueError("bounds of a histogram that cannot be")
     if not (np.isnan(shares) | ((shares >= 0) & (shares <= 1))).all():
         raise ValueError("a share that cannot be")
-    if not ((np.abs(axes) < _LARGEST_Z).all() and (axes[:, 1] > 0).all()):
+    if not ((np.abs(axes) < _LARGEST_Z).all() and (axes[:, 0] <= 0).all() and (axes[:, 1] > 1e-30).all()):
         raise ValueError("an axis that cannot be")
