@@ -122,7 +122,7 @@ def test_a_run_leaves_what_the_design_says(actbench, tiny, tmp_path):
     assert f"{metric['mean']:.2f} ± " in done.stdout
     assert "epoch 1/2" in done.stdout  # one plain line per epoch where there is no terminal
     assert "tensorboard --logdir" in done.stdout
-    for word in ("dead %", "dormant %", "saturated %", "active %", "s / epoch, 2 seeds together", "n = 2"):
+    for word in ("dead %", "dormant %", "saturated %", "active %", "s / epoch, all seeds", "n = 2"):
         assert word in done.stdout
 
 

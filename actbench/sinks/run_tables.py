@@ -59,7 +59,7 @@ def summary_table(summary: RunSummary, own: Sequence[Quantity] = (), epochs: Seq
         median, about = _cost(epochs)
         speed = f"{summary.samples_per_second:,.0f} samples/s"
         seeds = len(summary.seeds)
-        together = "" if seeds == 1 else f", {seeds} seeds together"
+        together = "" if seeds == 1 else ", all seeds"
         table.add_row(f"s / epoch{together}", median, "; ".join([*about, speed]))
         looks = summary.seconds.get("looks", 0.0)
         if looks:
