@@ -29,6 +29,10 @@ class StackedDropout(StackedLayer):
         keep = torch.empty_like(x, memory_format=torch.contiguous_format)
         for mask, generator in zip(keep, self.generators, strict=True):
             mask.bernoulli_(1.0 - self.p, generator=generator)
+        return self.dropped(x, keep)
+
+    def dropped(self, x: Tensor, keep: Tensor) -> Tensor:
+        """x where `keep` is 1, scaled, and the value of what is dropped where it is 0; `keep` may be overwritten."""
         return x * keep.div_(1.0 - self.p)
 
 
@@ -56,13 +60,8 @@ class StackedAlphaDropout(StackedDropout):
         generators: one for each seed, on the device of x; the masks of a seed come from its own.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x (S, B, ...) -> the same shape."""
-        if not self.training or self.p == 0.0:
-            return x
-        keep = torch.empty_like(x, memory_format=torch.contiguous_format)
-        for mask, generator in zip(keep, self.generators, strict=True):
-            mask.bernoulli_(1.0 - self.p, generator=generator)
+    def dropped(self, x: Tensor, keep: Tensor) -> Tensor:
+        """The same for alpha dropout."""
         scale = ((1.0 - self.p) * (1.0 + self.p * _LEAST_OF_SELU**2)) ** -0.5
         return scale * (x * keep + _LEAST_OF_SELU * (1.0 - keep) - _LEAST_OF_SELU * self.p)
 
@@ -70,17 +69,8 @@ class StackedAlphaDropout(StackedDropout):
 _LEAST_OF_SELU = -1.0507009873554805 * 1.6732632423543772  # -scale·alpha
 
 
-class SeedAlphaDropout(StackedAlphaDropout):
-    """Alpha dropout in the ordinary network of one seed, with the masks that the seed would have in a stack.
-
-    Args:
-        p: the probability.
-        generators: a sequence of one, the generator of the seed.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x (B, ...) -> the same shape."""
-        return super().forward(x.unsqueeze(0)).squeeze(0)
+class SeedAlphaDropout(SeedDropout, StackedAlphaDropout):
+    """Alpha dropout in the ordinary network of one seed, with the masks that the seed would have in a stack."""
 
 
 @stack_layer.register
