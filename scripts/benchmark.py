@@ -44,8 +44,8 @@ from rich.table import Table  # noqa: E402
 from actbench.choices import choices_of, packaged_conf  # noqa: E402
 from actbench.command import composing  # noqa: E402
 from actbench.datasets.idx import data_root  # noqa: E402
+from actbench.job import Progress, Sinks  # noqa: E402
 from actbench.records import Estimate  # noqa: E402
-from actbench.run import Progress, Sinks  # noqa: E402
 from actbench.settings import Settings  # noqa: E402
 from actbench.sinks.terminal import TerminalSink  # noqa: E402
 from actbench.stacking import choosing  # noqa: E402

@@ -111,7 +111,7 @@ def install(root, at=None, fault="count", log=None):
 
 def after_epoch(number, action, *arguments, job=1):
     """Once epoch `number` of a run is written, `action` happens; of a sweep, in its first job or another."""
-    from actbench.run.job import Sinks
+    from actbench.job.job import Sinks
 
     epoch, seen = Sinks.epoch, []
 

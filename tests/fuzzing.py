@@ -281,8 +281,8 @@ def _child(folders, out, err, arguments, trains) -> None:
 
 def _stop_where_it_would_take_long(trains) -> None:
     """A line that is right after all ends where it would begin to train or to measure."""
+    import actbench.job
     import actbench.kernels.command
-    import actbench.run
     from actbench.errors import UserError
 
     def stop(*_arguments, **_options):
@@ -290,7 +290,7 @@ def _stop_where_it_would_take_long(trains) -> None:
 
     actbench.kernels.command.measure = actbench.kernels.command._resnet = stop
     if not trains:
-        actbench.run.run = stop
+        actbench.job.run = stop
 
 
 _OURS = {"outputs", "out", "deep", "here", "rep"}  # what a line may name as its folder

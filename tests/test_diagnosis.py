@@ -15,11 +15,11 @@ from torch import nn
 
 from actbench.activations.traits import measure
 from actbench.diagnosis import RunHistory, clipped_steps, diagnose, remedies, seeds_disagree
+from actbench.job.summary import traits_of
 from actbench.measures.layers import LayerRecord
 from actbench.measures.scores import EpochRecord
 from actbench.naming import shown
 from actbench.records import Epoch, Traits
-from actbench.run.summary import traits_of
 from actbench.settings import Choice, Settings
 from actbench.train import Control, fit
 from actbench.train.networks import build_components

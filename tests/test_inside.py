@@ -16,13 +16,13 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from actbench.errors import UserError
+from actbench.job import run
 from actbench.measures.definitions import DefinitionRecord
 from actbench.measures.layers import LayerRecord
 from actbench.measures.lives import LookRecord, UnitEvent
 from actbench.measures.scores import EpochRecord
 from actbench.measures.shapes import ShapeRecord
 from actbench.records import Epoch, Finding, RunSummary
-from actbench.run import run
 from actbench.sinks.logdir import events_of
 from actbench.sinks.terminal import TerminalSink
 from actbench.store import reader

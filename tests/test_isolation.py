@@ -23,7 +23,7 @@ from rich.console import Console
 from actbench.custom.isolation import isolated
 from actbench.datasets.shared import is_untouched, seal
 from actbench.inits import auto_gain
-from actbench.run import run
+from actbench.job import run
 from actbench.settings import Choice
 from actbench.sinks.terminal import TerminalSink
 

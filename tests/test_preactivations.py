@@ -21,13 +21,13 @@ from torch import nn
 
 from actbench.activations import BipolarReLU, Swish, TopK
 from actbench.errors import UserError
+from actbench.job.activations import look, look_before, preactivations
 from actbench.measures.computing.curves import axis_over, curve_of_one, curve_of_units, units_are_alike
 from actbench.measures.computing.histograms import BINS, look_at_preactivations
 from actbench.report.command import make_report
 from actbench.report.drawing import SKY
 from actbench.report.plots import activations as plot
 from actbench.report.preactivations import seen
-from actbench.run.activations import look, look_before, preactivations
 from actbench.store import correctness
 from actbench.store import preactivations as store
 from actbench.store.preactivations import POINTS, Preactivations

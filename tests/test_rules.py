@@ -16,8 +16,8 @@ from helpers import settings_of
 
 import actbench.diagnosis
 from actbench.diagnosis import rules, rules_markdown
+from actbench.job.summary import Progress, summarise
 from actbench.records import Finding
-from actbench.run.summary import Progress, summarise
 from actbench.settings import Choice, Settings
 from actbench.train import Control, build, fit
 

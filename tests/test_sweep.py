@@ -171,7 +171,7 @@ def test_a_run_that_cannot_be_built_is_listed_and_repeated(monkeypatch, tmp_path
     from helpers import settings_of
     from rich.console import Console
 
-    from actbench.run import job as run
+    from actbench.job import job as run
     from actbench.sinks.terminal import TerminalSink
     from actbench.store import reader
 

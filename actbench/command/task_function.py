@@ -89,10 +89,10 @@ def _run(settings: Settings, hydra_config: Any, folder: Path, command: Command) 
     else:
         alone = hydra_config.runtime.choices["hydra/launcher"] == BASIC  # one job at a time
         shown = _terminal(command, name, brief=many, moving=alone)
-    from actbench import run  # imports torch
+    from actbench.job import Stop, run  # imports torch
 
-    stop = run.Stop()
-    summary = run.run(settings, folder, terminal=shown, stop=stop)
+    stop = Stop()
+    summary = run(settings, folder, terminal=shown, stop=stop)
     if summary.status == "interrupted":
         print(f"interrupted {summary.reason}; what was done is in {folder}", file=sys.stderr)
         _tell_how_to_go_on(command, settings)

@@ -13,12 +13,12 @@ from typing import Any
 
 from actbench.custom.isolation import isolated
 from actbench.errors import Failure, UserError, in_a_line
+from actbench.job import sites
+from actbench.job.activations import Look, look, look_before, preactivations
+from actbench.job.int8 import score_stored, score_trained
+from actbench.job.summary import Progress, failed, leave_failure, parameters_of_one, score, summarise
 from actbench.measures import classes
 from actbench.records import Epoch, RunSummary
-from actbench.run import sites
-from actbench.run.activations import Look, look, look_before, preactivations
-from actbench.run.int8 import score_stored, score_trained
-from actbench.run.summary import Progress, failed, leave_failure, parameters_of_one, score, summarise
 from actbench.settings import Settings
 from actbench.sinks.terminal import Headline, Terminal
 from actbench.store import reader

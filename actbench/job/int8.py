@@ -8,10 +8,10 @@ from functools import partial
 
 from torch import Tensor, nn
 
+from actbench.job.summary import estimates
 from actbench.measures import int8
 from actbench.measures.quantities import metrics_of
 from actbench.records import RunSummary
-from actbench.run.summary import estimates
 from actbench.settings import Settings
 from actbench.store import reader
 from actbench.store.folder import RunFolder
