@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from actbench.errors import UserError, printable
+from actbench.files import places
 from actbench.files.reading import read_text
 
 
@@ -32,9 +33,9 @@ def packaged_conf() -> Path:
 
 
 def conf_folders() -> list[Path]:
-    """Our configuration folder and then, where there is one, `conf` in the current folder."""
-    ours, own = packaged_conf(), Path.cwd() / "conf"
-    return [ours, own] if own.is_dir() and own.resolve() != ours else [ours]
+    """Our configuration folder and then, where there is one, `conf` in the current folder (see `files.places`)."""
+    ours, own = packaged_conf(), [folder / "conf" for folder in places.folders()]
+    return [ours, *(conf for conf in own if conf.is_dir() and conf.resolve() != ours)]
 
 
 def groups() -> list[str]:

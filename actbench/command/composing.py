@@ -170,13 +170,15 @@ def register() -> None:
     conf_source.register()
 
 
-@lru_cache(maxsize=1)  # one folder for the plan and for Hydra
-def _stamp() -> str:
+def stamp() -> str:
     """The default name of a study: the time, and random digits for runs that start in the same second."""
     import secrets
     from datetime import datetime
 
     return f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(2)}"
+
+
+_stamp = lru_cache(maxsize=1)(stamp)  # one folder for the plan and for Hydra
 
 
 def _folder(*, _root_: DictConfig) -> str:

@@ -218,7 +218,11 @@ def activations(names: Sequence[str]) -> list[Choice]:
 class _SearchPath(SearchPathPlugin):
     """Our folder comes first, so that a user's file never replaces one of ours."""
 
+    active = True  # no plugin can be taken out again
+
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        if not self.active:
+            return
         ours, *own = conf_folders()
         search_path.prepend("actbench", f"{ConfFolder.scheme()}://{ours}")
         for folder in own:
@@ -227,6 +231,12 @@ class _SearchPath(SearchPathPlugin):
 
 def register() -> None:
     """Registers the folders with Hydra."""
+    _SearchPath.active = True
     if _SearchPath not in Plugins.instance().discover(SearchPathPlugin):
         for plugin in (_SearchPath, ConfFolder, UserFolder):
             Plugins.instance().register(plugin)
+
+
+def unregister() -> None:
+    """Other programs of this process, which use Hydra too, do not find our folders."""
+    _SearchPath.active = False

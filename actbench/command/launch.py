@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from actbench.command import (
     auto,
@@ -27,7 +28,22 @@ from actbench.command import (
     typed,
 )
 from actbench.command.expanding import SWEEPS
+from actbench.command.correcting import Understood
 from actbench.command.extending import Extended
+from actbench.command.line import CommandLine
+from actbench.command.planning import Job
+from actbench.command.race_terms import Terms
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What a command trains: the arguments of `training.train`, and what is to be said before."""
+
+    jobs: list[Job]
+    overrides: list[str]
+    multirun: bool
+    terms: Terms | None
+    remarks: list[str]
 
 
 def launch(words: Sequence[str]) -> int:
@@ -40,19 +56,40 @@ def launch(words: Sequence[str]) -> int:
         UserError: the command is wrong, with all its problems; nothing has been written then.
     """
     logging.raiseExceptions = False  # what Hydra logs goes to a pipe that perhaps nobody reads any more
-    line = typed.read(words)
-    line.overrides = trusting.with_trust(line.overrides)
-    composing.register()
-    if line.multirun:
-        search.register()
-        race.register()
-    understood = correcting.understand(line)
+    line, understood = read(words)
     for preset, rest in understood.narrowed:
         print(f"{preset}: replaced by {rest}", file=sys.stderr)
     if line.shows:
         checking.check([], understood.problems, understood.whole)
         showing.show(line.shows, understood.overrides)
         return 0
+    found = prepare(line, understood, words)
+    for remark in found.remarks:
+        print(remark, file=sys.stderr)
+    return training.train(found.jobs, found.overrides, words, multirun=found.multirun, terms=found.terms)
+
+
+def read(words: Sequence[str]) -> tuple[CommandLine, Understood]:
+    """What was typed, sorted and understood."""
+    line = typed.read(words)
+    line.overrides = trusting.with_trust(line.overrides)
+    composing.register()
+    if line.multirun:
+        search.register()
+        race.register()
+    return line, correcting.understand(line)
+
+
+def prepare(line: CommandLine, understood: Understood, words: Sequence[str], *, mended: bool = True) -> Launch:
+    """Checks all that was understood, and takes out what the study holds already.
+
+    Args:
+        words: that were read.
+        mended: whether the corrected command is told with the last problem, where it is known.
+
+    Raises:
+        UserError: with all problems; nothing has been written then.
+    """
     jobs, problems = understood.jobs, list(understood.problems)
     if not problems:
         jobs = auto.resolve(jobs)
@@ -67,13 +104,11 @@ def launch(words: Sequence[str]) -> int:
     problems += earlier.contradictions(extended.jobs, words)
     if not product:
         problems += search_check.check(understood.overrides)
-    checking.check(extended.jobs, problems, understood.whole)
+    checking.check(extended.jobs, problems, understood.whole if mended else "")
     swept = repeated_keys.of_presets([*map(override.read, line.overrides)])
     remarks = [*conditional.remarks(jobs, [*line.overrides, *swept]), *earlier.remarks(extended.jobs, words)]
     if terms is None:
         jobs, remarks = extended.jobs, [*remarks, *extended.remarks]
     else:  # which does not show again what is complete
         remarks += [sentence for job in extended.jobs for sentence in earlier.lacking(job.settings, job.folder)]
-    for remark in dict.fromkeys(remarks):
-        print(remark, file=sys.stderr)
-    return training.train(jobs, understood.overrides, words, multirun=line.multirun, terms=terms)
+    return Launch([*jobs], understood.overrides, line.multirun, terms, [*dict.fromkeys(remarks)])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from actbench.errors import UserError
     from actbench.sinks.sweep import Sweep
 
 
@@ -23,6 +24,9 @@ class Command:
         sweep: shows how they go, where several run in this process, one after the other.
         names: of configurations by their `id`, where what a sweep varies would not tell them apart in few words.
         to_go_on: the command that goes on, where a signal has stopped the sweep: it is said last.
+        display: makes what shows the runs, where a program has called (`actbench.compare`): it is given what they
+            come to, and nothing is printed of that.
+        errors: of jobs that failed in this process.
     """
 
     typed: Sequence[str] = ()
@@ -31,7 +35,9 @@ class Command:
     sweep: Sweep | None = None
     names: Mapping[str, str] = field(default_factory=dict)
     to_go_on: str = ""
+    display: Callable[[], Sweep] | None = None
+    errors: list[UserError] = field(default_factory=list)
 
     def __getstate__(self) -> dict[str, Any]:
         """What a launcher's worker gets: the terminal is not among it."""
-        return {**self.__dict__, "sweep": None}
+        return {**self.__dict__, "sweep": None, "display": None}

@@ -73,7 +73,8 @@ def start(
         loader = GlobalHydra.instance().config_loader()
         context = HydraContext(config_loader=loader, callbacks=_NoCallbacks())  # type: ignore[arg-type]
         config = loader.load_configuration("config", [*overrides, batches.MULTIRUN], run_mode=RunMode.MULTIRUN)
-        configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+        if command.display is None:  # else logging is the caller's
+            configure_log(config.hydra.hydra_logging, config.hydra.verbose)
         if begin and (terms or config.hydra.runtime.choices["hydra/sweeper"] == BASIC):
             batches.note(config)
         if terms is not None:
@@ -95,8 +96,12 @@ def start(
 def _shown(jobs: Sequence[Job], command: Command, *, multirun: bool) -> Iterator[None]:
     """Has one display show all runs of a command that trains several here, one after the other."""
     elsewhere = multirun and jobs[0].config.hydra.runtime.choices["hydra/launcher"] != BASIC
-    if elsewhere or not (multirun or len(jobs) > 1):
+    if elsewhere or not (multirun or len(jobs) > 1 or command.display):
         yield
+        return
+    if command.display is not None:
+        with command.display() as command.sweep:
+            yield
         return
     from actbench.sinks.live import is_possible
     from actbench.sinks.sweep import Sweep

@@ -63,6 +63,7 @@ def job(composed: DictConfig, command: Command | None = None, settings: Settings
 
 def _failed(error: UserError, command: Command, settings: Settings | None, code: int | None = None) -> None:
     """Says that the run has failed; the exit code is that of the error, unless it is given."""
+    command.errors.append(error)
     if command.sweep is None or not command.sweep.fail(error, settings):
         complain(error)
     command.exit_codes.append(code_of(error) if code is None else code)

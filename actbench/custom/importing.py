@@ -17,6 +17,7 @@ from types import ModuleType
 from actbench.custom.source_files import chain, closure, content, content_now
 from actbench.custom.tracebacks import place
 from actbench.errors import UserError, in_a_line
+from actbench.files import places
 
 
 def import_module(target: str, trust: tuple[str, ...], where: str) -> tuple[ModuleType, list[str]]:
@@ -65,16 +66,16 @@ class _FinderInFolder:
     """
 
     def __init__(self) -> None:
-        self.folders: dict[str, str] = {}  # name -> where it is
+        self.folders: dict[str, list[str]] = {}  # name -> where it may be
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, _target: object = None) -> ModuleSpec | None:
-        return PathFinder.find_spec(name, [self.folders[name]]) if path is None and name in self.folders else None
+        return PathFinder.find_spec(name, self.folders[name]) if path is None and name in self.folders else None
 
     @contextlib.contextmanager
     def looking(self, names: Iterable[str]) -> Iterator[None]:
         """Within the block `names` are imported; they are found later, too, for what is imported when it is called."""
         importlib.invalidate_caches()
-        self.folders |= dict.fromkeys(names, os.getcwd())
+        self.folders |= dict.fromkeys(names, [*map(str, places.folders())])
         if self not in sys.meta_path:
             sys.meta_path.insert(0, self)
         writes = sys.dont_write_bytecode

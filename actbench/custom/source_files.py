@@ -18,6 +18,7 @@ from pathlib import Path
 
 from actbench.custom.trust import is_trusted
 from actbench.errors import UserError
+from actbench.files import places
 
 
 @lru_cache(maxsize=64)
@@ -121,9 +122,9 @@ def chain(dotted: str) -> dict[str, Path]:
 
 
 def _top(name: str) -> ModuleSpec | None:
-    """Where a module is that the user names: beside where they type, else where Python looks."""
+    """Where a module is that the user names: beside where they type (see `files.places`), else where Python looks."""
     try:
-        return PathFinder.find_spec(name, [os.getcwd()]) or importlib.util.find_spec(name)
+        return PathFinder.find_spec(name, [*map(str, places.folders())]) or importlib.util.find_spec(name)
     except (ImportError, ValueError, AttributeError):  # names that cannot be, modules without a spec
         return None
 

@@ -65,11 +65,12 @@ def content_of(comparisons: Sequence[Comparison], fail_if: tuple[str, bool | Non
         "version": __version__,
         "settled": all(comparison.verdict.settled for comparison in comparisons),
         "fail_if": None if fail_if is None else {"condition": fail_if[0], "holds": fail_if[1]},
-        "blocks": [_block(comparison) for comparison in comparisons],
+        "blocks": [block(comparison) for comparison in comparisons],
     }
 
 
-def _block(comparison: Comparison) -> dict[str, Any]:
+def block(comparison: Comparison) -> dict[str, Any]:
+    """One of its `blocks`."""
     verdict = comparison.verdict
     return {
         "title": comparison.block.title,

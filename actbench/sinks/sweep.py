@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from rich.console import Console
 from rich.text import Text
@@ -39,6 +40,19 @@ class Round:
     most: int
 
 
+class Area(Protocol):
+    """Where lines are said, and below them some that change: `LiveArea`, or that of a notebook."""
+
+    @property
+    def shows_stderr(self) -> bool: ...
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def say(self, text: Text) -> None: ...
+
+
 class Sweep:
     """Shows how the runs of a command go; a context, outside of which there is no live area.
 
@@ -59,7 +73,7 @@ class Sweep:
         self._round: Round | None = None
         self._trained = 0  # seeds, in this round
         self._said: set[str] = set()
-        self.area = LiveArea(console, self.lines) if moving else None
+        self.area: Area | None = LiveArea(console, self.lines) if moving else None
 
     def __enter__(self) -> Sweep:
         if self.area is not None:

@@ -49,12 +49,22 @@ def draw_plots(comparison: Comparison, problems: list[Problem]) -> Iterator[Plot
     if not any(configuration.n for configuration in comparison.block.configurations):
         return
     for module in plot_modules():
-        name = module.__name__.rpartition(".")[2]
-        with matplotlib.rc_context({**STYLE, **svg.STYLE, "svg.hashsalt": name}):
-            drawing = module.draw(comparison, problems)
-            plot = _saved(name, module.SECTION, drawing) if drawing is not None else None
+        plot = draw_plot(module, comparison, problems)
         if plot is not None:
             yield plot
+
+
+def name_of(module: ModuleType) -> str:
+    """The name of a plot module's plot, and of its files."""
+    return module.__name__.rpartition(".")[2]
+
+
+def draw_plot(module: ModuleType, comparison: Comparison, problems: list[Problem]) -> Plot | None:
+    """The plot of one of `plot_modules`; None if the comparison has no data for it."""
+    name = name_of(module)
+    with matplotlib.rc_context({**STYLE, **svg.STYLE, "svg.hashsalt": name}):
+        drawing = module.draw(comparison, problems)
+        return _saved(name, module.SECTION, drawing) if drawing is not None else None
 
 
 def _saved(name: str, section: str, drawing: Drawing) -> Plot:

@@ -1,0 +1,265 @@
+"""What `compare` and `run` are given, as the words of a command line."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from actbench.api import source
+from actbench.api.arrays import as_arrays
+from actbench.api.kept import Kept
+from actbench.choices import builds, choices_of
+from actbench.command import own_models
+from actbench.command.override import key_of
+from actbench.command.quoting import split, typed
+from actbench.command.suggestions import names_of
+from actbench.custom import signatures
+from actbench.custom.trust import LIBRARIES
+from actbench.errors import Problem, UserError
+
+_MODEL = "a name such as 'mlp' or 'mynet:Net', a class of torch.nn.Module, or a function that returns a new network"
+_ACTIVATION = "a name such as 'gelu', a class of torch.nn.Module, or a function of a tensor"
+_DATA = "a name such as 'mnist', a folder or file, arrays (x, y) or ((x_train, y_train), (x_test, y_test)), or a Dataset"
+
+
+class Words:
+    """The words of a command line, as they are put together; objects are kept in the study's folder.
+
+    Attributes:
+        words: without the flag of a sweep, and without `trust`.
+        problems: with arguments that cannot be used, whose words are missing.
+    """
+
+    def __init__(self, overrides: Iterable[Any], keys: Mapping[str, Any]) -> None:
+        self.words: list[str] = []
+        self.problems: list[Problem] = []
+        self._trusted: list[str] = []
+        for word in overrides:
+            self._override(word)
+        for key, value in keys.items():
+            self._key(key.replace("__", "."), value)
+
+    @property
+    def all(self) -> list[str]:
+        """With what is trusted."""
+        trusted = [*dict.fromkeys(self._trusted)]
+        return [*self.words, *([f"trust=[{','.join(trusted)}]"] if trusted else [])]
+
+    def value(self, key: str) -> str | None:
+        """What was given for a key; None where it was not."""
+        given = [word.partition("=")[2] for word in self.words if key_of(word) == key]
+        return given[-1].strip("'\"") if given else None
+
+    def add(self, key: str, text: Any) -> None:
+        """The word for a key whose value is a text."""
+        self.words.append(typed(key, text))
+
+    # ------------------------------------------------------------ overrides
+
+    def _override(self, word: Any) -> None:
+        if not isinstance(word, str):
+            self._wrong("is no override", _shown(word), "a word as the command takes them: 'train.epochs=3'")
+        elif word.startswith("-"):
+            how = "leave it out: activations= are compared" if word in ("-m", "--multirun") else "KEY=VALUE"
+            self._wrong("is a flag of the command", word, how)
+        elif key_of(word) == "trust":
+            self._trusted += [name for name in split(word.partition("=")[2].strip("[]")) if name]
+        else:
+            self.words.append(word)
+
+    def _key(self, key: str, value: Any) -> None:
+        if key == "trust":
+            self._trusted += [value] if isinstance(value, str) else [*value]
+            return
+        try:
+            self.words.append(f"{key}={_value(value)}")
+        except TypeError:
+            self._wrong(f"is a {type(value).__name__}, not a plain value", key, "a number, a word, or a list of these")
+
+    def _wrong(self, what: str, where: str, how: str) -> None:
+        self.problems.append(Problem(what, where, how))
+
+    # ------------------------------------------------------------ objects
+
+    def model(self, model: Any, kept: Kept) -> None:
+        """A name, a class or a function."""
+        if isinstance(model, str):
+            if signatures.target_of(model):
+                self._try(lambda: source.check_loaded(signatures.module_of(model)))
+            self.words.append(f"model={model}")
+        elif not _is_definition(model):
+            is_network = hasattr(model, "state_dict")
+            how = "the class, or a function that returns a new one: each seed begins with its own" if is_network else ""
+            self._wrong(f"is {_a(model)}, neither the name of a model nor a class or function", "model", how or _MODEL)
+        else:
+            self._try(lambda: self.words.append(f"model={self._of_model(model, kept)}"))
+
+    def _of_model(self, model: Any, kept: Kept) -> str:
+        home = source.module_of(model)
+        if home is not None and home.partition(".")[0] in LIBRARIES:
+            how = f"a function that returns one: def make(): return {model.__name__}(...)"
+            raise UserError(f"`{model.__name__}` is from {home.partition('.')[0]}", where="model", how=how)
+        if home is not None:
+            return f"{home}:{model.__qualname__}"
+        module = self._kept(model, source.source_of(model, "model"), kept)
+        name = _free(model.__name__, "model", module)
+        kept.choice("model", name, own_models.as_yaml(f"{module}:{model.__name__}"))
+        return name
+
+    def activations(self, activations: Any, kept: Kept) -> None:
+        """Names, classes and functions."""
+        if isinstance(activations, (str, bytes)) or not isinstance(activations, Iterable):
+            self._wrong(f"is {_a(activations)}, not a list", "activations", "activations=['relu', 'gelu']")
+            return
+        names: list[str] = []
+        for one in activations:
+            self._try(lambda one=one: names.append(self._activation(one, kept)))  # type: ignore[misc]
+        if names:
+            self.words.append(f"activation={','.join(dict.fromkeys(names))}")
+        elif not self.problems:
+            self._wrong("there are none to compare", "activations", "activations=['relu', 'gelu']")
+
+    def _activation(self, one: Any, kept: Kept) -> str:
+        where = f"activations, {getattr(one, '__name__', None) or type(one).__name__}"
+        if isinstance(one, str):
+            if not one or {*one} & {*",= "}:
+                raise UserError("is not one name", where=f"activations, {one!r}", how="activations=['relu', 'gelu']")
+            return one
+        if not _is_definition(one) and not inspect.isbuiltin(one):
+            is_module = hasattr(one, "state_dict")
+            how = "the class, or a function that returns a new one: each layer has its own" if is_module else ""
+            raise UserError(f"is {_a(one)}, neither a name nor a class or function", where=where, how=how or _ACTIVATION)
+        if (known := _named(one)) is not None:
+            return known
+        home = source.module_of(one)
+        if home is not None and home.partition(".")[0] in LIBRARIES and inspect.isclass(one):
+            target = f"torch.nn.{one.__name__}" if home.startswith("torch.nn.") else f"{home}.{one.__qualname__}"
+            return self._choice(one, target, {}, kept, home)
+        if home is not None and (inspect.isclass(one) or not _takes_a_tensor(one)):
+            self._trusted.append(home)
+            return self._choice(one, f"{home}.{one.__qualname__}", _defaults(f"{home}.{one.__qualname__}", where), kept, home)
+        if inspect.isclass(one) or not _takes_a_tensor(one):
+            module = self._kept(one, source.source_of(one, where), kept)
+            return self._choice(one, f"{module}.{one.__name__}", _defaults(f"{module}.{one.__name__}", where), kept, module)
+        module = self._kept(one, source.as_activation(one, where), kept)
+        return self._choice(one, f"{module}.{source.WRAPPED}", {}, kept, module)
+
+    def _choice(self, one: Any, target: str, params: Mapping[str, Any], kept: Kept, module: str) -> str:
+        name = _free(one.__name__, "activation", module)
+        content = {"_target_": target, "_partial_": True, **params}
+        kept.choice("activation", name, f"# {target}\n{yaml.safe_dump(content, sort_keys=False)}")
+        return name
+
+    def _kept(self, one: Any, text: source.Source, kept: Kept) -> str:
+        module = kept.module(one.__name__, text)
+        self._trusted += [module, *text.own]
+        return module
+
+    def data(self, data: Any, kept: Kept) -> None:
+        """A name, a path, arrays or a Dataset of torch."""
+        if isinstance(data, (str, Path)):
+            self._try(lambda: self._path(data))
+            return
+        arrays: list[Mapping[str, Any]] = []
+        self._try(lambda: arrays.append(as_arrays(data, _DATA)))
+        if arrays:
+            self.words.append("dataset=arrays")
+            self.add("dataset.path", str(kept.arrays(arrays[0])))
+
+    def _path(self, data: str | Path) -> None:
+        path = Path(data).expanduser()
+        if isinstance(data, str) and (data in names_of("dataset") or ("/" not in data and not path.exists() and not path.suffix)):
+            self.words.append(f"dataset={data}")
+            return
+        if not path.exists():
+            raise UserError("there is no such file or folder", where=f"data={data}", how=_DATA)
+        kind = "images" if path.is_dir() and not [*path.glob("*.npy")] else "arrays"
+        self.words.append(f"dataset={'csv' if path.suffix.lower() in ('.csv', '.tsv') else kind}")
+        self.add("dataset.path", str(path))
+
+    def _try(self, add: Any) -> None:
+        try:
+            add()
+        except UserError as error:
+            self.problems += error.problems
+
+
+# ---------------------------------------------------------------- values
+
+
+def _value(value: Any) -> str:
+    """A value as it is typed; a string is what would be typed itself."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Path):
+        return typed("x", str(value)).removeprefix("x=")
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, Sequence):
+        return f"[{','.join(map(_value, value))}]"
+    if hasattr(value, "item") and getattr(value, "shape", None) == ():  # a number of NumPy's
+        return _value(value.item())
+    raise TypeError
+
+
+def _shown(value: Any) -> str:
+    return repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}..."
+
+
+def _a(value: Any) -> str:
+    return "nothing" if value is None else f"a {type(value).__name__}"
+
+
+# ---------------------------------------------------------------- definitions
+
+
+def _is_definition(value: Any) -> bool:
+    return inspect.isclass(value) or inspect.isfunction(value)
+
+
+def _free(name: str, group: str, module: str) -> str:
+    """The name for a choice: no other choice has it."""
+    taken = [listed for listed in choices_of(group) if listed.name.lower() == name.lower()]
+    return f"{name}_{module.rpartition('_')[2][:4]}" if any(not _is_kept(listed.path) for listed in taken) else name
+
+
+def _is_kept(path: Path) -> bool:
+    from actbench.files.places import KEPT
+
+    return path.parts[-4:-2] == (KEPT, "conf")
+
+
+def _named(one: Any) -> str | None:
+    """The choice of ours that a class or function of torch is."""
+    home = str(getattr(one, "__module__", None) or "torch")
+    if home.partition(".")[0] != "torch":
+        return None
+    ours = {builds(listed): listed.name for listed in choices_of("activation") if not listed.own}
+    if inspect.isclass(one):
+        return ours.get(f"torch.nn.{one.__name__}")
+    return one.__name__ if one.__name__ in ours.values() and not inspect.isclass(one) else None
+
+
+def _takes_a_tensor(function: Any) -> bool:
+    """Whether it is a function of a tensor, and not one that returns a new module: it has to be given something."""
+    try:
+        parameters = [*inspect.signature(function).parameters.values()]
+    except (TypeError, ValueError):  # of C
+        return True
+    return any(one.default is one.empty and one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) for one in parameters)
+
+
+def _defaults(target: str, where: str) -> dict[str, Any]:
+    """The parameters of a class, which become keys; those without a default it cannot have."""
+    found = signatures.signature_of(target)
+    parameters = dict(found.parameters) if found is not None else {}
+    if lacking := [name for name, value in parameters.items() if value == signatures.REQUIRED]:
+        how = "give it a default: each layer has one of its own, which is made with the defaults"
+        raise UserError(f"needs {', '.join(lacking)} to be made", where=where, how=how)
+    return parameters
