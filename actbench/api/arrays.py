@@ -64,9 +64,13 @@ def _is_arrayish(one: Any) -> bool:
 def _pair(part: Any, where: str) -> tuple[Any, Any]:
     x, y = (_array(one, f"{where}, {name}") for one, name in zip(part, ("x", "y"), strict=True))
     if x.ndim < 2:
-        raise UserError(f"has the shape {x.shape}", where=f"{where}, x", how="samples (N, F), (N, H, W) or (N, H, W, C)")
+        raise UserError(
+            f"has the shape {x.shape}", where=f"{where}, x", how="samples (N, F), (N, H, W) or (N, H, W, C)"
+        )
     if len(x) != len(y):
-        raise UserError(f"there are {len(x):,} samples and {len(y):,} labels", where=where, how="a label for each sample")
+        raise UserError(
+            f"there are {len(x):,} samples and {len(y):,} labels", where=where, how="a label for each sample"
+        )
     return x, y
 
 

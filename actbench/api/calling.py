@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,11 +64,11 @@ def compare(
             what would be typed.
 
     Raises:
-        UserError: with everything that is wrong with the arguments (nothing was trained then); or no run has ended well.
-        KeyboardInterrupt: it was interrupted, after the running step; what is done is on disk.
+        UserError: with all that is wrong with the arguments (nothing was trained then); or no run has ended well.
+        KeyboardInterrupt: it was interrupted, after the running step. What is done is on disk.
     """
     problems: list[Problem] = _margin(margin)
-    call = _Call(overrides, keys, progress, study=keys.get("study"))
+    call = _Call(overrides, keys, progress)
     if seeds != 5 or call.words.value("num_seeds") is None:
         call.words.add("num_seeds", _number(seeds, problems))
     called = call.trained(["-m"], lambda words, kept: _objects(words, kept, model, data, activations), problems)
@@ -104,10 +103,10 @@ def run(*overrides: str, model: Any = None, data: Any = None, progress: bool = T
 
     Raises:
         UserError: with everything that is wrong with the arguments (nothing was trained then); or the run failed.
-        KeyboardInterrupt: it was interrupted, after the running step; what is done is on disk.
+        KeyboardInterrupt: it was interrupted, after the running step. What is done is on disk.
     """
     activation = keys.pop("activation", None)
-    call = _Call(overrides, keys, progress, study=keys.get("study"))
+    call = _Call(overrides, keys, progress)
     several = None if activation is None else [activation]
     called = call.trained([], lambda words, kept: _objects(words, kept, model, data, several, needed=False), [])
     if called.errors:
@@ -147,7 +146,7 @@ def load(path: str | Path, *, margin: float | None = None) -> Run | Comparison:
 class _Call:
     """A call: its words, and the study that it trains in."""
 
-    def __init__(self, overrides: Sequence[str], keys: dict[str, Any], progress: bool, study: Any) -> None:
+    def __init__(self, overrides: Sequence[str], keys: dict[str, Any], progress: bool) -> None:
         from actbench.api.words import Words
         from actbench.command import composing
 

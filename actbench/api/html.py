@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ _METRICS = {  # of a run, in this order
     "test_accuracy": "test accuracy %", "val_accuracy": "validation accuracy %", "test_loss": "test loss",
     "train_loss": "training loss",
 }  # fmt: skip
+_RATIOS = ("dead", "dormant", "saturated", "active")
 _SMALL = "opacity:.75;font-size:.9em"
 _CELL = "padding:2px 10px 2px 0;text-align:{};border:none;white-space:nowrap;background:none;color:inherit"
 
@@ -29,10 +31,8 @@ def of_comparison(comparison: Comparison, of: Reported) -> str:
     first, *others = comparison.verdict.sentences or ("There is nothing to compare yet.",)
     parts = [f'<p style="margin:.2em 0"><b>{_text(first)}</b></p>']
     parts += [f'<p style="margin:.2em 0">{_text(sentence)}</p>' for sentence in others]
-    try:
+    with contextlib.suppress(UserError):  # fewer than two with enough seeds
         parts.append(_picture(comparison.plot.differences()))
-    except UserError:  # fewer than two with enough seeds
-        pass
     if of.block.configurations:
         parts.append(_results(of))
     parts += [f'<p style="margin:.2em 0;color:#c0392b">{_text(str(problem))}</p>' for problem in comparison.problems]
@@ -66,13 +66,17 @@ def of_run(run: Run) -> str:
 
 def _layers(run: Run) -> str:
     last = run.layers[run.layers["epoch"] == run.layers["epoch"].max()]
-    means = last.groupby("layer", sort=False)[["units", "dead", "dormant", "saturated", "active"]].mean()
+    means = last.groupby("layer", sort=False)[["units", *_RATIOS]].mean()
     rows = [
         (str(layer), f"{row['units']:.0f}",
-         *(f"{100 * row[key]:.1f}" if row[key] == row[key] else "–" for key in ("dead", "dormant", "saturated", "active")))
+         *(_percent(row[key]) for key in _RATIOS))
         for layer, row in means.iterrows()
     ]  # fmt: skip
     return _table(("layer", "units", "dead %", "dormant %", "saturated %", "active %"), rows)
+
+
+def _percent(ratio: float) -> str:
+    return f"{100 * ratio:.1f}" if ratio == ratio else "–"
 
 
 def _results(of: Reported) -> str:
@@ -98,12 +102,15 @@ def _picture(picture: Picture) -> str:
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """The first column and words to the left, numbers to the right."""
-    head = "".join(f'<th style="{_CELL.format(_side(k))};border-bottom:1px solid">{_text(c)}</th>' for k, c in enumerate(header))
+    head = "".join(
+        f'<th style="{_CELL.format(_side(k))};border-bottom:1px solid">{_text(c)}</th>' for k, c in enumerate(header)
+    )
     body = "".join(
         "<tr>" + "".join(f'<td style="{_CELL.format(_side(k))}">{_text(c)}</td>' for k, c in enumerate(row)) + "</tr>"
         for row in rows
     )
-    return f'<table style="border-collapse:collapse;margin:.4em 0"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    style = "border-collapse:collapse;margin:.4em 0"
+    return f'<table style="{style}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
 def _side(column: int) -> str:

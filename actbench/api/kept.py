@@ -7,6 +7,7 @@ arrays. Digests of their content are in the names, so that an edited network is 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -34,6 +35,7 @@ class Kept:
         content = source.text.encode()
         module = f"{name.lower()}_{hashlib.sha256(content).hexdigest()[:8]}"
         self._write(self.folder / f"{module}.py", content)
+        importlib.invalidate_caches()
         return module
 
     def choice(self, group: str, name: str, text: str) -> None:

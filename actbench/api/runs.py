@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,10 +33,11 @@ class Run:
     """
 
     def __init__(self, parts: Sequence[stored.Run]) -> None:
-        self._parts = [*parts]
-        self.folder: Path = parts[0].folder
-        self.settings: Settings = parts[0].settings
-        self.status: str = parts[0].summary.status if parts[0].summary else ""
+        self._parts = sorted(parts, key=lambda part: part.settings.seed)
+        first = self._parts[0]
+        self.folder: Path = first.folder
+        self.settings: Settings = first.settings
+        self.status: str = first.summary.status if first.summary else ""
 
     @property
     def seeds(self) -> list[int]:
@@ -80,7 +82,7 @@ class Run:
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
-        """The metrics over seeds: `mean`, `std`, the ends `low` and `high` of the 95 % interval of the mean, and `n`."""
+        """The metrics over seeds: `mean`, `std`, `low` and `high` (ends of the mean's 95 % interval), and `n`."""
         import pandas as pd
 
         rows = {name: _estimated(Estimate.of([*map(float, values)])) for name, values in self.by_seed.items()}
@@ -105,7 +107,7 @@ class Run:
         if name not in kinds:
             return pd.concat([pd.read_csv(path) for path in paths if path.exists()], ignore_index=True)
         rows = [row for part in self._parts for row in reader.table(part.folder, kinds[name])]
-        return pd.DataFrame(rows, columns=[*kinds[name].__dataclass_fields__])
+        return pd.DataFrame(rows, columns=[column.name for column in fields(kinds[name])])
 
     @property
     def name(self) -> str:
@@ -113,7 +115,9 @@ class Run:
         return naming.activations(self.settings.flat())
 
     def __repr__(self) -> str:
-        accuracy = Estimate.of([*map(float, self.by_seed["test_accuracy"])]) if "test_accuracy" in self.by_seed else None
+        accuracy = (
+            Estimate.of([*map(float, self.by_seed["test_accuracy"])]) if "test_accuracy" in self.by_seed else None
+        )
         result = f"test accuracy {accuracy.plus_minus()} %" if accuracy else self.status
         findings = ", ".join(finding.code or finding.symptom for finding in self.findings)
         return f"<Run {self.name}: {result}, n = {len(self.seeds)}{f', {findings}' if findings else ''}; {self.folder}>"

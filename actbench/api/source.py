@@ -12,8 +12,8 @@ import builtins
 import inspect
 import linecache
 import math
-import sys
 import symtable
+import sys
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -120,12 +120,11 @@ def _define(name: str, target: Any, source: Source, where: str, above: list[str]
         what = f"`{target.__qualname__}` is defined within a function, or is a lambda"
         raise UserError(what, where=where, how=_HOW)
     text = _text(target, where)
-    if target.__name__ != name:
-        text = f"{text}\n\n\n{name} = {target.__name__}"
-    known = _prints(compile(text, "own", "exec", dont_inherit=True, flags=_future(target)))
-    if any(_print(code) not in known for code in _codes(target)):
+    if any(_print(code) not in _known(target, text) for code in _codes(target)):
         what = f"`{target.__name__}` is not what its source says by now"
         raise UserError(what, where=where, how="run the cell that defines it once more, or restart Python")
+    if target.__name__ != name:
+        text = f"{text}\n\n\n{name} = {target.__name__}"
     used = vars(sys.modules[target.__module__]) if inspect.isclass(target) else target.__globals__
     for other in _globals_in(text):
         if other in used and other not in (*above, name, target.__name__):
@@ -155,16 +154,15 @@ def _use(name: str, value: Any, source: Source, where: str, above: list[str]) ->
 
 def _importable(value: Any) -> tuple[str, str] | None:
     """The module and the name by which anything but a module can be imported."""
-    name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
-    if not isinstance(name, str) or "." in name or "<" in name:
+    name = getattr(value, "__name__", None)
+    if not isinstance(name, str):
         return None
     homes = [getattr(value, "__module__", None), "torch", "torch.nn.functional", "math", "builtins"]
     for home in homes:
         module = sys.modules.get(home) if isinstance(home, str) else None
         if module is None or home == "__main__" or getattr(module, name, None) is not value:
             continue
-        file = getattr(module, "__file__", None)
-        if file is None or home in ("torch", "torch.nn.functional") or chain(str(home)):
+        if home in sys.builtin_module_names or chain(str(home)):
             return str(home), name
     return None
 
@@ -226,13 +224,6 @@ def _text(target: Any, where: str) -> str:
     raise unknown
 
 
-def _future(target: Any) -> int:
-    """`from __future__ import annotations` of the notebook, which changes the code of its definitions."""
-    import __future__
-
-    return next((code.co_flags & __future__.annotations.compiler_flag for code in _codes(target)), 0)
-
-
 # ---------------------------------------------------------------- its code
 
 
@@ -255,6 +246,17 @@ def _codes(target: Any) -> list[CodeType]:
     return [inner.__code__] if isinstance(inner, FunctionType) and inner.__code__.co_filename != "<string>" else []
 
 
+def _known(target: Any, text: str) -> frozenset[Any]:
+    """What the text of a definition does; and all that its file does, since an import above it changes the code."""
+    import __future__
+
+    codes = _codes(target)
+    flags = codes[0].co_flags & __future__.annotations.compiler_flag if codes else 0
+    file = "".join(linecache.getlines(codes[0].co_filename)) if codes else ""
+    compiled = [compile(one, "own", "exec", dont_inherit=True, flags=flags) for one in (text, file)]
+    return frozenset().union(*map(_prints, compiled))
+
+
 def _prints(code: CodeType) -> frozenset[Any]:
     """What all code within a module's code does."""
     return frozenset(_print(inner) for inner in _within(code))
@@ -271,4 +273,3 @@ def _print(code: CodeType) -> Any:
     """What a piece of code does, wherever it stands."""
     constants = tuple(_print(one) if isinstance(one, CodeType) else repr(one) for one in code.co_consts)
     return code.co_name, code.co_code, code.co_names, code.co_varnames, code.co_freevars, constants
-

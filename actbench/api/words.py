@@ -23,7 +23,9 @@ from actbench.errors import Problem, UserError
 
 _MODEL = "a name such as 'mlp' or 'mynet:Net', a class of torch.nn.Module, or a function that returns a new network"
 _ACTIVATION = "a name such as 'gelu', a class of torch.nn.Module, or a function of a tensor"
-_DATA = "a name such as 'mnist', a folder or file, arrays (x, y) or ((x_train, y_train), (x_test, y_test)), or a Dataset"
+_DATA = (
+    "a name such as 'mnist', a folder or file, arrays (x, y) or ((x_train, y_train), (x_test, y_test)), or a Dataset"
+)
 
 
 class Words:
@@ -117,7 +119,7 @@ class Words:
             return
         names: list[str] = []
         for one in activations:
-            self._try(lambda one=one: names.append(self._activation(one, kept)))  # type: ignore[misc]
+            self._try(lambda one=one: names.append(self._activation(one, kept)))
         if names:
             self.words.append(f"activation={','.join(dict.fromkeys(names))}")
         elif not self.problems:
@@ -132,7 +134,9 @@ class Words:
         if not _is_definition(one) and not inspect.isbuiltin(one):
             is_module = hasattr(one, "state_dict")
             how = "the class, or a function that returns a new one: each layer has its own" if is_module else ""
-            raise UserError(f"is {_a(one)}, neither a name nor a class or function", where=where, how=how or _ACTIVATION)
+            raise UserError(
+                f"is {_a(one)}, neither a name nor a class or function", where=where, how=how or _ACTIVATION
+            )
         if (known := _named(one)) is not None:
             return known
         home = source.module_of(one)
@@ -141,10 +145,14 @@ class Words:
             return self._choice(one, target, {}, kept, home)
         if home is not None and (inspect.isclass(one) or not _takes_a_tensor(one)):
             self._trusted.append(home)
-            return self._choice(one, f"{home}.{one.__qualname__}", _defaults(f"{home}.{one.__qualname__}", where), kept, home)
+            return self._choice(
+                one, f"{home}.{one.__qualname__}", _defaults(f"{home}.{one.__qualname__}", where), kept, home
+            )
         if inspect.isclass(one) or not _takes_a_tensor(one):
             module = self._kept(one, source.source_of(one, where), kept)
-            return self._choice(one, f"{module}.{one.__name__}", _defaults(f"{module}.{one.__name__}", where), kept, module)
+            return self._choice(
+                one, f"{module}.{one.__name__}", _defaults(f"{module}.{one.__name__}", where), kept, module
+            )
         module = self._kept(one, source.as_activation(one, where), kept)
         return self._choice(one, f"{module}.{source.WRAPPED}", {}, kept, module)
 
@@ -172,7 +180,9 @@ class Words:
 
     def _path(self, data: str | Path) -> None:
         path = Path(data).expanduser()
-        if isinstance(data, str) and (data in names_of("dataset") or ("/" not in data and not path.exists() and not path.suffix)):
+        if isinstance(data, str) and (
+            data in names_of("dataset") or ("/" not in data and not path.exists() and not path.suffix)
+        ):
             self.words.append(f"dataset={data}")
             return
         if not path.exists():
@@ -248,11 +258,12 @@ def _named(one: Any) -> str | None:
 
 def _takes_a_tensor(function: Any) -> bool:
     """Whether it is a function of a tensor, and not one that returns a new module: it has to be given something."""
-    try:
-        parameters = [*inspect.signature(function).parameters.values()]
-    except (TypeError, ValueError):  # of C
+    if inspect.isbuiltin(function):
         return True
-    return any(one.default is one.empty and one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) for one in parameters)
+    parameters = [*inspect.signature(function).parameters.values()]
+    return any(
+        one.default is one.empty and one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) for one in parameters
+    )
 
 
 def _defaults(target: str, where: str) -> dict[str, Any]:

@@ -27,8 +27,8 @@ from actbench.command import (
     trusting,
     typed,
 )
-from actbench.command.expanding import SWEEPS
 from actbench.command.correcting import Understood
+from actbench.command.expanding import SWEEPS
 from actbench.command.extending import Extended
 from actbench.command.line import CommandLine
 from actbench.command.planning import Job

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import shlex
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from actbench.command.race_look import Look
 from actbench.command.race_terms import Terms
 from actbench.command.suggestions import enumerated
 from actbench.errors import Problem, UserError
+from actbench.files import places
 from actbench.naming import shown
 from actbench.report import runs
 from actbench.report.configurations import Block, blocks
@@ -36,6 +38,11 @@ def main(words: Sequence[str]) -> int:
         UserError: the folder is no study, or there is nothing in it that more seeds could settle.
     """
     asked = arguments.more(words)
+    with places.also(asked.study / places.KEPT):  # what came from a notebook, once it is trusted
+        return _more(asked, words)
+
+
+def _more(asked: argparse.Namespace, words: Sequence[str]) -> int:
     logging.raiseExceptions = False  # as in `launch`
     found = _runs_of(asked.study)
     block = _only_block(asked.study, found)

@@ -35,6 +35,7 @@ from actbench.command.running import Command
 from actbench.command.suggestions import counted, enumerated
 from actbench.custom.trust import is_own
 from actbench.errors import Problem, UserError
+from actbench.files import places
 from actbench.files.output import PersistentConsole
 from actbench.report import command as report
 from actbench.report import runs, terminal
@@ -68,6 +69,13 @@ def main(argv: Sequence[str]) -> int:
     composing.register()
     launcher, typed = _overrides(asked.overrides)
     run = run_of(asked.run)
+    with places.also(run.folder.parent / places.KEPT):  # what came from a notebook, once it is trusted
+        return _try(run, asked, launcher, typed, argv)
+
+
+def _try(
+    run: Run, asked: argparse.Namespace, launcher: Sequence[str], typed: Sequence[str], argv: Sequence[str]
+) -> int:  # fmt: skip
     _check_trust(run, typed)
     codes, remedies = chosen(run, asked)
     study = _study(run.folder)

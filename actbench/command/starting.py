@@ -101,6 +101,8 @@ def _shown(jobs: Sequence[Job], command: Command, *, multirun: bool) -> Iterator
         return
     if command.display is not None:
         with command.display() as command.sweep:
+            if not multirun and len(jobs) == 1:
+                command.sweep.expect([jobs[0].settings])
             yield
         return
     from actbench.sinks.live import is_possible

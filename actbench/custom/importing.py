@@ -75,7 +75,7 @@ class _FinderInFolder:
     def looking(self, names: Iterable[str]) -> Iterator[None]:
         """Within the block `names` are imported; they are found later, too, for what is imported when it is called."""
         importlib.invalidate_caches()
-        self.folders |= dict.fromkeys(names, [*map(str, places.folders())])
+        self.folders |= {name: [*map(str, places.folders())] for name in names}
         if self not in sys.meta_path:
             sys.meta_path.insert(0, self)
         writes = sys.dont_write_bytecode
