@@ -11,6 +11,7 @@ from actbench.api import html
 from actbench.api.pictures import Plots
 from actbench.api.runs import Run
 from actbench.api.verdicts import Verdict
+from actbench.custom.conf_files import near
 from actbench.errors import Problem, UserError
 from actbench.report import command, verdict_file
 from actbench.report import comparison as reported
@@ -25,6 +26,7 @@ class Comparison:
     Attributes:
         folder: of the study; its page is `folder/report/report.html`.
         verdict: what to use, what to avoid, what is not decided.
+        runs: a `Run` for each configuration with results, in the order of `table`; `comparison["gelu"]` is one.
         plot: the pictures of the report by their names: `plot.differences()`.
         problems: with runs that failed, and with files that could not be read.
         others: comparisons of what is in the same study and is never ranked together with this: other data, other
@@ -35,11 +37,13 @@ class Comparison:
         self, of: reported.Comparison, folder: Path, problems: Sequence[Problem] = (), others: Sequence[Comparison] = ()
     ) -> None:
         self._of = of
-        self.folder = folder
+        self.folder = folder.absolute()
         self.problems = tuple(problems)
         self.others = tuple(others)
         self.verdict: Verdict = Verdict.of(verdict_file.block(of))
-        self.plot = Plots(of)
+        self.plot = Plots(of, Path.cwd())
+        self._by_name = {one.name: Run(one.counting) for one in of.block.configurations}
+        self.runs: list[Run] = [*self._by_name.values()]
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -69,20 +73,14 @@ class Comparison:
         names = pd.Index([one.name for one in self._of.block.configurations], name="configuration")
         return pd.DataFrame(rows, index=names)
 
-    @cached_property
-    def runs(self) -> list[Run]:
-        """A `Run` for each configuration with results, in the order of `table`."""
-        return [Run(one.counting) for one in self._of.block.configurations if one.runs]
-
     def __getitem__(self, name: str) -> Run:
         """The run of the configuration of a name; a KeyError with the names where there is none."""
-        for one in self._of.block.configurations:
-            if one.name == name:
-                return Run(one.counting)
-        raise KeyError(f"{name}: there are {', '.join(one.name for one in self._of.block.configurations)}")
+        if name not in self._by_name:
+            raise KeyError(f"{name}: there are {', '.join(self._by_name)}")
+        return self._by_name[name]
 
     def __repr__(self) -> str:
-        return f"<Comparison of {self._of.block.title}: {self.verdict}\n {self.folder}>"
+        return f"<Comparison of {self._of.block.title}: {self.verdict}\n {near(self.folder)}>"
 
     def _repr_html_(self) -> str:
         return html.of_comparison(self, self._of)

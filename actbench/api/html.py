@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+from actbench.custom.conf_files import near
 from actbench.errors import UserError, printable
 from actbench.records import Estimate
 
@@ -38,7 +39,7 @@ def of_comparison(comparison: Comparison, of: Reported) -> str:
     parts += [f'<p style="margin:.2em 0;color:#c0392b">{_text(str(problem))}</p>' for problem in comparison.problems]
     parts += [f'<p style="margin:.2em 0">{_text(_unfinished(of))}</p>'] if of.block.waiting else []
     more = f"; {len(comparison.others)} more in .others" if comparison.others else ""
-    where = f"{of.block.title}{more} · {comparison.folder / 'report' / 'report.html'}"
+    where = f"{of.block.title}{more} · {near(comparison.folder / 'report' / 'report.html')}"
     return _whole([*parts, f'<p style="{_SMALL};margin:.4em 0">{_text(where)}</p>'])
 
 
@@ -61,7 +62,7 @@ def of_run(run: Run) -> str:
         parts.append(f'<p style="margin:.2em 0">{what}{_text(remedies)}</p>')
     if not run.findings:
         parts.append('<p style="margin:.2em 0">Nothing alarming was found.</p>')
-    return _whole([*parts, f'<p style="{_SMALL};margin:.4em 0">{_text(str(run.folder))}</p>'])
+    return _whole([*parts, f'<p style="{_SMALL};margin:.4em 0">{_text(str(near(run.folder)))}</p>'])
 
 
 def _layers(run: Run) -> str:

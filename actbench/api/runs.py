@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actbench import naming
 from actbench.api import html
+from actbench.custom.conf_files import near
 from actbench.errors import UserError
 from actbench.measures import registry
 from actbench.records import Estimate, Finding, RunSummary
@@ -33,7 +34,8 @@ class Run:
     """
 
     def __init__(self, parts: Sequence[stored.Run]) -> None:
-        self._parts = sorted(parts, key=lambda part: part.settings.seed)
+        there = [replace(part, folder=part.folder.absolute()) for part in parts]  # wherever the program goes
+        self._parts = sorted(there, key=lambda part: part.settings.seed)
         first = self._parts[0]
         self.folder: Path = first.folder
         self.settings: Settings = first.settings
@@ -120,7 +122,8 @@ class Run:
         )
         result = f"test accuracy {accuracy.plus_minus()} %" if accuracy else self.status
         findings = ", ".join(finding.code or finding.symptom for finding in self.findings)
-        return f"<Run {self.name}: {result}, n = {len(self.seeds)}{f', {findings}' if findings else ''}; {self.folder}>"
+        found = f", {findings}" if findings else ""
+        return f"<Run {self.name}: {result}, n = {len(self.seeds)}{found}; {near(self.folder)}>"
 
     def _repr_html_(self) -> str:
         return html.of_run(self)

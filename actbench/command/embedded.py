@@ -17,10 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actbench.command import complaints, composing, conf_source, launch, starting, suggestions
+from actbench.choices import conf_folders
+from actbench.command import complaints, composing, conf_source, hydra_settings, launch, starting, suggestions
 from actbench.command.correcting import Understood
 from actbench.command.launch import Launch
 from actbench.command.line import CommandLine
+from actbench.command.override import key_of, read
 from actbench.command.planning import Job
 from actbench.command.running import Command
 from actbench.custom import source_files
@@ -67,7 +69,8 @@ def call(
     Raises:
         UserError: the words are wrong, with all problems (nothing has been written then), or a disk fails.
     """
-    with alone():
+    with alone(), _named(words):
+        _forget(words)
         line, understood = launch.read(words)
         found = _prepared(line, understood, words, problems)
         for remark in [*(f"{preset}: replaced by {rest}" for preset, rest in understood.narrowed), *found.remarks]:
@@ -114,24 +117,41 @@ def alone() -> Iterator[None]:
     """Within the block actbench has the process to itself: no other thread calls it, and it sees nothing of the
     caller's use of Hydra. Afterwards the state of Hydra, logging, torch and the interpreter is what it was.
     """
-    from actbench.custom.isolation import isolated  # imports torch
+    from actbench.custom.isolation import isolated_from_caller  # imports torch
 
     with ExitStack() as stack:
         stack.enter_context(_ALONE)
-        stack.enter_context(isolated())
+        stack.enter_context(isolated_from_caller())
         stack.enter_context(_logging())
         stack.enter_context(_hydra())
-        _forget()
         yield
 
 
-def _forget() -> None:
-    """What a command may keep until it ends, and a program may not: files and the clock go on."""
+def _forget(words: Sequence[str]) -> None:
+    """What a command may keep until it ends, and a program may not: the clock goes on, and files change."""
+    from actbench.custom import loading
+    from actbench.datasets import TRAINING_SAMPLES
+
+    if any(key_of(word) == "dataset" and read(word).value not in TRAINING_SAMPLES for word in words):
+        loading._loaded.cache_clear()
+    if len(conf_folders()) > 1:
+        hydra_settings._baseline.cache_clear()
     composing._stamp.cache_clear()
     suggestions.parameters.cache_clear()
     suggestions._parameters_by_name.cache_clear()
     source_files.content.cache_clear()
     complaints._printed.clear()
+
+
+@contextmanager
+def _named(words: Sequence[str]) -> Iterator[None]:
+    """A run notes by which command it can be repeated."""
+    argv = sys.argv
+    sys.argv = ["actbench", *words]
+    try:
+        yield
+    finally:
+        sys.argv = argv
 
 
 @contextmanager

@@ -50,6 +50,22 @@ def isolated() -> Iterator[None]:
             restore()
 
 
+@contextmanager
+def isolated_from_caller() -> Iterator[None]:
+    """The same within a program that uses torch in its own way: in the block its flags are those of a new process."""
+    with isolated(), torch.inference_mode(False):
+        _set_default_device(torch.device("cpu"))
+        torch.set_default_dtype(torch.float32)
+        torch.set_grad_enabled(True)
+        torch.autograd.set_detect_anomaly(False)
+        torch.use_deterministic_algorithms(False)
+        torch.set_float32_matmul_precision("highest")
+        for device in ("cpu", "cuda"):
+            torch.set_autocast_enabled(device, False)
+        np.seterr(divide="warn", over="warn", under="ignore", invalid="warn")
+        yield
+
+
 def _save_generators() -> Restore:
     python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
     gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
