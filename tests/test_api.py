@@ -370,7 +370,7 @@ def test_a_wrong_argument_is_one_clear_error(home, arguments, expected):
     assert [*home.iterdir()] == []  # nothing was written
 
 
-def test_everything_wrong_is_said_at_once(home):
+def test_everything_wrong_is_said_at_once():
     with pytest.raises(UserError) as error:
         actbench.compare("--cfg", model=3, data=4, activations=["geluu"], seeds=0, margin="a", epochs=1, progress=False)
     said = str(error.value)
@@ -407,7 +407,7 @@ def test_loading_what_is_not_there(home):
         actbench.load("study", margin=0)
 
 
-def test_what_is_never_ranked_together_is_beside_it():
+def test_what_is_never_ranked_together_is_beside_it(home):
     for number, epochs in enumerate([1, 1, 2]):
         settings = settings_of(
             "dataset=digits", f"activation={('relu', 'gelu')[number % 2]}", f"train.epochs={epochs}", "num_seeds=3"

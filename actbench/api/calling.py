@@ -177,6 +177,8 @@ class _Call:
                 if not [*self.study.glob("*/settings.yaml")]:
                     kept.take_back()
                 raise
+            finally:
+                kept.forget()
         if called.stopped_by:
             how = f"interrupted; what is done is in {self.study}: the same call with study={self.study.name!r} goes on"
             embedded.deliver(called.stopped_by, how)

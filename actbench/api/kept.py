@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import shutil
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ class Kept:
     def __init__(self, study: Path) -> None:
         self.study, self.folder = study, study / KEPT
         self._there = next(folder for folder in (study, *study.absolute().parents) if folder.is_dir())
+        self._modules: list[str] = []
         self._before: dict[Path, bytes | None] = {}  # what there was of each file that was written
 
     def module(self, name: str, source: Source) -> str:
@@ -36,6 +38,7 @@ class Kept:
         module = f"{name.lower()}_{hashlib.sha256(content).hexdigest()[:8]}"
         self._write(self.folder / f"{module}.py", content)
         importlib.invalidate_caches()
+        self._modules.append(module)
         return module
 
     def choice(self, group: str, name: str, text: str) -> None:
@@ -58,6 +61,11 @@ class Kept:
             part.replace(path)
             self._before[path] = None
         return path
+
+    def forget(self) -> None:
+        """Lets the modules be imported anew: another study of this process keeps files of its own."""
+        for name in self._modules:
+            sys.modules.pop(name, None)
 
     def take_back(self) -> None:
         """Removes what was written, and the folders that were made for it: nothing has been trained."""

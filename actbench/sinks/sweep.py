@@ -178,7 +178,7 @@ class Sweep:
             self.say(Text(head.note, style="bold yellow"), once=True)
         if not self._said & {"head"}:
             self._said.add("head")
-            number = f"{self.total} runs" if self.total > 1 else "runs"
+            number = "1 run" if self.total == 1 else f"{self.total or ''} runs".lstrip()
             self.say(Text(f"{number}, files in {head.folder.parent}"))
         train, val, test = head.samples
         samples = f"{head.dataset} ({train:,} / {val:,} / {test:,} samples)"
