@@ -41,6 +41,7 @@ from hydra import compose, initialize_config_dir  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
+import actbench  # noqa: E402
 from actbench.choices import choices_of, packaged_conf  # noqa: E402
 from actbench.command import composing  # noqa: E402
 from actbench.datasets.idx import data_root  # noqa: E402
@@ -443,6 +444,25 @@ def commands(bench: Bench) -> list[Row]:
     ]
 
 
+def api(bench: Bench) -> list[Row]:
+    """`actbench.compare` in a process that is up, against the same command, which starts one of its own."""
+    words = [
+        "dataset=mnist",
+        f"dataset.train_size={bench.size(10_000)}",
+        "train.epochs=2",
+        f"train.device={bench.device}",
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        place = f"output_dir={folder}"  # each call makes a study of its own there
+        subjects = {
+            "called": lambda: actbench.compare(*words, place, activations=["relu", "gelu"], progress=False),
+            "typed": command("-m", "activation=relu,gelu", *words, place),
+        }
+        taken = in_turn(bench.rounds, subjects)
+    composing.register()  # which a call has taken back
+    return [Row("actbench.compare ÷ the same command", ratio(taken, "called", "typed"), "≤ 1.0")]
+
+
 def jobs(bench: Bench) -> list[Row]:
     """What one more job costs a sweep of tiny ones beside its training, and whether later ones cost more."""
     more, growth = [], []
@@ -577,6 +597,7 @@ SECTIONS = {
         activations,
         commands,
         memory,
+        api,
         jobs,
         engines,
         rules,

@@ -164,7 +164,7 @@ def test_the_command_goes_on_with_it_once_it_is_trusted(notebook, digits, capsys
     actbench.compare(model=module.Net, data=digits, activations=["own", module.bent], study="s", **{**TINY, "seeds": 3})
     with pytest.raises(UserError, match="was trained with code of your own") as error:
         more.main(["outputs/s", "--max-seeds", "4", "--all"])
-    trust = error.value.problems[0].how.split()[1].rstrip(",")
+    trust = error.value.problems[0].how.split()[1].removesuffix(",")
     assert more.main(["outputs/s", "--max-seeds", "4", "--all", trust]) == 0
     assert set(actbench.load("s").table["n"]) == {4}
     capsys.readouterr()

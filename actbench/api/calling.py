@@ -166,7 +166,7 @@ class _Call:
         from actbench.command import embedded
 
         kept = Kept(self.study)
-        with places.also(kept.folder):
+        with embedded.ALONE, places.also(kept.folder):
             try:
                 add(self.words, kept)
                 wrong = [*self.words.problems, *problems]
@@ -196,7 +196,7 @@ def _objects(
         words.model(model, kept)
     if data is not None:
         words.data(data, kept)
-    chosen = any(word.lstrip("+").startswith(("activation=", "sweep=", "experiment=")) for word in words.words)
+    chosen = any(word.lstrip("+").startswith(("activation=", "sweep=")) for word in words.words)
     if activations is not None or (needed and not chosen):
         words.activations([] if activations is None else activations, kept)
 

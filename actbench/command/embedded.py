@@ -31,7 +31,7 @@ from actbench.errors import Problem, UserError
 if TYPE_CHECKING:
     from actbench.sinks.sweep import Sweep
 
-_ALONE = threading.RLock()  # Hydra's state belongs to the process: a second thread waits
+ALONE = threading.RLock()  # Hydra's state belongs to the process: a second thread waits
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def alone() -> Iterator[None]:
     from actbench.custom.isolation import isolated_from_caller  # imports torch
 
     with ExitStack() as stack:
-        stack.enter_context(_ALONE)
+        stack.enter_context(ALONE)
         stack.enter_context(isolated_from_caller())
         stack.enter_context(_logging())
         stack.enter_context(_hydra())

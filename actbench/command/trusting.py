@@ -25,5 +25,13 @@ def with_trust(overrides: Sequence[str]) -> list[str]:
     if not more:
         return list(overrides)
     names = [*dict.fromkeys([*trusted, *more])]
-    word = f"trust={names[0]}" if len(names) == 1 else f"trust=[{','.join(names)}]"
-    return [*(o.text for o in typed if o.key != "trust"), word]
+    return [*(o.text for o in typed if o.key != "trust"), word_for(names)]
+
+
+def word_for(names: Sequence[str]) -> str:
+    """The override that trusts some modules.
+
+    >>> word_for(["mynet"]), word_for(["mynet", "my_acts"])
+    ('trust=mynet', 'trust=[mynet,my_acts]')
+    """
+    return f"trust={names[0]}" if len(names) == 1 else f"trust=[{','.join(names)}]"
