@@ -80,8 +80,8 @@ def compare(
         if failed:
             raise UserError.of(failed) from error
         raise
-    if failed and not any(decision.id in ids for decision in found.verdict.decisions):
-        raise UserError.of(failed)
+    if not any(decision.id in ids for decision in found.verdict.decisions):
+        raise UserError.of(failed or found.unfinished)
     return found
 
 

@@ -15,6 +15,7 @@ from actbench.custom.conf_files import near
 from actbench.errors import Problem, UserError
 from actbench.report import command, verdict_file
 from actbench.report import comparison as reported
+from actbench.report.runs import state
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,6 +73,13 @@ class Comparison:
             })  # fmt: skip
         names = pd.Index([one.name for one in self._of.block.configurations], name="configuration")
         return pd.DataFrame(rows, index=names)
+
+    @property
+    def unfinished(self) -> list[Problem]:
+        """What is the matter with each run of it that has no results: it was interrupted, or failed."""
+        return [
+            Problem(f"{name} has no results: {state(run)}", str(run.folder)) for name, run in self._of.block.waiting
+        ]
 
     def __getitem__(self, name: str) -> Run:
         """The run of the configuration of a name; a KeyError with the names where there is none."""

@@ -178,7 +178,9 @@ def stamp() -> str:
     return f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(2)}"
 
 
-_stamp = lru_cache(maxsize=1)(stamp)  # one folder for the plan and for Hydra
+@lru_cache(maxsize=1)  # one folder for the plan and for Hydra
+def _stamp() -> str:
+    return stamp()
 
 
 def _folder(*, _root_: DictConfig) -> str:
