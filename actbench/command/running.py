@@ -23,6 +23,7 @@ class Command:
         sweep: shows how they go, where several run in this process, one after the other.
         names: of configurations by their `id`, where what a sweep varies would not tell them apart in few words.
         to_go_on: the command that goes on, where a signal has stopped the sweep: it is said last.
+        id: the same in all processes that work in the study at once (`store.joint`).
     """
 
     typed: Sequence[str] = ()
@@ -31,6 +32,7 @@ class Command:
     sweep: Sweep | None = None
     names: Mapping[str, str] = field(default_factory=dict)
     to_go_on: str = ""
+    id: str = ""
 
     def __getstate__(self) -> dict[str, Any]:
         """What a launcher's worker gets: the terminal is not among it."""
