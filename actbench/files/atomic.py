@@ -69,15 +69,17 @@ def _part(path: Path) -> Path:
     return path.with_name(f".{name}.{_HOST}-{machine()}.{os.getpid()}.{secrets.token_hex(4)}.part")
 
 
-def remove_strays(folder: Path, *, alone: bool) -> None:
-    """Removes half-written files of killed processes, at and below `folder`.
+def remove_strays(folder: Path, *, alone: bool, deep: bool = True) -> None:
+    """Removes half-written files of killed processes, in `folder` and, if it is `deep`, in all folders below it.
 
     Args:
         folder: it need not exist.
         alone: no other process writes there, so that every half-written file is removed; otherwise only those of dead
             processes of this machine, and those that nobody has touched for a day.
     """
-    for at, _, names in os.walk(folder):  # which goes on where a folder vanishes
+    for at, below, names in os.walk(folder):  # which goes on where a folder vanishes
+        if not deep:
+            below.clear()
         for name in names:
             if name.startswith(".") and name.endswith(".part") and (alone or _is_of_the_dead(Path(at, name))):
                 Path(at, name).unlink(missing_ok=True)

@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import platform
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -70,9 +70,10 @@ class Attempts:
         for line in reversed(lines):
             with contextlib.suppress(ValueError, TypeError, KeyError):
                 content = json.loads(line)
-                of = {field.name: content[field.name] for field in fields(Attempt)}
-                words = {name: printable(str(of[name])) for name in ("host", "time", "version", "command")}
-                return Attempt(**{**words, "pid": int(of["pid"]), "failed": of["failed"] is True})
+                host, time, version, command = (
+                    printable(str(content[name])) for name in ("host", "time", "version", "command")
+                )
+                return Attempt(host, int(content["pid"]), time, version, command, content["failed"] is True)
         return None
 
     def state(self) -> tuple[int, int] | None:

@@ -1,8 +1,8 @@
 """Processes that work in a study at the same time count as one command: what failed is tried once by all of them.
 
 Each holds a shared lock on a file of the study while it works. Who finds nobody there begins a new command, by writing
-a new id into the file; who comes later reads it. The last one removes it. Where there are no such locks, each process is
-a command of its own.
+a new id into the file; who comes later reads it. The last one removes it. Where there are no such locks, each process
+is a command of its own.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from actbench.files.atomic import remove_strays
 
 FILE = ".command"
 _WAIT = 5.0  # seconds for somebody who is writing the id, which takes microseconds
@@ -26,6 +28,7 @@ def command_in(study: Path) -> Iterator[str]:
     try:
         try:
             study.mkdir(parents=True, exist_ok=True)
+            remove_strays(study, alone=False, deep=False)
             handle, own = _join(study / FILE, own)
         except (OSError, ImportError):  # a folder that may only be read, which is told elsewhere; Windows
             pass

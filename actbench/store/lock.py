@@ -1,7 +1,7 @@
 """A run's folder has one writer at a time, of all processes on all machines that share the folder.
 
-The lock is the kernel's, on a file in the folder: it is free as soon as its process has ended, however, and stays held by
-one that is merely stopped. `.attempts` beside it tells who holds it, and how earlier attempts ended.
+The lock is the kernel's, on a file in the folder: it is free as soon as its process has ended, however, and stays held
+by one that is merely stopped. `.attempts` beside it tells who holds it, and how earlier attempts ended.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def alone(path: Path, wait: float) -> Iterator[bool]:
     lock, waited, held = FileLock(path), False, False
     ends = time.monotonic() + wait
     try:
-        while not held:
+        while not held and path.parent.is_dir():  # FileLock would make it
             try:
                 lock.acquire(timeout=0)
                 held = True
