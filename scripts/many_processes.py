@@ -48,7 +48,7 @@ def main() -> int:
         wrong = [] if _Process(words, alone).wait() == 0 else [f"it failed: {_said(alone)[-1]}"]
         print(f"{time.monotonic() - began:.0f} s")
         number = asked.jobs // 3 if asked.disturbances is None else asked.disturbances
-        disturbed = _Disturbed(words, together, asked.processes, number, random.Random(asked.draw))
+        disturbed = _Disturbed(words, together, asked.processes, asked.jobs, number, random.Random(asked.draw))
         began = time.monotonic()
         disturbed.run()
         told = ", ".join(f"{how} {times} times" for how, times in disturbed.done.items())
@@ -147,6 +147,7 @@ class _Disturbed:
     words: list[str]
     home: Path
     processes: int
+    jobs: int
     number: int
     rng: random.Random
     done: Counter[str] = field(default_factory=Counter)
@@ -156,23 +157,25 @@ class _Disturbed:
     def run(self) -> None:
         alive = [_Process(self.words, self.home) for _ in range(self.processes)]
         while alive:
-            time.sleep(self.rng.uniform(0.05, 0.4))
+            time.sleep(self.rng.uniform(0.01, 0.2))
             for process in [*alive]:
                 if (code := process.ended()) is not None:
                     alive.remove(process)
                     self.codes[process.pid] = code
-            if alive:
-                self._disturb(alive)
+            self._disturb(alive)
 
     def _disturb(self, alive: list[_Process]) -> None:
+        """Lets a stopped process go on, or stops or kills one that trains; spread over all of the work."""
         stopped = [process for process in alive if process.stopped]
-        one = self.rng.choice(stopped if len(stopped) > self.processes // 2 else alive)
-        if one.stopped:
-            one.send(signal.SIGCONT)
-        elif self.done.total() >= self.number:
-            for process in stopped:
-                process.send(signal.SIGCONT)
-        elif self.rng.random() < 0.5:
+        if stopped and (len(stopped) > len(alive) // 2 or self.rng.random() < 0.2):
+            self.rng.choice(stopped).send(signal.SIGCONT)
+        lines = [line.split() for line in _read(self.home / "log").splitlines()]
+        training = {int(line[1]) for line in lines if len(line) == 4}
+        able = [process for process in alive if process.pid in training and not process.stopped]
+        if not able or self.done.total() >= self.number * len(lines) / (3 * self.jobs):  # a job has three lines
+            return
+        one = self.rng.choice(able)
+        if self.rng.random() < 0.5:
             one.send(signal.SIGSTOP)
             self.done["stopped"] += 1
         else:
@@ -216,6 +219,10 @@ def _check(alone: Path, together: Path, jobs: int, disturbed: _Disturbed) -> lis
     print(next((line for text in said.values() for line in text.splitlines() if "elsewhere" in line), "nothing said"))
     print(next((line for text in said.values() for line in text.splitlines() if "waiting" in line), "nobody waited"))
     return wrong
+
+
+def _read(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
 
 
 def _said(home: Path) -> list[str]:
