@@ -106,7 +106,7 @@ def test_ctrl_c_of_one_leaves_the_others_working(alone, tmp_path):
 
 
 def test_what_fails_is_tried_once_by_all_processes_and_once_more_by_the_next_command(tmp_path):
-    a_burst(tmp_path, at=1)
+    a_burst(tmp_path, at=100)
     study, go = tmp_path / "outputs" / "s", tmp_path / "go"
     words = ["-m", *SMALL, "tensorboard=false", "activation=burst,relu", "trust=my_acts"]
     first = Command(*words, cwd=tmp_path, before=partial(faults.after_epoch, 1, faults.wait_for_file, go))
