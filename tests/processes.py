@@ -124,10 +124,21 @@ class Command:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._process.pid, which)
 
+    @property
+    def pid(self):
+        return self._process.pid
+
     def wait_for(self, words, timeout=100):
         """Until `words` are in what it prints."""
+        self._wait_for(words, lambda: self.stdout, timeout)
+
+    def wait_for_error(self, words, timeout=100):
+        """Until `words` are in what it prints on stderr."""
+        self._wait_for(words, lambda: self.stderr, timeout)
+
+    def _wait_for(self, words, printed, timeout):
         ends = time.monotonic() + timeout
-        while words not in self.stdout:
+        while words not in printed():
             assert self._process.is_alive(), self.stdout + self.stderr
             assert time.monotonic() < ends, self.stdout + self.stderr
             time.sleep(0.005)

@@ -175,8 +175,8 @@ def test_it_ends_where_the_test_images_leave_nothing_to_settle(races, monkeypatc
     at = race_look.at
     monkeypatch.setattr(race_look, "again", lambda *_: None)
 
-    def limited(study, terms):
-        look = at(study, terms)
+    def limited(study, terms, **options):
+        look = at(study, terms, **options)
         words = dict.fromkeys(look.words, "undecided")
         return Look(look.names, words, look.seeds, frozenset(), settled=False, limited=True)
 

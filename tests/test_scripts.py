@@ -22,8 +22,8 @@ def run_script(path, arguments):
     sys.exit(0)
 
 
-def script(name, *arguments, cwd):
-    return Command(cwd=cwd, before=partial(run_script, str(SCRIPTS / name), arguments)).wait()
+def script(name, *arguments, cwd, timeout=100):
+    return Command(cwd=cwd, before=partial(run_script, str(SCRIPTS / name), arguments)).wait(timeout)
 
 
 @pytest.mark.parametrize("name", ["benchmark.py", "article.py"])

@@ -141,10 +141,15 @@ def test_two_processes_in_one_run(sweep, tmp_path):
     go = tmp_path / "go"
     first = Command(*SMALL, cwd=tmp_path, before=partial(faults.after_epoch, 1, faults.wait_for_file, go))
     first.wait_for("epoch 1/2")
-    check_one_sentence(Command(*SMALL, cwd=tmp_path).wait(), "another process is working in it")
+    second = Command(*SMALL, cwd=tmp_path)
+    second.wait_for_error("waiting for outputs/s/relu")
+    assert f"process {first.pid} on " in second.stderr
     go.touch()
-    done = first.wait()
-    assert (done.returncode, done.stderr) == (0, "")
+    for command, said in ((first, 0), (second, 1)):
+        done = command.wait()
+        assert done.returncode == 0
+        assert len(done.stderr.splitlines()) == said
+    assert "already complete" in done.stdout
     assert outcome_of_run(tmp_path / "outputs" / "s" / name) == expected
 
 
@@ -168,11 +173,12 @@ def test_who_lost_its_lock_to_another_process_writes_no_more(sweep, tmp_path):
     second.wait_for("epoch 2/2")  # it went on with what the first one had left
     before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     go[0].touch()
-    check_one_sentence(first.wait(), "another process is working in it")
+    first.wait_for_error("waiting for outputs/s/relu")
     assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
     go[1].touch()
     done = second.wait()
     assert (done.returncode, done.stderr) == (0, "")
+    assert first.wait().returncode == 0  # with what the second one has left
     assert outcome_of_run(folder) == expected
 
 
@@ -187,16 +193,17 @@ def _removed(lock, seconds=100):
 
 
 def test_two_sweeps_and_reports_at_the_same_time(sweep, actbench, tmp_path):
-    """They may get in each other's way, and say so; nothing is damaged."""
+    """The sweeps share the work, and both end with all of it; a report says so where there is nothing yet."""
     sweeps = [Command(*SWEEP, cwd=tmp_path) for _ in range(2)]
     reports = [actbench("report", "outputs/s") for _ in range(2)]
     ended = [sweep.wait() for sweep in sweeps]
-    for done in (*ended, *reports):
+    for done in ended:
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "\nrelu " in done.stdout
+        assert "\ngelu " in done.stdout
+    for done in reports:
         assert "Traceback" not in done.stdout + done.stderr, done.stderr
-        assert done.returncode in (0, 1, 2), done
         assert (done.returncode == 0) == (done.stderr == ""), done
-    done = actbench(*SWEEP)
-    assert (done.returncode, done.stderr) == (0, "")
     study = tmp_path / "outputs" / "s"
     assert outcome_of_study(study) == sweep
     pair = [Command("report", "outputs/s", cwd=tmp_path) for _ in range(2)]

@@ -234,6 +234,35 @@ def test_a_race_counts_within_its_rounds():
     assert lines[1] == "round 2: 2 of 3 left; 8 of at most 120 trainings"
 
 
+def test_what_other_processes_have_done_is_counted_from_their_folders(tmp_path):
+    """Here 40 s are left of four runs; half of what was done was done elsewhere."""
+    from helpers import fake_run
+
+    names = ("relu", "gelu", "tanh", "elu", "swish")
+    for moving in (False, True):
+        runs = Runs(*names, moving=moving)
+        study = tmp_path / str(moving)
+        folders = [study / settings.folder for name, settings in runs.settings.items() if name != "swish"]
+        due = [settings for name, settings in runs.settings.items() if name != "swish"]
+        runs.sweep.expect(due, [runs.summary("swish")], folders)
+        run, steps = runs.begin("relu")
+        fake_run(study / runs.settings["tanh"].folder, runs.settings["tanh"], [90.0, 91.0])
+        (study / runs.settings["elu"].folder).mkdir()  # which somebody trains
+        for number in (1, 2):
+            runs.epoch(run, steps, number)
+        run.end(runs.summary("relu"), (), None)
+        if moving:
+            assert runs.lines()[0].startswith("1/5 done here, 1 elsewhere, 1 before, 20 s left")
+        else:
+            assert runs.screen.shown[-2] == "1/5 done here, 1 elsewhere, 1 before"
+        run, _ = runs.begin("gelu")
+        assert run.label.plain.startswith("[4/5] gelu")
+        runs.sweep.stored(runs.settings["elu"], "elu", runs.summary("elu"))
+        run.end(runs.summary("gelu"), (), None)
+        runs.sweep.end()
+        assert runs.screen.shown[-2] == "2/5 done here, 2 elsewhere, 1 before"
+
+
 def test_trials_that_are_not_known_yet_take_as_long_as_those_so_far():
     runs = Runs("relu", "gelu")
     runs.sweep.expect_trials(5)

@@ -11,14 +11,17 @@ from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from actbench.command import auto, checking, composing, task_function
+from actbench.command import auto, checking, composing, sharing, task_function
 from actbench.command.override import key_of
 from actbench.command.planning import BASIC, Job
 from actbench.command.quoting import quoted
 from actbench.command.running import Command
-from actbench.errors import UserError
+from actbench.command.sharing import HELD, Waiting
+from actbench.errors import Failure, UserError
+from actbench.files.atomic import write_text
 from actbench.records import RunSummary
 from actbench.store import reader
+from actbench.store.lock import Held
 
 MULTIRUN = "hydra.mode=MULTIRUN"
 
@@ -27,7 +30,7 @@ def note(config: DictConfig) -> None:
     """Leaves the typed overrides in the folder of the study, by which the sweep can be resumed."""
     folder = Path(config.hydra.sweep.dir)
     folder.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(config, folder / "multirun.yaml")
+    write_text(folder / "multirun.yaml", OmegaConf.to_yaml(config))  # other processes read it, and may write the same
 
 
 class Batches:
@@ -43,35 +46,72 @@ class Batches:
         self.config, self.context, self.command, self.started = config, context, command, 0
 
     def run(self, jobs: Sequence[Job]) -> None:
-        """Runs all jobs of a batch, and returns when they have ended."""
+        """Runs all jobs of a batch, and returns when they have ended, here or in other processes."""
         first, self.started = self.started, self.started + len(jobs)
         if self.config.hydra.runtime.choices["hydra/launcher"] == BASIC:
             run_here(jobs, self.command, first)
             return
+        by_folder, waiting = {job.folder: job for job in jobs}, Waiting(self.command)
+        held = self._launch(jobs, first)
+        if held:
+            print(f"{len(jobs) - len(held)}/{len(jobs)} done here, {len(held)} elsewhere, or not yet", flush=True)
+        while held := [job for job in held if _complete(job) is None]:
+            free, others = sharing.free([job.folder for job in held])
+            if free:
+                busy = [job for job in held if job.folder not in free]
+                held = [*self._launch([by_folder[folder] for folder in free], first), *busy]
+                waiting.reset()
+            else:
+                waiting.wait(others)
+
+    def _launch(self, jobs: Sequence[Job], first: int) -> list[Job]:
+        """Has the launcher run the jobs; returns those that it left alone, since other processes hold them."""
+        function = partial(task_function.job_if_free, command=self.command)
         launcher = Plugins.instance().instantiate_launcher(
-            config=self.config,
-            hydra_context=self.context,
-            task_function=partial(task_function.job, command=self.command),
+            config=self.config, hydra_context=self.context, task_function=function
         )
-        at_once = self.config.hydra.sweeper.get("max_batch_size") or len(jobs)
+        at_once, held = self.config.hydra.sweeper.get("max_batch_size") or len(jobs), []
         for place in range(0, len(jobs), at_once):
-            batch = [_for_a_launcher(job) for job in jobs[place : place + at_once]]
-            for returned in launcher.launch(batch, initial_job_idx=first + place):
-                returned.return_value  # noqa: B018 (raises what the job has raised)
+            batch = jobs[place : place + at_once]
+            ended = launcher.launch([*map(_for_a_launcher, batch)], initial_job_idx=first + place)
+            for job, returned in zip(batch, ended, strict=True):
+                if returned.return_value == HELD:  # or it raises what the job has raised
+                    held.append(job)
+        return held
 
 
 def run_here(jobs: Sequence[Job], command: Command, first: int = 0) -> None:
     """Runs jobs in this process, one after the other; those that are complete come first, since they only show it.
+
+    What another process works on is passed over, and tried again after all others: waiting for it at once would have
+    all processes go through the jobs in lockstep.
 
     Args:
         first: the number of the first job, in the order in which they are given.
     """
     complete = {job.folder: summary for job in jobs if (summary := _complete(job)) is not None}
     if command.sweep is not None:
-        due = [job.settings for job in jobs if job.folder not in complete]
-        command.sweep.expect(due, [*complete.values()])
-    for number, job in sorted(enumerate(jobs, start=first), key=lambda pair: pair[1].folder not in complete):
-        run(job, command, number)
+        due = {job.folder: job.settings for job in jobs if job.folder not in complete}
+        command.sweep.expect([*due.values()], [*complete.values()], [*due])
+    pending = sorted(enumerate(jobs, start=first), key=lambda pair: pair[1].folder not in complete)
+    waiting = Waiting(command)
+    while pending:
+        passed = [(number, job, run(job, command, number)) for number, job in pending]
+        held = [by for _, _, by in passed if by is not None]
+        if len(held) < len(pending):
+            waiting.reset()
+        elif held:
+            waiting.wait(held)
+        pending = [(number, job) for number, job, by in passed if by is not None]
+    if command.sweep is not None:
+        command.sweep.end()
+
+
+def run_alone(job: Job, command: Command) -> None:
+    """Runs the only job of a command; where another process is working on it, once that one has ended."""
+    waiting = Waiting(command)
+    while (held := run(job, command)) is not None:
+        waiting.wait([held])
 
 
 def _complete(job: Job) -> RunSummary | None:
@@ -82,11 +122,33 @@ def _complete(job: Job) -> RunSummary | None:
         return None  # which is reported when its turn comes
 
 
-def run(job: Job, command: Command, number: int | None = None) -> None:
+def run(job: Job, command: Command, number: int | None = None) -> Held | None:
     """Runs a job in this process, with the configuration and the settings that were planned for it.
 
     Hydra's `run_job` would do the same, and copy the configuration four times, which takes as long as a tiny job.
+
+    Returns:
+        Who works on the job in another process, where nothing could be done; None where it has ended.
     """
+    hold = None
+    try:
+        if _complete(job) is None:
+            hold = sharing.take(job.folder, command)
+        task = _written_down(job, number)
+        task_function.attempt(task, command, job.settings, hold)
+    except Held as held:
+        return held
+    except Failure as error:
+        task_function.report_failure(error, command, job.settings)
+    finally:
+        HydraConfig.instance().cfg = None
+        if hold is not None:
+            hold.release(complete=False)
+    return None
+
+
+def _written_down(job: Job, number: int | None) -> DictConfig:
+    """The configuration of a job, which is Hydra's current one from now on, and lies in the run's folder."""
     config = job.config
     with open_dict(config):
         if number is None:
@@ -102,11 +164,8 @@ def run(job: Job, command: Command, number: int | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     parts = {"config": task, "hydra": OmegaConf.masked_copy(config, "hydra"), "overrides": config.hydra.overrides.task}
     for name, part in parts.items():
-        (folder / f"{name}.yaml").write_text(OmegaConf.to_yaml(part), encoding="utf-8")
-    try:
-        task_function.job(task, command, job.settings)
-    finally:
-        HydraConfig.instance().cfg = None
+        write_text(folder / f"{name}.yaml", OmegaConf.to_yaml(part))
+    return task
 
 
 def _for_a_launcher(job: Job) -> list[str]:

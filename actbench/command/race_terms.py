@@ -135,10 +135,12 @@ def against_study(study: Path, jobs: Sequence[Job], terms: Terms) -> list[Proble
 
 def begin(study: Path, terms: Terms) -> None:
     """Writes the terms into the study's `decide.json`."""
-    stored = decide.read(study)
-    asked = replace(stored, margin=terms.margin, test_set=terms.test_set)
-    if asked != stored:
-        decide.write(study, asked)
+    study.mkdir(parents=True, exist_ok=True)
+    with decide.changing(study):
+        stored = decide.read(study)
+        asked = replace(stored, margin=terms.margin, test_set=terms.test_set)
+        if asked != stored:
+            decide.write(study, asked)
 
 
 def _settings(folder: Path) -> Settings | None:

@@ -74,7 +74,7 @@ class Rounds:
             self.tell(f"race: {done} seed{'s' if done != 1 else ''} in {self.study} already")
         yield from self._train([*self.by_id], self.entrants[0].settings.num_seeds)
         seen = None if self._trained else race_look.again(self.study, self.terms, {*self.by_id} - self._failed)
-        self._look = race_look.at(self.study, self.terms) if seen is None else seen
+        self._look = self._look_at([*self.by_id], self.entrants[0].settings.num_seeds) if seen is None else seen
         everyone, reason = self.terms.everyone, ""
         while True:
             racing = self._racing(everyone)
@@ -89,7 +89,7 @@ class Rounds:
             if reason:
                 break
             yield from self._train(racing, number)
-            self._look = race_look.at(self.study, self.terms)
+            self._look = self._look_at(racing, number)
             self._failed |= {key for key in racing if self._in_a_row(key) < number and not self._diverged(key)}
             everyone = everyone and not self._look.settled
         self._tell_end(reason)
@@ -112,6 +112,11 @@ class Rounds:
         self._seconds, self._trained = self._seconds + self.clock() - began, self._trained + due
         study = Study(self.study)  # as it is now
         self._failed |= {key for key, job in asked.items() if extending.parts_of(job, study).due}
+
+    def _look_at(self, racing: Sequence[str], number: int) -> Look:
+        """The look after a round, in which each of `racing` was to get its first `number` seeds."""
+        asked = {key: range(self.first, self.first + number) for key in racing if key not in self._failed}
+        return race_look.at(self.study, self.terms, after=self._look, asked=asked)
 
     def _racing(self, everyone: bool) -> list[str]:
         """Those that more seeds are trained of: none that failed, and none that diverged, which is avoided anyway."""

@@ -27,6 +27,7 @@ class Command:
         display: makes what shows the runs, where a program has called (`actbench.compare`): it is given what they
             come to, and nothing is printed of that.
         errors: of jobs that failed in this process.
+        id: the same in all processes that work in the study at once (`store.joint`).
     """
 
     typed: Sequence[str] = ()
@@ -37,6 +38,7 @@ class Command:
     to_go_on: str = ""
     display: Callable[[], Sweep] | None = None
     errors: list[UserError] = field(default_factory=list)
+    id: str = ""
 
     def __getstate__(self) -> dict[str, Any]:
         """What a launcher's worker gets: the terminal is not among it."""

@@ -66,7 +66,7 @@ def start(
     with _in_words(overrides), composing.composing(), _shown(jobs, command, multirun=multirun):
         if not multirun:
             if len(jobs) == 1:
-                batches.run(jobs[0], command)
+                batches.run_alone(jobs[0], command)
             else:
                 batches.run_here(jobs, command)
             return jobs

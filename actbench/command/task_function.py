@@ -12,16 +12,18 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from actbench import naming
-from actbench.command import composing, earlier, hydra_settings, next_commands
+from actbench.command import composing, earlier, hydra_settings, next_commands, sharing
 from actbench.command.complaints import FAILED, code_of, complain, of_the_disk
 from actbench.command.planning import BASIC
 from actbench.command.running import Command
+from actbench.command.sharing import HELD, Waiting
 from actbench.errors import Failure, UserError, in_a_line
 from actbench.files.atomic import write_text
 from actbench.files.output import PersistentConsole
 from actbench.records import RunSummary
 from actbench.settings import Settings
 from actbench.store import reader
+from actbench.store.lock import Held, Hold
 
 if TYPE_CHECKING:
     from actbench.sinks.terminal import Terminal, TerminalSink
@@ -34,34 +36,67 @@ class _Interrupted(SystemExit):
 def job(composed: DictConfig, command: Command | None = None, settings: Settings | None = None) -> float:
     """Trains one run and returns its mean validation accuracy (%), which Hydra's sweepers maximise; NaN if it failed.
 
-    A run that fails does not stop the other runs of a sweep: its error is printed.
+    A run that fails does not stop the other runs of a sweep: its error is printed. One that another process works on is
+    waited for.
 
     Args:
         composed: the configuration of the job, without Hydra's own part.
         command: that it belongs to.
         settings: that were planned for it; without them, those of the configuration.
     """
-    hydra_config, command = HydraConfig.get(), command or Command()
+    command = command or Command()
+    waiting = Waiting(command)
+    while True:
+        try:
+            return attempt(composed, command, settings)
+        except Held as held:
+            waiting.wait([held])
+
+
+def job_if_free(composed: DictConfig, command: Command) -> float | str:
+    """The same for a launcher's worker, which does not wait for other processes but returns `HELD`."""
+    try:
+        return attempt(composed, command)
+    except Held:
+        return HELD
+
+
+def attempt(
+    composed: DictConfig, command: Command, settings: Settings | None = None, hold: Hold | None = None
+) -> float:
+    """The same once.
+
+    Args:
+        hold: of the run's folder, if the caller has it; it is released.
+
+    Raises:
+        Held: another process works on it, or has taken it over.
+    """
+    hydra_config = HydraConfig.get()
     folder = relative(Path(hydra_config.runtime.output_dir))
     try:
         if settings is None:  # a trial of a search, or a launcher's worker, which gets the overrides only
             hydra_settings.check(composed, hydra_config.overrides.task)
             settings = composing.to_settings(composed, hydra_config.runtime.choices)
-        return _run(settings, hydra_config, folder, command)
+        return _run(settings, hydra_config, folder, command, hold)
+    except Held:
+        if command.sweep is not None:
+            command.sweep.leave()
+        raise
     except UserError as error:
-        _failed(error, command, settings)
+        report_failure(error, command, settings)
     except OSError as error:
         command.disk_errors.append(error)
         then = next_commands.how_to_go_on(command.typed, str(composed.study))
-        _failed(of_the_disk(error, str(folder), then=then), command, settings)
+        report_failure(of_the_disk(error, str(folder), then=then), command, settings)
     except _Interrupted:
         raise
     except (Exception, SystemExit) as error:  # the user's own code may call `sys.exit()`
-        _failed(_unexpected(error, folder, settings), command, settings, FAILED)
+        report_failure(_unexpected(error, folder, settings), command, settings, FAILED)
     return float("nan")
 
 
-def _failed(error: UserError, command: Command, settings: Settings | None, code: int | None = None) -> None:
+def report_failure(error: UserError, command: Command, settings: Settings | None, code: int | None = None) -> None:
     """Says that the run has failed; the exit code is that of the error, unless it is given."""
     command.errors.append(error)
     if command.sweep is None or not command.sweep.fail(error, settings):
@@ -69,7 +104,7 @@ def _failed(error: UserError, command: Command, settings: Settings | None, code:
     command.exit_codes.append(code_of(error) if code is None else code)
 
 
-def _run(settings: Settings, hydra_config: Any, folder: Path, command: Command) -> float:
+def _run(settings: Settings, hydra_config: Any, folder: Path, command: Command, hold: Hold | None) -> float:
     many = "MULTIRUN" in str(hydra_config.mode)
     words = next_commands.swept(hydra_config) if many else hydra_config.overrides.task
     name = command.names.get(settings.id) or naming.typed(settings, words, varied=many)
@@ -85,6 +120,7 @@ def _run(settings: Settings, hydra_config: Any, folder: Path, command: Command) 
             terminal = _terminal(command, name, brief=many)
             terminal.end(finished, reader.last_layers(folder), folder, stored=True)
         return _ended(finished, folder, command)
+    hold = hold or sharing.take(folder, command)
     if command.sweep is not None:
         shown: Terminal = command.sweep.run(settings, name)
     else:
@@ -93,7 +129,7 @@ def _run(settings: Settings, hydra_config: Any, folder: Path, command: Command) 
     from actbench.job import Stop, run  # imports torch
 
     stop = Stop()
-    summary = run(settings, folder, terminal=shown, stop=stop)
+    summary = run(settings, folder, terminal=shown, stop=stop, hold=hold)
     if summary.status == "interrupted":
         print(f"interrupted {summary.reason}; what was done is in {folder}", file=sys.stderr)
         _tell_how_to_go_on(command, settings)

@@ -17,7 +17,7 @@ from actbench.command.running import Command
 from actbench.errors import UserError, from_disk
 from actbench.sinks import logdir
 from actbench.sinks.lines import seed_range
-from actbench.store import reader
+from actbench.store import joint, reader
 
 
 def train(
@@ -42,7 +42,8 @@ def train(
     then = next_commands.how_to_go_on(words, jobs[0].settings.study)
     compared, started, ended = 0, jobs, False
     try:
-        started = starting.start(jobs, overrides, command, multirun=multirun, terms=terms, begin=begin)
+        with joint.command_in(jobs[0].folder.parent) as command.id:
+            started = starting.start(jobs, overrides, command, multirun=multirun, terms=terms, begin=begin)
         ended = not command.disk_errors
     except OSError as error:  # in a file that Hydra writes
         command.exit_codes.append(complain(of_the_disk(error, str(jobs[0].folder.parent), then=then)))

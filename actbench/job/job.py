@@ -11,19 +11,27 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from actbench import __version__
 from actbench.custom.isolation import isolated
 from actbench.errors import Failure, UserError, in_a_line
 from actbench.job import sites
 from actbench.job.activations import Look, look, look_before, preactivations
 from actbench.job.int8 import score_stored, score_trained
-from actbench.job.summary import Progress, failed, leave_failure, parameters_of_one, score, summarise
+from actbench.job.summary import Progress, leave_failure, parameters_of_one, score, summarise
 from actbench.measures import classes
 from actbench.records import Epoch, RunSummary
+<<<<<<< HEAD:actbench/job/job.py
+=======
+from actbench.run import sites
+from actbench.run.activations import Look, look, look_before, preactivations
+from actbench.run.int8 import score_stored, score_trained
+from actbench.run.summary import Progress, leave_failure, parameters_of_one, score, summarise
+>>>>>>> f19:actbench/run/job.py
 from actbench.settings import Settings
 from actbench.sinks.terminal import Headline, Terminal
 from actbench.store import reader
 from actbench.store.folder import RunFolder
-from actbench.store.lock import Hold
+from actbench.store.lock import Held, Hold
 from actbench.train import Control, Training, fit, machine
 from actbench.train.build import build
 from actbench.train.origin import origins
@@ -57,7 +65,9 @@ class Stop(Control):
 
 
 @isolated()
-def run(settings: Settings, folder: Path, *, terminal: Terminal, stop: Stop | None = None) -> RunSummary:
+def run(
+    settings: Settings, folder: Path, *, terminal: Terminal, stop: Stop | None = None, hold: Hold | None = None
+) -> RunSummary:
     """Trains the seeds of one configuration and leaves its results in `folder`.
 
     A run that is complete there is not repeated; one that was interrupted or failed is resumed after its last epoch.
@@ -67,43 +77,55 @@ def run(settings: Settings, folder: Path, *, terminal: Terminal, stop: Stop | No
         folder: the run's own folder; a folder that belongs to another configuration is not touched.
         terminal: says how it goes.
         stop: what may interrupt the run.
+        hold: of the folder, if the caller has it; it is released.
 
     Raises:
         UserError: the settings cannot be built, or the folder cannot be used.
+        Held: another process is working in the folder.
     """
     machine.prepare(settings.train.threads)
-    stop = stop or Stop()
-    try:
-        training = build(settings)
-    except (Exception, SystemExit) as error:  # of the user's code, perhaps
-        leave_failure(settings, folder, error)
-        raise
     reader.check_owner(folder, settings)
     folder.mkdir(parents=True, exist_ok=True)
-    hold = Hold(folder)
-    progress = Progress()
+    hold, stop = hold or Hold(folder), stop or Stop()
+    training, progress = None, Progress()
     try:
         reader.tidy(folder, alone=True)
-        finished = reader.completed(folder)  # by another process, while this one was building
+        finished = reader.completed(folder)  # by another process, perhaps, since it was looked at
+        if finished is not None and not reader.lacks_int8(settings, finished):
+            terminal.end(finished, reader.last_layers(folder), folder, stored=True)
+            return finished
+        _check_version(folder, hold)
+        hold.begin()
+        training = build(settings)
         if finished is not None:
-            if reader.lacks_int8(settings, finished):
-                finished = score_stored(settings, training, finished, RunFolder(folder))
-                terminal.remark("scored in INT8, from its checkpoints")
+            finished = score_stored(settings, training, finished, RunFolder(folder))
+            terminal.remark("scored in INT8, from its checkpoints")
             terminal.end(finished, reader.last_layers(folder), folder, stored=True)
             return finished
         with stop.listening():
             return _run(settings, training, progress, _folder(folder, training), hold, terminal, stop)
+    except Held:
+        raise
     except (Exception, SystemExit) as error:  # of the user's code, perhaps
         with contextlib.suppress(OSError, Failure):  # perhaps the disk failed, or another process has the folder
             hold.check()
-            if reader.status(folder) not in ("completed", "diverged"):  # otherwise the error came after the run
-                if not (folder / "settings.yaml").exists():  # without it the folder would belong to no run
-                    RunFolder(folder).write_settings(settings)
-                RunFolder(folder).write_summary(failed(settings, training, progress, error))
+            leave_failure(settings, folder, error, training, progress)
+            hold.fail()
         raise
     finally:
         hold.release(complete=reader.status(folder) in ("completed", "diverged"))
         terminal.close()
+
+
+def _check_version(folder: Path, hold: Hold) -> None:
+    """The epochs of one run are trained by one version: their numbers could differ otherwise."""
+    by = hold.before
+    if by is not None and by.version != __version__ and (folder / reader.RESUME).exists():
+        raise UserError(
+            f"was begun by actbench {by.version} ({by.who}, {by.since}), and this is {__version__}",
+            where=str(folder),
+            how=f"go on with that version, or remove {folder / reader.RESUME} to begin again with this one",
+        )
 
 
 def _run(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +10,6 @@ from pathlib import Path
 from actbench.activations import traits
 from actbench.custom.tracebacks import explain
 from actbench.diagnosis import RunHistory, diagnose
-from actbench.errors import Failure
 from actbench.measures import classes
 from actbench.measures.quantities import metrics_of
 from actbench.measures.scores import TestScores
@@ -20,7 +18,6 @@ from actbench.records import Epoch, Estimate, RunSummary, Status, Traits
 from actbench.settings import Settings
 from actbench.store import reader
 from actbench.store.folder import RunFolder
-from actbench.store.lock import Hold
 from actbench.train import Means, Training, evaluate, machine
 
 
@@ -135,16 +132,27 @@ def parameters_of_one(training: Training) -> int:
 # ---------------------------------------------------------------- runs that failed
 
 
-def failed(settings: Settings, training: Training, progress: Progress, error: BaseException) -> RunSummary:
-    """The summary of a run that failed after the epochs in `progress`."""
-    summary = summarise(settings, training, progress, finished=False)
-    return replace(summary, status="failed", reason=explain(error, settings.trust))
+def leave_failure(
+    settings: Settings, folder: Path, error: BaseException, training: Training | None, progress: Progress
+) -> None:
+    """Writes the summary of a run that failed after the epochs in `progress`, or could not even be built.
+
+    The caller holds the folder. The files of an earlier attempt are kept, and the results of a run that was complete.
+    """
+    if reader.status(folder) in ("completed", "diverged"):
+        return  # the error came after the run
+    if not (folder / "settings.yaml").exists():  # without it the folder would belong to no run
+        RunFolder(folder).write_settings(settings)
+    RunFolder(folder).write_summary(_failed(settings, error, training, progress))
 
 
-def leave_failure(settings: Settings, folder: Path, error: BaseException) -> None:
-    """Writes the summary of a run that could not be built. The files of an earlier attempt are kept."""
-    reader.check_owner(folder, settings)
-    summary = RunSummary(
+def _failed(
+    settings: Settings, error: BaseException, training: Training | None, progress: Progress
+) -> RunSummary:  # fmt: skip
+    reason = explain(error, settings.trust)
+    if training is not None:
+        return replace(summarise(settings, training, progress, finished=False), status="failed", reason=reason)
+    return RunSummary(
         status="failed",
         id=settings.id,
         label=settings.label,
@@ -161,14 +169,5 @@ def leave_failure(settings: Settings, folder: Path, error: BaseException) -> Non
         samples_per_second=0.0,
         execution="",
         device="",
-        reason=explain(error, settings.trust),
+        reason=reason,
     )
-    with contextlib.suppress(OSError, Failure):  # another process that holds the folder writes its own summary
-        folder.mkdir(parents=True, exist_ok=True)
-        hold = Hold(folder)
-        try:
-            if not (folder / "settings.yaml").exists():
-                RunFolder(folder).write_settings(settings)
-            RunFolder(folder).write_summary(summary)
-        finally:
-            hold.release(complete=False)

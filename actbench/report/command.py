@@ -11,7 +11,7 @@ from pathlib import Path
 
 from actbench.errors import Problem, UserError, from_disk
 from actbench.files.output import PersistentConsole
-from actbench.report import conditions, looks, runs, short, terminal
+from actbench.report import conditions, looks, pages, runs, short, terminal
 from actbench.report.comparison import Comparison, Terms, check_baseline, compare
 from actbench.report.conditions import Condition
 from actbench.report.configurations import Block, blocks
@@ -50,7 +50,8 @@ class Shown:
     """How a report is shown: `full` with all tables, else in short, with the command that shows them: `whole`.
 
     `folder` is where it is written, None for nowhere, and `elsewhere` what to type for another one. `opened` is the
-    command that opens the page, and `told` whether the command that goes on with unfinished runs is said elsewhere.
+    command that opens the page, `told` whether the command that goes on with unfinished runs is said elsewhere, and
+    `made` whether another process has made the page already.
     """
 
     folder: Path | None
@@ -59,6 +60,7 @@ class Shown:
     full: bool = False
     elsewhere: str = "--output FOLDER"
     told: bool = False
+    made: bool = False
 
 
 @dataclass
@@ -106,7 +108,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def after_sweep(study: Path, *, told: bool = False) -> None:
-    """Shows the comparison of a whole study and writes it into the study's folder.
+    """Shows the comparison of a whole study and writes it into the study's folder, unless another process just did.
 
     Args:
         told: whether the command that goes on with unfinished runs is said elsewhere.
@@ -116,8 +118,11 @@ def after_sweep(study: Path, *, told: bool = False) -> None:
     """
     print()
     folder, whole = study / "report", shlex.join(["actbench", "report", str(study), "--full"])
-    shown = Shown(folder, whole, _opening(folder), elsewhere="output_dir=FOLDER", told=told)
-    _show_and_write(make_report([study]), shown)
+    with pages.alone(study) as after_another:
+        report = make_report([study])
+        made = after_another and pages.is_current(study, [comparison.block for comparison in report.comparisons])
+        shown = Shown(folder, whole, _opening(folder), elsewhere="output_dir=FOLDER", told=told, made=made)
+        _show_and_write(report, shown)
 
 
 def make_report(paths: Sequence[Path], asked: Asked | None = None) -> Report:
@@ -211,7 +216,8 @@ def _show_and_write(report: Report, shown: Shown) -> None:
         looks.record(report.studies)
         try:
             with console.status("the page is being made"):  # in a terminal: it takes seconds
-                write(report, folder, elsewhere=shown.elsewhere)
+                if not shown.made:
+                    write(report, folder, elsewhere=shown.elsewhere)
         except UserError as error:
             failed, about_page = error, [about_page[0], *about_page[2:]]
     if shortened is None and folder is not None and not failed:

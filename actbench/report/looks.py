@@ -73,8 +73,13 @@ def earlier(found: Sequence[Study]) -> tuple[EarlierLook, ...]:
 def record(found: Sequence[Study]) -> None:
     """Adds this look to each study of which two configurations or more are seen; where it can be written."""
     for study in found:
-        looked = stored.with_look(study.decide, study.seeds)
         seen = len([seeds for seeds in study.seeds.values() if seeds])
-        if study.readable and 1 < seen <= _MOST and looked != study.decide:
-            with contextlib.suppress(OSError):  # a folder that may only be read
-                stored.write(study.folder, looked)
+        if study.readable and 1 < seen <= _MOST and stored.with_look(study.decide, study.seeds) != study.decide:
+            with contextlib.suppress(OSError, UserError), stored.changing(study.folder):  # which may only be read
+                now = stored.read(study.folder)  # another process may have looked meanwhile
+                if not any(dict(look) == _of_look(study.seeds) for look in now.looks[len(study.decide.looks) :]):
+                    stored.write(study.folder, stored.with_look(now, study.seeds))
+
+
+def _of_look(seeds: Seeds) -> Seeds:
+    return {name: of for name, of in seeds.items() if of}

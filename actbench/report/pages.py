@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,13 @@ from typing import Any
 from actbench.errors import Problem, printable
 from actbench.files.reading import MB, read_json
 from actbench.report import runs, verdict_file
-from actbench.report.configurations import blocks
+from actbench.report.configurations import Block, blocks
 from actbench.report.runs import Run
+from actbench.store import lock
 from actbench.store.plausible import check_stays
 
 FILE = "report.html"
+LOCK = ".report.lock"  # beside the folder of the report, while one is made
 _WAIT = 120.0  # seconds for another process that makes the same page; a page takes fewer
 _LARGEST = 32 * MB  # of a verdict that is read
 
@@ -49,15 +50,29 @@ def current(folder: Path, *, about: str = "") -> Page:
         UserError: there is no run, or the page cannot be written.
     """
     path = folder / "report" / FILE
-    with _alone(folder):
+    with alone(folder):
         found = runs.find([folder])
         made, problems = 0.0, found.problems
-        if not _shows(path, found.runs):
+        if not _shows(path, blocks(found.runs), found.runs):
             began = time.perf_counter()
             problems = _make(folder)
             made = time.perf_counter() - began
         block = _block(path.parent, about)
     return Page(path, made, *block, problems)
+
+
+def alone(folder: Path) -> AbstractContextManager[bool]:
+    """Within the block no other process makes the page of `folder`; says whether one has made it just before.
+
+    A block lasts from reading the runs to writing the page: the last one of several shows them all.
+    """
+    return lock.alone(folder / LOCK, _WAIT)
+
+
+def is_current(folder: Path, compared: Sequence[Block]) -> bool:
+    """Whether the page of `folder` shows these blocks, which are all that is there."""
+    every = [run for block in compared for configuration in block.configurations for run in configuration.runs]
+    return _shows(folder / "report" / FILE, compared, every)
 
 
 def _make(folder: Path) -> list[Problem]:
@@ -73,7 +88,7 @@ def _make(folder: Path) -> list[Problem]:
 # ---------------------------------------------------------------- what an earlier page shows
 
 
-def _shows(path: Path, found: Sequence[Run]) -> bool:
+def _shows(path: Path, compared: Sequence[Block], found: Sequence[Run]) -> bool:
     """Whether a page has every result that is there now, and no other, and is newer than all of them."""
     try:
         shown = _seeds(_verdict(path.parent))
@@ -83,7 +98,7 @@ def _shows(path: Path, found: Sequence[Run]) -> bool:
         return False
     there = {
         configuration.settings.id: configuration.n + len(configuration.diverged)
-        for block in blocks(found)
+        for block in compared
         for configuration in block.configurations
     }
     return shown == there and newest <= written
@@ -115,31 +130,3 @@ def _block(folder: Path, about: str) -> tuple[str, int]:
         return printable(str(block["sentences"][0])), len(block["configurations"])
     except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError):
         return "", 0
-
-
-# ---------------------------------------------------------------- one process at a time
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Holds a lock on the folder itself, which leaves no file; goes on without one where there are no locks."""
-    try:
-        import fcntl
-    except ImportError:  # not on Windows
-        yield
-        return
-    handle = -1
-    try:
-        with contextlib.suppress(OSError):
-            handle = os.open(folder, os.O_RDONLY)
-            began = time.monotonic()
-            while time.monotonic() - began < _WAIT:  # not for ever: the other process may be suspended
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    time.sleep(0.05)
-        yield
-    finally:
-        if handle >= 0:
-            os.close(handle)

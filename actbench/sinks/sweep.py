@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,14 +17,15 @@ from rich.console import Console
 from rich.text import Text
 
 from actbench.errors import UserError, printable
-from actbench.measures.layers import LayerRecord
-from actbench.records import Epoch, RunSummary
+from actbench.records import RunSummary
 from actbench.settings import Settings
-from actbench.sinks.lines import outcome, seed_range, validation, with_bars
+from actbench.sinks.elsewhere import Elsewhere
+from actbench.sinks.lines import seed_range, with_bars
 from actbench.sinks.live import LiveArea
 from actbench.sinks.ranking import Ranking
 from actbench.sinks.remaining import Effort, Pace, in_words
-from actbench.sinks.terminal import Clock, Headline
+from actbench.sinks.sweep_run import SweepRun
+from actbench.sinks.terminal import Headline
 
 _WIDEST = 100  # columns of the live area
 
@@ -65,6 +66,7 @@ class Sweep:
     def __init__(self, console: Console, *, moving: bool, clock: Callable[[], float] = time.monotonic) -> None:
         self.console, self.clock, self.pace = console, clock, Pace()
         self.done, self.total = 0, 0  # runs; a total of 0 is not known
+        self._before = 0  # of those that are done: they were complete when the command began
         self.current: SweepRun | None = None
         self._waiting: dict[str, Effort] = {}  # by the name of the folder
         self._times: list[float] = []  # of the runs that have been trained
@@ -73,7 +75,12 @@ class Sweep:
         self._round: Round | None = None
         self._trained = 0  # seeds, in this round
         self._said: set[str] = set()
+<<<<<<< HEAD
         self.area: Area | None = LiveArea(console, self.lines) if moving else None
+=======
+        self._elsewhere, self._told = Elsewhere(clock), 0  # how many were said to be done elsewhere
+        self.area = LiveArea(console, self.lines) if moving else None
+>>>>>>> f19
 
     def __enter__(self) -> Sweep:
         if self.area is not None:
@@ -86,8 +93,12 @@ class Sweep:
 
     # ------------------------------------------------------------ what is going to be trained
 
-    def expect(self, due: Sequence[Settings], complete: Sequence[RunSummary] = ()) -> None:
-        """These runs are due, and those are complete."""
+    def expect(
+        self, due: Sequence[Settings], complete: Sequence[RunSummary] = (), folders: Sequence[Path] = ()
+    ) -> None:
+        """These runs are due, in these folders, where other processes may complete them; and those are complete."""
+        self._elsewhere.expect(folders)
+        self._before += len(complete)
         self._waiting |= {settings.folder: Effort.of(settings) for settings in due}
         self._runs_of.update([*(settings.id for settings in due), *(summary.id for summary in complete)])
         self.total, self.done = self.total + len(due) + len(complete), self.done + len(complete)
@@ -103,13 +114,15 @@ class Sweep:
     def begin_round(self, number: int, left: int, configurations: int, trained: int, most: int) -> None:
         """What is due from now on belongs to a round of a race, and is counted by itself; see `Round`."""
         self._round = Round(number, left, configurations, trained, most)
-        self.total, self.done, self._trained = 0, 0, 0
+        self.total, self.done, self._trained, self._before = 0, 0, 0, 0
+        self._elsewhere, self._told = Elsewhere(self.clock), 0
 
     # ------------------------------------------------------------ what happens
 
     def run(self, settings: Settings, name: str) -> SweepRun:
         """The next run begins."""
         effort = self._waiting.pop(settings.folder, None) or Effort.of(settings)
+        self._elsewhere.taken(settings.folder)
         several = self._round is not None or self._runs_of[settings.id] > 1
         seeds = seed_range(tuple(settings.seeds)) if several else ""
         self.current = SweepRun(self, settings, printable(name), seeds, effort)
@@ -117,10 +130,20 @@ class Sweep:
 
     def stored(self, settings: Settings, name: str, summary: RunSummary) -> None:
         """A run that is complete; it has been counted unless another process has trained it meanwhile."""
-        if settings.folder in self._waiting:
-            self.run(settings, name).end(summary, (), Path(), stored=True)
-        else:
-            self.ranking.add(settings, printable(name), summary)
+        if self._waiting.pop(settings.folder, None) is not None:
+            self._elsewhere.found(settings.folder)
+        self.ranking.add(settings, printable(name), summary)
+
+    def leave(self) -> None:
+        """The run that trains has been taken over by another process."""
+        if (run := self.current) is not None:
+            self._waiting[run.settings.folder], self.current = run.effort, None
+
+    def end(self) -> None:
+        """All runs have ended, here or in other processes."""
+        if len(self._elsewhere.done) > (self._told if self.area is None else 0):
+            self._told = len(self._elsewhere.done)
+            self.say(Text(self._counted()))
 
     def ended(self, run: SweepRun, *, trained: bool) -> None:
         """A run has ended, however."""
@@ -128,6 +151,12 @@ class Sweep:
         self._trained += run.effort.seeds
         if trained:
             self._times.append(self.clock() - run.began)
+
+    def count(self) -> None:
+        """Says how many are done here and elsewhere, where that has changed and no live area says it."""
+        if self.area is None and self._elsewhere.look() > self._told:
+            self._told = len(self._elsewhere.done)
+            self.say(Text(self._counted()))
 
     @property
     def tells_failures(self) -> bool:
@@ -170,7 +199,8 @@ class Sweep:
 
     def label(self, name: str) -> Text:
         """`[3/22] gelu`, of the next run that ends."""
-        return Text.assemble(f"[{self.done + 1}{f'/{self.total}' if self.total else ''}] ", (name, "bold"))
+        number = self.done + self._elsewhere.look() + 1
+        return Text.assemble(f"[{number}{f'/{self.total}' if self.total else ''}] ", (name, "bold"))
 
     def head(self, head: Headline) -> None:
         """What is the same for all runs, said with the first of them, and for others where it is not."""
@@ -193,7 +223,8 @@ class Sweep:
         if run is not None:
             bars.append((run.line(), run.share))
         if self.total > 1:
-            bars.append((Text(self._progress()), (self.done + (run.share if run else 0.0)) / self.total))
+            done = self.done + self._elsewhere.look() + (run.share if run else 0.0)
+            bars.append((Text(self._progress()), done / self.total))
         if self._round is not None:
             of, trained = self._round, self._round.trained + self._trained
             left = f"round {of.number}: {of.left} of {of.configurations} left"
@@ -202,86 +233,33 @@ class Sweep:
         ranked = self.ranking.lines(run.settings if run else None, width, height // 2 - len(lines))
         return [*lines, *ranked]
 
+    def _counted(self) -> str:
+        """`12/40 done`, `12/40 done here, 19 elsewhere, 3 before`."""
+        elsewhere, before = len(self._elsewhere.done), self._before
+        of = f"/{self.total}" if self.total else ""
+        if not elsewhere:
+            return f"{self.done}{of} done"
+        return f"{self.done - before}{of} done here, {elsewhere} elsewhere{f', {before} before' if before else ''}"
+
     def _progress(self) -> str:
-        done = f"{self.done}/{self.total} done" if self.total else f"{self.done} done"
-        left = self.left()
+        done, left = self._counted(), self.left()
         return done if left is None else f"{done}, {in_words(left)} left{' in this round' if self._round else ''}"
 
     def left(self) -> float | None:
         """Seconds until all runs have ended, as far as it is known which these are; None where nothing is known yet."""
         run = self.current
-        efforts = [self.pace.seconds(effort) for effort in [*self._waiting.values()]]
+        elsewhere = self._elsewhere.done
+        waiting = [effort for name, effort in [*self._waiting.items()] if name not in elsewhere]
+        efforts = [self.pace.seconds(effort) for effort in waiting]
         if run is not None:
             efforts.append(self.pace.seconds(run.effort, (1 - run.share) * run.effort.epochs))
-        unknown = self.total - self.done - len(efforts)
+        unknown = self.total - self.done - len(elsewhere) - len(efforts)
         if unknown > 0:  # trials, which take as long as those so far
             like = self.pace.seconds(run.effort) if run is not None else None
             mean = sum(self._times) / len(self._times) if self._times else like
             efforts.append(None if mean is None else unknown * mean)
         known = [seconds for seconds in efforts if seconds is not None]
-        return sum(known) if known and len(known) == len(efforts) else None
-
-
-class SweepRun:
-    """One of the runs, as `TerminalSink` is for a run by itself."""
-
-    def __init__(self, sweep: Sweep, settings: Settings, name: str, seeds: str, effort: Effort) -> None:
-        self.sweep, self.settings, self.name, self.effort = sweep, settings, name, effort
-        self.label = sweep.label(f"{name} {seeds}".strip())
-        self.began = self._since = sweep.clock()
-        self._in_epochs = 0.0  # seconds
-        self._steps: Clock | None = None
-        self._total_steps, self._said, self._execution = 0, "starting", ""
-
-    @property
-    def share(self) -> float:
-        """How much of the run is done; the loop, whose steps are read here, knows nothing of it."""
-        return self._steps.steps / self._total_steps if self._steps is not None and self._total_steps else 0.0
-
-    def line(self) -> Text:
-        return Text.assemble(self.label, f"  {self._said}")
-
-    def begin(self, head: Headline, clock: Clock, total_steps: int) -> None:
-        self.sweep.head(head)
-        if head.resumed_from:
-            self.remark(f"going on after epoch {head.resumed_from} of {head.epochs}", style="")
-        self._steps, self._total_steps, self._since = clock, total_steps, self.sweep.clock()
-        self._said, self._execution = f"epoch {head.resumed_from + 1}/{head.epochs}", head.execution
-
-    def epoch(self, epoch: Epoch) -> None:
-        now = self.sweep.clock()
-        if epoch.number > 0:
-            self._in_epochs += now - self._since
-            self.sweep.pace.learn(self.effort, now - self._since)
-            trains = min(epoch.number + 1, self.effort.epochs)
-            self._said = f"epoch {trains}/{self.effort.epochs}  {validation(epoch)}".rstrip()
-        self._since = now
-
-    def executed(self, execution: str) -> None:
-        """How the steps were executed in fact, which is said where it is not as it was begun."""
-        if execution != self._execution:
-            self.remark(f"in fact: {execution}")
-
-    def remark(self, text: str, style: str = "dim") -> None:
-        self.sweep.say(Text.assemble(self.label, f"  {text}", style=style))
-
-    def describe(self, lines: Sequence[str]) -> None:
-        """A heading, and what belongs to it: each line once in the whole command."""
-        for line in lines:
-            self.sweep.say(Text(line, style="dim"), once=True)
-
-    def close(self) -> None:
-        """There is nothing to close: the live area is that of the whole command."""
-
-    def end(self, summary: RunSummary, layers: Iterable[LayerRecord], folder: Path, *, stored: bool = False) -> None:  # noqa: ARG002
-        """The line of a finished run."""
-        self.sweep.ranking.add(self.settings, self.name, summary)
-        width = self.sweep.console.width if self.sweep.area is not None else None
-        line = Text.assemble(self.label, "  already complete: " if stored else "  ", outcome(summary))
-        if width is not None and line.cell_len > width:
-            line = Text.assemble(self.label, "  ", outcome(summary, counted=True))
-            line.truncate(width, overflow="ellipsis")
-        if not stored:
-            self.sweep.pace.learn_overhead(self.sweep.clock() - self.began - self._in_epochs)
-        self.sweep.ended(self, trained=not stored)  # before the line, with which the live area is drawn again
-        self.sweep.say(line)
+        if not known or len(known) < len(efforts):
+            return None
+        here = max(self.done - self._before, 1)  # the others go on as they did so far
+        return sum(known) * here / (here + len(elsewhere))

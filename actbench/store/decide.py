@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -15,9 +16,12 @@ from typing import Any, Literal, get_args
 from actbench.errors import UserError
 from actbench.files.atomic import write_text
 from actbench.files.reading import MB, read_json
+from actbench.store.lock import alone
 from actbench.store.plausible import check_stays, reason
 
 FILE = "decide.json"
+LOCK = ".decide.lock"
+_WAIT = 60.0  # seconds for others, each of which reads the study in the meantime
 LARGEST = 32 * MB  # that is read: a hundred looks at ten thousand configurations
 TestSet = Literal["new", "fixed"]
 
@@ -65,6 +69,11 @@ def read(study: Path) -> Decide:
 
 def write(study: Path, decide: Decide) -> None:
     write_text(study / FILE, json.dumps(asdict(decide), separators=(",", ":")) + "\n")
+
+
+def changing(study: Path) -> AbstractContextManager[bool]:
+    """Within the block no other process reads this study's `decide.json` in order to change it."""
+    return alone(study / LOCK, _WAIT)
 
 
 def with_look(decide: Decide, seeds: Mapping[str, Sequence[int]]) -> Decide:

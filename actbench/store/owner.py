@@ -14,6 +14,7 @@ from actbench.store.settings_file import settings_of
 from actbench.store.summary import status
 
 LOCK = ".lock"  # of a run that is running or incomplete
+ATTEMPTS = ".attempts"  # of such a run, too (`store.attempts`)
 TRACEBACK = "traceback.txt"  # of a run that failed
 RESUME = "resume.pt"  # of an incomplete run
 
@@ -81,5 +82,5 @@ def tidy(folder: Path, *, alone: bool = False) -> None:
     """
     remove_strays(folder, alone=alone)
     if status(folder) in ("completed", "diverged"):
-        for name in (RESUME, TRACEBACK, *(() if alone else (LOCK,))):
+        for name in (RESUME, TRACEBACK, *(() if alone else (LOCK, ATTEMPTS))):
             (folder / name).unlink(missing_ok=True)

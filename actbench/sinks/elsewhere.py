@@ -1,0 +1,56 @@
+"""How many runs of a command other processes have completed: their folders are looked at, a second apart or more."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from actbench.store import reader
+
+_APART = 1.0  # seconds
+_SHARE = 0.02  # of the time, at most, is spent on looking
+
+
+class Elsewhere:
+    """Those that are due here, and of which other processes may take some.
+
+    Args:
+        clock: seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock, self._next = clock, float("-inf")
+        self._due: dict[Path, str] = {}  # folder -> its name
+        self.done: frozenset[str] = frozenset()  # names of those that were completed elsewhere
+
+    def expect(self, folders: Iterable[Path]) -> None:
+        """These are due; none of them is complete."""
+        self._due |= {folder: folder.name for folder in folders}
+
+    def taken(self, name: str) -> None:
+        """This process has taken it."""
+        self._due = {folder: own for folder, own in self._due.items() if own != name}
+
+    def found(self, name: str) -> None:
+        """It was found complete."""
+        self.taken(name)
+        self.done |= {name}
+
+    def look(self) -> int:
+        """Looks again, unless that was done a moment ago; returns how many there are."""
+        began = self._clock()
+        if began >= self._next:
+            begun = {parent: _names(parent) for parent in {folder.parent for folder in self._due}}
+            for folder, name in [*self._due.items()]:
+                if name in begun[folder.parent] and reader.status(folder) in ("completed", "diverged"):
+                    self.found(name)
+            self._next = self._clock() + max(_APART, (self._clock() - began) / _SHARE)
+        return len(self.done)
+
+
+def _names(folder: Path) -> set[str]:
+    try:
+        return {*os.listdir(folder)}
+    except OSError:  # it is not there yet, or gone
+        return set()

@@ -1,0 +1,336 @@
+"""One study from many processes: each job is done once, what is held is waited for, and all end with everything."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import time
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import faults
+import pytest
+from helpers import settings_of
+from outcome import outcome_of_study
+from processes import Command
+from small_study import SMALL
+from test_race import RACE
+from test_race import outcome as outcome_of_race
+from test_scripts import script
+from test_sweep import a_burst
+
+from actbench.command import batches, running, sharing, task_function
+from actbench.command.planning import Job
+from actbench.errors import Failure
+from actbench.files import atomic
+from actbench.store import joint, lock
+from actbench.store.attempts import Attempts
+from actbench.store.lock import Held, Hold
+
+SWEEP = ["-m", *SMALL, "tensorboard=false", "activation=relu,gelu,tanh"]
+
+
+def wait_until(there, seconds=100):
+    ends = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+
+
+def attempts_at(study, name):
+    """How often somebody began to train a run, by its `.attempts`."""
+    (path,) = study.glob(f"{name}-*/.attempts")
+    return sum(not json.loads(line)["failed"] for line in path.read_text().splitlines() if line)
+
+
+# ---------------------------------------------------------------- stopped, killed and resumed at random
+
+
+def test_stopped_killed_and_resumed_at_random_no_job_is_done_twice_and_none_lost(request, tmp_path):
+    """`--moments 100` is 200 jobs in 6 processes."""
+    option = request.config.getoption
+    jobs = 2 * option("moments")
+    numbers = ["--jobs", jobs, "--processes", 6 if jobs > 100 else 3, "--disturbances", max(jobs // 3, 6)]
+    done = script("many_processes.py", *map(str, numbers), "--draw", str(option("draw")), cwd=tmp_path, timeout=3600)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+    assert done.stdout.endswith("no job twice, none lost, every result bit-equal\n")
+
+
+# ---------------------------------------------------------------- a process that is stopped, and one that is killed
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """What the sweep comes to in one process."""
+    home = tmp_path_factory.mktemp("alone")
+    done = Command(*SWEEP, cwd=home).wait()
+    assert (done.returncode, done.stderr) == (0, "")
+    return outcome_of_study(home / "outputs" / "s")
+
+
+def test_others_finish_what_they_can_and_say_whom_they_wait_for(alone, tmp_path):
+    """A stopped process keeps its run as long as it lives; killed, another one goes on from its last epoch."""
+    study = tmp_path / "outputs" / "s"
+    stopped = Command(*SWEEP, cwd=tmp_path, before=partial(faults.after_epoch, 1, os.kill, 0, 0))
+    stopped.send(signal.SIGCONT)
+    wait_until(lambda: [*study.glob("relu-*/resume.pt")])
+    stopped.send(signal.SIGSTOP)
+    other = Command(*SWEEP, cwd=tmp_path)
+    held = [path.parent.name for path in study.glob("*/.lock")]
+    other.wait_for("waiting for ")
+    assert f"process {stopped.pid} on " in other.stdout
+    assert any(name in other.stdout.partition("waiting for")[2] for name in held)
+    stopped.send(signal.SIGKILL)
+    assert stopped.wait().returncode == -signal.SIGKILL
+    done = other.wait()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert outcome_of_study(study) == alone
+
+
+def test_ctrl_c_of_one_leaves_the_others_working(alone, tmp_path):
+    interrupted = Command(*SWEEP, cwd=tmp_path, before=partial(faults.after_epoch, 1, os.kill, 0, 0))
+    other = Command(*SWEEP, cwd=tmp_path)
+    wait_until(lambda: [*tmp_path.glob("outputs/s/*/resume.pt")])
+    interrupted.send(signal.SIGINT)
+    done = other.wait()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert interrupted.wait().returncode in (0, 130)
+    assert outcome_of_study(tmp_path / "outputs" / "s") == alone
+    assert all(f"\n{name} " in done.stdout for name in ("relu", "gelu", "tanh"))
+
+
+# ---------------------------------------------------------------- a job that fails
+
+
+def test_what_fails_is_tried_once_by_all_processes_and_once_more_by_the_next_command(tmp_path):
+    a_burst(tmp_path, at=100)
+    study, go = tmp_path / "outputs" / "s", tmp_path / "go"
+    words = ["-m", *SMALL, "tensorboard=false", "activation=burst,relu", "trust=my_acts"]
+    first = Command(*words, cwd=tmp_path, before=partial(faults.after_epoch, 1, faults.wait_for_file, go))
+    wait_until(lambda: [*study.glob("relu-*/resume.pt")])
+    others = [Command(*words, cwd=tmp_path) for _ in range(2)]
+    for other in others:
+        other.wait_for_error(f"the run failed in process {first.pid} on ")
+    go.touch()
+    ended = [command.wait() for command in (first, *others)]
+    assert [done.returncode for done in ended] == [1, 1, 1]
+    assert all("too <b>hot</b>" in done.stderr and "\nrelu" in done.stdout for done in ended)
+    assert attempts_at(study, "burst") == 1
+    assert Command(*words, cwd=tmp_path).wait().returncode == 1
+    assert attempts_at(study, "burst") == 2
+
+
+# ---------------------------------------------------------------- a race
+
+
+def test_two_processes_race_as_one(tmp_path):
+    """The same looks, each paid for once, and the same end."""
+    home = tmp_path / "alone"
+    home.mkdir()
+    assert Command(*RACE, cwd=home).wait().returncode == 0
+    together = tmp_path / "together"
+    together.mkdir()
+    both = [Command(*RACE, cwd=together) for _ in range(2)]
+    for done in [command.wait() for command in both]:
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "race: ended after 10 of 10 trainings" in done.stdout
+    assert outcome_of_race(together) == outcome_of_race(home)
+
+
+def test_a_race_decides_by_the_look_that_was_recorded_not_by_what_was_trained_since(tmp_path):
+    from test_race import Races, Terms, race_look
+
+    terms, study = Terms(0.1, max_seeds=12), tmp_path / "outputs" / "s"
+    study.mkdir(parents=True)
+    Races(study).race(Terms(0.1, max_seeds=8), "relu", "gelu")
+    first = race_look.again(study, terms, ())
+    looks = (study / "decide.json").read_text()
+    by_id = first.seeds
+    races = Races(study)
+    relu = settings_of("dataset=digits", "activation=relu", "seed=8", "num_seeds=4")
+    races.run(Job(("activation=relu",), relu, study / relu.folder))  # by a process that is a round ahead
+    late = race_look.at(study, terms, after=race_look.Look(), asked={key: range(5) for key in by_id})
+    assert {key: len(seeds) for key, seeds in late.seeds.items()} == dict.fromkeys(by_id, 5)
+    last = race_look.at(study, terms, after=late, asked={key: range(8) for key in by_id})
+    assert (last.words, last.seeds) == (first.words, first.seeds)
+    assert (study / "decide.json").read_text() == looks
+
+
+# ---------------------------------------------------------------- a launcher
+
+
+def test_what_a_launchers_workers_find_held_is_launched_again_once_it_is_free(tmp_path, monkeypatch):
+    settings = [settings_of("dataset=digits", f"activation={name}", "num_seeds=1") for name in ("relu", "gelu")]
+    jobs = [Job((f"activation={s.activation.name}",), s, tmp_path / s.folder) for s in settings]
+    jobs[1].folder.mkdir()
+    hold, launched, slept = Hold(jobs[1].folder), [], []
+
+    def launch(batch, initial_job_idx):
+        launched.append((len(batch), initial_job_idx))
+        held = len(launched) == 1
+        return [SimpleNamespace(return_value=sharing.HELD if held and words is batch[-1] else 90.0) for words in batch]
+
+    def sleep(_seconds):
+        slept.append(len(launched))
+        if len(slept) == 3:
+            hold.release(complete=False)
+
+    launcher = SimpleNamespace(launch=launch)
+    plugins = SimpleNamespace(instantiate_launcher=lambda **_: launcher)
+    monkeypatch.setattr(batches.Plugins, "instance", lambda: plugins)
+    monkeypatch.setattr(batches, "_for_a_launcher", lambda job: [job.settings.folder])
+    monkeypatch.setattr(sharing.time, "sleep", sleep)
+    choices = SimpleNamespace(runtime=SimpleNamespace(choices={"hydra/launcher": "joblib"}))
+    config = SimpleNamespace(hydra=SimpleNamespace(**vars(choices), sweeper={}))
+    batches.Batches(config, None, running.Command()).run(jobs)
+    assert launched == [(2, 0), (1, 0)]
+    assert slept == [1, 1, 1]
+
+
+def test_a_worker_returns_at_once_where_a_run_is_held(monkeypatch):
+    def held(*_arguments):
+        raise Held(Path("r"), None)
+
+    monkeypatch.setattr(task_function, "attempt", held)
+    assert task_function.job_if_free({}, running.Command()) == sharing.HELD
+
+
+# ---------------------------------------------------------------- who is one command
+
+
+def test_processes_that_work_at_the_same_time_are_one_command(tmp_path):
+    study = tmp_path / "s"
+    with joint.command_in(study) as first:
+        with joint.command_in(study) as second:
+            assert second == first
+        with joint.command_in(study) as third:
+            assert third == first
+    assert not [*study.iterdir()]
+    with joint.command_in(study) as later:
+        assert later != first
+    (study / joint.FILE).write_text(first)  # of a process that was killed
+    with joint.command_in(study) as later:
+        assert later != first
+    with joint.command_in(study) as earlier:  # its folder vanishes
+        (study / joint.FILE).unlink()
+        with joint.command_in(study) as other:
+            assert other != earlier
+    (study / joint.FILE).mkdir()  # in the way
+    with joint.command_in(study) as later:
+        assert len(later) == len(first)
+
+
+# ---------------------------------------------------------------- the lock of a run
+
+
+def test_who_holds_a_run_is_told_and_only_one_does(tmp_path):
+    hold = Hold(tmp_path, "c1")
+    with pytest.raises(Held, match="another process is working in it"):
+        Hold(tmp_path, "c1")
+    hold.begin()
+    with pytest.raises(Held, match=f"process {os.getpid()} on .* is working in it, since "):
+        Hold(tmp_path, "c1")
+    hold.fail()
+    hold.release(complete=False)
+    again = Hold(tmp_path, "c1")
+    assert again.failed_before
+    again.release(complete=False)
+    other = Hold(tmp_path, "c2")
+    assert not other.failed_before
+    other.begin()
+    other.check()
+    other.release(complete=True)
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("lines", ["", "{", '{"host": "a"}', "[1]", "\x00\n\n{}", '{"pid": "x", "host": 1}'])
+def test_attempts_that_cannot_be_read_are_none(tmp_path, lines):
+    (tmp_path / ".attempts").write_text(lines)
+    assert Attempts(tmp_path).last() is None
+    Attempts(tmp_path).begin("c")
+    assert Attempts(tmp_path).last().command == "c"
+
+
+def test_who_has_lost_its_lock_writes_no_more(tmp_path):
+    """As on a network file system, where the lock of a host that was silent for long is given to another one."""
+    hold = Hold(tmp_path, "c")
+    hold.begin()
+    hold.check()
+    Attempts(tmp_path).begin("c")  # by the other host
+    with pytest.raises(Held):
+        hold.check()
+
+
+def test_a_file_system_without_locks_is_one_clear_message(tmp_path, monkeypatch):
+    class None_(lock.FileLock):
+        def _acquire(self):
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(lock, "FileLock", None_)
+    with pytest.raises(Failure, match="its file system has no locks"):
+        Hold(tmp_path)
+    with lock.alone(tmp_path / ".x.lock", 1.0) as waited:  # what can be done without goes on without
+        assert not waited
+
+
+def test_who_waits_for_a_block_is_told_so_and_does_not_wait_for_ever(tmp_path):
+    with lock.alone(tmp_path / ".x.lock", 1.0) as waited:
+        assert not waited
+        with lock.alone(tmp_path / ".x.lock", 0.0) as waited:  # whose owner is stopped
+            assert waited
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_run_is_trained_by_one_version(tmp_path, monkeypatch):
+    from rich.console import Console
+
+    from actbench.run import job
+    from actbench.sinks.terminal import TerminalSink
+    from actbench.store import attempts
+
+    settings = settings_of("dataset=digits", "num_seeds=1", "model.width=8", "train.epochs=2", "tensorboard=false")
+
+    def attempt():
+        return job.run(settings, tmp_path / "r", terminal=TerminalSink(Console(), live=False))
+
+    class Later(Exception):
+        pass
+
+    def stop(_self, _training, progress, epoch=job.Sinks.epoch):
+        epoch(_self, _training, progress)
+        if progress.done:
+            raise Later
+
+    with monkeypatch.context() as earlier:
+        earlier.setattr(attempts, "__version__", "0.0.9")
+        earlier.setattr(job.Sinks, "epoch", stop)
+        with pytest.raises(Later):
+            attempt()
+    for _ in range(2):  # it stays so
+        with pytest.raises(job.UserError, match=r"was begun by actbench 0\.0\.9 \(process .* and this is "):
+            attempt()
+    (tmp_path / "r" / "resume.pt").unlink()
+    assert attempt().status == "completed"
+
+
+# ---------------------------------------------------------------- half-written files
+
+
+def test_what_a_process_of_another_container_writes_is_left_alone(tmp_path, monkeypatch):
+    """It may have the same host name and, in its own numbering, an id that nobody has here."""
+    monkeypatch.setattr(atomic, "machine", lambda: "0123abcd")
+    theirs = atomic._part(tmp_path / "report.html")
+    theirs = tmp_path / theirs.name.replace(f".{os.getpid()}.", ".4194305.")
+    theirs.write_text("half")
+    atomic.remove_strays(tmp_path, alone=False)
+    assert not theirs.exists()  # seen from that container, it is of a dead process
+    theirs.write_text("half")
+    monkeypatch.undo()
+    atomic.remove_strays(tmp_path, alone=False)
+    assert theirs.exists()
+    os.utime(theirs, (0, 0))
+    atomic.remove_strays(tmp_path, alone=False)
+    assert not theirs.exists()
