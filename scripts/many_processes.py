@@ -120,7 +120,7 @@ class _Process:
 
 def _write_down_what_is_done(log: Path) -> None:
     """A line for each run that begins or ends in this process, and for each epoch once it is on disk."""
-    from actbench.run.job import Sinks
+    from actbench.job.job import Sinks
     from actbench.store.lock import Hold
 
     def noted(cls: Any, name: str, words: Any) -> None:

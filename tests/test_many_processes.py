@@ -287,7 +287,7 @@ def test_who_waits_for_a_block_is_told_so_and_does_not_wait_for_ever(tmp_path):
 def test_a_run_is_trained_by_one_version(tmp_path, monkeypatch):
     from rich.console import Console
 
-    from actbench.run import job
+    from actbench.job import job
     from actbench.sinks.terminal import TerminalSink
     from actbench.store import attempts
 

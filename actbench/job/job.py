@@ -20,13 +20,6 @@ from actbench.job.int8 import score_stored, score_trained
 from actbench.job.summary import Progress, leave_failure, parameters_of_one, score, summarise
 from actbench.measures import classes
 from actbench.records import Epoch, RunSummary
-<<<<<<< HEAD:actbench/job/job.py
-=======
-from actbench.run import sites
-from actbench.run.activations import Look, look, look_before, preactivations
-from actbench.run.int8 import score_stored, score_trained
-from actbench.run.summary import Progress, leave_failure, parameters_of_one, score, summarise
->>>>>>> f19:actbench/run/job.py
 from actbench.settings import Settings
 from actbench.sinks.terminal import Headline, Terminal
 from actbench.store import reader

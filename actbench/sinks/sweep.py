@@ -75,12 +75,8 @@ class Sweep:
         self._round: Round | None = None
         self._trained = 0  # seeds, in this round
         self._said: set[str] = set()
-<<<<<<< HEAD
-        self.area: Area | None = LiveArea(console, self.lines) if moving else None
-=======
         self._elsewhere, self._told = Elsewhere(clock), 0  # how many were said to be done elsewhere
-        self.area = LiveArea(console, self.lines) if moving else None
->>>>>>> f19
+        self.area: Area | None = LiveArea(console, self.lines) if moving else None
 
     def __enter__(self) -> Sweep:
         if self.area is not None:
