@@ -43,7 +43,7 @@ def launch(words: Sequence[str]) -> int:
     line = typed.read(words)
     line.overrides = trusting.with_trust(line.overrides)
     composing.register()
-    if line.multirun:
+    if line.multirun or any("search" in word for word in line.overrides):
         search.register()
         race.register()
     understood = correcting.understand(line)
@@ -66,7 +66,7 @@ def launch(words: Sequence[str]) -> int:
         extended = extending.without_seeds_on_disk(jobs)
     problems += earlier.contradictions(extended.jobs, words)
     if not product:
-        problems += search_check.check(understood.overrides)
+        problems += search_check.check(understood.overrides, None if problems else jobs[0])
     checking.check(extended.jobs, problems, understood.whole)
     swept = repeated_keys.of_presets([*map(override.read, line.overrides)])
     remarks = [*conditional.remarks(jobs, [*line.overrides, *swept]), *earlier.remarks(extended.jobs, words)]

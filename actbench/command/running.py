@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from actbench.command.search_pruning import Pruning
     from actbench.sinks.sweep import Sweep
 
 
@@ -22,6 +23,7 @@ class Command:
         disk_errors: of these jobs.
         sweep: shows how they go, where several run in this process, one after the other.
         names: of configurations by their `id`, where what a sweep varies would not tell them apart in few words.
+        pruning: of a search that gives trials up, how a job finds its trial.
         to_go_on: the command that goes on, where a signal has stopped the sweep: it is said last.
     """
 
@@ -31,6 +33,7 @@ class Command:
     sweep: Sweep | None = None
     names: Mapping[str, str] = field(default_factory=dict)
     to_go_on: str = ""
+    pruning: Pruning | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """What a launcher's worker gets: the terminal is not among it."""

@@ -92,6 +92,10 @@ def _run(settings: Settings, hydra_config: Any, folder: Path, command: Command) 
     from actbench import run  # imports torch
 
     stop = run.Stop()
+    if command.pruning is not None:
+        from actbench.command.search_pruning import watched
+
+        shown = watched(shown, stop, command.pruning, int(hydra_config.job.num), settings.train.epochs)
     summary = run.run(settings, folder, terminal=shown, stop=stop)
     if summary.status == "interrupted":
         print(f"interrupted {summary.reason}; what was done is in {folder}", file=sys.stderr)
