@@ -22,7 +22,7 @@ from processes import OFFLINE
 from actbench.choices import packaged_conf
 from actbench.command import composing
 
-pytest.importorskip("hydra_plugins.hydra_optuna_sweeper.optuna_sweeper")
+pytest.importorskip("optuna", minversion="4")
 from actbench.command import search, search_check
 from actbench.command.search_space import without_warnings
 
@@ -122,7 +122,6 @@ MISTAKES = {
     "no number": (["hydra.sweeper.n_trials=many", RATE], "hydra.sweeper.n_trials=many", ""),
     "no jobs": (["hydra.sweeper.n_jobs=-1", RATE], "hydra.sweeper.n_jobs=-1", ""),
     "rate": (["hydra.sweeper.max_failure_rate=2", RATE], "hydra.sweeper.max_failure_rate=2", ""),
-    "code": (["hydra.sweeper.custom_search_space=os.system", RATE], "hydra.sweeper.custom_search_space=os.system", ""),
     "nothing": (["activation=relu"], "hydra/sweeper=optuna", "activation=relu,gelu"),
     "a range in a grid": (["hydra/sweeper/sampler=grid", RATE], "optimizer.lr", "another sampler"),
     "storage": (["hydra.sweeper.storage=nosuch:///x", RATE], "hydra.sweeper.storage=nosuch:///x", ""),
@@ -227,7 +226,10 @@ def test_every_sampler_goes_up_and_on(tmp_path, monkeypatch, capsys, sampler):
     counts = [len(good), sum(rate > 0.05 for rate in trainer.asked), sum(rate < 3e-4 for rate in trainer.asked)]
     assert [*found["trials"].values()] == counts
     states = [trial.state.name for trial in study.trials]
-    assert [states.count(name) for name in ("COMPLETE", "PRUNED", "FAIL")] == counts
+    assert states.count("COMPLETE") == counts[0]
+    assert states.count("FAIL") == counts[1] + counts[2]  # Optuna has no other word for a trial without a result
+    diverged = [trial.params["optimizer.lr"] for trial in study.trials if trial.user_attrs["ended"] == "diverged"]
+    assert all(rate > 0.05 for rate in diverged) and len(diverged) == counts[1]
     assert study.direction.name == "MAXIMIZE"
     out, err = capsys.readouterr()
     assert err == ""

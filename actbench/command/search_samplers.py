@@ -55,7 +55,7 @@ def sampler(chosen: Mapping[str, Any], grid: Mapping[str, Sequence[Any]], number
     if unknown := [key for key in given if key not in known]:
         raise TypeError(f"no parameter {unknown[0]}; there are {', '.join(known)}")
     seed = given.pop("seed")
-    if seed is not None:
+    if seed is not None and kind != "GridSampler":  # which numbers its grid by the seed
         seed = int(SeedSequence([int(seed), number]).generate_state(1)[0])
     with without_warnings():
         if kind == "GridSampler":
