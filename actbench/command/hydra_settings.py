@@ -45,7 +45,8 @@ FROM_FILES = {
         "timeout",
     },
     "sweeper": {
-        "params", "n_trials", "n_jobs", "direction", "max_batch_size", "study_name", "max_failure_rate", "sampler", "pruner",
+        "params", "n_trials", "n_jobs", "direction", "max_batch_size", "study_name", "max_failure_rate", "sampler",
+        "pruner",
     },
 }  # fmt: skip
 _WITHIN_PLUGINS = [door for door in DOORS if door.startswith(tuple(f"hydra.{kind}." for kind in PLUGINS))]

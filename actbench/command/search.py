@@ -1,7 +1,8 @@
 """`+search=tpe`: a search for the setting with the highest validation accuracy, by Optuna's samplers.
 
-It is a sweeper of Hydra's (`hydra/sweeper=optuna`), which asks Optuna for settings and tells it how they did. Its trials
-are in a database, so that any number of processes can search together, and what was killed goes on (`search_study.py`).
+It is a sweeper of Hydra's (`hydra/sweeper=optuna`), which asks Optuna for settings and tells it how they did. Its
+trials are in a database, so that any number of processes can search together, and what was killed goes on
+(`search_study.py`).
 """
 
 from __future__ import annotations

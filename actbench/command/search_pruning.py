@@ -1,9 +1,9 @@
 """Gives up trials of a search by epoch: `hydra/sweeper/pruner=median`, or `wilcoxon`, which sees seeds as pairs.
 
 After each epoch a trial reports the validation accuracy of every seed. `median` compares their mean with the means that
-earlier trials had after the same epoch. `wilcoxon` compares each seed with the same seed of the best trial so far, after
-the same epoch: for one seed number all trials start from the same draws and see the same batches. Epochs of one seed
-are not independent, so they are never taken together as if they were further pairs.
+earlier trials had after the same epoch. `wilcoxon` compares each seed with the same seed of the best trial so far,
+after the same epoch: for one seed number all trials start from the same draws and see the same batches. Epochs of one
+seed are not independent, so they are never taken together as if they were further pairs.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def paired_pruner(p_threshold: float, n_warmup_steps: int) -> Any:
     if n_warmup_steps < 0:
         raise ValueError("n_warmup_steps must be 0 or more")
 
-    class Paired(BasePruner):  # type: ignore[misc]
+    class Paired(BasePruner):
         def prune(self, study: Any, trial: Any) -> bool:
             epoch = trial.last_step
             if epoch is None or epoch < n_warmup_steps:

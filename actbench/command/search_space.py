@@ -77,7 +77,9 @@ def _values(override: Override) -> list[Any]:
     typed = override.sweep_iterator(transformer=Transformer.encode)
     pairs = zip(plain, typed, strict=True)
     values = [one if isinstance(one, (int, float)) and not isinstance(one, bool) else str(text) for one, text in pairs]
-    return sorted(values, key=str) if getattr(override.value(), "shuffle", False) else values  # the same in each process
+    return (
+        sorted(values, key=str) if getattr(override.value(), "shuffle", False) else values
+    )  # the same in each process
 
 
 def described(space: Mapping[str, Any]) -> dict[str, str]:

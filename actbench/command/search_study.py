@@ -157,7 +157,8 @@ class Trials:
         self.storage.set_trial_user_attr(frozen._trial_id, _RUN, trial.folder)
         try:
             with without_warnings():
-                self.study.tell(trial.number, [trial.value] if trial.ended == "completed" else None, state)
+                values = [trial.value] if trial.ended == "completed" and trial.value is not None else None
+                self.study.tell(trial.number, values, state)
         except RuntimeError as error:
             if "Study.stop" not in str(error):  # with which the grid says that it is through
                 raise
