@@ -33,7 +33,7 @@ from actbench.command.running import Command
 from actbench.command.search_pruning import Pruning
 from actbench.command.search_space import described, space_of, swept
 from actbench.command.search_study import Terms, Trial, Trials
-from actbench.errors import in_a_line
+from actbench.errors import in_a_line, without_password
 from actbench.files.atomic import write_text
 from actbench.store import reader
 from actbench.store import search as search_file
@@ -238,8 +238,8 @@ def _without_password(config: DictConfig) -> DictConfig:
     hidden = config.copy()
     OmegaConf.set_readonly(hidden, False)
     if hidden.hydra.sweeper.get("storage"):
-        hidden.hydra.sweeper.storage = search_storage.without_password(str(hidden.hydra.sweeper.storage))
-    hidden.hydra.overrides.hydra = [*map(search_storage.without_password, hidden.hydra.overrides.hydra)]
+        hidden.hydra.sweeper.storage = without_password(str(hidden.hydra.sweeper.storage))
+    hidden.hydra.overrides.hydra = [*map(without_password, hidden.hydra.overrides.hydra)]
     return hidden
 
 

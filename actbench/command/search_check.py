@@ -20,7 +20,7 @@ from actbench.command.search import TARGET, arguments_of, study_name, terms_of
 from actbench.command.search_pruning import least_p_value
 from actbench.command.search_space import params_of, space_of, swept
 from actbench.command.search_study import differing
-from actbench.errors import Problem, UserError, in_a_line
+from actbench.errors import Problem, UserError, in_a_line, without_password
 
 _OLDEST = 4  # version of Optuna
 _WHERE, _EXTRA = "hydra/sweeper=optuna", "pip install 'actbench[search]'"
@@ -179,8 +179,8 @@ def _of_storage(sweeper: DictConfig, overrides: Sequence[str], job: Job | None) 
     try:
         attributes = search_storage.attributes(url, study_name(sweeper, folder))
     except Exception as error:  # of SQLAlchemy and Optuna, in many kinds
-        where = f"hydra.sweeper.storage={search_storage.without_password(url)}"
-        return [Problem(f"cannot be used ({search_storage.without_password(in_a_line(error))})", where)]
+        where = f"hydra.sweeper.storage={without_password(url)}"
+        return [Problem(f"cannot be used ({without_password(in_a_line(error))})", where)]
     found = differing(attributes, terms_of(sweeper, task), study_name(sweeper, folder), folder)
     return [found] if found else []
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 import time
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from actbench.command.search_space import without_warnings
-from actbench.errors import Problem, in_a_line
+from actbench.errors import Problem, in_a_line, without_password
 
 AUTO = "auto"
 KEY = "hydra.sweeper.storage"
@@ -39,15 +38,6 @@ def _with_driver(url: str) -> str:
     if kind in ("postgresql", "postgres") and separator and not find_spec("psycopg2"):
         return f"postgresql+psycopg://{rest}"
     return f"postgresql://{rest}" if kind == "postgres" else url
-
-
-def without_password(text: str) -> str:
-    """A text in which the passwords of URLs are hidden.
-
-    >>> without_password("hydra.sweeper.storage=postgresql://me:secret@host/db study=a")
-    'hydra.sweeper.storage=postgresql://me:***@host/db study=a'
-    """
-    return re.sub(r"(://[^:/@\s]*:)[^@\s]+@", r"\1***@", text)
 
 
 def opened(url: str | None) -> Any:
