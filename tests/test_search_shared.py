@@ -13,7 +13,7 @@ from pathlib import Path
 
 import faults
 import pytest
-from outcome import outcome_of_run
+from outcome import _rows, outcome_of_run
 from processes import Command, process
 
 pytest.importorskip("optuna", minversion="4")
@@ -133,10 +133,17 @@ def undisturbed_search(tmp_path_factory):
 
 def come_to(home):
     study = home / "outputs" / "s"
-    for path in study.glob("*/resume.pt"):  # of what was given up: with times in it
-        path.unlink()
-    runs = {path.parent.name: outcome_of_run(path.parent) for path in study.glob("*/settings.yaml")}
+    runs = {path.parent.name: _of_run(path.parent) for path in study.glob("*/settings.yaml")}
     return stored(study), runs
+
+
+def _of_run(folder):
+    """Of one that was given up the tables and the summary: in TensorBoard it is one that has not ended."""
+    summary = json.loads((folder / "summary.json").read_text())
+    if summary["status"] == "completed":
+        return outcome_of_run(folder)
+    del summary["seconds"], summary["samples_per_second"]
+    return {path.name: _rows(path) for path in folder.glob("*.csv")} | {"summary": summary}
 
 
 def test_killed_at_random_moments_a_search_ends_bit_equal(undisturbed_search, tmp_path, request):
@@ -251,7 +258,7 @@ def _on_the_server(home):
         (f"{url}x", 'database "searchx" does not exist'),
         ("postgresql://searcher@127.0.0.1:1/search", "Connection refused"),
     ):
-        done = Command(*SEARCH, *tiny, f"hydra.sweeper.storage={wrong}", "study=t", cwd=home).wait()
+        done = Command(*SEARCH, *tiny, f"hydra.sweeper.storage={wrong}", cwd=home).wait()
         assert done.returncode == 2 and said in done.stderr, done.stderr
         assert done.stderr.count("error: ") == 1 and "wrong%20" not in done.stderr
     done = Command(*[w.replace("relu,gelu", "relu,tanh") for w in SEARCH], *tiny, by_name, cwd=home, env={"STORAGE": url}).wait()

@@ -171,6 +171,8 @@ def paired_pruner(p_threshold: float, n_warmup_steps: int) -> Any:
                 best = study.best_trial.user_attrs.get(_key(epoch), [])
             except ValueError:  # there is none yet
                 return False
-            return len(best) == len(values) > 0 and None not in best and p_value(values, best) < p_threshold
+            if len(best) != len(values) or None in best or math.fsum(values) >= math.fsum(best):
+                return False
+            return p_value(values, best) < p_threshold
 
     return Paired()
