@@ -94,7 +94,7 @@ def test_the_page_of_a_search_needs_no_database(actbench, tiny, tmp_path):
     (study / ".search" / "lock").unlink(missing_ok=True)
     full = actbench("report", "outputs/s", "--full")
     assert full.returncode == 0, full.stderr
-    tables = ("Each activation at its best of ", "Importance of what was searched", "Trials of the search in s: 11 completed")
+    tables = ("Each activation at its best of ", "Importance of keys", "Trials of the search in s: 11 completed")
     for title in tables:
         assert title in first
         assert title in full.stdout

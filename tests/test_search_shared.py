@@ -31,7 +31,9 @@ def stored(study):
     return json.loads((study / "search.json").read_text())["trials"]
 
 
-def trials_of(folder, *, most=12, url=None, sampler="random", words=(RATE, "activation=relu,gelu"), name="shared", fixed=()):
+def trials_of(
+    folder, *, most=12, url=None, sampler="random", words=(RATE, "activation=relu,gelu"), name="shared", fixed=()
+):
     space, grid = space_of(words)
     chosen = {**search_samplers.sampler_nodes()[sampler], **({"n_startup_trials": 2} if sampler == "tpe" else {})}
     url = url or search_storage.address("auto", folder)
@@ -152,7 +154,9 @@ def test_killed_at_random_moments_a_search_ends_bit_equal(undisturbed_search, tm
     rng = random.Random(f"{request.config.getoption('draw')} search")
     killed = [1 + int(rng.uniform(*part) * steps) for part in ((0.05, 0.4), (0.1, 0.4))]
     for step in killed:
-        done = Command(*command, cwd=tmp_path, before=partial(faults.install, str(tmp_path), at=step, fault="kill")).wait()
+        done = Command(
+            *command, cwd=tmp_path, before=partial(faults.install, str(tmp_path), at=step, fault="kill")
+        ).wait()
         assert done.returncode in (0, -signal.SIGKILL), done.stderr
     done = Command(*command, cwd=tmp_path).wait()
     assert (done.returncode, done.stderr) == (0, ""), killed
@@ -211,8 +215,9 @@ def test_the_processes_of_a_search_share_one_folder_of_runs(tmp_path):
         (tmp_path / name).mkdir()
     with trials_of(tmp_path / "one", url=url):
         pass
-    with pytest.raises(UserError, match="has its runs in .*one, and these would be in .*two"), trials_of(
-        tmp_path / "two", url=url
+    with (
+        pytest.raises(UserError, match=r"has its runs in .*one, and these would be in .*two"),
+        trials_of(tmp_path / "two", url=url),
     ):
         pass
 
@@ -261,5 +266,7 @@ def _on_the_server(home):
         done = Command(*SEARCH, *tiny, f"hydra.sweeper.storage={wrong}", cwd=home).wait()
         assert done.returncode == 2 and said in done.stderr, done.stderr
         assert done.stderr.count("error: ") == 1 and "wrong%20" not in done.stderr
-    done = Command(*[w.replace("relu,gelu", "relu,tanh") for w in SEARCH], *tiny, by_name, cwd=home, env={"STORAGE": url}).wait()
+    done = Command(
+        *[w.replace("relu,gelu", "relu,tanh") for w in SEARCH], *tiny, by_name, cwd=home, env={"STORAGE": url}
+    ).wait()
     assert done.returncode == 2 and "begun otherwise" in done.stderr

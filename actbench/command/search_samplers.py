@@ -51,9 +51,7 @@ def sampler(chosen: Mapping[str, Any], grid: Mapping[str, Sequence[Any]], number
     from numpy.random import SeedSequence
 
     kind, known = SAMPLERS[chosen["name"]]
-    given = {key: value for key, value in chosen.items() if key != "name"}
-    if unknown := [key for key in given if key not in known]:
-        raise TypeError(f"no parameter {unknown[0]}; there are {', '.join(known)}")
+    given = _checked(chosen, known)
     seed = given.pop("seed")
     if seed is not None and kind != "GridSampler":  # which numbers its grid by the seed
         seed = int(SeedSequence([int(seed), number]).generate_state(1)[0])
@@ -73,11 +71,24 @@ def pruner(chosen: Mapping[str, Any]) -> Any:
 
     from actbench.command.search_pruning import paired_pruner
 
-    given = {key: value for key, value in chosen.items() if key != "name"}
+    given = _checked(chosen, PRUNERS[chosen["name"]])
     if chosen["name"] == "none":
         return None
-    if unknown := [key for key in given if key not in PRUNERS[chosen["name"]]]:
-        raise TypeError(f"no parameter {unknown[0]}; there are {', '.join(PRUNERS[chosen['name']])}")
     if chosen["name"] == "median":
         return optuna.pruners.MedianPruner(**given)
     return paired_pruner(**given)
+
+
+def _checked(chosen: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that were chosen; Optuna's constructors take anything, and fail later."""
+    given = {key: value for key, value in chosen.items() if key != "name"}
+    for key, value in given.items():
+        if key not in known:
+            raise TypeError(f"no parameter {key}; there are {', '.join(known)}")
+        kinds = (int,) if isinstance(known[key], int) else (int, float)
+        optional = value is None and (known[key] is None or key == "seed")
+        if not optional and (not isinstance(value, kinds) or isinstance(value, bool) != isinstance(known[key], bool)):
+            raise TypeError(f"{key} is no {'whole number' if kinds == (int,) else 'number'}: {value}")
+        if not optional and value < 0:
+            raise ValueError(f"{key} must be 0 or more")
+    return given

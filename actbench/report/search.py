@@ -159,7 +159,7 @@ def _importance(of: SearchOfStudy) -> TextTable | None:
         "forest ascribes to each key (mean decrease in impurity): a hint, for the ranges that were searched"
     )
     gist = f"{ordered[0]} made {100 * shares[ordered[0]]:.0f} % of the difference"
-    return TextTable("Importance of what was searched", ("key", "share %"), rows, note=note, section=SECTION, gist=gist)
+    return TextTable("Importance of keys", ("key", "share %"), rows, note=note, section=SECTION, gist=gist)
 
 
 # ---------------------------------------------------------------- the trials
