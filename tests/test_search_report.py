@@ -77,7 +77,7 @@ def test_what_is_written_is_read_again_and_what_is_no_search_is_told(tmp_path):
         {**content, "trials": [{**content["trials"][0], "folder": None}]},
     ):  # fmt: skip
         (tmp_path / stored.FILE).write_text(json.dumps(wrong))
-        with pytest.raises(UserError, match="search.json: cannot be read"):
+        with pytest.raises(UserError, match=r"search\.json: cannot be read"):
             stored.read(tmp_path)
 
 
