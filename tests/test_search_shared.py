@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
@@ -44,17 +45,19 @@ def trials_of(
 # ---------------------------------------------------------------- several processes
 
 
-def _searches(folder, url, told, dies):
-    """What a process does, without training; it notes the trials that it runs, and may die in its third."""
+def _searches(folder, url, told, victim):
+    """What a process does, without training: it notes the trials that it runs. The victim dies in its first one."""
     with trials_of(Path(folder), most=MOST, url=url) as trials:
-        for turn in range(100):
+        while told != victim and not os.path.exists(victim):  # which may be the last one to begin
+            time.sleep(0.01)
+        while True:
             batch = trials.take(1)
             if not batch and not trials.wait():
                 return
             for trial in batch:
                 with open(told, "a") as file:
                     file.write(f"{trial.number} {trial.params['optimizer.lr']!r}\n")
-                if dies and turn == 2:
+                if told == victim:
                     os.kill(os.getpid(), signal.SIGKILL)
                 trials.tell(type(trial)(trial.number, trial.params, "completed", 50.0 + trial.number))
 
@@ -62,7 +65,7 @@ def _searches(folder, url, told, dies):
 def shared(folder, url=None):
     """Three processes begin at once on a new database, and one of them dies."""
     told = [folder / f"told{number}" for number in range(3)]
-    started = [process(_searches, str(folder), url, str(file), file is told[0]) for file in told]
+    started = [process(_searches, str(folder), url, str(file), str(told[0])) for file in told]
     for one in started:
         one.join(100)
     assert sorted(one.exitcode for one in started) == [-signal.SIGKILL, 0, 0]
