@@ -30,6 +30,15 @@ def _shown(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
+def without_password(text: str) -> str:
+    """A text in which the passwords of URLs are hidden.
+
+    >>> without_password("hydra.sweeper.storage=postgresql://me:secret@host/db study=a")
+    'hydra.sweeper.storage=postgresql://me:***@host/db study=a'
+    """
+    return re.sub(r"(://[^:/@\s]*:)[^@\s]+@", r"\1***@", text)
+
+
 @dataclass(frozen=True)
 class Problem:
     """One problem: `what` is wrong, `where` (a key, a file), and `how` to fix it."""

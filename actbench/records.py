@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from actbench.measures.scores import EpochRecord
 
 Row = TypeVar("Row")
-Status = Literal["completed", "diverged", "interrupted", "failed"]
+Status = Literal["completed", "diverged", "interrupted", "pruned", "failed"]
 
 
 class Origin(NamedTuple):

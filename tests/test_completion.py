@@ -79,7 +79,7 @@ TABLE = {
     "actbench probe=": ["false ", "true "],
     "actbench probe_": ["probe_every="],
     "actbench scheduler=onecycle scheduler.cycle_momentum=t": ["true "],
-    "actbench +": ["+sweep="],
+    "actbench +": ["+search=", "+sweep="],
     "actbench +sweep=de": ["deep ", "depths "],
     "actbench -m +sweep=deep,": [],
     "actbench sweep=": [],
@@ -141,7 +141,7 @@ def test_what_is_behind_the_cursor_counts(tmp_path, monkeypatch):
 @pytest.mark.parametrize("group", [*groups()])
 def test_every_choice_and_its_parameters_are_offered_and_nothing_else(group, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    sign = "+" if group == "sweep" else ""
+    sign = "+" if group in ("sweep", "search") else ""
     names = [choice.name for choice in choices_of(group)]
     assert offered(f"actbench {sign}{group}=") == [f"{name} " for name in sorted(names)]
     for name in names if group in GROUPS else ():
@@ -177,9 +177,9 @@ def test_plugins_of_hydra_are_those_that_are_installed():
     for group in ("launcher", "sweeper"):
         installed = {name.removesuffix(".yaml") for name in ConfigStore.instance().list(f"hydra/{group}")}
         found = {word.strip() for word in offered(f"actbench -m hydra/{group}=")}
-        assert found == {name for name in installed if name != "sampler"} | {
+        assert found == {name for name in installed if name not in ("sampler", "pruner")} | {
             "basic",
-            *(["race"] if group == "sweeper" else []),
+            *(["optuna", "race"] if group == "sweeper" else []),
         }
     if "optuna " in offered("actbench -m hydra/sweeper="):
         assert "tpe " in offered("actbench -m hydra/sweeper=optuna hydra/sweeper/sampler=")

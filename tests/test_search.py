@@ -22,7 +22,7 @@ from processes import OFFLINE
 from actbench.choices import packaged_conf
 from actbench.command import composing
 
-pytest.importorskip("hydra_plugins.hydra_optuna_sweeper.optuna_sweeper")
+pytest.importorskip("optuna", minversion="4")
 from actbench.command import search, search_check
 from actbench.command.search_space import without_warnings
 
@@ -122,10 +122,17 @@ MISTAKES = {
     "no number": (["hydra.sweeper.n_trials=many", RATE], "hydra.sweeper.n_trials=many", ""),
     "no jobs": (["hydra.sweeper.n_jobs=-1", RATE], "hydra.sweeper.n_jobs=-1", ""),
     "rate": (["hydra.sweeper.max_failure_rate=2", RATE], "hydra.sweeper.max_failure_rate=2", ""),
-    "code": (["hydra.sweeper.custom_search_space=os.system", RATE], "hydra.sweeper.custom_search_space=os.system", ""),
     "nothing": (["activation=relu"], "hydra/sweeper=optuna", "activation=relu,gelu"),
     "a range in a grid": (["hydra/sweeper/sampler=grid", RATE], "optimizer.lr", "another sampler"),
-    "storage": (["hydra.sweeper.storage=nosuch:///x", RATE], "hydra.sweeper.storage=nosuch:///x", ""),
+    "storage": (["hydra.sweeper.storage=nosuch:///x", RATE], "hydra.sweeper.storage=nosuch:///x", "sqlite:///"),
+    "an address": (["hydra.sweeper.storage=searchdb", RATE], "hydra.sweeper.storage=searchdb", "sqlite:///"),
+    "a driver": (["hydra.sweeper.storage=mysql://h/d", RATE], "hydra.sweeper.storage=mysql://h/d", "pip install 'mysqlclient'"),
+    "no folder": (["hydra.sweeper.storage=sqlite:////nowhere/x.db", RATE], "hydra.sweeper.storage=sqlite:////nowhere/x.db", "mkdir -p /nowhere"),
+    "not to be written": (["hydra.sweeper.storage=sqlite:////proc/x.db", RATE], "hydra.sweeper.storage=sqlite:////proc/x.db", "another file"),
+    "no server": (["hydra.sweeper.storage=postgresql://a:b@127.0.0.1:1/d", RATE], "hydra.sweeper.storage=postgresql://a:***@127.0.0.1:1/d", "whether it runs"),
+    "no sampler's": (["hydra.sweeper.sampler.n_ei_candidates=few", RATE], "hydra.sweeper.sampler", "--cfg hydra"),
+    "a pruner's": (["hydra/sweeper/pruner=wilcoxon", "hydra.sweeper.pruner.p_threshold=7", RATE], "hydra.sweeper.pruner", "--cfg hydra"),
+    "in memory": (["hydra/sweeper/pruner=median", "hydra.sweeper.storage=null", "hydra/launcher=joblib", RATE], "hydra/sweeper/pruner=median", "leave"),
     "a value": (["activation=relu,gleu"], "activation=gleu", "did you mean gelu?"),
     "the last value": (["init=he_normal,orthogonal,xavier", "activation=relu,gelu"], "init=xavier", ""),
     "an end": (["dropout=interval(0.0,1.0)"], "dropout=1", ""),
@@ -146,6 +153,28 @@ def test_nothing_is_wrong_with_what_is_right(sampler):
     space = ["activation=relu,gelu", "model.depth=range(1,3)"] + ([] if sampler == "grid" else [RATE])
     assert search_check.check(["dataset=digits", OPTUNA, f"hydra/sweeper/sampler={sampler}", *space]) == []
     assert search_check.check(["dataset=digits", "activation=relu,gleu"]) == []  # no search: the plan tells
+
+
+def test_seeds_that_are_too_few_for_a_test_are_told_before_it_begins(actbench, tiny, tmp_path):
+    done = actbench("-m", *tiny, "+search=tpe", RATE, "hydra/sweeper/pruner=wilcoxon")
+    assert done.returncode == 2
+    assert "can give nothing up: 2 seeds come to p = 0.25 at least, and p_threshold is 0.1" in done.stderr
+    assert "num_seeds=4, or pruner=median" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("there", "said"), [(None, "needs Optuna, which is not installed"), ("2.10.1", "needs Optuna 4 or newer, and 2.10.1 is installed")])  # fmt: skip
+def test_without_optuna_the_extra_is_named(monkeypatch, there, said):
+    from importlib import metadata
+
+    def version(name):
+        if there is None:
+            raise metadata.PackageNotFoundError(name)
+        return there
+
+    monkeypatch.setattr(metadata, "version", version)
+    (problem,) = search_check.check(["dataset=digits", "+search=tpe", RATE])
+    assert said in problem.what and problem.how == "pip install 'actbench[search]'"
 
 
 def test_other_sweepers_are_told_which_way_is_better():
@@ -199,7 +228,8 @@ def searched(tmp_path, monkeypatch, trainer, *typed):
     monkeypatch.setattr(optuna, "create_study", lambda **given: studies.append(create(**given)) or studies[0])
     monkeypatch.setattr(search.reader, "summary", summary)
     with initialize_config_dir(str(packaged_conf()), version_base="1.3"):
-        typed = [OPTUNA, "hydra.sweeper.n_trials=12", f"output_dir={tmp_path}", "study=s", *typed]
+        fixed = [f"output_dir={tmp_path}", "study=s", "hydra.sweeper.storage=null"]
+        typed = [OPTUNA, "hydra.sweeper.n_trials=12", *fixed, *typed]
         composed = compose("config", overrides=[*typed, "hydra.mode=MULTIRUN"], return_hydra_config=True)
     composed.hydra.runtime.choices["hydra/launcher"] = "trainer"  # which runs jobs at once
     sweeper = Plugins.instance()._instantiate(composed.hydra.sweeper)
@@ -227,7 +257,10 @@ def test_every_sampler_goes_up_and_on(tmp_path, monkeypatch, capsys, sampler):
     counts = [len(good), sum(rate > 0.05 for rate in trainer.asked), sum(rate < 3e-4 for rate in trainer.asked)]
     assert [*found["trials"].values()] == counts
     states = [trial.state.name for trial in study.trials]
-    assert [states.count(name) for name in ("COMPLETE", "PRUNED", "FAIL")] == counts
+    assert states.count("COMPLETE") == counts[0]
+    assert states.count("FAIL") == counts[1] + counts[2]  # Optuna has no other word for a trial without a result
+    diverged = [trial.params["optimizer.lr"] for trial in study.trials if trial.user_attrs["ended"] == "diverged"]
+    assert all(rate > 0.05 for rate in diverged) and len(diverged) == counts[1]
     assert study.direction.name == "MAXIMIZE"
     out, err = capsys.readouterr()
     assert err == ""

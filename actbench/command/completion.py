@@ -38,9 +38,14 @@ SHELLS = ("bash", "zsh", "fish")
 FOLDERS = "folders"  # in place of words: what follows is the path of a folder
 
 _OF_KEYS = ("train", "decide")  # groups of keys that are no choices
+_OF_SEARCH = (
+    "hydra.sweeper.n_trials", "hydra.sweeper.n_jobs", "hydra.sweeper.storage", "hydra.sweeper.study_name",
+    "hydra.sweeper.sampler.seed", "hydra/sweeper/pruner",
+)  # fmt: skip
 _OF_HYDRA = {  # choice of Hydra's -> the keys that it brings
     "hydra/launcher=joblib": ("hydra.launcher.n_jobs",),
-    "hydra/sweeper=optuna": ("hydra.sweeper.n_trials", "hydra.sweeper.n_jobs", "hydra.sweeper.sampler.seed"),
+    "hydra/sweeper=optuna": _OF_SEARCH,
+    **{f"+search={name}": _OF_SEARCH for name in ("tpe", "random", "grid", "cmaes", "nsgaii")},
 }
 
 
@@ -80,7 +85,7 @@ def _keys(words: Sequence[str], current: str) -> list[Candidate]:
     if dot and group in GROUPS:
         keys = [(f"{group}.{name}", description) for name, description in parameters(words, group)]
     else:
-        keys = [(group, "") for group in groups() if group != "sweep"] + [("upper_activation", "")]
+        keys = [(group, "") for group in groups() if group not in ("sweep", "search")] + [("upper_activation", "")]
         keys += [(key, description) for key, description in _plain_keys() if dot or "." not in key]
         keys += [("hydra/launcher", ""), ("hydra/sweeper", "")] if _sweeps(words) or current.startswith("h") else []
         keys += [("hydra/sweeper/sampler", "")] if "hydra/sweeper=optuna" in words else []
@@ -96,6 +101,8 @@ def _keys(words: Sequence[str], current: str) -> list[Candidate]:
         found += [Candidate(f"{key}.", open=True) for key in _OF_KEYS if key == "train" or _sweeps(words)]
     if "+sweep" not in typed and (current.startswith("+") or _sweeps(words)):
         found.append(Candidate("+sweep=", "a preset sweep, with -m", open=True))
+    if "+search" not in typed and (current.startswith("+") or _sweeps(words)):
+        found.append(Candidate("+search=", "a search by validation accuracy, with -m", open=True))
     return found
 
 
@@ -109,7 +116,7 @@ def _values(words: Sequence[str], key: str, value: str) -> list[Candidate] | str
     done, comma, _ = value.rpartition(",")
     before = f"{key}={done}{comma}"
     used = done.split(",") if comma else []
-    single = key in ("experiment", "+sweep", "study") or key.startswith("hydra")
+    single = key in ("experiment", "+sweep", "+search", "study") or key.startswith("hydra")
     if comma and single and key != "experiment":
         return []
     goes_on = _sweeps(words) and not single  # a comma may follow
@@ -121,13 +128,13 @@ def _values(words: Sequence[str], key: str, value: str) -> list[Candidate] | str
 def _held(words: Sequence[str], key: str) -> dict[str, str]:
     """What a key may hold -> what that is."""
     group, _, parameter = key.partition(".")
-    if key == "+sweep":
-        return _described(choices_of("sweep"))
-    if key in ("hydra/launcher", "hydra/sweeper", "hydra/sweeper/sampler"):
+    if key in ("+sweep", "+search"):
+        return _described(choices_of(key.lstrip("+")))
+    if key in ("hydra/launcher", "hydra/sweeper", "hydra/sweeper/sampler", "hydra/sweeper/pruner"):
         return dict.fromkeys(_plugins(key), "")
     if key == "upper_activation":
         return {"none": "", **_described(choices_of("activation"))}
-    if key in groups() and key != "sweep":
+    if key in groups() and key not in ("sweep", "search"):
         return _described(choices_of(key))
     if key == "study":
         return dict.fromkeys(_studies(words), "")
@@ -170,7 +177,12 @@ def _plugins(key: str) -> list[str]:
     texts = [path.read_text(encoding="utf-8") for folder in folders for path in Path(folder).glob("*/*.py")]
     pattern = rf"""group=["']{key}["'],\s*name=["'](\w+)["']"""
     names = {name for text in texts for name in re.findall(pattern, text)}
-    ours = {"hydra/launcher": {"basic"}, "hydra/sweeper": {"basic", "race"}}
+    ours = {
+        "hydra/launcher": {"basic"},
+        "hydra/sweeper": {"basic", "optuna", "race"},
+        "hydra/sweeper/sampler": {"tpe", "random", "grid", "cmaes", "nsgaii"},
+        "hydra/sweeper/pruner": {"none", "median", "wilcoxon"},
+    }
     return sorted(names | ours.get(key, set()))
 
 

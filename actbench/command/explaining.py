@@ -36,7 +36,7 @@ COMPOSING = (
     RecursionError,
 )  # what a wrong override makes Hydra raise
 SWEEP = "-m makes one of them"
-CHOSEN = (*GROUPS, "experiment", "sweep")  # keys whose values are files
+CHOSEN = (*GROUPS, "experiment", "sweep", "search")  # keys whose values are files
 
 
 def explain(override: TypedOverride, error: Exception, config: DictConfig, typed: Sequence[str]) -> Problem:
@@ -67,7 +67,7 @@ def _explain_choice(override: TypedOverride, error: Exception, typed: Sequence[s
     shown = as_typed(override.text)
     value = shown.partition("=")[2]
     names = names_of(key)
-    if value not in names and not (key in ("experiment", "sweep") and value.startswith("[")):
+    if value not in names and not (key in ("experiment", "sweep", "search") and value.startswith("[")):
         return unknown_choice(key, value, shown)
     if not value or value.startswith("["):
         return Problem(f"there is no such {key}", shown, f"actbench list {key}")
@@ -75,8 +75,8 @@ def _explain_choice(override: TypedOverride, error: Exception, typed: Sequence[s
     if key == "sweep" and override.sign == "+" and len(presets) > 1:
         both = f"+sweep=[{','.join(text.partition('=')[2] for text in presets)}]"
         return Problem("is one of two presets", shown, f"both in one: {both}")
-    if key == "sweep":
-        return Mistake("is chosen with a +", shown, key=key, words=(f"+sweep={value}",), sweep=True)
+    if key in ("sweep", "search"):
+        return Mistake("is chosen with a +", shown, key=key, words=(f"+{key}={value}",), sweep=True)
     if not override.sign:  # the file is what is wrong
         path = next(choice.path for choice in choices_of(group_of_choices(key)) if choice.name == value)
         return Problem(f"{path} cannot be composed: {in_words(error)}", shown, "a file can only set keys that exist")

@@ -46,6 +46,7 @@ FROM_FILES = {
     },
     "sweeper": {
         "params", "n_trials", "n_jobs", "direction", "max_batch_size", "study_name", "max_failure_rate", "sampler",
+        "pruner",
     },
 }  # fmt: skip
 _WITHIN_PLUGINS = [door for door in DOORS if door.startswith(tuple(f"hydra.{kind}." for kind in PLUGINS))]

@@ -103,10 +103,12 @@ def prepare(line: CommandLine, understood: Understood, words: Sequence[str], *, 
         extended = extending.without_seeds_on_disk(jobs)
     problems += earlier.contradictions(extended.jobs, words)
     if not product:
-        problems += search_check.check(understood.overrides)
+        problems += search_check.check(understood.overrides, None if problems else jobs[0])
     checking.check(extended.jobs, problems, understood.whole if mended else "")
     swept = repeated_keys.of_presets([*map(override.read, line.overrides)])
-    remarks = [*conditional.remarks(jobs, [*line.overrides, *swept]), *earlier.remarks(extended.jobs, words)]
+    remarks = conditional.remarks(jobs, [*line.overrides, *swept])
+    if product:  # the settings of trials are not known yet
+        remarks = [*remarks, *earlier.remarks(extended.jobs, words)]
     if terms is None:
         jobs, remarks = extended.jobs, [*remarks, *extended.remarks]
     else:  # which does not show again what is complete

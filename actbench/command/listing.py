@@ -35,7 +35,7 @@ All groups, the choices of a GROUP (activation), or a CHOICE with its parameters
 `measures` are all measured quantities with their definitions, `findings` what a run is examined for, and a FINDING
 (dead-units) is explained: what, why, an example, and what helps. `sites` are the activations of a network of your own,
 and what would be exchanged, without training it."""
-_PRESETS = ("experiment", "sweep")  # their files set other groups' keys
+_PRESETS = ("experiment", "sweep", "search")  # their files set other groups' keys
 _UPPER = "upper_activation"
 
 
@@ -177,6 +177,11 @@ def _how_to_type(choice: Listed) -> Iterator[tuple[str, str]]:
         singular = choice.name.removesuffix("s")
         if singular in groups():
             yield "see", f"actbench list {singular}: its choices"
+        return
+    if choice.group == "search":
+        yield "type", f"actbench -m +{typed} 'optimizer.lr=tag(log,interval(1e-4,1e-1))' activation=relu,gelu"
+        yield "keys", "hydra.sweeper.n_trials=20, .storage=URL, .study_name=NAME, .sampler.seed=0"
+        yield "or", "hydra/sweeper/pruner=median or wilcoxon: gives trials up by epoch"
         return
     if choice.group == "experiment":
         yield "sets", " ".join(f"{key}={value}" for key, value in _flat(contents(choice)).items())

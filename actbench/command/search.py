@@ -1,51 +1,61 @@
-"""`hydra/sweeper=optuna`: a search for the setting with the highest validation accuracy, by Optuna's samplers.
+"""`+search=tpe`: a search for the setting with the highest validation accuracy, by Optuna's samplers.
 
-Hydra's own Optuna sweeper minimises unless it is set to maximise, and one trial without a result ends it. This one
-takes its place: it maximises, reports a trial that diverged as pruned and one that failed as failed, and goes on.
+It is a sweeper of Hydra's (`hydra/sweeper=optuna`), which asks Optuna for settings and tells it how they did. Its
+trials are in a database, so that any number of processes can search together, and what was killed goes on
+(`search_study.py`).
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra.core.config_store import ConfigLoadError, ConfigStore
+from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from actbench.command import planning
-from actbench.command.search_space import space_of, swept, without_warnings
-from actbench.errors import in_a_line
+from actbench.command import batches, planning, search_samplers, search_storage
+from actbench.command.duplicate_runs import NOT_COMPARED
+from actbench.command.override import key_of
+from actbench.command.planning import Job
+from actbench.command.running import Command
+from actbench.command.search_pruning import Pruning
+from actbench.command.search_space import described, space_of, swept
+from actbench.command.search_study import Terms, Trial, Trials
+from actbench.errors import in_a_line, without_password
 from actbench.files.atomic import write_text
 from actbench.store import reader
+from actbench.store import search as search_file
 
 _PLUGIN = "hydra_plugins.actbench"  # Hydra takes sweepers from modules of such a name alone
 TARGET = f"{_PLUGIN}.Search"
+_NODE = {
+    "_target_": TARGET, "_recursive_": False, "n_trials": 20, "n_jobs": 2, "max_failure_rate": 1.0,
+    "direction": "maximize", "storage": search_storage.AUTO, "study_name": None, "params": None,
+    "defaults": ["_self_", {"sampler": "tpe"}, {"pruner": "none"}],
+}  # fmt: skip
 
 
 def register() -> None:
-    """Has `hydra/sweeper=optuna` mean the search below, where Hydra's plugin for Optuna is installed."""
+    """Has `hydra/sweeper=optuna` mean the search below, also where Hydra's own plugin for Optuna is installed."""
     Plugins.instance()  # has read the plugins
-    try:
-        theirs = ConfigStore.instance().load("hydra/sweeper/optuna.yaml").node
-    except ConfigLoadError:
-        return
-    ours = {"_target_": TARGET, "_recursive_": False, "direction": "maximize", "max_failure_rate": 1.0}
-    node = OmegaConf.merge(OmegaConf.create(OmegaConf.to_container(theirs)), ours)
-    ConfigStore.instance().store(group="hydra/sweeper", name="optuna", node=node, provider="actbench")
+    store = ConfigStore.instance()
+    store.store(group="hydra/sweeper", name="optuna", node=_NODE, provider="actbench")
+    for kind, nodes in (("sampler", search_samplers.sampler_nodes()), ("pruner", search_samplers.pruner_nodes())):
+        store.repo["hydra"]["sweeper"].pop(kind, None)  # those of the plugin, which have other parameters
+        for name, node in nodes.items():
+            store.store(group=f"hydra/sweeper/{kind}", name=name, node=node, provider="actbench")
     sys.modules[_PLUGIN] = sys.modules[__name__]
     Plugins.instance().register(Search)
 
@@ -53,13 +63,31 @@ def register() -> None:
 # ---------------------------------------------------------------- the search
 
 
-@dataclass(frozen=True)
-class Trial:
-    """What was tried, how it ended ("completed", "diverged", "failed"), and its mean validation accuracy (%)."""
+def study_name(sweeper: DictConfig, folder: Path) -> str:
+    """The name of the search in its database: that of the folder of its runs, unless it was typed."""
+    return str(sweeper.study_name or folder.name)
 
-    overrides: tuple[str, ...]
-    ended: str
-    value: float | None = None
+
+def terms_of(sweeper: DictConfig, overrides: Sequence[str]) -> Terms:
+    """What is searched and what is fixed, of the overrides of a search without those of Hydra's own.
+
+    Raises:
+        UserError: there is no such space.
+    """
+    every = [*(f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()), *overrides]
+    chosen = {override.input_line for override in swept(every)}
+    space, _ = space_of(every)
+    fixed = [override for override in every if override not in chosen]
+    return Terms(described(space), fixed, [word for word in fixed if key_of(word) not in NOT_COMPARED])
+
+
+def arguments_of(job: Job, task: Sequence[str]) -> list[str]:
+    """The overrides of a search as its sweeper gets them: with the dataset that `dataset=auto` stands for.
+
+    Args:
+        job: the example that was planned.
+    """
+    return batches.with_dataset(job, [word for word in task if key_of(word) != "search"])
 
 
 class Search(Sweeper):
@@ -72,23 +100,25 @@ class Search(Sweeper):
     __module__ = _PLUGIN
 
     def __init__(
-        self, *, sampler: Any, storage: Any, study_name: str | None, n_trials: int, n_jobs: int,
-        max_failure_rate: float, params: DictConfig | None, **_checked: Any,
+        self, *, sampler: Any, storage: str | None, study_name: str | None, n_trials: int, n_jobs: int,
+        max_failure_rate: float, params: DictConfig | None, pruner: Any = None, **_checked: Any,
     ) -> None:  # fmt: skip
-        self._sampler, self._storage, self._name = sampler, storage, study_name
+        self._sampler, self._pruner, self._storage, self._name = sampler, pruner, storage, study_name
         self._n_trials, self._n_jobs, self._max_failure_rate = n_trials, n_jobs, max_failure_rate
         self._params: dict[Any, Any] = {**(params or {})}
-        self._trials: list[Trial] = []
+        self._run = 0  # trials, by this process
+        self.command = Command()
         self.expect: Callable[[int], None] = lambda _: None  # is told how many trials there will be
 
     launcher: Any
     config: Any
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        self.config = config
+        self.config = _without_password(config)
         self.hydra_context = hydra_context
+        self.command = getattr(task_function, "keywords", {}).get("command") or self.command
         self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
+            hydra_context=hydra_context, task_function=task_function, config=_for_jobs(self.config)
         )
 
     def sweep(self, arguments: list[str]) -> list[str]:
@@ -96,109 +126,151 @@ class Search(Sweeper):
 
         Returns:
             How each trial ended, as `Trial.ended` has it.
+
+        Raises:
+            UserError: the study in the storage searches something else.
         """
-        overrides = [*(f"{key}={value}" for key, value in self._params.items()), *arguments]
-        chosen = {override.input_line for override in swept(overrides)}
-        fixed = [override for override in overrides if override not in chosen]  # of every trial
-        space, grid = space_of(overrides)
-        study = self._study(grid)
-        self.expect(self._n_trials)
         folder = Path(self.config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
+        overrides = [*(f"{key}={value}" for key, value in self._params.items()), *arguments]
+        terms = terms_of(self.config.hydra.sweeper, arguments)
+        grid = space_of(overrides)[1]
+        if self._sampler["name"] == "grid":
+            self._n_trials = min(self._n_trials, math.prod(map(len, grid.values())))
         OmegaConf.save(self.config, folder / "multirun.yaml")  # as Hydra's own sweeper: it says what was typed
-        alone = self.config.hydra.runtime.choices["hydra/launcher"] == planning.BASIC
-        at_once = 1 if alone else self._n_jobs
+        url, name = search_storage.address(self._storage, folder), self._name or folder.name
+        pruner = search_samplers.pruner(self._pruner) if self._pruner else None
+        trials = Trials(
+            url, name, folder, terms, self._n_trials,
+            sampler=lambda number: search_samplers.sampler(self._sampler, grid, number), pruner=pruner,
+        )  # fmt: skip
+        with trials:
+            if pruner is not None:
+                study = trials.study if url is None or self._alone else None
+                self.command.pruning = Pruning(url, name, dict(self._pruner), study)
+            try:
+                self._go_on(trials)
+            finally:
+                self._tell(trials)
+            return [trial.ended for trial in trials.ended()]
+
+    @property
+    def _alone(self) -> bool:
+        """Whether jobs run one after the other in this process."""
+        return bool(self.config.hydra.runtime.choices["hydra/launcher"] == planning.BASIC)
+
+    def _go_on(self, trials: Trials) -> None:
+        """Runs trials until there are as many as there shall be, and those of all processes have ended."""
+        there = len(trials.ended())
+        if there:
+            print(f"search: {min(there, self._n_trials)} of {self._n_trials} trials are in {trials.folder} already")
+        self.expect(max(self._n_trials - there, 0))
+        told = False
+        while True:
+            batch = trials.take(1 if self._alone else self._n_jobs)
+            if batch:
+                ended = self._batch(trials, batch)
+                if sum(trial.ended == "failed" for trial in ended) / len(ended) > self._max_failure_rate:
+                    rate = f"hydra.sweeper.max_failure_rate={self._max_failure_rate:g}"
+                    print(f"the search ends: more than {rate} failed")
+                    return
+            elif not trials.wait():
+                return
+            elif not told:
+                told = True
+                print("search: waiting for trials that other processes run")
+
+    def _batch(self, trials: Trials, batch: Sequence[Trial]) -> list[Trial]:
+        """Runs some trials at once, and reports how they ended. Those that are interrupted are left as they are."""
+        fixed = trials.terms.fixed
+        overrides = [(*trial.overrides, *fixed) for trial in batch]
+        if self.command.pruning is not None:
+            self.command.pruning.trials = {self._run + place: trial.number for place, trial in enumerate(batch)}
         try:
-            while len(self._trials) < self._n_trials:
-                batch = self._batch(study, space, fixed, min(at_once, self._n_trials - len(self._trials)))
-                if sum(trial.ended == "failed" for trial in batch) / len(batch) > self._max_failure_rate:
-                    print(
-                        f"the search ends: more than hydra.sweeper.max_failure_rate={self._max_failure_rate:g} failed"
-                    )
-                    break
-        finally:
-            self._tell(fixed)
-        return [trial.ended for trial in self._trials]
-
-    def _study(self, grid: dict[str, list[Any]]) -> Any:
-        with without_warnings():
-            import optuna
-
-            optuna.logging.set_verbosity(optuna.logging.ERROR)
-            sampler = instantiate(self._sampler)
-            if isinstance(sampler, functools.partial):
-                sampler = sampler(grid)
-                self._n_trials = min(self._n_trials, math.prod(map(len, grid.values())))
-            return optuna.create_study(
-                study_name=self._name, storage=self._storage, sampler=sampler, direction="maximize", load_if_exists=True
-            )
-
-    def _batch(self, study: Any, space: dict[str, Any], fixed: Sequence[str], size: int) -> list[Trial]:
-        """Runs some trials at once: asks the sampler for their values, and reports their results to it."""
-        with without_warnings():
-            asked = [study.ask(fixed_distributions=space) for _ in range(size)]
-        overrides = [(*(f"{key}={value}" for key, value in trial.params.items()), *fixed) for trial in asked]
-        try:
-            returns = self.launcher.launch(overrides, initial_job_idx=len(self._trials))
-            done = [Trial(typed, *_outcome(returned)) for typed, returned in zip(overrides, returns, strict=True)]
+            returns = self.launcher.launch(overrides, initial_job_idx=self._run)
+            pairs = zip(batch, returns, strict=True)
+            ended = [_with_outcome(trial, returned) for trial, returned in pairs]
         except (HydraException, OmegaConfBaseException) as error:  # no job could be made of what was chosen
             print(f"not started: {' '.join(overrides[0])}: {in_a_line(error)}")
-            done = [Trial(typed, "failed") for typed in overrides]
-        except BaseException:
-            for trial in asked:
-                _answer(study, trial, Trial((), "failed"))
-            raise
-        for asking, trial in zip(asked, done, strict=True):
-            _answer(study, asking, trial)
-        self._trials += done
-        return done
+            ended = [replace(trial, ended="failed") for trial in batch]
+        self._run += len(batch)
+        for trial in ended:
+            trials.tell(trial)
+        self._write(trials)
+        return ended
 
-    def _tell(self, fixed: Sequence[str]) -> None:
-        """How many trials ended how, and the best setting; and the same as a file."""
-        ended = Counter(trial.ended for trial in self._trials)
-        best = max((trial for trial in self._trials if trial.value is not None), key=_value, default=None)
-        counts = {kind: ended[kind] for kind in ("completed", "diverged", "failed")}
+    def _write(self, trials: Trials) -> None:
+        """The trials of all processes as a file in the study, from which the report is made."""
+        stored = [
+            search_file.Trial(one.number, one.ended, one.value, dict(one.params), one.folder)
+            for one in trials.ended()
+        ]  # fmt: skip
+        pruner = self._pruner["name"] if self._pruner else "none"
+        content = search_file.Search(self._sampler["name"], pruner, self._n_trials, tuple(trials.terms.space), stored)
+        with contextlib.suppress(OSError):  # a full disk is reported by the runs
+            search_file.write(trials.folder, content)
+
+    def _tell(self, trials: Trials) -> None:
+        """How many trials ended how, and the best setting; and the same as files."""
+        every = trials.ended()
+        counted = Counter(trial.ended for trial in every)
+        best = max((trial for trial in every if trial.ended == "completed"), key=_value, default=None)
+        kinds = ("completed", *(["pruned"] if counted["pruned"] else []), "diverged", "failed")
+        counts = {kind: counted[kind] for kind in kinds}
         said = ", ".join(f"{number} {kind}" for kind, number in counts.items() if number or kind == "completed")
-        print(f"\nsearch: {len(self._trials)} of {self._n_trials} trials: {said}")
+        print(f"\nsearch: {len(every)} of {self._n_trials} trials: {said}")
         results: dict[str, Any] = {"name": "optuna", "trials": counts}
         if best is None:
             print("no setting has a result: none was trained to its end")
         else:
-            chosen = [override for override in best.overrides if override not in fixed]
-            print(f"best by validation accuracy, {best.value:.2f} %: {' '.join(chosen)}")
+            print(f"best by validation accuracy, {best.value:.2f} %: {' '.join(best.overrides)}")
             results["best_params"] = {
-                key: yaml.safe_load(value) for key, _, value in (override.partition("=") for override in chosen)
+                key: yaml.safe_load(value) if isinstance(value, str) else value for key, value in best.params.items()
             }
             results["best_value"] = best.value
-        folder = Path(self.config.hydra.sweep.dir)
         with contextlib.suppress(OSError):  # a full disk is reported by the runs
-            write_text(folder / "optimization_results.yaml", yaml.safe_dump(results, sort_keys=False))
+            write_text(trials.folder / "optimization_results.yaml", yaml.safe_dump(results, sort_keys=False))
+        self._write(trials)
+
+
+def _without_password(config: DictConfig) -> DictConfig:
+    """What is written into the runs' folders does not need the storage's password."""
+    hidden = config.copy()
+    OmegaConf.set_readonly(hidden, False)
+    if hidden.hydra.sweeper.get("storage"):
+        hidden.hydra.sweeper.storage = without_password(str(hidden.hydra.sweeper.storage))
+    hidden.hydra.overrides.hydra = [*map(without_password, hidden.hydra.overrides.hydra)]
+    return hidden
+
+
+def _for_jobs(config: DictConfig) -> DictConfig:
+    """The same without the search, of which the jobs, composed again from the overrides, are no part."""
+    jobs = config.copy()
+    words = config.hydra.overrides.hydra
+    jobs.hydra.overrides.hydra = [word for word in words if not _of_sweeper(key_of(word))]
+    return jobs
+
+
+def _of_sweeper(key: str) -> bool:
+    return key.replace("/", ".").startswith("hydra.sweeper")
 
 
 def _value(trial: Trial) -> float:
     return -math.inf if trial.value is None else trial.value
 
 
-def _outcome(returned: Any) -> tuple[str, float | None]:
+def _with_outcome(trial: Trial, returned: Any) -> Trial:
     """How a job ended, by what it returned and by what is in its folder. One diverged seed makes a trial diverged."""
     try:
         value = float(returned.return_value)
-        summary = reader.summary(Path(returned.hydra_cfg.hydra.runtime.output_dir))
+        folder = Path(returned.hydra_cfg.hydra.runtime.output_dir)
+        summary = reader.summary(folder)
     except Exception:  # of the job, which has reported it
-        return "failed", None
+        return replace(trial, ended="failed")
+    trial = replace(trial, folder=folder.name)
     if summary is not None and (summary.diverged or summary.status == "diverged"):
-        return "diverged", None
-    return ("failed", None) if math.isnan(value) else ("completed", value)
-
-
-def _answer(study: Any, asked: Any, trial: Trial) -> None:
-    """Tells a sampler how a trial ended. Samplers learn from what was pruned that it was worse than all the others."""
-    from optuna.trial import TrialState
-
-    state = {"completed": TrialState.COMPLETE, "diverged": TrialState.PRUNED, "failed": TrialState.FAIL}[trial.ended]
-    try:
-        with without_warnings():
-            study.tell(asked, None if trial.value is None else [trial.value], state)
-    except RuntimeError as error:
-        if "Study.stop" not in str(error):  # with which the grid says that it is through
-            raise
+        return replace(trial, ended="diverged")
+    if math.isnan(value):
+        return replace(trial, ended="failed")
+    ended = "pruned" if summary is not None and summary.status == "pruned" else "completed"
+    return replace(trial, ended=ended, value=value)

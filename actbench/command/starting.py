@@ -86,9 +86,9 @@ def start(
         sweeper = Plugins.instance().instantiate_sweeper(config=config, hydra_context=context, task_function=function)
         if command.sweep is not None and isinstance(sweeper, search.Search):
             sweeper.expect = command.sweep.expect_trials
-        ended = sweeper.sweep(arguments=batches.with_dataset(jobs[0], list(config.hydra.overrides.task)))
-        if isinstance(sweeper, search.Search) and not command.exit_codes:  # a launcher ran the trials elsewhere
-            command.exit_codes += [0 if how == "completed" else FAILED for how in ended]
+        ended = sweeper.sweep(arguments=search.arguments_of(jobs[0], list(config.hydra.overrides.task)))
+        if isinstance(sweeper, search.Search):  # whose trials may have been run by other processes
+            command.exit_codes += [0 if how in ("completed", "pruned") else FAILED for how in ended]
         return jobs
 
 

@@ -22,7 +22,7 @@ from actbench.settings import DECAY, Settings, is_torchs
 from actbench.store import reader
 from actbench.store.plausible import check_stays, reason
 
-_NOT_TAKEN = ("trust", "study", "output_dir", "sweep", "hydra", "decide")
+_NOT_TAKEN = ("trust", "study", "output_dir", "sweep", "search", "hydra", "decide")
 _TRAINED_ANEW = "train what you want to compare anew, with the command of today"
 
 

@@ -111,7 +111,7 @@ def key_named(word: str) -> str:
 
 def value_meant(key: str, value: str, default: Any = None) -> str:
     """The value that another word for it stands for: `gpu` is `cuda`; an empty string where none is known."""
-    if key in GROUPS or key in ("experiment", "sweep"):
+    if key in GROUPS or key in ("experiment", "sweep", "search"):
         return choice_meant(key, value)
     table = vocabulary.VALUES.get(key, {})
     if not table and isinstance(default, bool):

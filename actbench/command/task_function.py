@@ -129,6 +129,10 @@ def _run(settings: Settings, hydra_config: Any, folder: Path, command: Command, 
     from actbench.job import Stop, run  # imports torch
 
     stop = Stop()
+    if command.pruning is not None:
+        from actbench.command.search_pruning import watched
+
+        shown = watched(shown, stop, command.pruning, int(hydra_config.job.num), settings.train.epochs)
     summary = run(settings, folder, terminal=shown, stop=stop, hold=hold)
     if summary.status == "interrupted":
         print(f"interrupted {summary.reason}; what was done is in {folder}", file=sys.stderr)

@@ -177,11 +177,12 @@ def _wrong_default(key: str, choice: Any, of_hydra: bool) -> str:
         return "puts its values where they do not belong"
     if of_hydra and ("/" in path or package):  # what is within Hydra's launcher is built with it
         return "is not one of Hydra's own beside it"
-    if group.split("/")[0] == "hydra" and group not in ("hydra/launcher", "hydra/sweeper"):
+    if group.split("/")[0] == "hydra" and group not in _OF_HYDRA:
         return "is a part of Hydra that is not for a file"
     return ""
 
 
+_OF_HYDRA = ("hydra/launcher", "hydra/sweeper", "hydra/sweeper/sampler", "hydra/sweeper/pruner")
 _PATH = re.compile(r"[\w/.-]*")
 _CHOICE = re.compile(r"[\w .+=/-]*")
 

@@ -32,9 +32,13 @@ from actbench.train.origin import origins
 
 @dataclass
 class Stop(Control):
-    """A `Control` that SIGINT and SIGTERM set; `signal` is the number of the signal that was received."""
+    """A `Control` that SIGINT and SIGTERM set; `signal` is the number of the signal that was received.
+
+    Where a search gives the run up, `pruned` says when.
+    """
 
     signal: int = 0
+    pruned: str = ""
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
@@ -155,6 +159,8 @@ def _run(
         finished = progress.done == training.epochs or len(progress.diverged) == len(training.seeds)
         test = score(training, progress) if finished else None
         summary = summarise(settings, training, progress, finished=finished, test=test)
+        if stop.pruned and not (finished or stop.signal):
+            summary = replace(summary, status="pruned", reason=stop.pruned)
         if test is not None:
             sound = [place for place, seed in enumerate(training.seeds) if seed not in summary.diverged]
             seeds = [training.seeds[place] for place in sound]
@@ -219,7 +225,7 @@ class Sinks:
         self.terminal.close()
         if self.hold:
             self.hold.check()
-        finished = summary.status != "interrupted"
+        finished = summary.status not in ("interrupted", "pruned")
         if finished:
             self.folder.write_checkpoints(training.seeds, training.network.state_dicts())
             trained = look(training) if training.probe or self.tensorboard else {}
@@ -237,6 +243,7 @@ class Sinks:
         self.folder.write_summary(summary)
         if finished:
             self.folder.remove_resume()
+        if summary.status != "interrupted":
             self.terminal.end(summary, progress.epochs[-1].layers, self.folder.path)
         if finished and self.tensorboard:
             from actbench.sinks import mean

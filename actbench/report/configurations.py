@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from actbench import naming
 from actbench.choices import usual_parameters
 from actbench.records import Estimate, RunSummary
+from actbench.report.formatting import count
 from actbench.report.runs import Run, trained_at
 from actbench.report.shared_settings import shared_settings
 from actbench.report.simultaneous import MIN_SEEDS
@@ -122,7 +123,9 @@ def _block(runs: Sequence[Run], title: str) -> Block:
         if (complete := [run for run in members if run.complete])
     ]
     ordered, order_remarks = in_order(merged)
-    waiting = [(names[run.settings.id], run) for run in runs if not run.complete]
+    given_up = [run for run in runs if run.pruned] if merged else []  # which nobody waits for
+    remarks += [f"{count(len(given_up), 'run')} given up by a search: there is no result of them"] if given_up else []
+    waiting = [(names[run.settings.id], run) for run in runs if not run.complete and run not in given_up]
     return Block(
         title=title,
         shared=shared,

@@ -1,4 +1,4 @@
-"""Tables of what was measured inside networks: findings, depth, dead units, INT8, other measurements."""
+"""Tables of a search and of what was measured inside networks: findings, depth, dead units, INT8, and others."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from actbench.report.dead_by_definition import dead_by_definition, dead_by_defin
 from actbench.report.findings import ConfigurationFinding, findings, findings_tables
 from actbench.report.int8 import int8_table
 from actbench.report.measure_tables import measure_tables
+from actbench.report.search import search_tables
 from actbench.report.seed_records import most_dead, read_each, selection_note
 from actbench.report.text_table import TextTable
 from actbench.report.trainable_depth import trainable_depth_table
@@ -35,6 +36,7 @@ def read_diagnostics(block: Block, problems: list[Problem]) -> Diagnostics:
     selected = most_dead(usable)
     selection = selection_note(selected, usable)
     tables = (
+        *search_tables(block, problems),
         trainable_depth_table(block),
         unit_history_table(read_each(selected, unit_history, problems), selection),
         dead_by_definition_table(read_each(selected, dead_by_definition, problems), selection),

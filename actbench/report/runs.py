@@ -45,6 +45,11 @@ class Run:
         return self.summary is not None and self.summary.status in ("completed", "diverged")
 
     @property
+    def pruned(self) -> bool:
+        """A search gave it up before its last epoch."""
+        return self.summary is not None and self.summary.status == "pruned"
+
+    @property
     def dataset(self) -> str:
         """The name of the dataset that was trained on."""
         name = self.summary.dataset if self.summary else self.settings.dataset.name

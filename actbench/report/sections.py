@@ -7,6 +7,7 @@ SECTIONS = {
     "curves": "Learning curves",
     "results": "Accuracies in detail",
     "tuning": "Tuned on equal terms",
+    "search": "Search",
     "depth": "Depth",
     "findings": "What went wrong inside",
     "activations": "Activations, and what they saw",

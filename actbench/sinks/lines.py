@@ -41,6 +41,9 @@ def outcome(summary: RunSummary, *, counted: bool = False) -> Text:
         epochs = sorted({*summary.diverged.values()})
         when = f"epoch {epochs[0]}" if len(epochs) == 1 else f"epochs {epochs[0]} to {epochs[-1]}"
         return Text(f"every seed diverged, in {when}; {seconds}", style="bold red")
+    if summary.status == "pruned":
+        accuracy = summary.metrics["val_accuracy"].plus_minus()
+        return Text(f"given up {summary.reason}, val accuracy {accuracy} %; {seconds}", style="dim")
     words = [f"test accuracy {summary.metrics['test_accuracy'].plus_minus()} %"]
     dead = summary.metrics.get("dead_ratio")
     words += [f"dead {100 * dead.mean:.1f} %"] if dead and dead.mean is not None else []

@@ -32,7 +32,9 @@ class Ranking:
         self._scores: dict[str, _Score] = {}
 
     def add(self, settings: Settings, name: str, summary: RunSummary) -> None:
-        """A run is complete."""
+        """A run has ended; one that was given up is not ranked."""
+        if summary.status == "pruned":
+            return
         score = self._scores.setdefault(settings.id, _Score(name, settings.protocol()))
         validation = summary.metrics.get("val_accuracy")
         by_seed: Mapping[int, float | None] = dict(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from actbench.errors import UserError
+from actbench.errors import UserError, without_password
 
 _DEFAULT_THREADS = torch.get_num_threads()  # torch's own choice
 
@@ -125,7 +125,7 @@ def environment(device: torch.device) -> dict[str, Any]:
     packages = ("actbench", "torch", "torchvision", "hydra-core", "omegaconf", "numpy", "scipy", "tensorboard")
     return {
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "argv": sys.argv,
+        "argv": [*map(without_password, sys.argv)],
         "cwd": _cwd(),
         "host": platform.node(),
         "platform": platform.platform(),
