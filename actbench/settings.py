@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any
 
 
@@ -150,7 +151,7 @@ class Settings:
     def seeds(self) -> list[int]:
         return list(range(self.seed, self.seed + self.num_seeds))
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Ten hexadecimal digits that two runs share exactly when what they compare is the same.
 
@@ -159,22 +160,19 @@ class Settings:
         the parameters count, but not the module that it lies in. Of the user's own its target counts as it is written,
         and its content: the source of a module, the tensors of a dataset.
         """
-        content = asdict(self)
-        for key in _NOT_IDENTITY:
-            del content[key]
-        for key in _NOT_IDENTITY_TRAIN:
-            del content["train"][key]
+        content = {name: getattr(self, name) for name in _IDENTITY}
+        content["train"] = {name: getattr(self.train, name) for name in _IDENTITY_TRAIN}
         for group in GROUPS:
-            del content[group]["name"]
-            content[group]["target"] = identity_of_target(group, content[group]["target"])
-            if group == "dataset":
-                content[group]["params"] = self.data_params
-            if content[group]["content"] is None:  # so that the ids of runs without own code are what they always were
-                del content[group]["content"]
+            choice: Choice = content[group]
+            params = self.data_params if group == "dataset" else choice.params
+            content[group] = {"target": identity_of_target(group, choice.target), "params": params}
+            if choice.content is not None:  # so that the ids of runs without own code are what they always were
+                content[group]["content"] = choice.content
         if self.upper_activation.target is None:
             del content["split"]
         if is_torchs(self.optimizer) and decays_all(self.optimizer):  # so that their ids are what they always were
-            content["optimizer"]["params"].pop(DECAY, None)
+            kept = {key: value for key, value in self.optimizer.params.items() if key != DECAY}
+            content["optimizer"]["params"] = kept
         if not self.dropout:
             del content["dropout_kind"]
         for key in _ONLY_OTHER:  # so that the ids of runs without them are what they always were
@@ -287,5 +285,8 @@ class Settings:
             flat["weights"] = f"{self.weights} {self.weights_content[:4]}"
         if self.upper_activation.target is not None:
             flat["split"] = self.split
-        train = asdict(self.train)
-        return flat | {f"train.{key}": value for key, value in train.items() if key not in _NOT_IDENTITY_TRAIN}
+        return flat | {f"train.{name}": getattr(self.train, name) for name in _IDENTITY_TRAIN}
+
+
+_IDENTITY = tuple(one.name for one in fields(Settings) if one.name not in _NOT_IDENTITY)
+_IDENTITY_TRAIN = tuple(one.name for one in fields(Train) if one.name not in _NOT_IDENTITY_TRAIN)

@@ -9,7 +9,8 @@ import yaml
 
 from actbench.errors import UserError, printable
 from actbench.files.atomic import write_text
-from actbench.files.reading import read_yaml
+from actbench.files.reading import is_printable, read_text
+from actbench.files.sections import parse_in_sections
 from actbench.settings import DROPOUT_KINDS, GROUPS, Settings
 from actbench.store.plausible import AWAY, check_stays, is_amount, lacking, reason, words
 
@@ -28,11 +29,14 @@ def settings_of(folder: Path) -> Settings:
     path = folder / "settings.yaml"
     try:
         check_stays(path)
-        content = read_yaml(path)
+        text = read_text(path)
+        content = parse_in_sections(text)
         wrong = lacking(content, Settings, folder, beside=["id"])
         if wrong:
             raise UserError(wrong, where=str(path), how=AWAY)
         stored = Settings.from_dict(content)
+        if not is_printable(text) and any(printable(word) != word for word in words(asdict(stored))):
+            raise TypeError("it has characters in it that a terminal would obey")
         _check_types(stored)
         seeds, again = stored.seeds, stored.id
     except FileNotFoundError as error:
@@ -56,8 +60,6 @@ def _check_types(settings: Settings) -> None:
             raise TypeError(f"`{group}` is not a choice")
         if not all(word is None or isinstance(word, str) for word in (choice.target, choice.content)):
             raise TypeError(f"`{group}` has no `target`")
-    if any(printable(word) != word for word in words(asdict(settings))):
-        raise TypeError("it has characters in it that a terminal would obey")
     train = settings.train
     for name, value in {
         "seed": settings.seed, "num_seeds": settings.num_seeds, "epochs": train.epochs, "batch_size": train.batch_size
