@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
+from actbench.identity import identity_of_target
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -52,21 +54,6 @@ GROUPS = (
     "augment",
 )
 
-# A target of ours is written into an identity as this prefix and its last component, wherever its module is today. The
-# prefixes are the modules of version 0.1.0, so that the ids of its runs stay the same. Never change an entry.
-_IDENTITY_PREFIX = {
-    "activation": "actbench.activations",
-    "upper_activation": "actbench.activations",
-    "init": "actbench.inits",
-    "model": "actbench.models",
-    "norm": "actbench.models",
-    "optimizer": "actbench.optimizers",
-    "scheduler": "actbench.schedules",
-    "clip": "actbench.clipping",
-    "dataset": "actbench.datasets",
-    "augment": "actbench.augment",
-}
-
 DROPOUT_KINDS = ("standard", "alpha")
 
 CONTENT = "content"  # in `Settings.flat`, behind its group: the version of what is the user's own
@@ -104,15 +91,16 @@ def decays_all(optimizer: Choice) -> bool:
     return not is_torchs(optimizer) or chosen == "all" or not optimizer.params.get("weight_decay")
 
 
-def identity_of_target(group: str, target: str | None) -> str | None:
-    """A target as it counts in the identity of a run: one of ours by its last component, any other as it is.
+def _with(later: dict[str, Any], choice: Choice) -> Choice:
+    """The choice with parameters that it may not have, in front of its own; the same one each time."""
+    if not later.keys() - choice.params.keys() and [*choice.params][: len(later)] == [*later]:
+        return choice
+    known: dict[str, Choice] = vars(choice).setdefault("_later", {})
+    return known.setdefault(str(later), replace(choice, params={**later, **choice.params}))
 
-    >>> identity_of_target("model", "actbench.models.perceptron.mlp"), identity_of_target("model", "mine.mlp")
-    ('actbench.models.mlp', 'mine.mlp')
-    """
-    if target is None or not target.startswith("actbench."):
-        return target
-    return f"{_IDENTITY_PREFIX[group]}.{target.rpartition('.')[2]}"
+
+def _built(kind: Any, content: Any) -> Any:
+    return content if isinstance(content, kind) else kind(**content)
 
 
 @dataclass(frozen=True)
@@ -227,13 +215,18 @@ class Settings:
     def with_later_parameters(self) -> Settings:
         """The same settings with the parameters that a choice of ours has got since the run was stored."""
         target = identity_of_target("model", self.model.target)
-        model = replace(self.model, params={**_LATER.get(str(target), {}), **self.model.params})
-        of_data = _LATER_OF_DATASETS if str(self.dataset.target).startswith("actbench.") else {}
-        optimizer = self.optimizer
-        if is_torchs(optimizer) and optimizer.params.get("weight_decay"):
-            optimizer = replace(optimizer, params={DECAY: "all", **optimizer.params})
-        dataset = replace(self.dataset, params={**of_data, **self.dataset.params})
-        return replace(self, model=model, dataset=dataset, optimizer=optimizer)
+        changed = {"model": _with(_LATER.get(str(target), {}), self.model)}
+        changed["dataset"] = _with(
+            _LATER_OF_DATASETS if str(self.dataset.target).startswith("actbench.") else {}, self.dataset
+        )
+        if is_torchs(self.optimizer) and self.optimizer.params.get("weight_decay"):
+            changed["optimizer"] = _with({DECAY: "all"}, self.optimizer)
+        if all(getattr(self, group) is choice for group, choice in changed.items()):
+            return self
+        other = replace(self, **changed)
+        if all(getattr(self, group).params == choice.params for group, choice in changed.items()):
+            vars(other)["id"] = self.id  # only their order is another one
+        return other
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for `settings.yaml`, with the `id` first."""
@@ -253,30 +246,39 @@ class Settings:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Settings:
-        """The settings that `to_dict` wrote; a KeyError or TypeError where it did not."""
+        """The settings that `to_dict` wrote; a KeyError or TypeError where it did not.
+
+        A `Choice` or a `Train` may stand for what `to_dict` makes of it.
+        """
         values = {key: value for key, value in content.items() if key != "id"}
-        values |= {group: Choice(**content[group]) for group in GROUPS}
+        values |= {group: _built(Choice, content[group]) for group in GROUPS}
         if values["dataset"].name == "auto":  # of version 0.1.0, before it knew its data: counted as MNIST
             values["dataset"] = Choice("mnist", "actbench.datasets.mnist", values["dataset"].params)
         own = tuple(Choice(**choice) for choice in content.get("measures", ()))
         if isinstance(values.get("sites"), list):
             values["sites"] = tuple(values["sites"])
-        train, trust = Train(**content["train"]), tuple(content["trust"])
+        train, trust = _built(Train, content["train"]), tuple(content["trust"])
         return cls(**{**values, "train": train, "trust": trust, "measures": own})
+
+    def flat_of(self, group: str) -> dict[str, Any]:
+        """The part of `flat` that the choice in one group makes; it must not be changed."""
+        choice: Choice = getattr(self, group)
+        known: dict[str, dict[str, Any]] = vars(choice).setdefault("_flat", {})  # many runs share one choice
+        if group not in known:
+            params = self._placeless() if group == "dataset" else choice.params
+            known[group] = {group: choice.name, **{f"{group}.{key}": value for key, value in params.items()}}
+            if choice.content is not None:
+                known[group][f"{group}.{CONTENT}"] = choice.version
+            if group == "optimizer" and not choice.params.get("weight_decay"):
+                known[group].pop(f"optimizer.{DECAY}", None)
+        return known[group]
 
     def flat(self) -> dict[str, Any]:
         """The settings that are part of the identity, by their keys: `activation`, `optimizer.lr`, `train.epochs`."""
         flat: dict[str, Any] = {}
         for group in GROUPS:
-            choice: Choice = getattr(self, group)
-            flat[group] = choice.name
-            params = self._placeless() if group == "dataset" else choice.params
-            flat |= {f"{group}.{key}": value for key, value in params.items()}
-            if choice.content is not None:
-                flat[f"{group}.{CONTENT}"] = choice.version
+            flat |= self.flat_of(group)
         flat["dropout"] = self.dropout
-        if not self.optimizer.params.get("weight_decay"):
-            flat.pop(f"optimizer.{DECAY}", None)
         if self.dropout and self.dropout_kind != "standard":
             flat["dropout_kind"] = self.dropout_kind
         if self.sites != "all":

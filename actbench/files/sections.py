@@ -1,4 +1,4 @@
-"""A plain YAML file of many that are alike, read section by section: a section that was seen before is not parsed again.
+"""Reads YAML files of which many are alike section by section: one that was seen before is not parsed again.
 
 A section is a key at the left margin with all that is below it. The result is that of `reading.parse_yaml`: only texts
 in which sections cannot depend on each other are taken apart (no anchors, quotes, comments, flow collections with
@@ -8,10 +8,13 @@ something in them, or markers of documents), and whatever is wrong with one is l
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 from actbench.files.reading import NotReadable, is_printable, parse_yaml
+
+Build = Callable[[str, Any], Any]
 
 _KEPT = 8192  # sections
 _LONGEST = 64_000  # characters of a text; what is longer is looked at before it is parsed
@@ -21,8 +24,13 @@ _SECTION = re.compile(r"[a-z_]+:(?: .*)?\n(?:(?: |- ).*\n)*")
 _LINE = re.compile(r"([a-z_]+): (\w+)\n")
 
 
-def parse_in_sections(text: str) -> Any:
+def parse_in_sections(text: str, build: Build) -> Any:
     """The content of a YAML text. What is within it may be shared with other results: it must not be changed.
+
+    Args:
+        text: of the file.
+        build: what to make of a section, from its key and its value. It is done where the text can be taken apart, and
+            left to the caller where it cannot or `build` raises.
 
     Raises:
         ValueError, yaml.YAMLError: it is not plain YAML.
@@ -35,7 +43,7 @@ def parse_in_sections(text: str) -> Any:
     content: dict[Any, Any] = {}
     try:
         for section in sections:
-            content.update(_word(section) or _parsed(section))
+            content.update(_word(section) or _parsed(section, build))
     except (NotReadable, yaml.YAMLError, ValueError, TypeError):
         return parse_yaml(text)  # which says what is wrong, and where
     return content if len(content) == len(sections) else parse_yaml(text)
@@ -65,8 +73,8 @@ def _is_no_text(word: str) -> bool:
 
 
 @lru_cache(maxsize=_KEPT)
-def _parsed(section: str) -> dict[Any, Any]:
+def _parsed(section: str, build: Build) -> dict[Any, Any]:
     content = parse_yaml(section)
     if not isinstance(content, dict) or len(content) != 1:
         raise NotReadable("it is not one section")
-    return content
+    return {key: build(key, value) for key, value in content.items()}

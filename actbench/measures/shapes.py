@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from actbench.measures.quantities import OfLayer, identified, measured
-from actbench.settings import identity_of_target
+from actbench.identity import identity_of_target
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -75,6 +75,12 @@ class Block:
     unusual: tuple[str, ...] = ()  # keys that do not vary, with a value that is not the default
     note: str = ""  # about the dataset, where `auto` fell back to another one
 
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """All runs, those without results last."""
+        complete = [run for configuration in self.configurations for run in configuration.runs]
+        return (*complete, *(run for _, run in self.waiting))
+
 
 def blocks(runs: Iterable[Run]) -> list[Block]:
     """One block for each protocol; the one with most runs comes first."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -11,7 +12,7 @@ from actbench.errors import UserError, printable
 from actbench.files.atomic import write_text
 from actbench.files.reading import is_printable, read_text
 from actbench.files.sections import parse_in_sections
-from actbench.settings import DROPOUT_KINDS, GROUPS, Settings
+from actbench.settings import DROPOUT_KINDS, GROUPS, Choice, Settings, Train
 from actbench.store.plausible import AWAY, check_stays, is_amount, lacking, reason, words
 
 
@@ -30,7 +31,7 @@ def settings_of(folder: Path) -> Settings:
     try:
         check_stays(path)
         text = read_text(path)
-        content = parse_in_sections(text)
+        content = parse_in_sections(text, _built)
         wrong = lacking(content, Settings, folder, beside=["id"])
         if wrong:
             raise UserError(wrong, where=str(path), how=AWAY)
@@ -50,6 +51,11 @@ def settings_of(folder: Path) -> Settings:
             how=AWAY,
         )
     return stored
+
+
+def _built(key: str, value: Any) -> Any:
+    """The object that a section of the file describes: runs with the same choice share it."""
+    return Choice(**value) if key in GROUPS else Train(**value) if key == "train" else value
 
 
 def _check_types(settings: Settings) -> None:
