@@ -57,6 +57,8 @@ def _takes_more(verdict: Verdict, study: Path) -> bool:
     runs = [*verdict.beside, *(run for decision in verdict.decisions for run in decision.configuration.runs)]
     known = {str(run.folder): run.settings for run in runs}
     here = str(study / "_")[:-1]  # how the folders in the study begin
+    ids: set[str] = set()
+    protocols: set[tuple[object, ...]] = set()
     for folder in {*known, *(os.path.dirname(path) for path in map(str, study.glob("*/settings.yaml")))}:
         settings = known.get(folder)
         if settings is None:  # of another block, or not asked for

@@ -114,7 +114,7 @@ def unpack(text: str, parts: Parts) -> Stored:
     vars(settings)["id"] = identity  # as it was checked when the files were read
     results = dict(zip(_FIELDS[RunSummary], of_summary, strict=True))
     results["seeds"] = tuple(results["seeds"])
-    results["diverged"] = {seed: epoch for seed, epoch in results["diverged"]}
+    results["diverged"] = dict(results["diverged"])
     results["metrics"] = {
         name: Estimate(mean, std, tuple(ci95) if ci95 else None, n, tuple(of_seeds))
         for name, mean, std, ci95, n, of_seeds in results["metrics"]
