@@ -61,12 +61,16 @@ CONTENT = "content"  # in `Settings.flat`, behind its group: the version of what
 # Settings that cannot change results (beyond rounding) are not part of a run's identity.
 _NOT_IDENTITY = (
     "seed", "num_seeds", "probe", "probe_every", "quantise", "tensorboard", "study", "trust",
+    "tensorboard_every", "tensorboard_detail",
     "dataset_note", "measures", "weights",
 )  # fmt: skip
 _NOT_IDENTITY_TRAIN = ("device", "threads", "eval_batch_size", "execution", "memory_format", "engine")
 
 # Settings that are part of it where they are not as usual.
 _ONLY_OTHER: dict[str, Any] = {"dropout_kind": "standard", "sites": "all", "weights_content": None}
+
+# Settings that are not written into `settings.yaml` where they are as usual.
+_UNWRITTEN: dict[str, Any] = {**_ONLY_OTHER, "weights": None, "tensorboard_every": 1, "tensorboard_detail": "full"}
 
 # Parameters that a target of ours has got since version 0.1.0, with the values by which runs without them were trained.
 # One that is added from now on belongs here, so that stored runs are the configuration of its default.
@@ -134,6 +138,8 @@ class Settings:
     weights: str | None = None  # of a network of the user's own: the file that it starts from
     weights_content: str | None = None  # a digest of it
     dropout_kind: str = "standard"
+    tensorboard_every: int = 1
+    tensorboard_detail: str = "full"
 
     @property
     def seeds(self) -> list[int]:
@@ -236,7 +242,7 @@ class Settings:
                 del content[group]["content"]
         if not self.dataset_note:
             del content["dataset_note"]
-        for key, usual in (*_ONLY_OTHER.items(), ("weights", None)):
+        for key, usual in _UNWRITTEN.items():
             if content[key] == usual:
                 del content[key]
         if isinstance(self.sites, tuple):

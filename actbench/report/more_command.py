@@ -56,7 +56,6 @@ def _takes_more(verdict: Verdict, study: Path) -> bool:
     """Whether a study has several configurations, all of which may be compared with each other."""
     runs = [*verdict.beside, *(run for decision in verdict.decisions for run in decision.configuration.runs)]
     known = {str(run.folder): run.settings for run in runs}
-    here = str(study / "_")[:-1]  # how the folders in the study begin
     ids: set[str] = set()
     protocols: set[tuple[object, ...]] = set()
     for folder in {*known, *(os.path.dirname(path) for path in map(str, study.glob("*/settings.yaml")))}:
@@ -64,7 +63,7 @@ def _takes_more(verdict: Verdict, study: Path) -> bool:
         if settings is None:  # of another block, or not asked for
             with contextlib.suppress(UserError):
                 settings = reader.settings_of(Path(folder))
-        elif not folder.startswith(here) and study_of(Path(folder)) != study:
+        elif os.path.dirname(folder) != str(study) and study_of(Path(folder)) != study:
             continue
         if settings is not None:
             ids.add(settings.id)

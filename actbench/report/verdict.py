@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -107,7 +108,11 @@ class Verdict:
 
     def of(self, configuration: Configuration) -> Decision | None:
         """The decision about a configuration; None where the verdict is not about it."""
-        return next((decision for decision in self.decisions if decision.configuration is configuration), None)
+        return self._by_configuration.get(id(configuration))
+
+    @cached_property
+    def _by_configuration(self) -> dict[int, Decision]:
+        return {id(decision.configuration): decision for decision in self.decisions}
 
     def with_word(self, *words: Word) -> list[Decision]:
         """The decisions with one of some words, best first."""
