@@ -97,7 +97,7 @@ def decays_all(optimizer: Choice) -> bool:
 
 def _with(later: dict[str, Any], choice: Choice) -> Choice:
     """The choice with parameters that it may not have, in front of its own; the same one each time."""
-    if not later.keys() - choice.params.keys() and [*choice.params][: len(later)] == [*later]:
+    if [*choice.params][: len(later)] == [*later]:
         return choice
     known: dict[str, Choice] = vars(choice).setdefault("_later", {})
     return known.setdefault(str(later), replace(choice, params={**later, **choice.params}))
@@ -222,9 +222,8 @@ class Settings:
         """The same settings with the parameters that a choice of ours has got since the run was stored."""
         target = identity_of_target("model", self.model.target)
         changed = {"model": _with(_LATER.get(str(target), {}), self.model)}
-        changed["dataset"] = _with(
-            _LATER_OF_DATASETS if str(self.dataset.target).startswith("actbench.") else {}, self.dataset
-        )
+        if str(self.dataset.target).startswith("actbench."):
+            changed["dataset"] = _with(_LATER_OF_DATASETS, self.dataset)
         if is_torchs(self.optimizer) and self.optimizer.params.get("weight_decay"):
             changed["optimizer"] = _with({DECAY: "all"}, self.optimizer)
         if all(getattr(self, group) is choice for group, choice in changed.items()):
@@ -252,10 +251,7 @@ class Settings:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Settings:
-        """The settings that `to_dict` wrote; a KeyError or TypeError where it did not.
-
-        A `Choice` or a `Train` may stand for what `to_dict` makes of it.
-        """
+        """The settings that `to_dict` wrote, or with a `Choice` or `Train` built already; else a KeyError or TypeError."""
         values = {key: value for key, value in content.items() if key != "id"}
         values |= {group: _built(Choice, content[group]) for group in GROUPS}
         if values["dataset"].name == "auto":  # of version 0.1.0, before it knew its data: counted as MNIST
@@ -284,7 +280,11 @@ class Settings:
         flat: dict[str, Any] = {}
         for group in GROUPS:
             flat |= self.flat_of(group)
-        flat["dropout"] = self.dropout
+        return flat | self.flat_rest()
+
+    def flat_rest(self) -> dict[str, Any]:
+        """The part of `flat` that no choice makes."""
+        flat: dict[str, Any] = {"dropout": self.dropout}
         if self.dropout and self.dropout_kind != "standard":
             flat["dropout_kind"] = self.dropout_kind
         if self.sites != "all":

@@ -246,7 +246,7 @@ def test_runs_that_are_alike_share_their_choices(study):
 # ---------------------------------------------------------------- long tables
 
 
-def test_rows_beyond_the_first_hundred_are_packed(tmp_path):
+def test_rows_beyond_the_first_hundred_are_packed():
     rows = tuple((f"relu <b>{number}</b>", f"{number}.5", "actbench more x") for number in range(400))
     marks = tuple("worse" if number % 3 else "" for number in range(400))
     table = TextTable("Long", ("configuration", "value", "command"), rows, marks)

@@ -118,8 +118,8 @@ def _block(runs: Sequence[Run], title: str) -> Block:
         if len(members) > 1:
             members.sort(key=trained_at)  # stable: in the order of the folders where the time is unknown
     settings = [members[0].settings for members in by_id.values()]
-    names = dict(zip(by_id, naming.names(settings), strict=True))
     varying = naming.varying(settings)
+    names = dict(zip(by_id, naming.names(settings, varying), strict=True))
     shared, unusual = shared_settings(settings, varying)
     remarks = [remark for members in by_id.values() for remark in _aliases(members)]
     merged = [
