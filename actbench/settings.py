@@ -221,7 +221,7 @@ class Settings:
     def with_later_parameters(self) -> Settings:
         """The same settings with the parameters that a choice of ours has got since the run was stored."""
         target = identity_of_target("model", self.model.target)
-        changed = {"model": _with(_LATER.get(str(target), {}), self.model)}
+        changed: dict[str, Any] = {"model": _with(_LATER.get(str(target), {}), self.model)}
         if str(self.dataset.target).startswith("actbench."):
             changed["dataset"] = _with(_LATER_OF_DATASETS, self.dataset)
         if is_torchs(self.optimizer) and self.optimizer.params.get("weight_decay"):
@@ -251,7 +251,7 @@ class Settings:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Settings:
-        """The settings that `to_dict` wrote, or with a `Choice` or `Train` built already; else a KeyError or TypeError."""
+        """The settings that `to_dict` wrote (choices may be built already); a KeyError or TypeError where it did not."""
         values = {key: value for key, value in content.items() if key != "id"}
         values |= {group: _built(Choice, content[group]) for group in GROUPS}
         if values["dataset"].name == "auto":  # of version 0.1.0, before it knew its data: counted as MNIST

@@ -84,7 +84,8 @@ def records(path: Path, kind: type[Record]) -> list[Record]:
     """
     if not os.path.lexists(path):
         return []
-    kinds, checks = _columns(kind)
+    hashable: Any = kind
+    kinds, checks = _columns(hashable)
     try:
         check_stays(path)
         lines = rows(path, TABLE)
