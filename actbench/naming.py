@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from actbench.settings import CONTENT, Settings
+from actbench.settings import CONTENT, GROUPS, Settings
 
 TERMS = ("dataset", "train.epochs")  # they say on which terms something is compared, not what
 
@@ -32,13 +32,18 @@ def varying(settings: Sequence[Settings]) -> list[str]:
     A parameter of a choice counts only where the same choice occurs with several values of it: that gelu has no
     `negative_slope` adds nothing to `activation=gelu`.
     """
-    flats = [item.flat() for item in settings]
     values: dict[str, dict[Any, set[str]]] = {}
-    for flat in flats:
-        for key, value in flat.items():
-            group = key.partition(".")[0]
-            choice = flat[group] if group in flat and group != key else None
-            values.setdefault(key, {}).setdefault(choice, set()).add(shown(value))
+    seen: dict[int, Any] = {}  # many settings share a choice
+    for item in settings:
+        for group in GROUPS:
+            of_choice = item.flat_of(group)
+            if id(of_choice) not in seen:
+                seen[id(of_choice)] = of_choice
+                for key, value in of_choice.items():
+                    choice = None if key == group else of_choice[group]
+                    values.setdefault(key, {}).setdefault(choice, set()).add(shown(value))
+        for key, value in item.flat_rest().items():
+            values.setdefault(key, {}).setdefault(None, set()).add(shown(value))
     return [
         key
         for key, by_choice in values.items()
@@ -48,12 +53,12 @@ def varying(settings: Sequence[Settings]) -> list[str]:
     ]
 
 
-def names(settings: Sequence[Settings]) -> list[str]:
+def names(settings: Sequence[Settings], keys: Sequence[str] | None = None) -> list[str]:
     """A name for each, of what differs between them alone: `gelu lr=0.003`; the activation where nothing does.
 
-    The `id` is added where that does not tell two apart.
+    The `id` is added where that does not tell two apart. `keys` are those that vary, if they are known.
     """
-    keys = varying(settings)
+    keys = varying(settings) if keys is None else keys
     plain = [_name(item.flat(), keys) or activations(item.flat()) for item in settings]
     times = Counter(plain)
     return [name if times[name] == 1 else f"{name} {item.id}" for name, item in zip(plain, settings, strict=True)]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any
+
+from actbench.identity import identity_of_target
 
 
 @dataclass(frozen=True)
@@ -51,21 +54,6 @@ GROUPS = (
     "augment",
 )
 
-# A target of ours is written into an identity as this prefix and its last component, wherever its module is today. The
-# prefixes are the modules of version 0.1.0, so that the ids of its runs stay the same. Never change an entry.
-_IDENTITY_PREFIX = {
-    "activation": "actbench.activations",
-    "upper_activation": "actbench.activations",
-    "init": "actbench.inits",
-    "model": "actbench.models",
-    "norm": "actbench.models",
-    "optimizer": "actbench.optimizers",
-    "scheduler": "actbench.schedules",
-    "clip": "actbench.clipping",
-    "dataset": "actbench.datasets",
-    "augment": "actbench.augment",
-}
-
 DROPOUT_KINDS = ("standard", "alpha")
 
 CONTENT = "content"  # in `Settings.flat`, behind its group: the version of what is the user's own
@@ -73,12 +61,16 @@ CONTENT = "content"  # in `Settings.flat`, behind its group: the version of what
 # Settings that cannot change results (beyond rounding) are not part of a run's identity.
 _NOT_IDENTITY = (
     "seed", "num_seeds", "probe", "probe_every", "quantise", "tensorboard", "study", "trust",
+    "tensorboard_every", "tensorboard_detail",
     "dataset_note", "measures", "weights",
 )  # fmt: skip
 _NOT_IDENTITY_TRAIN = ("device", "threads", "eval_batch_size", "execution", "memory_format", "engine")
 
 # Settings that are part of it where they are not as usual.
 _ONLY_OTHER: dict[str, Any] = {"dropout_kind": "standard", "sites": "all", "weights_content": None}
+
+# Settings that are not written into `settings.yaml` where they are as usual.
+_UNWRITTEN: dict[str, Any] = {**_ONLY_OTHER, "weights": None, "tensorboard_every": 1, "tensorboard_detail": "full"}
 
 # Parameters that a target of ours has got since version 0.1.0, with the values by which runs without them were trained.
 # One that is added from now on belongs here, so that stored runs are the configuration of its default.
@@ -103,15 +95,16 @@ def decays_all(optimizer: Choice) -> bool:
     return not is_torchs(optimizer) or chosen == "all" or not optimizer.params.get("weight_decay")
 
 
-def identity_of_target(group: str, target: str | None) -> str | None:
-    """A target as it counts in the identity of a run: one of ours by its last component, any other as it is.
+def _with(later: dict[str, Any], choice: Choice) -> Choice:
+    """The choice with parameters that it may not have, in front of its own; the same one each time."""
+    if [*choice.params][: len(later)] == [*later]:
+        return choice
+    known: dict[str, Choice] = vars(choice).setdefault("_later", {})
+    return known.setdefault(str(later), replace(choice, params={**later, **choice.params}))
 
-    >>> identity_of_target("model", "actbench.models.perceptron.mlp"), identity_of_target("model", "mine.mlp")
-    ('actbench.models.mlp', 'mine.mlp')
-    """
-    if target is None or not target.startswith("actbench."):
-        return target
-    return f"{_IDENTITY_PREFIX[group]}.{target.rpartition('.')[2]}"
+
+def _built(kind: Any, content: Any) -> Any:
+    return content if isinstance(content, kind) else kind(**content)
 
 
 @dataclass(frozen=True)
@@ -145,12 +138,14 @@ class Settings:
     weights: str | None = None  # of a network of the user's own: the file that it starts from
     weights_content: str | None = None  # a digest of it
     dropout_kind: str = "standard"
+    tensorboard_every: int = 1
+    tensorboard_detail: str = "full"
 
     @property
     def seeds(self) -> list[int]:
         return list(range(self.seed, self.seed + self.num_seeds))
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Ten hexadecimal digits that two runs share exactly when what they compare is the same.
 
@@ -159,22 +154,19 @@ class Settings:
         the parameters count, but not the module that it lies in. Of the user's own its target counts as it is written,
         and its content: the source of a module, the tensors of a dataset.
         """
-        content = asdict(self)
-        for key in _NOT_IDENTITY:
-            del content[key]
-        for key in _NOT_IDENTITY_TRAIN:
-            del content["train"][key]
+        content = {name: getattr(self, name) for name in _IDENTITY}
+        content["train"] = {name: getattr(self.train, name) for name in _IDENTITY_TRAIN}
         for group in GROUPS:
-            del content[group]["name"]
-            content[group]["target"] = identity_of_target(group, content[group]["target"])
-            if group == "dataset":
-                content[group]["params"] = self.data_params
-            if content[group]["content"] is None:  # so that the ids of runs without own code are what they always were
-                del content[group]["content"]
+            choice: Choice = content[group]
+            params = self.data_params if group == "dataset" else choice.params
+            content[group] = {"target": identity_of_target(group, choice.target), "params": params}
+            if choice.content is not None:  # so that the ids of runs without own code are what they always were
+                content[group]["content"] = choice.content
         if self.upper_activation.target is None:
             del content["split"]
         if is_torchs(self.optimizer) and decays_all(self.optimizer):  # so that their ids are what they always were
-            content["optimizer"]["params"].pop(DECAY, None)
+            kept = {key: value for key, value in self.optimizer.params.items() if key != DECAY}
+            content["optimizer"]["params"] = kept
         if not self.dropout:
             del content["dropout_kind"]
         for key in _ONLY_OTHER:  # so that the ids of runs without them are what they always were
@@ -229,13 +221,17 @@ class Settings:
     def with_later_parameters(self) -> Settings:
         """The same settings with the parameters that a choice of ours has got since the run was stored."""
         target = identity_of_target("model", self.model.target)
-        model = replace(self.model, params={**_LATER.get(str(target), {}), **self.model.params})
-        of_data = _LATER_OF_DATASETS if str(self.dataset.target).startswith("actbench.") else {}
-        optimizer = self.optimizer
-        if is_torchs(optimizer) and optimizer.params.get("weight_decay"):
-            optimizer = replace(optimizer, params={DECAY: "all", **optimizer.params})
-        dataset = replace(self.dataset, params={**of_data, **self.dataset.params})
-        return replace(self, model=model, dataset=dataset, optimizer=optimizer)
+        changed: dict[str, Any] = {"model": _with(_LATER.get(str(target), {}), self.model)}
+        if str(self.dataset.target).startswith("actbench."):
+            changed["dataset"] = _with(_LATER_OF_DATASETS, self.dataset)
+        if is_torchs(self.optimizer) and self.optimizer.params.get("weight_decay"):
+            changed["optimizer"] = _with({DECAY: "all"}, self.optimizer)
+        if all(getattr(self, group) is choice for group, choice in changed.items()):
+            return self
+        other = replace(self, **changed)
+        if all(getattr(self, group).params == choice.params for group, choice in changed.items()):
+            vars(other)["id"] = self.id  # only their order is another one
+        return other
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for `settings.yaml`, with the `id` first."""
@@ -245,7 +241,7 @@ class Settings:
                 del content[group]["content"]
         if not self.dataset_note:
             del content["dataset_note"]
-        for key, usual in (*_ONLY_OTHER.items(), ("weights", None)):
+        for key, usual in _UNWRITTEN.items():
             if content[key] == usual:
                 del content[key]
         if isinstance(self.sites, tuple):
@@ -255,30 +251,40 @@ class Settings:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Settings:
-        """The settings that `to_dict` wrote; a KeyError or TypeError where it did not."""
+        """The settings that `to_dict` wrote (choices may be built already); a KeyError or TypeError where it did not."""
         values = {key: value for key, value in content.items() if key != "id"}
-        values |= {group: Choice(**content[group]) for group in GROUPS}
+        values |= {group: _built(Choice, content[group]) for group in GROUPS}
         if values["dataset"].name == "auto":  # of version 0.1.0, before it knew its data: counted as MNIST
             values["dataset"] = Choice("mnist", "actbench.datasets.mnist", values["dataset"].params)
         own = tuple(Choice(**choice) for choice in content.get("measures", ()))
         if isinstance(values.get("sites"), list):
             values["sites"] = tuple(values["sites"])
-        train, trust = Train(**content["train"]), tuple(content["trust"])
+        train, trust = _built(Train, content["train"]), tuple(content["trust"])
         return cls(**{**values, "train": train, "trust": trust, "measures": own})
+
+    def flat_of(self, group: str) -> dict[str, Any]:
+        """The part of `flat` that the choice in one group makes; it must not be changed."""
+        choice: Choice = getattr(self, group)
+        known: dict[str, dict[str, Any]] = vars(choice).setdefault("_flat", {})  # many runs share one choice
+        if group not in known:
+            params = self._placeless() if group == "dataset" else choice.params
+            known[group] = {group: choice.name, **{f"{group}.{key}": value for key, value in params.items()}}
+            if choice.content is not None:
+                known[group][f"{group}.{CONTENT}"] = choice.version
+            if group == "optimizer" and not choice.params.get("weight_decay"):
+                known[group].pop(f"optimizer.{DECAY}", None)
+        return known[group]
 
     def flat(self) -> dict[str, Any]:
         """The settings that are part of the identity, by their keys: `activation`, `optimizer.lr`, `train.epochs`."""
         flat: dict[str, Any] = {}
         for group in GROUPS:
-            choice: Choice = getattr(self, group)
-            flat[group] = choice.name
-            params = self._placeless() if group == "dataset" else choice.params
-            flat |= {f"{group}.{key}": value for key, value in params.items()}
-            if choice.content is not None:
-                flat[f"{group}.{CONTENT}"] = choice.version
-        flat["dropout"] = self.dropout
-        if not self.optimizer.params.get("weight_decay"):
-            flat.pop(f"optimizer.{DECAY}", None)
+            flat |= self.flat_of(group)
+        return flat | self.flat_rest()
+
+    def flat_rest(self) -> dict[str, Any]:
+        """The part of `flat` that no choice makes."""
+        flat: dict[str, Any] = {"dropout": self.dropout}
         if self.dropout and self.dropout_kind != "standard":
             flat["dropout_kind"] = self.dropout_kind
         if self.sites != "all":
@@ -287,5 +293,8 @@ class Settings:
             flat["weights"] = f"{self.weights} {self.weights_content[:4]}"
         if self.upper_activation.target is not None:
             flat["split"] = self.split
-        train = asdict(self.train)
-        return flat | {f"train.{key}": value for key, value in train.items() if key not in _NOT_IDENTITY_TRAIN}
+        return flat | {f"train.{name}": getattr(self.train, name) for name in _IDENTITY_TRAIN}
+
+
+_IDENTITY = tuple(one.name for one in fields(Settings) if one.name not in _NOT_IDENTITY)
+_IDENTITY_TRAIN = tuple(one.name for one in fields(Train) if one.name not in _NOT_IDENTITY_TRAIN)

@@ -35,6 +35,7 @@ from actbench.train.machine import choose_device, describe, prepare
 prepare(threads=None)  # as the command does, before the first parallel operation
 
 import article  # noqa: E402
+import large_study  # noqa: E402
 import neighbours  # noqa: E402
 import references  # noqa: E402
 from hydra import compose, initialize_config_dir  # noqa: E402
@@ -566,6 +567,40 @@ def reports(bench: Bench) -> list[Row]:
     return rows
 
 
+def studies(bench: Bench) -> list[Row]:
+    """Large studies of runs of one seed each: seconds and memory of the table, from the files and from the cache."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        command("dataset=digits", "num_seeds=1", "tensorboard=false", f"output_dir={home / 'one'}")()
+        (template,) = (path.parent for path in home.glob("one/**/settings.yaml"))
+        sizes = ((500, 1, "", ""),) if bench.quick else ((2000, 5, "≤ 8 s", "≤ 2 s"), (10_000, 1, "≤ 8 s", "≤ 2 s"))
+        for configurations, seeds, cold, cached in sizes:
+            study = home / f"{configurations}x{seeds}"
+            large_study.make(template, study, configurations=configurations, seeds=seeds)
+            time.sleep(3)  # files that were written just now are not kept
+            what = f"{configurations:,} configurations × {seeds} runs of one seed"
+            for name, goal, *options in (("cold", cold, "--table"), ("cached", cached, "--table"), ("page", "")):
+                seconds, megabytes = _with_memory("report", str(study), *options)
+                rows.append(Row(f"{what}: {name}", [seconds], goal, " s"))
+                rows.append(Row(f"{what}: {name}", [megabytes], "≤ 1,000 MB", " MB"))
+            page = (study / "report" / "report.html").stat().st_size / 1e6
+            rows.append(Row(f"{what}: report.html", [page], "≤ 3 MB", " MB"))
+    return rows
+
+
+def _with_memory(*arguments: str) -> tuple[float, float]:
+    """Seconds of a command, and the MB that it needed at most."""
+    code = (
+        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL);"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    began = time.perf_counter()
+    asked = [sys.executable, "-c", code, sys.executable, "-m", "actbench", *arguments]
+    peak = int(subprocess.run(asked, check=True, capture_output=True, text=True).stdout) / 1e3
+    return time.perf_counter() - began, peak
+
+
 def copies(template: Path, folder: Path, count: int) -> None:
     """Runs that differ from `template` in their learning rate and their accuracies."""
     settings = reader.settings_of(template)
@@ -605,6 +640,7 @@ SECTIONS = {
         beside,
         speedrun,
         reports,
+        studies,
         sweep,
     )
 }

@@ -27,6 +27,8 @@ NOT_COMPARED: dict[str, str] = {
     "probe": _SEEN,
     "probe_every": _SEEN,
     "tensorboard": _SEEN,
+    "tensorboard_every": _SEEN,
+    "tensorboard_detail": _SEEN,
     **dict.fromkeys(("decide.margin", "decide.max_seeds", "decide.max_minutes", "decide.test_set"), _OF_ALL),
     "quantise": "is scored beside the plain result: quantise=int8 has both",
     "study": "is the folder of a whole sweep",

@@ -83,12 +83,17 @@ def read_json(path: Path, limit: int = MB) -> Any:
         ValueError: it is not that.
         OSError: it cannot be read.
     """
-    text = read_text(path, limit)
+    return parse_json(read_text(path, limit))
+
+
+def parse_json(text: str) -> Any:
+    """The same of a text."""
     try:
         content = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_unique)
     except RecursionError:
         raise NotReadable("it is nested too deeply") from None
-    _check_depth(content)
+    if text.count("[") + text.count("{") > DEPTH:
+        _check_depth(content)
     return content
 
 
@@ -192,8 +197,13 @@ def _plain_loader() -> Any:
     return _Plain
 
 
-def rows(path: Path, limit: int) -> Iterator[dict[str, str]]:
-    """The rows of a CSV file, each as column -> text.
+def is_printable(text: str) -> bool:
+    """Whether nothing in a text would be obeyed by a terminal, and nothing that a parser makes of it either."""
+    return "\\" not in text and text.replace("\n", "").isprintable()
+
+
+def rows(path: Path, limit: int) -> Iterator[list[str]]:
+    """The rows of a CSV file, the header first: all of one length.
 
     Raises:
         ValueError, csv.Error: it is no table, or too large.
@@ -206,12 +216,13 @@ def rows(path: Path, limit: int) -> Iterator[dict[str, str]]:
             raise NotReadable("it has no header")
         if len({*header}) < len(header):
             raise NotReadable("it has two columns of one name")
+        yield header
         for row in reader:
             if not row:
                 continue
             if len(row) != len(header):
                 raise NotReadable(f"a row has {len(row)} cells, the header {len(header)}")
-            yield dict(zip(header, row, strict=True))
+            yield row
 
 
 def _lines(file: Any) -> Iterator[str]:

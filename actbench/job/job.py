@@ -275,10 +275,12 @@ def _headline(settings: Settings, training: Training, folder: Path, done: int) -
 
 def _tensorboard(settings: Settings, folder: Path, name: str) -> Any:  # a TensorBoardSink, whose import takes a while
     from actbench.sinks import hparams, logdir
+    from actbench.sinks.tags import Thin
     from actbench.sinks.tensorboard import TensorBoardSink
 
     place = logdir.claim(folder, settings, name)
     return TensorBoardSink(
         place, seeds=settings.seeds, note=settings.dataset_note, with_mean=logdir.owns(folder, place),
         hyperparameters=hparams.hyperparameters(settings), columns=hparams.telling(settings, name),
+        thin=Thin.of(settings),
     )  # fmt: skip

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from actbench.identity import identity_of_target
 from actbench.measures.quantities import OfLayer, identified, measured
-from actbench.settings import identity_of_target
 
 if TYPE_CHECKING:
     from torch import Tensor

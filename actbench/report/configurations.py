@@ -76,6 +76,12 @@ class Block:
     unusual: tuple[str, ...] = ()  # keys that do not vary, with a value that is not the default
     note: str = ""  # about the dataset, where `auto` fell back to another one
 
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """All runs, those without results last."""
+        complete = [run for configuration in self.configurations for run in configuration.runs]
+        return (*complete, *(run for _, run in self.waiting))
+
 
 def blocks(runs: Iterable[Run]) -> list[Block]:
     """One block for each protocol; the one with most runs comes first."""
@@ -113,8 +119,8 @@ def _block(runs: Sequence[Run], title: str) -> Block:
         if len(members) > 1:
             members.sort(key=trained_at)  # stable: in the order of the folders where the time is unknown
     settings = [members[0].settings for members in by_id.values()]
-    names = dict(zip(by_id, naming.names(settings), strict=True))
     varying = naming.varying(settings)
+    names = dict(zip(by_id, naming.names(settings, varying), strict=True))
     shared, unusual = shared_settings(settings, varying)
     remarks = [remark for members in by_id.values() for remark in _aliases(members)]
     merged = [

@@ -208,9 +208,14 @@ _IN_A_HEADING = {
 }
 
 
-def cost_table(block: Block) -> TextTable:
-    """Seconds per epoch with their quartiles, samples per second and parameters, and what cannot be compared."""
-    of = costs(block.configurations)
+def cost_table(block: Block, of: Sequence[Cost] | None = None) -> TextTable:
+    """Seconds per epoch with their quartiles, samples per second and parameters, and what cannot be compared.
+
+    Args:
+        block: whose configurations are in the table.
+        of: their `costs`, if they are known.
+    """
+    of = costs(block.configurations) if of is None else of
     header = ("configuration", "s / epoch", "middle half", "epochs", "samples / s", "params", "comparable")
     rows = tuple(
         (

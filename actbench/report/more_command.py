@@ -54,15 +54,23 @@ def more(verdict: Verdict, configurations: Sequence[Configuration], seeds: int =
 
 def _takes_more(verdict: Verdict, study: Path) -> bool:
     """Whether a study has several configurations, all of which may be compared with each other."""
-    runs = [run for decision in verdict.decisions for run in decision.configuration.runs]
-    here = [(run.folder, run.settings) for run in runs if study_of(run.folder) == study]
-    known = {folder for folder, _ in here}
-    settings = [of for _, of in here]
-    for folder in sorted(path.parent for path in study.glob("*/settings.yaml")):
-        if folder not in known:  # of another block, without results, or not asked for
+    runs = [*verdict.beside, *(run for decision in verdict.decisions for run in decision.configuration.runs)]
+    known = {str(run.folder): run.settings for run in runs}
+    ids: set[str] = set()
+    protocols: set[tuple[object, ...]] = set()
+    for folder in {*known, *(os.path.dirname(path) for path in map(str, study.glob("*/settings.yaml")))}:
+        settings = known.get(folder)
+        if settings is None:  # of another block, or not asked for
             with contextlib.suppress(UserError):
-                settings.append(reader.settings_of(folder))
-    return len({of.id for of in settings}) > 1 and len({of.protocol() for of in settings}) == 1
+                settings = reader.settings_of(Path(folder))
+        elif os.path.dirname(folder) != str(study) and study_of(Path(folder)) != study:
+            continue
+        if settings is not None:
+            ids.add(settings.id)
+            protocols.add(settings.protocol())
+        if len(protocols) > 1:
+            return False
+    return len(ids) > 1 and len(protocols) == 1
 
 
 def _terms(verdict: Verdict, study: Path) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from actbench.report.comparison import Comparison
 from actbench.report.configurations import Block
+from actbench.report.drawing import SHOWN
 from actbench.report.evidence import evidence
 from actbench.report.formatting import count, listed
 from actbench.report.plots import Plot
@@ -17,6 +18,7 @@ from actbench.report.svg import Inline, inline
 from actbench.report.tables import comparison_tables
 from actbench.report.text_table import TextTable
 
+_SWITCHES = 200  # configurations that can be switched off one by one; of more those that pictures show
 _FEW = 4  # configurations whose names make a title
 _COUNTED = {"findings": "finding", "unfinished": "run"}  # what a heading counts where no table has a gist
 OPEN = "unfinished"  # what is missing must not be overlooked
@@ -108,7 +110,7 @@ def block_part(comparison: Comparison, plots: Sequence[tuple[str, Plot]], *, num
         title="Results" if alone else block.title,
         shared=block.shared,
         note=block.note,
-        names=names_of(block),
+        names=names if len(names := names_of(block)) <= _SWITCHES else names[:SHOWN],
         verdict=comparison.sentences,
         remarks=comparison.remarks,
         pictures=[picture for picture in pictures if picture.plot.section == TOP],

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import errno
 import hashlib
+import json
 import os
 import re
+import zlib
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
@@ -27,6 +29,7 @@ from actbench.report.published import PublishedComparison
 from actbench.report.tables import tidy
 from actbench.report.text_table import TextTable
 
+_MOST_ROWS, _FEW_ROWS = 150, 100  # of a table on the page: with more, so many are in sight, and the rest is packed
 _TEMPLATES = Path(__file__).with_name("template")
 
 
@@ -131,6 +134,8 @@ def _template(name: str) -> jinja2.Template:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    templates.globals |= {"most": _MOST_ROWS, "few": _FEW_ROWS}
+    templates.filters["packed"] = _packed
     templates.filters["code"] = _html_prose
     templates.filters["cell_html"] = _html_cell
     templates.filters["cell"] = _markdown_cell
@@ -153,6 +158,17 @@ def _html_code(escaped: str) -> str:
 def _html_cell(text: str) -> Markup:
     """A cell of a table, in which a whole command is code, so that it can be copied."""
     return Markup(_html_code(str(escape(text)))) if re.match(r"actbench \S", text) else escape(text)
+
+
+def _packed(table: TextTable, start: int) -> str:
+    """The rows from number `start` on, which the page makes when they are asked for: JSON, compressed, in base64.
+
+    Each is the word of its mark, then its cells.
+    """
+    marks = table.marks or ("",) * len(table.rows)
+    rows = [(mark, *row) for mark, row in zip(marks[start:], table.rows[start:], strict=True)]
+    text = printable(json.dumps(rows, ensure_ascii=False, separators=(",", ":")))
+    return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
 
 
 def _links(table: TextTable | None, folder: Path) -> dict[str, str]:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import difflib
+import gc
 import math
 import os
-import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from actbench.errors import Problem, UserError
-from actbench.files.reading import leaves, read_text
 from actbench.measures.scores import EpochRecord
 from actbench.records import RunSummary
+from actbench.report import run_folders
 from actbench.settings import Settings
-from actbench.store import reader
+from actbench.store import read_before, reader
+from actbench.store.packed import Stored
+from actbench.store.read_before import ReadBefore
 
 
 class Timed(NamedTuple):
@@ -31,13 +32,15 @@ class Timed(NamedTuple):
 class Run:
     """One run's folder. `summary` is None where the run has not ended: it is still running, or was killed.
 
-    `epochs` has the times of its epochs, in their order.
+    `epochs` has the times of its epochs, in their order, `surroundings` the content of `environment.json` (None where
+    it has not been read).
     """
 
     folder: Path
     settings: Settings
     summary: RunSummary | None
     epochs: tuple[Timed, ...] = field(default=(), compare=False)  # NaN is not equal to itself
+    surroundings: dict[str, Any] | None = field(default=None, compare=False, repr=False)
 
     @property
     def complete(self) -> bool:
@@ -64,23 +67,6 @@ class FoundRuns:
     problems: list[Problem] = field(default_factory=list)
 
 
-_FOLDERS = "the folder of a run, a sweep or a study, or `outputs`"
-
-
-def _near(path: Path) -> str:
-    """What was probably meant by a folder that does not exist: the study of this name, or one of a similar name."""
-    outputs = Path("outputs")
-    if path.name and (outputs / path).is_dir():
-        return f"did you mean {outputs / path}?"
-    above = path.parent if path.parent.is_dir() and path.parent != Path() else outputs
-    try:
-        names = [folder.name for folder in above.iterdir() if folder.is_dir()]
-    except OSError:
-        return ""
-    near = difflib.get_close_matches(path.name, names, n=1)
-    return f"did you mean {above / near[0]}?" if near else ""
-
-
 def find(paths: Sequence[Path]) -> FoundRuns:
     """Every run at or below `paths`.
 
@@ -88,79 +74,51 @@ def find(paths: Sequence[Path]) -> FoundRuns:
         UserError: a path does not exist, or holds no run.
     """
     found = FoundRuns()
-    bad_paths = []
-    folders: dict[Path, Path] = {}  # resolved -> as given, so that a run is read once
-    for path in paths:
-        if not path.is_dir():
-            what = "is a file" if path.exists() else "there is no such folder"
-            bad_paths.append(Problem(what, str(path), _near(path) or _FOLDERS))
-            continue
-        below = list(_folders(path, found.problems))
-        if not below:
-            bad_paths.append(
-                Problem("there is no run in it", str(path), "a sweep makes some: actbench -m activation=relu,gelu")
-            )
-        for folder in below:
-            folders.setdefault(folder.resolve(), folder)
-    if bad_paths:
-        raise UserError.of(bad_paths)
-    for folder in folders.values():
-        try:
-            found.runs.append(_read(folder))
-        except UserError as error:
-            found.problems += error.problems
+    folders = run_folders.below(paths, found.problems)
+    caches: dict[str, ReadBefore] = {}
+    collecting = gc.isenabled()
+    gc.disable()  # there is nothing to collect, and looking for it among millions of values takes a third of the time
+    try:
+        for folder in folders:
+            try:
+                found.runs.append(_read(folder, caches))
+            except UserError as error:
+                found.problems += error.problems
+        for cache in caches.values():
+            cache.save()
+    finally:
+        if collecting:
+            gc.enable()
+    if len(found.runs) > _MANY:
+        gc.freeze()  # nor should it be looked for among them later
     return found
 
 
-_RUN_FILES = {"settings.yaml", "summary.json", "history.csv"}  # a run's folder has at least one of them
+_MANY = 1000
 
 
-def _folders(path: Path, problems: list[Problem]) -> Iterator[Path]:
-    """Every run's folder at or below `path`; links within `path` are followed, each folder is visited once."""
-    visited: set[str] = set()
-    home = os.path.realpath(path)
-
-    def unreadable(error: OSError) -> None:
-        problems.append(
-            Problem(error.strerror or str(error), str(error.filename), "its runs are not in the comparison")
-        )
-
-    for folder, below, files in os.walk(path, followlinks=True, onerror=unreadable):
-        real = os.path.realpath(folder)
-        if real in visited:
-            below.clear()
-            continue
-        visited.add(real)
-        if _RUN_FILES & {*files} or (".hydra" in below and _begun(Path(folder))):
-            yield Path(folder)
-            below.clear()  # a run's folder holds no other
-        else:
-            below[:] = sorted(name for name in below if not name.startswith("."))
-            for name in [name for name in below if os.path.islink(os.path.join(folder, name))]:
-                link = os.path.join(folder, name)
-                if leaves(Path(link), Path(home)):  # the folder may be a stranger's
-                    below.remove(name)
-                    if Path(home).is_relative_to(os.path.realpath(link)):
-                        continue  # a circle: it leads to a folder above
-                    how = f"actbench report {shlex.quote(str(path))} {shlex.quote(link)} compares with what is there"
-                    problems.append(Problem("is a link that leads out of what was asked for", link, how))
+def _read(folder: Path, caches: dict[str, ReadBefore]) -> Run:
+    """A run from its files, or from what was read of the same files before."""
+    study = os.path.dirname(folder)
+    if study not in caches:
+        caches[study] = ReadBefore.of(Path(study))
+    key = read_before.key_of(str(folder))
+    stored = caches[study].get(folder, key)
+    if stored is not None:
+        return Run(folder, *stored[:2], tuple(Timed(*epoch) for epoch in stored.epochs), stored.environment)
+    run = _from_files(folder)
+    if run.summary is not None and run.surroundings is not None:
+        times = tuple((epoch.seconds, epoch.waiting) for epoch in run.epochs)
+        caches[study].add(folder, key, Stored(run.settings, run.summary, times, run.surroundings))
+    return run
 
 
-def _begun(folder: Path) -> bool:
-    """Whether there is a record of Hydra's for a job of ours, which has written nothing else."""
-    try:
-        text = read_text(folder / ".hydra" / "config.yaml")
-    except (OSError, ValueError):
-        return False
-    return "\nnum_seeds:" in text and "activation:" in text
-
-
-def _read(folder: Path) -> Run:
+def _from_files(folder: Path) -> Run:
     if not os.path.lexists(folder / "settings.yaml"):
         what = "has no settings.yaml: the run stopped before it wrote one, or the file was removed"
         raise UserError(what, where=str(folder), how="the same command trains it again")
     settings, summary = reader.settings_of(folder), reader.summary(folder)
-    run = Run(folder, settings, summary)
+    run = Run(folder, settings, summary, surroundings=reader.environment(folder))
     if summary is None:
         return run
     history = reader.records(folder / "history.csv", EpochRecord)
@@ -193,8 +151,8 @@ def _check_same(run: Run, summary: RunSummary, history: Sequence[EpochRecord]) -
 
 
 def environment(run: Run) -> dict[str, Any]:
-    """The content of `environment.json`; empty where it cannot be read."""
-    return reader.environment(run.folder)
+    """The content of `environment.json`, which must not be changed; empty where it cannot be read."""
+    return reader.environment(run.folder) if run.surroundings is None else run.surroundings
 
 
 def trained_at(run: Run) -> str:

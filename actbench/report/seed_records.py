@@ -46,7 +46,8 @@ def read_each(
 def most_dead(configurations: Sequence[Configuration], at_most: int = AT_MOST) -> list[Configuration]:
     """Those with the largest share of dead units after training, in the order in which they came."""
     ordered = sorted(configurations, key=lambda configuration: -configuration.mean("dead_ratio"))[:at_most]
-    return [configuration for configuration in configurations if configuration in ordered]
+    chosen = {id(configuration) for configuration in ordered}
+    return [configuration for configuration in configurations if id(configuration) in chosen]
 
 
 def selection_note(selected: Sequence[Configuration], configurations: Sequence[Configuration]) -> str:

@@ -21,19 +21,20 @@ from actbench.report.verdict import Decision, Verdict
 def comparison_tables(comparison: Comparison) -> list[TextTable]:
     """The tables of a block: results with the verdict, tuning, diagnostics, cost, and the runs without results."""
     tables = []
+    of = costs(comparison.block.configurations)
     if comparison.block.configurations:
-        tables.append(_results(comparison))
+        tables.append(_results(comparison, of))
     if comparison.tuned:
         tables.append(_tuning(comparison.tuned))
     tables += comparison.diagnostics.tables()
     if comparison.block.configurations:
-        tables.append(cost_table(comparison.block))
+        tables.append(cost_table(comparison.block, of))
     if comparison.block.waiting:
         tables.append(_without_results(comparison.block))
     return tables
 
 
-def _results(comparison: Comparison) -> TextTable:
+def _results(comparison: Comparison, of: Sequence[Cost]) -> TextTable:
     configurations, verdict = comparison.block.configurations, comparison.verdict
     # What is measured has a key by which its definition can be found: `actbench.measures`.
     measured = ["val_accuracy", "test_loss"]
@@ -45,7 +46,6 @@ def _results(comparison: Comparison) -> TextTable:
         "configuration", heading("test_accuracy"), *_verdict_header(verdict), "n", *map(heading, measured),
         "s / epoch", "params",
     )  # fmt: skip
-    of = costs(configurations)
     rows = tuple(_result(one, verdict, measured, cost) for one, cost in zip(configurations, of, strict=True))
     note = f"the best mean comes first; means over n seeds; ±: 95 % interval of the mean alone{_verdict_note(verdict)}"
     note += "; s / epoch: per seed, with validation, median (middle half) of the epochs"

@@ -108,7 +108,7 @@ def _tuned(
     verdict = decide(
         replace(block, configurations=tuple(best), waiting=(), note=""),
         margin=terms.margin, test_set=terms.test_set, look=terms.look, earlier=terms.earlier,
-        problems=problems, baseline=asked[0] if asked else None,
+        problems=problems, baseline=asked[0] if asked else None, beside=terms.beside,
     )  # fmt: skip
 
     def over_all(setting: str) -> tuple[bool, float]:

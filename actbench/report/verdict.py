@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ from actbench.report.baseline import by_validation
 from actbench.report.configurations import METRIC, Block, Configuration
 from actbench.report.outcomes import Outcomes, outcomes
 from actbench.report.recommendation import recommend
+from actbench.report.runs import Run
 from actbench.report.sequential import level as level_of
 from actbench.report.simultaneous import MIN_SEEDS, Differences, differences
 from actbench.report.with_best import with_the_best
@@ -88,6 +90,7 @@ class Verdict:
     members: tuple[Configuration, ...] = field(default=(), repr=False)
     differences: Differences | None = field(default=None, repr=False, compare=False)
     earlier: tuple[EarlierLook, ...] = field(default=(), repr=False)
+    beside: tuple[Run, ...] = field(default=(), repr=False, compare=False)  # runs of the studies that are known as well
 
     @property
     def settled(self) -> bool:
@@ -105,7 +108,11 @@ class Verdict:
 
     def of(self, configuration: Configuration) -> Decision | None:
         """The decision about a configuration; None where the verdict is not about it."""
-        return next((decision for decision in self.decisions if decision.configuration is configuration), None)
+        return self._by_configuration.get(id(configuration))
+
+    @cached_property
+    def _by_configuration(self) -> dict[int, Decision]:
+        return {id(decision.configuration): decision for decision in self.decisions}
 
     def with_word(self, *words: Word) -> list[Decision]:
         """The decisions with one of some words, best first."""
@@ -129,6 +136,7 @@ def decide(
     look: int = 1,
     earlier: Sequence[EarlierLook] = (),
     problems: list[Problem] | None = None,
+    beside: Sequence[Run] = (),
 ) -> Verdict:
     """The verdict on a block.
 
@@ -139,6 +147,7 @@ def decide(
         look: the number of this look at the results; see `store.decide.number_of_looks`.
         earlier: the looks before it. What they showed still counts: the intervals of all looks hold together.
         problems: what cannot be read is added to it.
+        beside: other runs of the same studies, as far as they were read.
     """
     considered, remarks = _considered(block.configurations, baseline)
     members = _family(considered, baseline)
@@ -146,7 +155,7 @@ def decide(
     verdict = Verdict(
         decisions=(), margin=margin, test_set=found.test_set if len(members) > 1 else test_set, look=look,
         level=level_of(look), baseline=baseline.name if baseline else None, members=tuple(members),
-        earlier=tuple(earlier), lacks_images=bool(found.remark) and len(members) > 1,
+        earlier=tuple(earlier), beside=(*beside, *block.runs), lacks_images=bool(found.remark) and len(members) > 1,
         remarks=(*remarks, *([found.remark] if found.remark and len(members) > 1 else [])),
     )  # fmt: skip
     if len(members) > 1:

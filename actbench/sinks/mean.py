@@ -11,7 +11,7 @@ from actbench.errors import UserError
 from actbench.records import Epoch, RunSummary
 from actbench.sinks import logdir
 from actbench.sinks.events import Writer
-from actbench.sinks.tags import Tags, at_the_end, means
+from actbench.sinks.tags import Tags, Thin, at_the_end, means
 from actbench.store import own_tables, reader
 from actbench.store.tables import of_epochs
 
@@ -39,19 +39,19 @@ def over_all_runs(folder: Path) -> None:
             complete = {run: ended for run in logdir.runs_of(folder) if (ended := reader.completed(run)) is not None}
             if ({*complete} <= {folder} and logdir.owns(folder, place)) or not logdir.ended(place):
                 return
-            scalars = list(_means(complete))
+            scalars = list(_means(complete, Thin.of(reader.settings_of(folder))))
         except UserError:
             return
         _replace(place, scalars)
 
 
-def _means(complete: Mapping[Path, RunSummary]) -> Iterator[tuple[str, int, float]]:
+def _means(complete: Mapping[Path, RunSummary], thin: Thin) -> Iterator[tuple[str, int, float]]:
     """Tag, step and mean of everything that has a tag; a seed that several runs have counts as the first has it."""
     whose: dict[int, Path] = {}
     for folder, summary in complete.items():
         for seed in summary.seeds:
             whose.setdefault(seed, folder)
-    tags = Tags()
+    tags = Tags(layers=thin.layers)
     kinds = {**of_epochs(), **{name: kind for folder in complete for name, kind in own_tables.read(folder).items()}}
     by_epoch: dict[int, list[Any]] = {}
     for folder in complete:
@@ -68,7 +68,8 @@ def _means(complete: Mapping[Path, RunSummary]) -> Iterator[tuple[str, int, floa
     }
     for number in sorted(by_epoch):
         gone = [seed for seed, epoch in diverged if epoch == number]
-        yield from means(tags.of(Epoch(number=number, rows=tuple(by_epoch[number]))), gone)
+        scalars = list(tags.of(Epoch(number=number, rows=tuple(by_epoch[number]))))
+        yield from means(scalars if thin.has(number) else (), gone)
     yield from means([
         scalar for folder, summary in complete.items() for scalar in at_the_end(summary) if whose[scalar[0]] == folder
     ])  # fmt: skip

@@ -4,21 +4,44 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from actbench.measures import registry
 from actbench.measures.quantities import Quantity, by_seed, column_kinds, over_layers, quantities_of
 from actbench.records import Epoch, Estimate, RunSummary
+from actbench.settings import Settings
 
 Scalar = tuple[int, str, int, float]  # seed, tag, step, value
 ALL = "all"  # for the layer, in the tag of a network's value
 
 
+@dataclass(frozen=True)
+class Thin:
+    """What TensorBoard is not shown: epochs but for every so many and the last one, single layers, single seeds."""
+
+    every: int = 1
+    epochs: int = 0
+    layers: bool = True
+    seeds: bool = True
+
+    @classmethod
+    def of(cls, settings: Settings) -> Thin:
+        """As a run was asked for it."""
+        detail = settings.tensorboard_detail
+        return cls(settings.tensorboard_every, settings.train.epochs, detail == "full", detail != "mean")
+
+    def has(self, epoch: int) -> bool:
+        """Whether an epoch is shown; the first one and that before training are, so that curves have a beginning."""
+        return epoch <= 1 or epoch % self.every == 0 or epoch == self.epochs
+
+
 class Tags:
     """Knows which layers have had something rare to show."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, layers: bool = True) -> None:
+        self.layers = layers  # else only the value of the whole network
         self._eventful: set[tuple[type, str]] = set()
 
     def of(self, epoch: Epoch) -> Iterator[Scalar]:
@@ -43,7 +66,7 @@ class Tags:
         axis = "step" if "step" in columns else "epoch"
         for row in rows:
             about = {name: getattr(row, name) for name in columns}
-            for quantity in tagged:
+            for quantity in tagged if self.layers or "layer" not in columns else ():
                 value = about[quantity.key]
                 if about.get("epoch") == 0 and math.isnan(value):  # of training, which has not begun
                     continue

@@ -16,7 +16,7 @@ from actbench.records import Epoch, Finding, RunSummary
 from actbench.sinks import hparams
 from actbench.sinks.events import Writer
 from actbench.sinks.hparams import Value
-from actbench.sinks.tags import Tags, at_the_end, means, tagged_at_the_end
+from actbench.sinks.tags import Scalar, Tags, Thin, at_the_end, means, tagged_at_the_end
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # of what tensorboard imports
@@ -37,6 +37,7 @@ class TensorBoardSink:
             `folder` has those of an earlier run of the same configuration.
         hyperparameters: for the HParams dashboard, in which a configuration is one row.
         columns: those of them that are its columns, the first five at once.
+        thin: what is left out.
         note: on the dataset, for a page of text: these are not the data that were asked for.
     """
 
@@ -48,11 +49,14 @@ class TensorBoardSink:
         hyperparameters: Mapping[str, Value],
         columns: Sequence[str] = (),
         with_mean: bool = True,
+        thin: Thin | None = None,
         note: str = "",
     ) -> None:
-        self._seeds = {seed: Writer(str(folder / f"seed={seed}")) for seed in seeds}
+        self._thin = thin or Thin()
+        of_seeds = seeds if self._thin.seeds else ()
+        self._seeds = {seed: Writer(str(folder / f"seed={seed}")) for seed in of_seeds}
         self._mean = Writer(str(folder)) if with_mean else None
-        self._tags = Tags()
+        self._tags = Tags(layers=self._thin.layers)
         self._hyperparameters, self._columns = hyperparameters, columns
         self._begun = False
         if note:
@@ -60,9 +64,10 @@ class TensorBoardSink:
 
     def write_epoch(self, epoch: Epoch) -> None:
         """Everything with a tag that the epoch's rows hold, for each seed and as a mean over those that are sound."""
-        scalars = list(self._tags.of(epoch))
-        for seed, tag, step, value in scalars:
-            self._seeds[seed].add_scalar(tag, value, step)
+        scalars = list(self._tags.of(epoch))  # what is rare is noticed in each epoch
+        if not self._thin.has(epoch.number):
+            scalars = []
+        self._write_seeds(scalars)
         if self._mean:
             for tag, step, value in means(scalars, epoch.diverged):
                 self._mean.add_scalar(tag, value, step)
@@ -70,6 +75,11 @@ class TensorBoardSink:
             self._begin([quantity for kind in epoch.tables() for quantity in quantities_of(kind)])
         for writer in self._writers():
             writer.flush()
+
+    def _write_seeds(self, scalars: Sequence[Scalar]) -> None:
+        for seed, tag, step, value in scalars:
+            if seed in self._seeds:
+                self._seeds[seed].add_scalar(tag, value, step)
 
     def _writers(self) -> list[Writer]:
         return [*self._seeds.values(), *([self._mean] if self._mean else [])]
@@ -94,7 +104,7 @@ class TensorBoardSink:
 
     def write_activation(self, name: str, picture: NDArray[np.uint8], step: int) -> None:
         """A picture (height, width, 3) of an activation and its derivative, or of what it has become."""
-        if self._mean:
+        if self._mean and self._thin.layers:
             self._mean.add_image(f"activation/{name}", picture, step, dataformats="HWC")
 
     def write_findings(self, findings: Sequence[Finding], step: int) -> None:
@@ -103,7 +113,7 @@ class TensorBoardSink:
 
     def write_histograms(self, histograms: Mapping[str, Sequence[Histogram | None]], step: int) -> None:
         """Tag -> for each seed the distribution of what it names."""
-        for tag, of_seeds in histograms.items():
+        for tag, of_seeds in histograms.items() if self._thin.layers else ():
             for writer, histogram in zip(self._seeds.values(), of_seeds, strict=True):
                 if histogram is not None:
                     writer.add_histogram_raw(
@@ -121,8 +131,7 @@ class TensorBoardSink:
     def write_summary(self, summary: RunSummary) -> None:
         """The final metrics, and the end of the row in the HParams dashboard."""
         scalars = list(at_the_end(summary))
-        for seed, tag, step, value in scalars:
-            self._seeds[seed].add_scalar(tag, value, step)
+        self._write_seeds(scalars)
         if self._mean:
             for tag, step, value in means(scalars):
                 self._mean.add_scalar(tag, value, step)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from actbench.errors import UserError, printable
 from actbench.files.atomic import write_text
-from actbench.files.reading import read_yaml
-from actbench.settings import DROPOUT_KINDS, GROUPS, Settings
+from actbench.files.reading import is_printable, read_text
+from actbench.files.sections import parse_in_sections
+from actbench.settings import DROPOUT_KINDS, GROUPS, Choice, Settings, Train
 from actbench.store.plausible import AWAY, check_stays, is_amount, lacking, reason, words
 
 
@@ -28,11 +30,14 @@ def settings_of(folder: Path) -> Settings:
     path = folder / "settings.yaml"
     try:
         check_stays(path)
-        content = read_yaml(path)
+        text = read_text(path)
+        content = parse_in_sections(text, _built)
         wrong = lacking(content, Settings, folder, beside=["id"])
         if wrong:
             raise UserError(wrong, where=str(path), how=AWAY)
         stored = Settings.from_dict(content)
+        if not is_printable(text) and any(printable(word) != word for word in words(asdict(stored))):
+            raise TypeError("it has characters in it that a terminal would obey")
         _check_types(stored)
         seeds, again = stored.seeds, stored.id
     except FileNotFoundError as error:
@@ -48,6 +53,11 @@ def settings_of(folder: Path) -> Settings:
     return stored
 
 
+def _built(key: str, value: Any) -> Any:
+    """The object that a section of the file describes: runs with the same choice share it."""
+    return Choice(**value) if key in GROUPS else Train(**value) if key == "train" else value
+
+
 def _check_types(settings: Settings) -> None:
     """Raises a TypeError where a value is of another kind than `Settings` says."""
     choices = {**{group: getattr(settings, group) for group in GROUPS}, **{m.name: m for m in settings.measures}}
@@ -56,8 +66,6 @@ def _check_types(settings: Settings) -> None:
             raise TypeError(f"`{group}` is not a choice")
         if not all(word is None or isinstance(word, str) for word in (choice.target, choice.content)):
             raise TypeError(f"`{group}` has no `target`")
-    if any(printable(word) != word for word in words(asdict(settings))):
-        raise TypeError("it has characters in it that a terminal would obey")
     train = settings.train
     for name, value in {
         "seed": settings.seed, "num_seeds": settings.num_seeds, "epochs": train.epochs, "batch_size": train.batch_size
@@ -69,6 +77,9 @@ def _check_types(settings: Settings) -> None:
         raise TypeError("`sites` or `weights` is not what it should be")
     if settings.dropout_kind not in DROPOUT_KINDS:
         raise TypeError("`dropout_kind` is not what it should be")
+    every, detail = settings.tensorboard_every, settings.tensorboard_detail
+    if type(every) is not int or every < 1 or detail not in ("full", "scalars", "mean"):
+        raise TypeError("`tensorboard_every` or `tensorboard_detail` is not what it should be")
     if settings.num_seeds > _SEEDS:
         raise TypeError(f"`num_seeds` is more than {_SEEDS:,}")
     if not (is_amount(settings.dropout) and is_amount(settings.split) and isinstance(settings.study, str)):

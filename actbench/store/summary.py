@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from actbench.errors import UserError, printable
 from actbench.files.atomic import write_text
-from actbench.files.reading import MB, read_json
+from actbench.files.reading import MB, is_printable, parse_json, read_json, read_text
 from actbench.measures import registry
 from actbench.records import Estimate, RunSummary, Status
 from actbench.settings import Settings
@@ -42,7 +42,8 @@ def summary(folder: Path) -> RunSummary | None:
     path = folder / "summary.json"
     try:
         check_stays(path)
-        content = read_json(path, LARGEST)
+        text = read_text(path, LARGEST)
+        content = parse_json(text)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -51,7 +52,7 @@ def summary(folder: Path) -> RunSummary | None:
     if wrong:
         raise UserError(wrong, where=str(path), how=AWAY)
     try:
-        stored = RunSummary.from_dict(all_printable(content))
+        stored = RunSummary.from_dict(content if is_printable(text) else all_printable(content))
         wrong = _mistyped(stored) or _inconsistent(stored)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UserError(

@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -83,12 +84,19 @@ def records(path: Path, kind: type[Record]) -> list[Record]:
     """
     if not os.path.lexists(path):
         return []
-    columns: dict[str, Callable[[str], Any]] = {**column_kinds(kind)}
-    checks = [check for quantity in quantities_of(kind) for check in [_check(quantity, columns[quantity.key])]]
+    hashable: Any = kind
+    kinds, checks = _columns(hashable)
     try:
         check_stays(path)
-        read = [kind(**{name: columns[name](value) for name, value in row.items()}) for row in rows(path, TABLE)]
-        if not all(check(record) for record in read for check in checks):
+        lines = rows(path, TABLE)
+        header = next(lines)
+        columns: list[Callable[[str], Any]] = [kinds[name] for name in header]
+        values = ([read(cell) for read, cell in zip(columns, row, strict=True)] for row in lines)
+        if header == [*kinds]:
+            read = [kind(*row) for row in values]
+        else:  # of an earlier version, which had fewer
+            read = [kind(**dict(zip(header, row, strict=True))) for row in values]
+        if not all(check(record) for check in checks for record in read):
             raise ValueError("a number, a name or a word that cannot be")
         layers = len({getattr(record, "layer", "") for record in read})
         if layers > LAYERS:
@@ -99,7 +107,15 @@ def records(path: Path, kind: type[Record]) -> list[Record]:
         raise UserError(f"cannot be read{why}", where=str(path), how=AWAY) from error
 
 
-def _check(quantity: Quantity, kind: Any) -> Callable[[Any], bool]:
+@lru_cache(maxsize=256)
+def _columns(kind: Any) -> tuple[dict[str, type], list[Callable[[Any], bool]]]:
+    """Column -> int, float or str, in order; and the tests that a row has to pass."""
+    kinds = column_kinds(kind)
+    checks = [check for quantity in quantities_of(kind) if (check := _check(quantity, kinds[quantity.key]))]
+    return kinds, checks
+
+
+def _check(quantity: Quantity, kind: Any) -> Callable[[Any], bool] | None:
     """A test for plausible values of a column: numbers within bounds, words that are expected or at least printable."""
     key, least, among = quantity.key, quantity.at_least, quantity.among
     if kind is str:
@@ -108,7 +124,7 @@ def _check(quantity: Quantity, kind: Any) -> Callable[[Any], bool]:
         return lambda row: abs(getattr(row, key)) < MOST and getattr(row, key) >= least
     if quantity.identifies:
         return lambda row: least <= getattr(row, key) < math.inf
-    return lambda _: True
+    return None
 
 
 def last_layers(folder: Path) -> list[LayerRecord]:

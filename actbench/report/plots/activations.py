@@ -47,9 +47,9 @@ def _selected(usable: Sequence[Configuration]) -> list[Configuration]:
     """The best ones, and those in which most units died, in the order in which they came."""
     if len(usable) <= CONFIGURATIONS:
         return [*usable]
-    troubled = sorted(usable[BEST:], key=lambda one: (-_trouble(one), usable.index(one)))
-    chosen = [*usable[:BEST], *troubled[: CONFIGURATIONS - BEST]]
-    return [configuration for configuration in usable if configuration in chosen]
+    troubled = sorted(usable[BEST:], key=lambda one: -_trouble(one))  # stable
+    chosen = {id(one) for one in (*usable[:BEST], *troubled[: CONFIGURATIONS - BEST])}
+    return [configuration for configuration in usable if id(configuration) in chosen]
 
 
 def _trouble(configuration: Configuration) -> float:

@@ -57,48 +57,98 @@
     return [...ordered, ...rows.filter((row) => !first.includes(row))];
   }
 
-  function makeSortable(table, rows) {
-    const heads = all("thead th", table);
-    heads.forEach((head, column) => {
-      const sort = () => {
-        const next = { ascending: "descending", descending: "" }[head.getAttribute("aria-sort")] ?? "ascending";
-        heads.forEach((other) => other.removeAttribute("aria-sort"));
-        if (next) head.setAttribute("aria-sort", next);
-        table.tBodies[0].append(...(next ? sorted(rows, column, next === "ascending" ? 1 : -1) : rows));
-      };
-      const button = makeButton("", sort);
-      button.title = "sort: up, down, as it was";
-      button.append(...head.childNodes);
-      head.append(button);
+  const PAGE = 100; // rows of a long table that are added at once
+
+  // The rows that are not on the page yet: each is the word of its mark, then its cells.
+  async function unpacked(script, table) {
+    const bytes = Uint8Array.from(atob(script.textContent), (letter) => letter.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+    const heads = table.classList.contains("text") ? all("thead th", table).map((head) => plain(head.textContent)) : null;
+    return (await new Response(stream).json()).map(([mark, ...cells]) => {
+      const row = make("tr", { className: mark });
+      cells.forEach((text, column) => {
+        const cell = make("td", {}, column && /^actbench \S/.test(text) ? make("code", { textContent: text }) : text);
+        if (heads) cell.dataset.head = heads[column];
+        row.append(cell);
+      });
+      return row;
     });
   }
 
-  // Shows the rows that are asked for by the words in a field above, and that are not of a configuration that is off.
-  function makeFilter(table, rows, off) {
+  // Sorts by a heading, and shows the rows that are asked for by the words in a field above, and that are not of a
+  // configuration that is off. Of a long table as many as were asked for; all of them are searched and sorted.
+  function equipTable(table, off) {
+    const body = table.tBodies[0];
+    const box = table.closest(".scroll");
+    const script = nextScript(box);
+    let rows = [...body.rows];
+    let ordered = rows;
+    let limit = PAGE;
+    let loading = null;
+    const total = rows.length + (script ? Number(script.previousElementSibling.dataset.rows) : 0);
     const field = make("input", { type: "search", placeholder: "filter rows" });
     const said = make("span", { role: "status" });
+    const more = makeButton("", async () => {
+      limit += PAGE;
+      await load();
+      update();
+    });
+
+    const load = () =>
+      (loading ??= script
+        ? unpacked(script, table).then((rest) => {
+            rows = [...rows, ...rest];
+            ordered = rows;
+          })
+        : Promise.resolve());
+
     const update = () => {
       const words = plain(field.value).toLowerCase().split(" ");
       for (const row of rows) {
         const text = plain(row.textContent).toLowerCase();
         row.hidden = off.has(plain(row.cells[0].textContent)) || !words.every((word) => text.includes(word));
       }
-      const shown = rows.filter((row) => !row.hidden).length;
-      said.textContent = shown < rows.length ? `${shown} of ${rows.length} rows` : "";
+      const found = ordered.filter((row) => !row.hidden);
+      if (script) body.replaceChildren(...found.slice(0, limit));
+      const unseen = loading ? found.length - limit : total - rows.length;
+      more.hidden = !script || unseen <= 0;
+      more.textContent = `${Math.min(PAGE, unseen)} more of ${unseen.toLocaleString("en")} rows`;
+      const all = !loading && script ? found.length + total - rows.length : found.length;
+      said.textContent = all < total ? `${all} of ${total} rows` : "";
     };
+
+    const heads = all("thead th", table);
+    const sort = (head, column) => {
+      const next = { ascending: "descending", descending: "" }[head.getAttribute("aria-sort")] ?? "ascending";
+      heads.forEach((other) => other.removeAttribute("aria-sort"));
+      if (next) head.setAttribute("aria-sort", next);
+      ordered = next ? sorted(rows, column, next === "ascending" ? 1 : -1) : rows;
+      if (script) update();
+      else body.append(...ordered);
+    };
+    if (total > 1) {
+      heads.forEach((head, column) => {
+        const button = makeButton("", () => (script ? load().then(() => sort(head, column)) : sort(head, column)));
+        button.title = "sort: up, down, as it was";
+        button.append(...head.childNodes);
+        head.append(button);
+      });
+    }
     field.setAttribute("aria-label", "filter rows");
-    field.addEventListener("input", update);
-    const bar = rows.length > 5 ? [field, said] : [said];
-    table.closest(".scroll").before(make("div", { className: "filter" }, ...bar));
+    field.addEventListener("input", () => (script ? load().then(update) : update()));
+    box.before(make("div", { className: "filter" }, ...(total > 5 ? [field, said] : [said])));
+    if (script) script.previousElementSibling.replaceChildren(more);
     return update;
   }
 
+  // That of a table in its box, behind the line that says how many rows there are.
+  function nextScript(box) {
+    const script = box.nextElementSibling?.nextElementSibling;
+    return script?.matches("script.rest") && "DecompressionStream" in window ? script : null;
+  }
+
   function equipTables(within, off) {
-    return all("table", within).map((table) => {
-      const rows = [...table.tBodies[0].rows];
-      if (rows.length > 1) makeSortable(table, rows);
-      return makeFilter(table, rows, off);
-    });
+    return all("table", within).map((table) => equipTable(table, off));
   }
 
   // ---------------------------------------------------------------- configurations that can be switched off

@@ -1,0 +1,277 @@
+"""Large studies: what is kept of the runs never changes what a report says, and files are read once; long tables."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import sqlite3
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from helpers import fake_run, settings_of
+
+from actbench.files import reading
+from actbench.files.sections import parse_in_sections
+from actbench.report import command, page, runs
+from actbench.report import plots as drawn
+from actbench.report.text_table import TextTable
+from actbench.settings import Choice
+from actbench.sinks.tags import Thin
+from actbench.store import packed, read_before
+from actbench.store.read_before import FILE
+
+NAMES = ("relu", "gelu", "elu")
+IMAGES = 1000
+
+
+@pytest.fixture(autouse=True)
+def _any_study_is_large(monkeypatch):
+    monkeypatch.setattr(read_before, "AT_LEAST", 2)
+    monkeypatch.setattr(read_before, "_RECENT", 0)
+
+
+def one(folder, name, number, seed, level=None):
+    settings = settings_of("dataset=digits", "num_seeds=1", "train.epochs=3", f"seed={seed}")
+    optimizer = replace(settings.optimizer, params={**settings.optimizer.params, "lr": 1e-3 * (1 + number)})
+    own = replace(settings, activation=Choice(name, "torch.nn.ReLU", {"p": NAMES.index(name)}), optimizer=optimizer)
+    accuracy = level or round(95 + NAMES.index(name) / 2 + number / 5 + np.random.default_rng(seed).normal() / 3, 1)
+    fake_run(folder / own.folder, own, [accuracy], images=IMAGES, time=f"2026-01-0{seed + 1}T00:00:00")
+    return folder / own.folder
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Three activations at two learning rates with three seeds, each a run of its own."""
+    for name in NAMES:
+        for number in range(2):
+            for seed in range(3):
+                one(tmp_path / "s", name, number, seed)
+    return tmp_path / "s"
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """The names of the files that were opened, in a list that grows."""
+    names = []
+    plain = reading.open_plain
+
+    def note(path, limit):
+        names.append(Path(path).name)
+        return plain(path, limit)
+
+    monkeypatch.setattr(reading, "open_plain", note)
+    return names
+
+
+def outputs(study, *, cached=True, plots=False):
+    """All that a report of a study says and writes, but for the time; `cached`: as it does, else from the files."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not plots:
+            patch.setattr(drawn, "plot_modules", list)
+        if not cached:
+            patch.setattr(runs.ReadBefore, "of", classmethod(lambda cls, study: cls(study)))
+            patch.setattr(runs.ReadBefore, "save", lambda self: None)
+        folder = study.parent / "report"
+        report = command.make_report([study])
+        command.write(report, folder)
+    written = {
+        path.relative_to(folder).as_posix(): re.sub(rb"\d{4}-\d\d-\d\d \d\d:\d\d", b"", path.read_bytes())
+        for path in sorted(folder.rglob("*")) if path.is_file()
+    }  # fmt: skip
+    return written, [str(problem) for problem in report.problems]
+
+
+def change(folder):
+    files = folder / "environment.json"
+    files.write_text(files.read_text().replace('"cpu"', '"cuda"'))
+
+
+def contradict(folder):
+    path = folder / "summary.json"
+    path.write_text(path.read_text().replace('"epochs_done": 3', '"epochs_done": 2'))
+
+
+def retrain(folder):
+    settings = runs.find([folder]).runs[0].settings
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+    fake_run(folder, settings, [99.9], images=IMAGES)
+
+
+def remove(folder):
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+
+
+CHANGES = {
+    "nothing": lambda study, folder: None,
+    "a run that was changed": lambda study, folder: change(folder),
+    "a run that contradicts itself": lambda study, folder: contradict(folder),
+    "a run that was trained again": lambda study, folder: retrain(folder),
+    "a run that is gone": lambda study, folder: remove(folder),
+    "a run more": lambda study, folder: one(study, "relu", 1, 7),
+    "a cache that is cut": lambda study, folder: os.truncate(study / FILE, 5000),
+    "a cache that is empty": lambda study, folder: os.truncate(study / FILE, 0),
+    "a cache that is something else": lambda study, folder: (study / FILE).write_bytes(b"relu" * 9999),
+    "a cache of an older version": lambda study, folder: edited(study, "UPDATE about SET version = '0.1.0 1'"),
+    "a cache with a run of other results": lambda study, folder: edited(study, "UPDATE runs SET run = replace(run, '9', '8')"),
+    "a cache with other parts": lambda study, folder: edited(study, "UPDATE parts SET part = replace(part, 'elu', 'ELU')"),
+    "a cache without tables": lambda study, folder: edited(study, "DROP TABLE runs"),
+    "a cache of runs that were exchanged": lambda study, folder: exchanged(study),
+    "a cache that others may write": lambda study, folder: (study / FILE).chmod(0o666),
+}  # fmt: skip
+
+
+def edited(study, line):
+    database = sqlite3.connect(study / FILE)
+    with database:
+        database.execute(line)
+    database.close()
+
+
+def exchanged(study):
+    """The rows of two runs under each other's names: the inodes of the files tell."""
+    database = sqlite3.connect(study / FILE)
+    with database:
+        (a, *one), (b, *other) = database.execute("SELECT * FROM runs ORDER BY name LIMIT 2").fetchall()
+        for name, row in ((a, other), (b, one)):
+            database.execute("UPDATE runs SET files = ?, run = ?, checksum = ? WHERE name = ?", (*row, name))
+    database.close()
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_a_report_says_the_same_with_what_was_kept(study, case):
+    outputs(study)
+    assert (study / FILE).is_file()
+    CHANGES[case](study, sorted(path for path in study.iterdir() if path.is_dir())[3])
+    kept = outputs(study, plots=case == "nothing")
+    assert kept == outputs(study, cached=False, plots=case == "nothing")
+    assert case == "nothing" or outputs(study) == kept
+
+
+def test_what_was_kept_is_not_read_again_and_nothing_is_read_twice(study, opened):
+    command.make_report([study])
+    of_run = ("settings.yaml", "summary.json", "history.csv", "environment.json")
+    assert {name: opened.count(name) for name in of_run} == dict.fromkeys(of_run, 18)
+    opened.clear()
+    command.make_report([study])
+    assert not {*of_run} & {*opened}
+
+
+def test_only_the_runs_that_changed_are_read(study, opened):
+    runs.find([study])
+    folder = next(path for path in study.iterdir() if path.is_dir())
+    change(folder)
+    opened.clear()
+    runs.find([study])
+    assert opened == ["settings.yaml", "summary.json", "environment.json", "history.csv"]
+
+
+def test_runs_are_kept_as_they_are(study):
+    first = {run.folder: run for run in runs.find([study]).runs}
+    for run in runs.find([study]).runs:
+        before = first[run.folder]
+        assert (run, run.surroundings) == (before, before.surroundings)
+        assert repr(run.epochs) == repr(before.epochs)  # NaN is not equal to itself
+        assert run.settings.id == replace(run.settings).id
+
+
+def test_some_of_the_runs_leave_the_rest_of_the_cache(study, opened):
+    runs.find([study])
+    runs.find(sorted(path for path in study.iterdir() if path.is_dir())[:9])
+    opened.clear()
+    runs.find([study])
+    assert opened == []
+
+
+def test_where_the_cache_cannot_be_written_there_is_none(study, monkeypatch):
+    def full(*_):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(read_before, "replacing", full)
+    assert outputs(study) == outputs(study, cached=False)
+    assert not (study / FILE).exists()
+
+
+def test_a_cache_that_is_a_link_is_neither_read_nor_written(study, tmp_path):
+    (tmp_path / "elsewhere").write_bytes(b"")
+    (study / FILE).symlink_to(tmp_path / "elsewhere")
+    runs.find([study])
+    assert (tmp_path / "elsewhere").read_bytes() == b"" and (study / FILE).is_symlink()
+
+
+def test_what_does_not_read_back_is_not_kept(study):
+    run = runs.find([study]).runs[0]
+    odd = replace(run.settings, activation=Choice("relu", "torch.nn.ReLU", {1: 2}))  # JSON has no such key
+    stored = packed.Stored(odd, run.summary, (), {})
+    assert packed.pack(stored, packed.Parts()) is None
+
+
+# ---------------------------------------------------------------- settings.yaml, section by section
+
+TEXTS = (
+    "id: 85c56884dd\nseed: 0\n", "id: 1234567890\n", "id: 0b01010101\n", "a: yes\nno: 1\n", "a: 1\na: 2\n", "a: ~\nb:\n",
+    "a:\n- 1\n- b: 2\nc: 1.0e-08\n", "a: &x 1\nb: *x\n", 'a: "1"\n', "a: {}\nb: []\n", "a: {b: 1}\n", "a: x\n  y\nb: 2\n",
+    "a: |\n  x\nb: 1\n", "a: b: c\n", "a\n", "- a\n", "---\na: 1\n", "a: 1\n...\nb: 2\n", "a: 1 # b\n", "true: 1\nyes: 2\n",
+    "a:\n  b: 1\n c: 2\n", "a: 2026-01-01\n", "a: é\n", "a: \x1b[2J\n", "a:\tb\n", "a: 1", "", "a: 1\n\nb: 2\n", "<<: 1\n",
+    "a: 1_000\nb: 0o7\nc: 017\nd: 1e3\ne: .inf\n", "a: 12:30:45\n", "a:\n  b:\n    c: 1\n  b: 2\n",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_sections_say_what_the_whole_says(text):
+    def outcome(read):
+        try:
+            return repr(read(text))
+        except (ValueError, yaml.YAMLError) as error:
+            return type(error), str(error)
+
+    assert outcome(lambda t: parse_in_sections(t, lambda _, value: value)) == outcome(reading.parse_yaml)
+
+
+def test_runs_that_are_alike_share_their_choices(study):
+    found = runs.find([study]).runs
+    for group in ("model", "init", "dataset", "train"):
+        assert len({id(getattr(run.settings, group)) for run in found}) == 1
+
+
+# ---------------------------------------------------------------- long tables
+
+
+def test_rows_beyond_the_first_hundred_are_packed():
+    rows = tuple((f"relu <b>{number}</b>", f"{number}.5", "actbench more x") for number in range(400))
+    marks = tuple("worse" if number % 3 else "" for number in range(400))
+    table = TextTable("Long", ("configuration", "value", "command"), rows, marks)
+    markup = str(page._template("parts.html").module.table_of(table))
+    assert markup.count("<tr") == 101
+    assert "300 more rows" in markup
+    content = re.search(r'class="rest">([^<]*)<', markup)[1]
+    unpacked = json.loads(zlib.decompress(base64.b64decode(content)))
+    assert unpacked == [[mark, *row] for mark, row in zip(marks[100:], rows[100:], strict=True)]
+    assert (
+        str(page._template("parts.html").module.table_of(replace(table, rows=rows[:150], marks=()))).count("<tr") == 151
+    )
+
+
+# ---------------------------------------------------------------- TensorBoard
+
+
+def test_epochs_that_tensorboard_is_shown():
+    thin = Thin(every=4, epochs=10)
+    assert [epoch for epoch in range(11) if thin.has(epoch)] == [0, 1, 4, 8, 10]
+    assert all(Thin().has(epoch) for epoch in range(11))
+
+
+def test_what_thins_tensorboard_is_no_part_of_a_run():
+    usual, thin = settings_of(), settings_of("tensorboard_every=5", "tensorboard_detail=mean")
+    assert usual.id == thin.id and usual.folder == thin.folder
+    assert not {"tensorboard_every", "tensorboard_detail"} & usual.to_dict().keys()
+    assert Thin.of(thin) == Thin(every=5, epochs=10, layers=False, seeds=False)
