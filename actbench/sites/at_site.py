@@ -70,7 +70,7 @@ class OwnCall(nn.Module):
 
 
 class InLayout(nn.Module):
-    """An own activation that is given its tensor as the network lays it out, where not every layout is alike to it."""
+    """An own activation, which is given its tensor as the network lays it out: the last bits may depend on that."""
 
     def __init__(self, activation: nn.Module, axis: int) -> None:
         super().__init__()
@@ -91,13 +91,11 @@ def at_site(site: Site, network: nn.Module, new: nn.Module | None) -> AtSite:
     if site.module is None:
         assert site.call is not None
         own = OwnCall(site.kind, site.call)
-        alike = site.kind != "prelu"
     else:
         own = shallow_copy(network.get_submodule(site.module))
         if getattr(own, "inplace", False):
             own.inplace = False  # type: ignore[assignment]
-        alike = type(own).__module__.startswith("torch.nn.") and not isinstance(own, nn.PReLU)
-    if site.axis > 1 and not alike:
+    if site.axis > 1:
         own = InLayout(own, site.axis)
     return AtSite(own, axis=site.axis, overwrites=site.overwrites, own=True)
 

@@ -17,11 +17,27 @@ _NAMES = (
 )  # fmt: skip
 _CLAMPS = ("clamp", "clamp_", "clip", "clip_", "clamp_min", "clamp_min_")
 
-GATES = frozenset({"sigmoid", "hardsigmoid", "tanh"})  # which open and close another signal where they multiply it
+GATES = frozenset(
+    {"sigmoid", "hardsigmoid", "tanh", "relu6", "hardtanh", "softsign"}
+)  # open and close what they multiply
 NORMALISERS = frozenset({"softmax", "log_softmax", "softmin", "glu"})  # no function of a unit's own value
+WRITTEN_OUT = "written out as a formula; F.relu and the like would be exchanged"
 
 
-ATTENTION = frozenset({F.multi_head_attention_forward, F.scaled_dot_product_attention})  # with a softmax inside
+def _within() -> dict[Callable[..., Any], tuple[str, str]]:
+    """A function of torch's that computes activations where nothing sees them -> their kind, and why they stay."""
+    attention = "softmax", "the softmax of an attention"
+    table: dict[Callable[..., Any], tuple[str, str]] = {
+        F.multi_head_attention_forward: attention, F.scaled_dot_product_attention: attention,
+    }  # fmt: skip
+    for name in ("lstm", "gru", "rnn_tanh", "rnn_relu"):
+        for function in (getattr(torch, written, None) for written in (name, f"{name}_cell")):
+            if function is not None:
+                table[function] = name, f"computed within torch's {name.partition('_')[0].upper()}"
+    return table
+
+
+WITHIN = _within()
 
 
 def _table() -> dict[Callable[..., Any], str]:
@@ -135,14 +151,26 @@ def _bends(module: nn.Module) -> bool:
 
     if any(parameter.ndim > 1 for parameter in module.parameters()):
         return False
-    trial = copy.deepcopy(module)
     z = torch.linspace(-4, 4, 8).repeat(8, 1)
     try:
+        trial = copy.deepcopy(module).eval()  # in which a dropout is no activation
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             h = trial(z.clone())
-            if not isinstance(h, Tensor) or h.shape != z.shape:
+            if not isinstance(h, Tensor) or h.shape != z.shape or not torch.equal(h, trial(z.clone())):
                 return False
             steps = h[0].diff()
             return not torch.allclose(steps[1:], steps[:-1], atol=1e-6) and not coupling_of_module(trial)
-    except Exception:
+    except (Exception, SystemExit):
+        return False
+
+
+def is_bounded(module: nn.Module) -> bool:
+    """Whether an activation that `kind_by_trial` names stays between -1 and 1, as a gate does."""
+    if kind_of(module) is not None:
+        return False
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            h = copy.deepcopy(module).eval()(torch.tensor([-1e3, -10.0, -1.0, 1.0, 10.0, 1e3]).repeat(2, 1))
+            return bool((h.abs() <= 1.0).all())
+    except (Exception, SystemExit):
         return False
