@@ -277,7 +277,7 @@ def test_given_weights_have_scores_before_training(here, tmp_path, probe):
     ("network", "typed", "what"),
     [
         ("Broken", [], "KeyError: 'no file'"),
-        ("Flat", ["activation=own"], r"given images \(B, 1, 28, 28\)"),
+        ("Flat", ["activation=own"], r"given float32 samples \(B, 1, 28, 28\)"),
         ("Pair", [], "returns a tuple of 2"),
         ("Net", ["model.num_classes=3"], "the data have 10 classes.*\n.*model.num_classes=10"),
         ("Straight", [], "no activation was found"),

@@ -59,17 +59,22 @@ def untie(network: nn.Module) -> dict[str, str]:
     Returns:
         The path of each module that is an activation -> its kind.
     """
-    known: dict[int, str] = {}
-    untied: dict[str, str] = {}
-    for path, module in [*network.named_modules(remove_duplicate=False)]:
-        if id(module) in known:
-            above, _, last = path.rpartition(".")
-            network.get_submodule(above)._modules[last] = shallow_copy(module)
-        elif (kind := kinds.kind_of(module) or kinds.kind_by_trial(module)) is not None:
-            known[id(module)] = kind
-        if id(module) in known:
-            untied[path] = known[id(module)]
-    return untied
+    known: dict[int, str | None] = {id(network): _kind(network)}
+    untied = {"": known[id(network)]}
+    for above, holder in [*network.named_modules()]:  # each once: one that stands at several paths stays one
+        for name, module in [*holder._modules.items()]:
+            if module is None:
+                continue
+            if id(module) not in known:
+                known[id(module)] = _kind(module)
+            elif known[id(module)] is not None:
+                holder._modules[name] = shallow_copy(module)
+            untied[f"{above}.{name}" if above else name] = known[id(module)]
+    return {path: kind for path, kind in untied.items() if kind is not None}
+
+
+def _kind(module: nn.Module) -> str | None:
+    return kinds.kind_of(module) or kinds.kind_by_trial(module)
 
 
 def shallow_copy(module: nn.Module) -> nn.Module:

@@ -49,6 +49,7 @@ class Origin:
 
     root: int
     sites: tuple[Found, ...] = ()
+    scaled: bool = False  # whether there was arithmetic behind the last site
 
 
 class Formulas:
@@ -59,12 +60,17 @@ class Formulas:
     """
 
     def __init__(self, inputs: Tensor) -> None:
+        self.input = id(inputs)
         self.signals = {id(inputs)}
         self.origins: dict[int, Origin] = {}
         self.written: set[int] = set()  # roots of formulas
 
     def _origin(self, tensor: Tensor) -> Origin:
         return self.origins.get(id(tensor), Origin(id(tensor)))
+
+    def is_of_input(self, tensor: Tensor) -> bool:
+        """Whether a tensor is the network's input, another view of it, or a function of it, element by element."""
+        return self._origin(tensor).root == self.input
 
     def last_site(self, tensor: Any) -> Found | None:
         """The site that a tensor is an output of, or a function of one, element by element or another view."""
@@ -90,6 +96,7 @@ class Formulas:
                         site.formula = True
                 else:
                     origin.sites[-1].gates = True
+                    origin.sites[-1].scaled |= origin.scaled
 
     def follow(self, function: Function, tensors: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
         """A function that is no site computed `outputs` of `tensors`."""
@@ -102,9 +109,10 @@ class Formulas:
             self.signals.add(id(output))
             if function in _ELEMENTWISE and len({origin.root for origin in origins}) == 1:
                 sites = dict.fromkeys(site for origin in origins for site in origin.sites)
-                self.origins[id(output)] = Origin(origins[0].root, (*sites,))
-            elif function in _RESHAPES and origins[0].sites:
-                self.origins[id(output)] = Origin(id(output), origins[0].sites)
+                self.origins[id(output)] = Origin(origins[0].root, (*sites,), scaled=bool(sites))
+            elif function in _RESHAPES and (origins[0].sites or origins[0].root == self.input):
+                root = self.input if origins[0].root == self.input else id(output)
+                self.origins[id(output)] = Origin(root, origins[0].sites, origins[0].scaled)
             else:
                 self.origins.pop(id(output), None)  # it may be one that was written to
 

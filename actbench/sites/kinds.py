@@ -17,9 +17,8 @@ _NAMES = (
 )  # fmt: skip
 _CLAMPS = ("clamp", "clamp_", "clip", "clip_", "clamp_min", "clamp_min_")
 
-GATES = frozenset(
-    {"sigmoid", "hardsigmoid", "tanh", "relu6", "hardtanh", "softsign"}
-)  # open and close what they multiply
+GATES = frozenset({"sigmoid", "hardsigmoid", "tanh", "softsign"})  # which open and close what they multiply
+SCALED_GATES = frozenset({"relu6", "hardtanh"})  # which do so once they are scaled: relu6(x + 3) / 6
 NORMALISERS = frozenset({"softmax", "log_softmax", "softmin", "glu"})  # no function of a unit's own value
 WRITTEN_OUT = "written out as a formula; F.relu and the like would be exchanged"
 
@@ -87,14 +86,19 @@ def input_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Tensor, Se
     return kwargs["input"], (kwargs["input"],), rest
 
 
+_ASSIGN = frozenset(
+    f"__i{name}__" for name in ("add", "sub", "mul", "div", "truediv", "floordiv", "pow", "and", "or", "xor")
+) | {"__setitem__"}
+
+
 def works_in_place(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-    """Whether a call writes to its input: `x.relu_()`, `F.relu(x, inplace=True)`.
+    """Whether a call writes to its input: `x.relu_()`, `F.relu(x, inplace=True)`, `x += y`.
 
     >>> works_in_place(Tensor.relu_, (torch.zeros(2),), {}), works_in_place(F.relu, (torch.zeros(2), False), {})
     (True, False)
     """
     name = getattr(function, "__name__", "")
-    if name.endswith("_") and not name.endswith("__"):
+    if (name.endswith("_") and not name.endswith("__")) or name in _ASSIGN:
         return True
     if "inplace" in kwargs:
         return bool(kwargs["inplace"])

@@ -34,6 +34,7 @@ class Site:
         call: what a call was at the trial; None of a module, and of what is within a function of torch's.
         weights: names of the parameters of the layer in front, the weight first; empty where that is not known.
         overwrites: whether the network needs what an in-place activation writes to its input.
+        written: whether the network writes to its output later, as `x += y` and dropout in place do.
         evaluated: whether it is met in evaluation mode.
         why_not: why it is left alone; empty where it can be exchanged.
     """
@@ -48,6 +49,7 @@ class Site:
     call: Call | None = field(default=None, compare=False)
     weights: tuple[str, ...] = ()
     overwrites: bool = False
+    written: bool = False
     evaluated: bool = True
     why_not: str = ""
 
@@ -79,9 +81,12 @@ class Found:
     weights: tuple[str, ...] = ()
     left_alone: str = ""  # why it cannot be seen, let alone exchanged
     overwrites: bool = False
+    written: bool = False
     bounded: bool = False  # it is none of torch's, and stays between -1 and 1
     gates: bool = False  # its output is multiplied with another signal
+    scaled: bool = False  # that, after it was multiplied with a number or added to one
     formula: bool = False  # its output is multiplied with what it is computed from, as in x * sigmoid(x)
+    on_input: bool = False  # it is computed of the network's input, element by element
     is_output: bool = False
     same_shape: bool = True
     evaluated: bool = False
@@ -105,6 +110,8 @@ class Found:
             return "not a function of each unit by itself"
         if not self.same_shape:
             return "its output has another shape than its input"
+        if self.on_input:
+            return "it prepares the network's input"
         if self.is_output:
             return "it is the output of the network"
         if self.place is not None and self.place.lost and (self.module is None or places > 1):
@@ -115,7 +122,8 @@ class Found:
             return "within torch.vmap or another transform of torch.func"
         if self.formula:
             return f"part of a formula, as in x·{self.kind}(x)"
-        if self.gates and (self.kind in kinds.GATES or self.bounded):
+        scaled = self.scaled and self.kind in kinds.SCALED_GATES
+        if self.gates and (self.kind in kinds.GATES or self.bounded or scaled):
             return "a gate: its output multiplies another signal"
         return ""
 
@@ -140,7 +148,7 @@ def named(found: Sequence[Found], paths: Collection[str]) -> list[Site]:
         taken.add(word)
         places = len({other.place for other in found if other.module == one.module})
         known = one.kind, one.units, one.axis, one.shape, one.place, one.module, one.call, one.weights
-        sites.append(Site(word, *known, one.overwrites, one.evaluated, one.why_not(places)))
+        sites.append(Site(word, *known, one.overwrites, one.written, one.evaluated, one.why_not(places)))
     return sites
 
 

@@ -49,6 +49,7 @@ class Trial(TorchFunctionMode):
         self.axis: dict[int, int] = {}  # tensor -> its axis of units, where it is known
         self.weights: dict[int, tuple[str, ...]] = {}  # tensor -> parameters of the last layer that it came through
         self.overwritten: dict[int, Found] = {}  # storage -> the in-place site whose input is there
+        self.outputs: dict[int, Found] = {}  # storage -> the site whose output is there
         self.inside = False  # an activation module, whose own calls are not sites
         self.undo = ExitStack()
 
@@ -124,10 +125,16 @@ class Trial(TorchFunctionMode):
             Found(kind, tuple(z.shape), axis, place, module, call, self.weights.get(id(z), ()), left_alone=left_alone),
         )
         site.evaluated |= not self.network.training
+        site.on_input |= self.formulas.is_of_input(z)
         site.mapped |= torch._C._functorch.is_functorch_wrapped_tensor(z)
         if in_place:
+            self._is_written(z)
             self.overwritten[_storage(z)] = site
         return site
+
+    def _is_written(self, tensor: Tensor) -> None:
+        if (site := self.outputs.get(_storage(tensor))) is not None:
+            site.written = True
 
     def _returns(self, site: Found, z: Tensor, output: Any) -> None:
         if not isinstance(output, Tensor):
@@ -135,6 +142,7 @@ class Trial(TorchFunctionMode):
             return
         self.alive += [z, output]
         self.overwritten.pop(_storage(output), None)
+        self.outputs[_storage(output)] = site
         site.same_shape &= output.shape == z.shape
         self.formulas.passes(site, z, output)
         self.axis[id(output)] = site.axis
@@ -150,6 +158,8 @@ class Trial(TorchFunctionMode):
                 site = self.overwritten.get(_storage(tensor))
                 if site is not None:
                     site.overwrites = True
+        if tensors and kinds.works_in_place(func, args, kwargs):
+            self._is_written(tensors[0])
         if func in MULTIPLIES:
             self.formulas.multiplied(tensors)
         if func in kinds.WITHIN and tensors:
@@ -165,15 +175,16 @@ class Trial(TorchFunctionMode):
 
     def _follow(self, func: Callable[..., Any], args: Any, kwargs: Any, tensors: list[Tensor], output: Any) -> None:
         """Carries what is known of a tensor to what a function makes of it."""
-        source = next(_tensors(args), None)
-        known = () if source is None else self.weights.get(id(source), ())
+        first = tensors[0] if tensors else None
+        known = () if first is None else self.weights.get(id(first), ())
         used = tuple(self.parameters[id(value)] for value in (*args, *kwargs.values()) if id(value) in self.parameters)
         weights = used if func in axes.LAYERS else (*known, *(name for name in used if name not in known))
         outputs = [*_tensors([output])]
         self.alive += [*tensors, *outputs]
         self.formulas.follow(func, tensors, outputs)
+        source = next((tensor for tensor in tensors if id(tensor) in self.axis), first)
         for result in outputs:
-            axis = axes.after(func, args, result, None if source is None else self.axis.get(id(source)))
+            axis = axes.after(func, args, result, source, self.axis.get(id(source)))
             if axis is not None:
                 self.axis[id(result)] = axis
             if weights and id(result) not in self.parameters:
