@@ -406,3 +406,90 @@ def test_sites_are_listed_without_training(here, tmp_path, capsys):
     ):  # fmt: skip
         with pytest.raises(UserError, match=what):
             listing.show(["sites", *words])
+
+
+# ---------------------------------------------------------------- what else a newcomer types
+
+
+def test_sites_are_no_part_of_a_network_as_it_is(here):
+    own, usual = settings(here, "Net", "activation=own", "sites=last"), settings(here, "Net", "activation=own")
+    assert own.id == usual.id and own.sites == "all"
+
+
+def test_a_parameter_that_is_called_as_one_of_ours_has_its_own_rule(here):
+    assert settings(here, "Net", "model.width=0").model.params["width"] == 0  # of our MLP at least 1
+
+
+@pytest.mark.parametrize(
+    ("network", "what"),
+    [
+        ("Scripted", r"its part `fc1` is compiled by torch\.jit"),
+        ("Compiled", r"its part `fc1` is compiled by torch\.compile"),
+        ("Weighted", r"its part `fc1` has `weight`, which is computed"),
+        ("Locked", "cannot be copied, as it is for each seed"),
+        ("Halved", r"it is given float32 samples \(B, 1, 28, 28\)"),
+    ],
+)
+def test_what_cannot_be_seen_or_copied_is_named(here, tmp_path, network, what):
+    (tmp_path / f"more_{here}.py").write_text(f"""
+import threading
+import warnings
+
+import torch
+from {here} import Net
+
+class Scripted(Net):
+    def __init__(self):
+        super().__init__()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.fc1 = torch.jit.script(self.fc1)
+
+class Compiled(Net):
+    def __init__(self):
+        super().__init__()
+        self.fc1._compiled_call_impl = print  # as `compile()` does, in ten seconds
+
+class Weighted(Net):
+    def __init__(self):
+        super().__init__()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.nn.utils.weight_norm(self.fc1)
+
+class Locked(Net):
+    def __init__(self):
+        super().__init__()
+        self.lock = threading.Lock()
+
+class Halved(Net):
+    def __init__(self):
+        super().__init__()
+        self.half()
+""")
+    with pytest.raises(UserError, match=what):
+        check(settings(f"more_{here}", network, "dataset=digits", "activation=own"))
+
+
+def test_a_network_names_what_is_not_to_decay(here, tmp_path):
+    (tmp_path / f"decay_{here}.py").write_text(f"""
+import torch
+from {here} import Net
+
+class Tokens(Net):
+    def __init__(self):
+        super().__init__(num_classes=4)
+        self.pos_embed, self.table = (torch.nn.Parameter(torch.zeros(1, 4, 4, 4)) for _ in range(2))
+
+    def forward(self, x):
+        return super().forward(x + (self.pos_embed + self.table).mean())
+
+    def no_weight_decay(self):
+        return {{"pos_embed", "dist_token"}}
+""")
+    training = training_of(settings(f"decay_{here}", "Tokens", "optimizer=adamw", "num_seeds=1"), random_splits())
+    network = training.network.groups[0].network
+    named = {id(p): name.removeprefix("network.") for name, p in network.named_parameters()}
+    decayed, spared = ({named[id(p)] for p in group["params"]} for group in training.optimizers[0].param_groups)
+    assert {"table", "fc1.weight", "conv.weight"} <= decayed
+    assert {"pos_embed", "fc1.bias", "bn.weight"} <= spared

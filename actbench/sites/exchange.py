@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from actbench.errors import UserError
+from actbench.errors import UserError, in_a_line
 from actbench.sites import kinds
 from actbench.sites.at_site import AtSite, at_site
 from actbench.sites.finding import find, untie
@@ -94,6 +94,22 @@ class Exchanged(nn.Module):
         return {
             site.name: self.at[site.name].activation for site in self.found if site.name in self.at and site.evaluated
         }
+
+    def without_decay(self) -> list[nn.Parameter]:
+        """The parameters that the network names itself in `no_weight_decay()`, as those of timm do.
+
+        Raises:
+            UserError: that fails, or does not return names.
+        """
+        names = getattr(self.network, "no_weight_decay", None)
+        if not callable(names):
+            return []
+        parameters = dict(self.network.named_parameters(remove_duplicate=False))
+        try:
+            return [parameters[name] for name in names() if name in parameters]  # others are of variants of it
+        except Exception as error:
+            what = f"has to return names of parameters: {in_a_line(error)}"
+            raise UserError(what, where="no_weight_decay() of the network", how="{'pos_embed'}, say") from error
 
     def layers_of_parameters(self) -> dict[str, str]:
         """Parameter -> the site that its layer feeds, or in which it is."""
