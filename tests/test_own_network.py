@@ -493,3 +493,34 @@ class Tokens(Net):
     decayed, spared = ({named[id(p)] for p in group["params"]} for group in training.optimizers[0].param_groups)
     assert {"table", "fc1.weight", "conv.weight"} <= decayed
     assert {"pos_embed", "fc1.bias", "bn.weight"} <= spared
+
+
+@pytest.mark.parametrize("activation", ["own", "relu"])
+def test_dead_units_are_counted_at_each_kind_of_site(here, tmp_path, activation):
+    """Wired by hand: 1 of 4 channels, 2 of 8 features of tokens, 3 of 16 features never get above 0."""
+    (tmp_path / f"dead_{here}.py").write_text("""
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.tokens, self.fc, self.out = (
+            nn.Conv2d(1, 4, 3, 2), nn.Linear(3, 8), nn.Linear(8, 16), nn.Linear(16, 4))
+        with torch.no_grad():
+            for layer, dead in ((self.conv, 1), (self.tokens, 2), (self.fc, 3)):
+                layer.bias[:dead] = -1e4
+                layer.bias[dead:] = 1.0
+
+    def forward(self, x):
+        x = F.relu(self.conv(x), inplace=True).mean(1)  # (B, 3, 3)
+        x = torch.relu(self.tokens(x)).mean(1)
+        return self.out(self.fc(x).relu_())
+""")
+    asked = settings(f"dead_{here}", "Net", f"activation={activation}", "num_seeds=2", "train.epochs=1")
+    training = training_of(asked, random_splits())
+    first = next(iter(fit(training, control=Control())))
+    dead = {(row.layer, row.seed): (row.units, row.dead) for row in first.layers}
+    expected = {"relu1": (4, 1 / 4), "relu2": (8, 2 / 8), "relu3": (16, 3 / 16)}
+    assert dead == {(layer, seed): known for layer, known in expected.items() for seed in (0, 1)}
