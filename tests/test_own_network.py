@@ -11,7 +11,7 @@ import pytest
 import torch
 from helpers import in_double, random_splits, settings_of, training_of
 
-from actbench.command import listing, own_models, trusting
+from actbench.command import listing, own_models, suggestions, trusting
 from actbench.custom import signatures
 from actbench.diagnosis import remedies
 from actbench.errors import UserError
@@ -524,3 +524,8 @@ class Net(nn.Module):
     dead = {(row.layer, row.seed): (row.units, row.dead) for row in first.layers}
     expected = {"relu1": (4, 1 / 4), "relu2": (8, 2 / 8), "relu3": (16, 3 / 16)}
     assert dead == {(layer, seed): known for layer, known in expected.items() for seed in (0, 1)}
+
+
+def test_a_module_that_is_nearly_named_is_suggested(here):
+    assert own_models.problem_of(f"{here}.py:Net").how.startswith(f"model={here}:Net")
+    assert suggestions.unknown_choice("model", f"{here}.Net", "").how == f"did you mean model={here}:Net?"
