@@ -108,3 +108,14 @@ def typed(settings: Settings, overrides: Iterable[str], *, varied: bool = False)
     keys = dict.fromkeys(override.partition("=")[0].lstrip("+~") for override in overrides)
     kept = [key for key in keys if key in flat and (varied or key not in TERMS)]
     return _name(flat, ["activation", *(key for key in kept if key.partition(".")[0] != "dataset")])
+
+
+def trusting(packages: Sequence[str]) -> list[str]:
+    """The word of a command by which these packages of the user's are trusted; no word for none.
+
+    >>> trusting(["mynet"]), trusting(["a", "b"]), trusting([])
+    (['trust=mynet'], ['trust=[a,b]'], [])
+    """
+    if not packages:
+        return []
+    return [f"trust={packages[0]}" if len(packages) == 1 else f"trust=[{','.join(packages)}]"]

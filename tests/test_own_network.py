@@ -11,7 +11,7 @@ import pytest
 import torch
 from helpers import in_double, random_splits, settings_of, training_of
 
-from actbench.command import listing, own_models, trusting
+from actbench.command import listing, own_models, suggestions, trusting
 from actbench.custom import signatures
 from actbench.diagnosis import remedies
 from actbench.errors import UserError
@@ -277,7 +277,7 @@ def test_given_weights_have_scores_before_training(here, tmp_path, probe):
     ("network", "typed", "what"),
     [
         ("Broken", [], "KeyError: 'no file'"),
-        ("Flat", ["activation=own"], r"given images \(B, 1, 28, 28\)"),
+        ("Flat", ["activation=own"], r"given float32 samples \(B, 1, 28, 28\)"),
         ("Pair", [], "returns a tuple of 2"),
         ("Net", ["model.num_classes=3"], "the data have 10 classes.*\n.*model.num_classes=10"),
         ("Straight", [], "no activation was found"),
@@ -406,3 +406,126 @@ def test_sites_are_listed_without_training(here, tmp_path, capsys):
     ):  # fmt: skip
         with pytest.raises(UserError, match=what):
             listing.show(["sites", *words])
+
+
+# ---------------------------------------------------------------- what else a newcomer types
+
+
+def test_sites_are_no_part_of_a_network_as_it_is(here):
+    own, usual = settings(here, "Net", "activation=own", "sites=last"), settings(here, "Net", "activation=own")
+    assert own.id == usual.id and own.sites == "all"
+
+
+def test_a_parameter_that_is_called_as_one_of_ours_has_its_own_rule(here):
+    assert settings(here, "Net", "model.width=0").model.params["width"] == 0  # of our MLP at least 1
+
+
+@pytest.mark.parametrize(
+    ("network", "what"),
+    [
+        ("Scripted", r"its part `fc1` is compiled by torch\.jit"),
+        ("Compiled", r"its part `fc1` is compiled by torch\.compile"),
+        ("Weighted", r"its part `fc1` has `weight`, which is computed"),
+        ("Locked", "cannot be copied, as it is for each seed"),
+        ("Halved", r"it is given float32 samples \(B, 1, 28, 28\)"),
+    ],
+)
+def test_what_cannot_be_seen_or_copied_is_named(here, tmp_path, network, what):
+    (tmp_path / f"more_{here}.py").write_text(f"""
+import threading
+import warnings
+
+import torch
+from {here} import Net
+
+class Scripted(Net):
+    def __init__(self):
+        super().__init__()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.fc1 = torch.jit.script(self.fc1)
+
+class Compiled(Net):
+    def __init__(self):
+        super().__init__()
+        self.fc1._compiled_call_impl = print  # as `compile()` does, in ten seconds
+
+class Weighted(Net):
+    def __init__(self):
+        super().__init__()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.nn.utils.weight_norm(self.fc1)
+
+class Locked(Net):
+    def __init__(self):
+        super().__init__()
+        self.lock = threading.Lock()
+
+class Halved(Net):
+    def __init__(self):
+        super().__init__()
+        self.half()
+""")
+    with pytest.raises(UserError, match=what):
+        check(settings(f"more_{here}", network, "dataset=digits", "activation=own"))
+
+
+def test_a_network_names_what_is_not_to_decay(here, tmp_path):
+    (tmp_path / f"decay_{here}.py").write_text(f"""
+import torch
+from {here} import Net
+
+class Tokens(Net):
+    def __init__(self):
+        super().__init__(num_classes=4)
+        self.pos_embed, self.table = (torch.nn.Parameter(torch.zeros(1, 4, 4, 4)) for _ in range(2))
+
+    def forward(self, x):
+        return super().forward(x + (self.pos_embed + self.table).mean())
+
+    def no_weight_decay(self):
+        return {{"pos_embed", "dist_token"}}
+""")
+    training = training_of(settings(f"decay_{here}", "Tokens", "optimizer=adamw", "num_seeds=1"), random_splits())
+    network = training.network.groups[0].network
+    named = {id(p): name.removeprefix("network.") for name, p in network.named_parameters()}
+    decayed, spared = ({named[id(p)] for p in group["params"]} for group in training.optimizers[0].param_groups)
+    assert {"table", "fc1.weight", "conv.weight"} <= decayed
+    assert {"pos_embed", "fc1.bias", "bn.weight"} <= spared
+
+
+@pytest.mark.parametrize("activation", ["own", "relu"])
+def test_dead_units_are_counted_at_each_kind_of_site(here, tmp_path, activation):
+    """Wired by hand: 1 of 4 channels, 2 of 8 features of tokens, 3 of 16 features never get above 0."""
+    (tmp_path / f"dead_{here}.py").write_text("""
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.tokens, self.fc, self.out = (
+            nn.Conv2d(1, 4, 3, 2), nn.Linear(3, 8), nn.Linear(8, 16), nn.Linear(16, 4))
+        with torch.no_grad():
+            for layer, dead in ((self.conv, 1), (self.tokens, 2), (self.fc, 3)):
+                layer.bias[:dead] = -1e4
+                layer.bias[dead:] = 1.0
+
+    def forward(self, x):
+        x = F.relu(self.conv(x), inplace=True).mean(1)  # (B, 3, 3)
+        x = torch.relu(self.tokens(x)).mean(1)
+        return self.out(self.fc(x).relu_())
+""")
+    asked = settings(f"dead_{here}", "Net", f"activation={activation}", "num_seeds=2", "train.epochs=1")
+    training = training_of(asked, random_splits())
+    first = next(iter(fit(training, control=Control())))
+    dead = {(row.layer, row.seed): (row.units, row.dead) for row in first.layers}
+    expected = {"relu1": (4, 1 / 4), "relu2": (8, 2 / 8), "relu3": (16, 3 / 16)}
+    assert dead == {(layer, seed): known for layer, known in expected.items() for seed in (0, 1)}
+
+
+def test_a_module_that_is_nearly_named_is_suggested(here):
+    assert own_models.problem_of(f"{here}.py:Net").how.startswith(f"model={here}:Net")
+    assert suggestions.unknown_choice("model", f"{here}.Net", "").how == f"did you mean model={here}:Net?"

@@ -189,13 +189,16 @@ def _plugins(key: str) -> list[str]:
 # ---------------------------------------------------------------- subcommands
 
 
-def _of_list(words: Sequence[str], current: str) -> list[Candidate]:
+def _of_list(words: Sequence[str], current: str) -> list[Candidate] | str:
     """Groups and choices; behind a group its own choices first."""
     from actbench.command import glossary
 
     names = dict.fromkeys((*groups(), "upper_activation"), "a group")
     names |= {"measures": "what is measured", "findings": "what is diagnosed"}
+    names |= {"sites": "the activations of a network of your own"}
     before = words[-1] if words else ""
+    if words[:1] == ["sites"]:
+        return _of_sites(words[1:], current)
     if before == "findings":
         names = {**glossary.codes(), **names}
     elif before in names:
@@ -206,6 +209,15 @@ def _of_list(words: Sequence[str], current: str) -> list[Candidate]:
         for group in groups():
             names = {**_described(choices_of(group)), **names}
     return [Candidate(name, what) for name, what in names.items() if name not in words]
+
+
+def _of_sites(words: Sequence[str], current: str) -> list[Candidate] | str:
+    """KEY=VALUE as for training; first of all the network."""
+    key, equals, value = current.partition("=")
+    if equals:
+        return _values(words, key, value)
+    keys = _keys(words, current)
+    return keys if any(word.startswith("model=") for word in words) else [key for key in keys if key.word == "model="]
 
 
 def _of_report(words: Sequence[str], current: str) -> list[Candidate] | str:

@@ -18,6 +18,7 @@ from actbench.command.digests import with_contents
 from actbench.command.rules import Rule, is_int, plain_rules, rule_of
 from actbench.command.suggestions import nearest, wrong_value
 from actbench.custom import measure_files, sweep_lines
+from actbench.custom.trust import is_own
 from actbench.errors import Problem, UserError, in_words
 from actbench.naming import shown
 from actbench.settings import GROUPS, Choice, Settings, Train
@@ -67,7 +68,8 @@ def to_settings(config: DictConfig, names: Mapping[str, Any], *, dataset: auto.D
     values: dict[str, Any] = {**choices, **plain, "dataset_note": note}
     values |= {"split": float(flat["split"]), "dropout": float(flat["dropout"])}
     values |= {"trust": tuple([trust] if isinstance(trust, str) else trust)}
-    values |= {"sites": _patterns(flat["sites"])}
+    exchanges = choices["activation"].target is not None  # activation=own has nothing that `sites` could change
+    values |= {"sites": _patterns(flat["sites"]) if exchanges else "all"}
     values |= {"measures": measure_files.enrolled(values["trust"])}
     return with_contents(Settings(**values, train=Train(**{key: flat[f"train.{key}"] for key in _TRAIN_KEYS})))
 
@@ -105,7 +107,8 @@ def _choice(group: str, content: Any, name: str, problems: list[Problem]) -> Cho
             problems.append(Problem("no such key", f"{group}.{key}", nearest(key, defaults)))
             continue
         try:
-            rule = rule_of(group, key, (defaults or {}).get(key), comments.get(key, ""))
+            own_model = group == "model" and is_own(content["_target_"])
+            rule = rule_of(group, key, (defaults or {}).get(key), comments.get(key, ""), own_model=own_model)
         except UserError as error:
             problems += error.problems
             continue

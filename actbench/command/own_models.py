@@ -37,7 +37,10 @@ def problem_of(name: str, override: str = "") -> Problem | None:
         return Problem("is not from a module of your own", where, how)
     file = signatures.file_of(name)
     if file is None:
-        return Problem(f"there is no module `{module}`", where, f"put {module}.py where you type, or install it")
+        how = f"put {module}.py where you type, or install it"
+        if module.endswith(".py"):
+            how = f"model={module.removesuffix('.py')}:{name.partition(':')[2]}, the module and not its file"
+        return Problem(f"there is no module `{module}`", where, how)
     defined, wanted = signatures.defined_in(file), name.partition(":")[2]
     shows = signatures.signature_of(str(signatures.target_of(name))) is not None
     if shows or signatures.mentions(file, wanted.partition(".")[0]):

@@ -37,6 +37,7 @@ from actbench.custom.trust import is_own
 from actbench.errors import Problem, UserError
 from actbench.files import places
 from actbench.files.output import PersistentConsole
+from actbench.naming import trusting
 from actbench.report import command as report
 from actbench.report import runs, terminal
 from actbench.report.runs import Run
@@ -115,10 +116,9 @@ def _check_trust(run: Run, typed: Sequence[str]) -> None:
     """Raises where a run has the user's own code, and what is trusted was not typed again."""
     own = any(is_own(getattr(run.settings, group).target) for group in GROUPS)
     if own and run.settings.trust and not any(key_of(word) == "trust" for word in typed):
-        names = run.settings.trust
-        trust = f"trust={names[0]}" if len(names) == 1 else f"trust=[{','.join(names)}]"
         what = "runs code of your own, and what is trusted has to be typed again"
-        raise UserError(what, where=str(run.folder), how=command(["try", str(run.folder), trust]))
+        how = command(["try", str(run.folder), *trusting(run.settings.trust)])
+        raise UserError(what, where=str(run.folder), how=how)
 
 
 # ---------------------------------------------------------------- which run, which remedies

@@ -57,12 +57,13 @@ def is_number(value: Any) -> bool:
 # ---------------------------------------------------------------- the rule of a key
 
 
-def rule_of(group: str, parameter: str, default: Any, comment: str = "") -> Rule:
+def rule_of(group: str, parameter: str, default: Any, comment: str = "", *, own_model: bool = False) -> Rule:
     """The rule of a choice's parameter.
 
     Args:
         default: its value in the YAML file, or that as text.
         comment: what stands behind it.
+        own_model: whether it is of a network of the user's own, whose `width` need not be that of ours.
 
     Raises:
         UserError: the comment starts as a rule does and is none.
@@ -75,7 +76,8 @@ def rule_of(group: str, parameter: str, default: Any, comment: str = "") -> Rule
         how = "> 0, <= 1 or word | word; what else is to be said stands behind a semicolon"
         where = f"{group}.{parameter}  # {comment}"
         raise UserError("the comment begins like a rule, and is none", where=where, how=how)
-    ours = _of_the_group("activation" if group == "upper_activation" else group).get(parameter, ())
+    of_group = {} if own_model else _of_the_group("activation" if group == "upper_activation" else group)
+    ours = of_group.get(parameter, ())
     return next((rule for rule in ours if _follows(default) or rule.accepts(default)), _of_the_type(default))
 
 

@@ -145,6 +145,8 @@ def unknown_choice(group: str, value: str, override: str) -> Problem:
     if group == "model" and ":" in value:
         return own_models.problem_of(value, brief(override)) or Problem("cannot be chosen here", brief(override))
     what = f"there is no {group} called {brief(value)}"
+    if group == "model" and own_models.is_there(name := ":".join(value.rsplit(".", 1))):
+        return Problem(what, brief(override), f"did you mean model={name}?")
     if value.startswith("{"):
         return Problem("a choice is a name", brief(override), f"its parameters are typed one by one: {group}.KEY=VALUE")
     absent = vocabulary.said_of(group_of_choices(group), value)

@@ -8,6 +8,7 @@ from actbench.command.override import read
 from actbench.command.quoting import split
 from actbench.custom import signatures
 from actbench.custom.trust import is_trusted
+from actbench.naming import trusting
 
 
 def with_trust(overrides: Sequence[str]) -> list[str]:
@@ -24,14 +25,4 @@ def with_trust(overrides: Sequence[str]) -> list[str]:
     more = [name for name in dict.fromkeys(named) if not is_trusted(name, trusted)]
     if not more:
         return list(overrides)
-    names = [*dict.fromkeys([*trusted, *more])]
-    return [*(o.text for o in typed if o.key != "trust"), word_for(names)]
-
-
-def word_for(names: Sequence[str]) -> str:
-    """The override that trusts some modules.
-
-    >>> word_for(["mynet"]), word_for(["mynet", "my_acts"])
-    ('trust=mynet', 'trust=[mynet,my_acts]')
-    """
-    return f"trust={names[0]}" if len(names) == 1 else f"trust=[{','.join(names)}]"
+    return [*(o.text for o in typed if o.key != "trust"), *trusting([*dict.fromkeys([*trusted, *more])])]

@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Sequence
 
+from actbench.naming import trusting
 from actbench.report.comparison import Comparison
 from actbench.report.findings import ConfigurationFinding, SharedFinding, shared
 from actbench.report.fitting import one_line
@@ -53,6 +54,4 @@ def try_line(comparison: Comparison) -> str:
     worst = next(one for one in curable[0].of if one.remedies).configuration
     configuration = next(one for one in comparison.block.configurations if one.name == worst)
     run = next(run for run in configuration.counting if run.summary and run.summary.findings)
-    names = run.settings.trust
-    trust = [f"trust={names[0]}" if len(names) == 1 else f"trust=[{','.join(names)}]"] if names else []
-    return f"try them all: {shlex.join(['actbench', 'try', str(run.folder), *trust])}"
+    return f"try them all: {shlex.join(['actbench', 'try', str(run.folder), *trusting(run.settings.trust)])}"

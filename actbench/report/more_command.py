@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actbench.errors import UserError
+from actbench.naming import trusting
 from actbench.report.configurations import Configuration
 from actbench.report.simultaneous import MIN_SEEDS
 from actbench.store import decide as stored
@@ -46,10 +47,17 @@ def more(verdict: Verdict, configurations: Sequence[Configuration], seeds: int =
             alone.append(f"the command that trained {study}, with {number}")
             continue
         words = ["actbench", "more", str(study), *(["--all"] if everyone else []), *_terms(verdict, study)]
+        words += trusting(_trusted(verdict, study))
         if there + seeds > max(_USUAL, _GROWTH * there):
             words += ["--max-seeds", str(there + seeds)]
         commands.append(f"`{shlex.join(words)}`")
     return " and ".join([*commands, *alone]) or "more seeds"
+
+
+def _trusted(verdict: Verdict, study: Path) -> list[str]:
+    """The packages of the user's own that its runs were trained with, which have to be typed again."""
+    runs = [run for decision in verdict.decisions for run in decision.configuration.runs]
+    return [*dict.fromkeys(name for run in runs if study_of(run.folder) == study for name in run.settings.trust)]
 
 
 def _takes_more(verdict: Verdict, study: Path) -> bool:

@@ -21,16 +21,18 @@ class AtSite(nn.Module):
 
     Args:
         activation: of z (B, F, ...).
-        axis: of the network's tensor that counts units.
-        overwrites: whether the input takes the value of the output, which the network reads again.
+        site: where it stands. If the network reads its input again after an activation in place, the input takes the
+            value of the output. If it writes to the output, it gets a copy, since an activation that was put in may
+            need its output in the backward pass, as tanh does.
         own: whether it is the network's own.
     """
 
     activation: nn.Module
 
-    def __init__(self, activation: nn.Module, *, axis: int, overwrites: bool, own: bool) -> None:
+    def __init__(self, activation: nn.Module, site: Site, *, own: bool) -> None:
         super().__init__()
-        self.axis, self.overwrites, self.own = axis, overwrites, own
+        self.axis, self.overwrites, self.own = site.axis, site.overwrites, own
+        self.copies = site.written and not own
         if own:
             self.__dict__["activation"] = activation
         else:
@@ -41,6 +43,8 @@ class AtSite(nn.Module):
         with torch._C.DisableTorchFunction(), _calling(self.activation, call):  # what it calls is no site
             z = x.clone() if self.overwrites else x
             h = self.activation(z.movedim(self.axis, 1)).movedim(1, self.axis) if self.axis > 1 else self.activation(z)
+            if self.copies:
+                h = h.clone()
             return x.copy_(h) if self.overwrites else h
 
     def train(self, mode: bool = True) -> AtSite:
@@ -70,7 +74,7 @@ class OwnCall(nn.Module):
 
 
 class InLayout(nn.Module):
-    """An own activation that is given its tensor as the network lays it out, where not every layout is alike to it."""
+    """An own activation, which is given its tensor as the network lays it out: the last bits may depend on that."""
 
     def __init__(self, activation: nn.Module, axis: int) -> None:
         super().__init__()
@@ -86,20 +90,18 @@ class InLayout(nn.Module):
 def at_site(site: Site, network: nn.Module, new: nn.Module | None) -> AtSite:
     """What stands at a site from now on: `new`, or the network's own activation."""
     if new is not None:
-        return AtSite(new, axis=site.axis, overwrites=site.overwrites, own=False)
+        return AtSite(new, site, own=False)
     own: nn.Module
     if site.module is None:
         assert site.call is not None
         own = OwnCall(site.kind, site.call)
-        alike = site.kind != "prelu"
     else:
         own = shallow_copy(network.get_submodule(site.module))
         if getattr(own, "inplace", False):
             own.inplace = False  # type: ignore[assignment]
-        alike = type(own).__module__.startswith("torch.nn.") and not isinstance(own, nn.PReLU)
-    if site.axis > 1 and not alike:
+    if site.axis > 1:
         own = InLayout(own, site.axis)
-    return AtSite(own, axis=site.axis, overwrites=site.overwrites, own=True)
+    return AtSite(own, site, own=True)
 
 
 @contextmanager

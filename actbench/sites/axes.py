@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -31,22 +31,22 @@ def usual(z: Tensor) -> int:
     return z.ndim - 1 if z.ndim == 3 else min(1, z.ndim - 1)
 
 
-def after(function: Callable[..., Any], args: Any, output: Tensor, axis: int | None) -> int | None:
+def after(
+    function: Callable[..., Any], args: Any, output: Tensor, source: Tensor | None, axis: int | None
+) -> int | None:
     """The axis of what a function returns; None where it is not known.
 
     Args:
         function: which was called with `args`.
         output: what it returned.
-        axis: of its first tensor.
+        source: of its tensors the one whose axis is known.
+        axis: of `source`.
     """
     if function in _LAST:
         return output.ndim - 1
     if function in _FIRST:
         return 1
-    if axis is None:
-        return None
-    source = next((value for value in args if isinstance(value, Tensor)), None)
-    if source is None:
+    if axis is None or source is None:
         return None
     if function in _PERMUTES:
         order = args[1] if len(args) == 2 and isinstance(args[1], (tuple, list)) else args[1:]
@@ -56,4 +56,20 @@ def after(function: Callable[..., Any], args: Any, output: Tensor, axis: int | N
         return {first: second, second: first}.get(axis, axis)
     if function in _FLATTENS and axis == 1 and output.ndim == 2:
         return 1
-    return axis if output.ndim == source.ndim and output.shape[axis] == source.shape[axis] else None
+    return _same_place(source.shape, output.shape, axis)
+
+
+def _same_place(before: Sequence[int], after: Sequence[int], axis: int) -> int | None:
+    """Where an axis is in another shape that has all axes up to it, or from it on; a part of its units may be gone.
+
+    >>> _same_place((2, 8, 5, 5), (2, 8, 25), 1), _same_place((2, 7, 16), (14, 16), 2), _same_place((2, 8), (2, 4), 1)
+    (1, 1, 1)
+    """
+    if before[: axis + 1] == after[: axis + 1]:
+        return axis
+    if before[axis:] == after[len(before) * -1 + axis :]:
+        return len(after) - len(before) + axis
+    others = [size for place, size in enumerate(before) if place != axis]
+    if len(before) == len(after) and others == [size for place, size in enumerate(after) if place != axis]:
+        return axis
+    return None

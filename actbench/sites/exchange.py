@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from actbench.errors import UserError
+from actbench.errors import UserError, in_a_line
 from actbench.sites import kinds
 from actbench.sites.at_site import AtSite, at_site
 from actbench.sites.finding import find, untie
@@ -49,9 +49,9 @@ class Exchanged(nn.Module):
         check: Callable[[Any], None] | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
-        untie(network)
+        activations = untie(network)
         self.network = network
-        self.found = tuple(find(network, inputs, check))
+        self.found = tuple(find(network, inputs, activations, check))
         new = make(self.found) if make is not None else {}
         self.home = _Home()
         self.home.mark(network)
@@ -59,7 +59,7 @@ class Exchanged(nn.Module):
         self.calls: dict[str, Options] = {}  # kind -> where it is called
         of_modules: dict[str, Options] = {}
         for site in self.found:
-            if site.module is None and site.call is None:  # within a function, where nothing sees it
+            if site.hidden:
                 continue
             here = at_site(site, network, new.get(site.name)) if site.exchangeable else None
             if here is not None:
@@ -70,12 +70,10 @@ class Exchanged(nn.Module):
         self.exchanged = frozenset(new)
         self.sites = nn.ModuleList(self.at.values())
         self.strict = strict = bool(new)  # whether a call that the trial did not meet is an error
-        for path, options_there in of_modules.items():
-            _redirect(network.get_submodule(path), path, options_there, self.home, strict)
-        for path, module in network.named_modules() if strict else ():
-            if path not in of_modules and kinds.kind_of(module):
-                _redirect(module, path, {}, self.home, strict)
-        self.sees_calls = bool(self.calls) or _has_fused_layers(network)
+        self.sees_calls = bool(self.calls) or strict or _has_fused_layers(network)
+        for path, kind in activations.items():
+            if self.sees_calls or any(here for there in of_modules.get(path, {}).values() for _, here in there):
+                _redirect(network.get_submodule(path), path, kind, of_modules.get(path, {}), self.home, strict)
         self.home.recomputed = {site.place for site in self.found if site.place and site.place.recomputed}
         self.register_state_dict_post_hook(_outer_names)
         self.register_load_state_dict_pre_hook(_inner_names)
@@ -96,6 +94,22 @@ class Exchanged(nn.Module):
         return {
             site.name: self.at[site.name].activation for site in self.found if site.name in self.at and site.evaluated
         }
+
+    def without_decay(self) -> list[nn.Parameter]:
+        """The parameters that the network names itself in `no_weight_decay()`, as those of timm do.
+
+        Raises:
+            UserError: that fails, or does not return names.
+        """
+        names = getattr(self.network, "no_weight_decay", None)
+        if not callable(names):
+            return []
+        parameters = dict(self.network.named_parameters(remove_duplicate=False))
+        try:
+            return [parameters[name] for name in names() if name in parameters]  # others are of variants of it
+        except Exception as error:
+            what = f"has to return names of parameters: {in_a_line(error)}"
+            raise UserError(what, where="no_weight_decay() of the network", how="{'pos_embed'}, say") from error
 
     def layers_of_parameters(self) -> dict[str, str]:
         """Parameter -> the site that its layer feeds, or in which it is."""
@@ -169,22 +183,23 @@ def _sizes(z: Tensor) -> str:
 class _Redirected:
     """Takes the place of the `forward` of an activation module."""
 
-    def __init__(self, module: nn.Module, path: str, options: Options, home: _Home, strict: bool) -> None:
-        self.module, self.path, self.options, self.home, self.strict = module, path, options, home, strict
-        self.kind = kinds.kind_of(module) or ""
+    def __init__(self, module: nn.Module, path: str, kind: str, options: Options, home: _Home, strict: bool) -> None:
+        self.module, self.path, self.kind, self.options = module, path, kind, options
+        self.home, self.strict = home, strict
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         z = args[0] if args else next(iter(kwargs.values()))
         here = _at(self.options, self.kind, self.path, z, self.home, self.strict)
-        return type(self.module).forward(self.module, *args, **kwargs) if here is None else here(z)
+        if here is not None:
+            return here(z)
+        with torch._C.DisableTorchFunction():  # what it calls is no site
+            return type(self.module).forward(self.module, *args, **kwargs)
 
 
-def _redirect(module: nn.Module, path: str, options: Options, home: _Home, strict: bool) -> None:
+def _redirect(module: nn.Module, path: str, kind: str, options: Options, home: _Home, strict: bool) -> None:
     """Takes the calls of a module to its sites. If all of them are exchanged, its own parameters go."""
     pairs = [pair for there in options.values() for pair in there]
-    if pairs and not any(here for _, here in pairs):
-        return
-    module.__dict__["forward"] = _Redirected(module, path, options, home, strict)
+    module.__dict__["forward"] = _Redirected(module, path, kind, options, home, strict)
     if pairs and all(here is not None and not here.own for _, here in pairs):
         for name in [*module._parameters]:
             module._parameters[name] = None

@@ -17,11 +17,26 @@ _NAMES = (
 )  # fmt: skip
 _CLAMPS = ("clamp", "clamp_", "clip", "clip_", "clamp_min", "clamp_min_")
 
-GATES = frozenset({"sigmoid", "hardsigmoid", "tanh"})  # which open and close another signal where they multiply it
+GATES = frozenset({"sigmoid", "hardsigmoid", "tanh", "softsign"})  # which open and close what they multiply
+SCALED_GATES = frozenset({"relu6", "hardtanh"})  # which do so once they are scaled: relu6(x + 3) / 6
 NORMALISERS = frozenset({"softmax", "log_softmax", "softmin", "glu"})  # no function of a unit's own value
+WRITTEN_OUT = "written out as a formula; F.relu and the like would be exchanged"
 
 
-ATTENTION = frozenset({F.multi_head_attention_forward, F.scaled_dot_product_attention})  # with a softmax inside
+def _within() -> dict[Callable[..., Any], tuple[str, str]]:
+    """A function of torch's that computes activations where nothing sees them -> their kind, and why they stay."""
+    attention = "softmax", "the softmax of an attention"
+    table: dict[Callable[..., Any], tuple[str, str]] = {
+        F.multi_head_attention_forward: attention, F.scaled_dot_product_attention: attention,
+    }  # fmt: skip
+    for name in ("lstm", "gru", "rnn_tanh", "rnn_relu"):
+        for function in (getattr(torch, written, None) for written in (name, f"{name}_cell")):
+            if function is not None:
+                table[function] = name, f"computed within torch's {name.partition('_')[0].upper()}"
+    return table
+
+
+WITHIN = _within()
 
 
 def _table() -> dict[Callable[..., Any], str]:
@@ -71,14 +86,19 @@ def input_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Tensor, Se
     return kwargs["input"], (kwargs["input"],), rest
 
 
+_ASSIGN = frozenset(
+    f"__i{name}__" for name in ("add", "sub", "mul", "div", "truediv", "floordiv", "pow", "and", "or", "xor")
+) | {"__setitem__"}
+
+
 def works_in_place(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-    """Whether a call writes to its input: `x.relu_()`, `F.relu(x, inplace=True)`.
+    """Whether a call writes to its input: `x.relu_()`, `F.relu(x, inplace=True)`, `x += y`.
 
     >>> works_in_place(Tensor.relu_, (torch.zeros(2),), {}), works_in_place(F.relu, (torch.zeros(2), False), {})
     (True, False)
     """
     name = getattr(function, "__name__", "")
-    if name.endswith("_") and not name.endswith("__"):
+    if (name.endswith("_") and not name.endswith("__")) or name in _ASSIGN:
         return True
     if "inplace" in kwargs:
         return bool(kwargs["inplace"])
@@ -135,14 +155,26 @@ def _bends(module: nn.Module) -> bool:
 
     if any(parameter.ndim > 1 for parameter in module.parameters()):
         return False
-    trial = copy.deepcopy(module)
     z = torch.linspace(-4, 4, 8).repeat(8, 1)
     try:
+        trial = copy.deepcopy(module).eval()  # in which a dropout is no activation
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             h = trial(z.clone())
-            if not isinstance(h, Tensor) or h.shape != z.shape:
+            if not isinstance(h, Tensor) or h.shape != z.shape or not torch.equal(h, trial(z.clone())):
                 return False
             steps = h[0].diff()
             return not torch.allclose(steps[1:], steps[:-1], atol=1e-6) and not coupling_of_module(trial)
-    except Exception:
+    except (Exception, SystemExit):
+        return False
+
+
+def is_bounded(module: nn.Module) -> bool:
+    """Whether an activation that `kind_by_trial` names stays between -1 and 1, as a gate does."""
+    if kind_of(module) is not None:
+        return False
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            h = copy.deepcopy(module).eval()(torch.tensor([-1e3, -10.0, -1.0, 1.0, 10.0, 1e3]).repeat(2, 1))
+            return bool((h.abs() <= 1.0).all())
+    except (Exception, SystemExit):
         return False

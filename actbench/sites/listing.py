@@ -20,12 +20,15 @@ def rows(sites: Sequence[Site], exchanged: Collection[str]) -> list[tuple[str, .
         exchanged: names of those that have another activation.
     """
     return [
-        (
-            site.name, site.kind, str(site.units), str(site.axis), "x".join(["B", *map(str, site.shape[1:])]),
-            "yes" if site.name in exchanged else "no", _why(site, exchanged),
-        )
+        (site.name, site.kind, *_sizes(site), "yes" if site.name in exchanged else "no", _why(site, exchanged))
         for site in sites
-    ]  # fmt: skip
+    ]
+
+
+def _sizes(site: Site) -> tuple[str, str, str]:
+    if site.hidden:
+        return "", "", ""
+    return str(site.units), str(site.axis), "x".join(["B", *map(str, site.shape[1:])])
 
 
 def _why(site: Site, exchanged: Collection[str]) -> str:
@@ -72,7 +75,7 @@ def found_in_lines(
     shown = [*listed[: most - 3], *listed[-2:]] if most is not None and short else listed
     width = max((len(row[0]) for row in shown), default=0)
     lines = [
-        f"  {name:{width}}  {kind}, {units} units ({shape})" + (f": {why}" if why else "")
+        f"  {name:{width}}  {kind}" + (f", {units} units ({shape})" if shape else "") + (f": {why}" if why else "")
         for name, kind, units, _, shape, _, why in shown
     ]
     if most is not None and short:

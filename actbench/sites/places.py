@@ -6,10 +6,12 @@ import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
+from typing import Any
 
 import torch
 from torch import nn
+from torch.autograd.function import Function, FunctionCtx
 
 _TORCH = Path(torch.__file__).parent
 _PASSED_ON = frozenset(
@@ -97,6 +99,22 @@ def place_of(frame: FrameType | None, path_of: PathOf) -> Place | None:
             line = line or frame.f_lineno
         frame = frame.f_back
     return Place(path_of(owner) or "", tuple(steps), line, recomputed, lost) if owner is not None else None
+
+
+def is_in_custom_function(frame: FrameType | None) -> bool:
+    """Whether the call that `frame` makes is within the `forward` of a `torch.autograd.Function` of the user's own."""
+    while frame is not None and frame.f_code.co_filename not in (_CALLS, _CHECKPOINT):
+        code = frame.f_code
+        if code.co_argcount and isinstance(frame.f_locals.get(code.co_varnames[0]), FunctionCtx):
+            return True
+        if code.co_name == "forward" and any(_has_forward(value, code) for value in [*frame.f_globals.values()]):
+            return True  # one with a `setup_context`
+        frame = frame.f_back
+    return False
+
+
+def _has_forward(value: Any, code: CodeType) -> bool:
+    return isinstance(value, type) and issubclass(value, Function) and getattr(value.forward, "__code__", None) is code
 
 
 def _is_recomputed(frame: FrameType | None) -> bool:

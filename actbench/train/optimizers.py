@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from actbench.errors import UserError
 from actbench.settings import DECAY, Choice, Settings, decays_all, is_torchs
+from actbench.sites.exchange import Exchanged
 from actbench.stacking import activation_sites
 from actbench.train.construct import construct, constructor_of
 from actbench.train.updates import spare_dynamo
@@ -59,8 +60,13 @@ def build_optimizer(
 
 
 def _by_decay(network: nn.Module, plain: nn.Module) -> list[dict[str, Any]]:
-    """Two groups of parameters, the second without weight decay: biases, and those of norms and activations."""
+    """Two groups of parameters, the second without weight decay: biases, and those of norms and activations.
+
+    A network of the user's own may name others, such as positional embeddings, by its method `no_weight_decay`.
+    """
     spared = {id(parameter) for module in activation_sites(plain).values() for parameter in module.parameters()}
+    if isinstance(plain, Exchanged):
+        spared |= {id(parameter) for parameter in plain.without_decay()}
     for module in plain.modules():
         if isinstance(module, _NORMS):
             spared |= {id(parameter) for parameter in module.parameters(recurse=False)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from actbench.errors import Problem, UserError
+from actbench.errors import Problem, UserError, in_a_line
 from actbench.inits import Scheme, initialise_in_front, leaves_weights
 from actbench.models import Components
 from actbench.naming import shown
@@ -119,7 +120,7 @@ def build_own_network(
         except UserError:
             raise
         except (Exception, SystemExit) as error:
-            how = f"it is given images {('B', *inputs)}: let its forward take them".replace("'", "")
+            how = f"it is given float32 samples {('B', *inputs)}: let its forward take them".replace("'", "")
             raise _failed(error, settings, how) from error
     if settings.weights is None and not leaves_weights(scheme):
         activations = {
@@ -155,6 +156,28 @@ def _check_network(settings: Settings, network: Any) -> None:
     if any(isinstance(tensor, lazy) for tensor in tensors):
         what = "has lazy layers, whose sizes are not known before its first pass"
         raise UserError(what, where=where, how="layers with their sizes: nn.Linear(784, 10), not nn.LazyLinear(10)")
+    for path, module in network.named_modules():
+        _check_module(module, f"its part `{path}`" if path else "it", where)
+    try:
+        copy.deepcopy(network)
+    except (Exception, SystemExit) as error:
+        what = f"cannot be copied, as it is for each seed: {in_a_line(error)}"
+        raise UserError(what, where=where, how="keep what copy.deepcopy fails on out of the module") from error
+
+
+def _check_module(module: nn.Module, part: str, where: str) -> None:
+    """Raises a UserError where the calls that a module makes cannot be seen, or it cannot be copied."""
+    if isinstance(module, torch.jit.ScriptModule):
+        what = f"{part} is compiled by torch.jit, and the activations within cannot be seen"
+        raise UserError(what, where=where, how="the module itself, without torch.jit.script or torch.jit.trace")
+    if type(module).__name__ == "OptimizedModule" or getattr(module, "_compiled_call_impl", None) is not None:
+        what = f"{part} is compiled by torch.compile, and the activations within cannot be seen"
+        raise UserError(what, where=where, how="the module itself, without torch.compile")
+    computed = [name for name, value in vars(module).items() if isinstance(value, Tensor) and not value.is_leaf]
+    if computed:
+        what = f"{part} has `{computed[0]}`, which is computed of parameters when it is built, and cannot be copied"
+        how = "torch.nn.utils.parametrizations.weight_norm, not torch.nn.utils.weight_norm; or compute it in forward"
+        raise UserError(what, where=where, how=how)
 
 
 def _check_logits(settings: Settings, expected: tuple[int, int], logits: Any) -> None:
