@@ -24,9 +24,10 @@ def table_of(file: Path, names: Sequence[str] = ()) -> DataFrame:
     """The table of a CSV file, perhaps packed (.gz), with columns named by words: `0`, `1`, ... if there is no header.
 
     The first line is a header unless there is a number in it; numbers that count up from 0 or 1 are names as well, if
-    there is a word among them, and so is a line with one of `names` in it (in small letters). Numbers have decimal commas where no comma separates and a column is of such alone, and commas
-    between thousands where a column is of such alone (`"1,250"`). Columns without a name that are empty, or only count
-    the rows, as pandas writes them, are left out.
+    there is a word among them, and so is a line with one of `names` in it (in small letters). Numbers have decimal
+    commas where no comma separates and a column is of such alone, and commas between thousands where a column is of
+    such alone (`"1,250"`). Columns without a name that are empty or number the rows, as pandas writes them, are left
+    out.
 
     Raises:
         UserError: there is no such file, it cannot be read, or is larger than memory.

@@ -28,7 +28,8 @@ def remarks(splits: Splits) -> list[str]:
             "that the test accuracy says less about new samples"
         )
     if len(splits.inputs) == 3 and (number := _of_two_classes(splits, hashes)):
-        found.append(f"{number:,} images are there twice or more, with different classes")
+        images = "1 image is" if number == 1 else f"{number:,} images are"
+        found.append(f"{images} there twice or more, with different classes")
     counts = torch.bincount(splits.train_y, minlength=splits.classes)
     if is_uneven(splits):
         most, least = int(counts.argmax()), int(counts.argmin())
