@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -14,6 +15,7 @@ from actbench.custom import loading
 from actbench.datasets import images
 from actbench.datasets.checks import check_splits
 from actbench.errors import UserError
+from actbench.report import provenance
 from actbench.settings import Choice
 
 COUNTS = {"cat": 10, "dog": 20, "horse": 30}
@@ -351,6 +353,15 @@ def test_a_run_on_a_folder_of_photos(actbench, photos):
     done = actbench(*small)
     assert done.returncode == 0, done.stderr
     assert "relu-mlp on photos (42 / 6 / 12 samples)" in done.stdout and "Classes are uneven" in done.stdout
+    (folder,) = (photos.parent / "outputs" / "s").glob("relu*")
+    content = json.loads((folder / "environment.json").read_text())
+    assert content["data"] == {
+        "name": "photos", "samples": {"train": 42, "val": 6, "test": 12}, "sample": [3, 8, 8], "classes": 3,
+        "scaling": "standard",
+    }  # fmt: skip
+    said = dict(provenance.environment([content]))["data"]
+    assert said == "photos: 42 / 6 / 12 samples of 3×8×8, 3 classes, scaling standard"
+    assert "data" not in dict(provenance.environment([{"data": {"samples": 3}}, {"data": "x"}, {}]))
     (photos / "cat" / "3.png").write_bytes(b"")
     done = actbench(*small)
     assert done.returncode == 2

@@ -141,6 +141,20 @@ def test_pixels_of_any_type_are_divided_by_255(npz):
 NAN = np.where(np.arange(180).reshape(60, 3) == 50, np.nan, FEATURES)
 
 
+def test_bytes_of_0_and_1_are_fed_as_such(npz):
+    """`unit` divides levels of 0..255 by 255, and not a mask."""
+    splits = arrays(path=npz(x=(IMAGES > 127).astype(np.uint8), y=WORDS), scaling="unit")
+    assert splits.train_x.unique().tolist() == [0, 1]
+
+
+def test_square_numbers_that_are_no_levels_are_told_to_be_sequences(npz):
+    x = RNG.random((60, 6, 6))
+    assert "dataset.shape=[1,6,6] makes images" in arrays(path=npz(x=x, y=WORDS)).note
+    assert arrays(path=npz(x=x, y=WORDS), shape=[1, 6, 6]).note == ""
+    whole = np.floor(256 * x)
+    assert arrays(path=npz(x=whole, y=WORDS)).inputs == (1, 6, 6), "whatever their type is"
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -163,6 +177,10 @@ NAN = np.where(np.arange(180).reshape(60, 3) == 50, np.nan, FEATURES)
         ({"x": IMAGES * 0, "y": WORDS}, "all training samples are alike"),
         ({"x": IMAGES, "y": np.arange(60) // 59}, "class with too few samples"),
         ({"x": IMAGES, "y": np.zeros(60, int)}, "all samples are of one class, 0"),
+        ({"x": IMAGES[..., None], "y": WORDS, "x_test": IMAGES[..., None] / 255, "y_test": WORDS},
+         "test images have values up to 1, training images up to 255"),
+        ({"x": IMAGES, "y": np.array([b"a", b"b", b"\xff"])[np.arange(60) % 3]}, "array y: has labels that are not UTF-8"),
+        ({"x": RNG.normal(size=(60, 3)) * 1e200, "y": WORDS}, "values are too large to be scaled"),
         ({"x": FEATURES * 1e300, "y": WORDS}, ""),
     ],
 )  # fmt: skip

@@ -1,9 +1,10 @@
-"""What the reader of a result must know about data: samples that are there twice, and uneven classes."""
+"""What the reader of a result must know about data: how many there are, what is there twice, and uneven classes."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,6 +39,15 @@ def remarks(splits: Splits) -> list[str]:
             f"{int(counts[least]):,} of {label_of(splits, least)}; look at the balanced accuracy"
         )
     return found
+
+
+def described(splits: Splits, scaling: object) -> dict[str, Any]:
+    """What was trained on, in numbers: for `environment.json`."""
+    samples = {use: len(getattr(splits, f"{use}_y")) for use in USES}
+    return {
+        "name": splits.name, "samples": samples, "sample": [*splits.inputs], "classes": splits.classes,
+        "scaling": None if scaling is None else str(scaling),
+    }  # fmt: skip
 
 
 def is_uneven(splits: Splits) -> bool:
