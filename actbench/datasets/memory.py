@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from math import prod
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 from filelock import FileLock
@@ -94,7 +94,7 @@ def room(shape: tuple[int, ...], dtype: np.dtype, where: str) -> np.ndarray:
         return array
 
 
-def unpacked(packed: BinaryIO, needed: int, where: str) -> np.ndarray:
+def unpacked(packed: IO[bytes], needed: int, where: str) -> np.ndarray:
     """The array of an open .npy file that cannot be mapped where it is, such as one in an archive, mapped read only.
 
     Args:
@@ -162,7 +162,7 @@ def _tidy(folder: Path, needed: int) -> None:
                 file.unlink()
 
 
-def _reserve(file: BinaryIO, needed: int, folder: Path, where: str) -> None:
+def _reserve(file: IO[bytes], needed: int, folder: Path, where: str) -> None:
     """Takes the room on disk at once: a mapped file that finds none while it is filled ends the process."""
     if not hasattr(os, "posix_fallocate"):
         return
