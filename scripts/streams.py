@@ -1,4 +1,4 @@
-"""The same samples in memory and streamed from a file of bytes, which the system has in its cache, for the benchmark."""
+"""The same samples in memory and streamed from a file of bytes, which is in the system's cache, for the benchmark."""
 
 from __future__ import annotations
 
