@@ -250,6 +250,12 @@ class Parts(Points):
             raise ValueError(split)
         super().__init__(train=split == "train")
 
+class NoTest(Points):
+    def __init__(self, split):
+        if split not in ("train", "valid"):
+            raise ValueError(split)
+        super().__init__(train=split == "train")
+
 def whole():
     return Points()
 
@@ -290,6 +296,7 @@ def load(tmp_path, monkeypatch):
         ("three", (40, 10, 12)),
         ("Points", (36, 4, 10)),
         ("Parts", (36, 4, 10)),
+        ("NoTest", (36, 4, 10)),
     ],
 )
 def test_a_dataset_of_ones_own_is_taken_as_it_comes(load, name, sizes):

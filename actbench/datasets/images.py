@@ -84,11 +84,23 @@ def _heads(files: Sequence[Path]) -> dict[Path, tuple[tuple[int, int], str]]:
                 heads[file] = ((width, height) if turned else (height, width)), image.mode
         except Exception as error:  # Pillow has any for damaged files
             problems.append(_unreadable(file, error))
-    _raise(problems)
+    if problems:  # those whose head alone is whole are told as well
+        _raise([*problems, *_damaged(list(heads))])
     return heads
 
 
 _ORIENTATION = 0x0112  # the EXIF tag
+
+
+def _damaged(files: Sequence[Path]) -> list[Problem]:
+    problems = []
+    for file in shown(files, "looking for damaged images"):
+        try:
+            with _opened(file) as image:
+                image.load()
+        except Exception as error:
+            problems.append(_unreadable(file, error))
+    return problems
 
 
 def _opened(file: Path) -> Any:
