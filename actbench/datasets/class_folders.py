@@ -44,24 +44,7 @@ def find(folder: Path) -> tuple[dict[str, ClassFiles], list[str]]:
         raise UserError("there is no such folder", where=str(folder), how=how)
     if not folder.is_dir():
         raise UserError("is a file, not a folder", where=str(folder), how="unpack it, if it is an archive")
-    folder = _inner(folder)
-    inside = _folders(folder)
-    by_use: dict[str, Path] = {}
-    for path in inside:
-        if use := _USE_OF.get(path.name.lower().replace("-", "_").replace(" ", "_")):
-            if use in by_use:
-                raise UserError(
-                    f"{by_use[use].name} and {path.name} are both for {use}", where=str(folder), how="keep one"
-                )
-            by_use[use] = path
-    others = [path for path in inside if path not in by_use.values()]
-    if "train" in by_use and others and not _folders(by_use["train"]):  # trains are a class, beside ships
-        by_use = {}
-    if "train" not in by_use:  # the folders are classes
-        if by_use and not others:
-            there = ", ".join(path.name for path in by_use.values())
-            raise UserError(f"has {there}, but no folder for training", where=str(folder), how=_LAYOUT)
-        by_use, others = {"train": folder}, []
+    by_use, others = _uses(_inner(folder))
     problems: list[Problem] = []
     found, notes = {}, []
     for use, path in by_use.items():
@@ -83,6 +66,31 @@ def find(folder: Path) -> tuple[dict[str, ClassFiles], list[str]]:
             "The validation folder is the test set, since there is none for it; validation is part of the training set"
         )
     return found, notes
+
+
+def _uses(folder: Path) -> tuple[dict[str, Path], list[Path]]:
+    """Use -> its folder, and the folders that are for none; the folder itself is for training where it has classes.
+
+    Raises:
+        UserError: two are for the same use, or none is for training.
+    """
+    inside = _folders(folder)
+    by_use: dict[str, Path] = {}
+    for path in inside:
+        if use := _USE_OF.get(path.name.lower().replace("-", "_").replace(" ", "_")):
+            if use in by_use:
+                what = f"{by_use[use].name} and {path.name} are both for {use}"
+                raise UserError(what, where=str(folder), how="keep one")
+            by_use[use] = path
+    others = [path for path in inside if path not in by_use.values()]
+    if "train" in by_use and others and not _folders(by_use["train"]):  # trains are a class, beside ships
+        by_use = {}
+    if "train" in by_use:
+        return by_use, others
+    if by_use and not others:
+        there = ", ".join(path.name for path in by_use.values())
+        raise UserError(f"has {there}, but no folder for training", where=str(folder), how=_LAYOUT)
+    return {"train": folder}, []
 
 
 def _loose(folder: Path) -> list[str]:

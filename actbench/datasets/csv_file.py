@@ -32,35 +32,11 @@ def table_of(file: Path, names: Sequence[str] = ()) -> DataFrame:
     Raises:
         UserError: there is no such file, it cannot be read, or is larger than memory.
     """
-    import pandas
-
     if not file.is_file():
         what = "is a folder, not a file" if file.is_dir() else "there is no such file"
         raise UserError(what, where=str(file), how=f"a CSV file; a relative one is looked for from {Path.cwd()}")
     try:
-        lines = pandas.read_csv(file, sep="\0", header=None, nrows=2, dtype=str, quoting=3, encoding="utf-8-sig",
-                                keep_default_na=False)  # fmt: skip
-        first, *second = lines[0].tolist()
-        if what := foreign(first.encode()):
-            raise UserError(what, where=str(file), how="the file itself")
-        separator, cells = _cells(first)
-        _check_size(file, first, len(cells))
-        has_header = _is_header(cells, names)
-        options: dict[str, Any] = {
-            "sep": separator, "header": 0 if has_header else None, "low_memory": False, "skipinitialspace": True,
-            "encoding": "utf-8-sig",
-        }  # fmt: skip
-        if has_header and second and len(row := _split(second[0], separator)) == len(cells) + 1:
-            if row[-1]:
-                what = f"has {len(row)} values in its first row, and {len(cells)} names in its header"
-                raise UserError(what, where=str(file), how="a name for each column")
-            options |= {"index_col": False, "usecols": range(len(cells))}  # rows end with a separator
-        table = pandas.read_csv(file, **options)
-        columns = [table[name] for name in table.columns]
-        if separator == "," and any(_are_all(column, _THOUSANDS, _NUMBER) for column in columns):
-            table = pandas.read_csv(file, **options, thousands=",")
-        elif separator != "," and any(_are_all(column, _DECIMAL_COMMA, _WHOLE) for column in columns):
-            table = pandas.read_csv(file, **options, decimal=",")
+        table = _read(file, _options(file, names))
     except (ValueError, OSError, EOFError) as error:  # pandas' own errors are ValueErrors
         what = "is empty" if "No columns" in str(error) else f"cannot be read: {in_a_line(error)}"
         raise UserError(what, where=str(file), how=f"rows of values with one separator: {_SAID}, in UTF-8") from error
@@ -70,6 +46,44 @@ def table_of(file: Path, names: Sequence[str] = ()) -> DataFrame:
     if len(table.columns) == 1:
         raise UserError("has a single column", where=str(file), how=f"values separated by {_SAID}")
     return _without_nameless(table)
+
+
+def _options(file: Path, names: Sequence[str]) -> dict[str, Any]:
+    """How pandas is to read the file, by its first two lines."""
+    import pandas
+
+    how: dict[str, Any] = {"sep": "\0", "dtype": str, "quoting": csv.QUOTE_NONE, "keep_default_na": False}
+    first, *second = pandas.read_csv(file, header=None, nrows=2, encoding="utf-8-sig", **how)[0].tolist()
+    if what := foreign(first.encode()):
+        raise UserError(what, where=str(file), how="the file itself")
+    separator, cells = _cells(first)
+    _check_size(file, first, len(cells))
+    has_header = _is_header(cells, names)
+    options: dict[str, Any] = {
+        "sep": separator, "header": 0 if has_header else None, "low_memory": False, "skipinitialspace": True,
+        "encoding": "utf-8-sig",
+    }  # fmt: skip
+    whole = (first + "".join(second)).count('"') % 2 == 0  # else a quoted value goes on in the next line
+    if has_header and second and whole and len(row := _split(second[0], separator)) == len(cells) + 1:
+        if row[-1]:
+            what = f"has {len(row)} values in its first row, and {len(cells)} names in its header"
+            raise UserError(what, where=str(file), how="a name for each column")
+        options |= {"index_col": False, "usecols": range(len(cells))}  # rows end with a separator
+    return options
+
+
+def _read(file: Path, options: dict[str, Any]) -> DataFrame:
+    """The table, read once more where numbers are written in a special way."""
+    import pandas
+
+    table = pandas.read_csv(file, **options)
+    columns = [table[name] for name in table.columns]
+    if options["sep"] == ",":
+        if any(_are_all(column, _THOUSANDS, _NUMBER) for column in columns):
+            return pandas.read_csv(file, **options, thousands=",")
+    elif any(_are_all(column, _DECIMAL_COMMA, _WHOLE) for column in columns):
+        return pandas.read_csv(file, **options, decimal=",")
+    return table
 
 
 _SAID = "comma, semicolon, tab or |"
