@@ -38,6 +38,7 @@ import article  # noqa: E402
 import large_study  # noqa: E402
 import neighbours  # noqa: E402
 import references  # noqa: E402
+import streams  # noqa: E402
 from hydra import compose, initialize_config_dir  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
@@ -298,6 +299,21 @@ def own(bench: Bench) -> list[Row]:
         if name != "ordinary"
         for goal in [goals.get(name, "")]
     ]
+
+
+def streaming(bench: Bench) -> list[Row]:
+    """Samples read from a file whenever a batch asks for them, beside the same samples in memory."""
+    rows = []
+    for name, samples, own in (
+        ("MLP, 1 seed", 55_000, ["experiment=article_mlp", "num_seeds=1"]),
+        ("MLP, 5 seeds", 55_000, ["experiment=article_mlp", "num_seeds=5"]),
+        ("CNN, 1 seed", 10_000, ["experiment=article_cnn", "num_seeds=1"]),
+    ):
+        settings = settings_of(bench.size(samples), f"train.device={bench.device}", "dataset.scaling=none", *own)
+        with streams.both(settings) as trainings:
+            taken = in_turn(bench.rounds, {way: fitting(training) for way, training in trainings.items()})
+        rows.append(Row(f"{name}: samples streamed from a file ÷ in memory", ratio(taken, "streamed", "memory")))
+    return rows
 
 
 def activations(bench: Bench) -> list[Row]:
@@ -629,6 +645,7 @@ SECTIONS = {
         own,
         dead,
         looking,
+        streaming,
         activations,
         commands,
         memory,

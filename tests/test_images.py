@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -14,6 +15,7 @@ from actbench.custom import loading
 from actbench.datasets import images
 from actbench.datasets.checks import check_splits
 from actbench.errors import UserError
+from actbench.report import provenance
 from actbench.settings import Choice
 
 COUNTS = {"cat": 10, "dog": 20, "horse": 30}
@@ -188,17 +190,57 @@ def test_a_path_is_needed():
 
 def test_every_file_that_cannot_be_read_is_named(photos):
     (photos / "cat" / "0.png").write_bytes(b"")
-    (photos / "cat" / "1.png").write_bytes(b"<html>not found</html>")
+    (photos / "cat" / "1.png").write_bytes(b"no image")
     broken = photos / "dog" / "2.png"
     (photos / "dog" / "3.jpg").symlink_to("/nowhere/3.jpg")
     said = complaint(photos)
     assert f"{photos / 'cat' / '0.png'}: is no image that can be read: the file is empty" in said
-    assert f"{photos / 'cat' / '1.png'}: is no image that can be read: cannot identify image file" in said
+    assert f"{photos / 'cat' / '1.png'}: is no image that can be read: it is of no format that Pillow knows" in said
     assert f"{photos / 'dog' / '3.jpg'}: is a link to nowhere" in said
-    for path in ("cat/0.png", "cat/1.png", "dog/3.jpg"):
-        (photos / path).unlink()
     broken.write_bytes(broken.read_bytes()[:-60])  # its head is whole
     assert f"{broken}: is no image that can be read" in complaint(photos)
+    for path in ("cat/0.png", "cat/1.png", "dog/3.jpg"):
+        (photos / path).unlink()
+    assert f"{broken}: is no image that can be read" in complaint(photos)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"<html>not found</html>", "it is an HTML page"),
+        (b"version https://git-lfs.github.com/spec/v1", "it is Git LFS's pointer to the file"),
+    ],
+)
+def test_files_that_are_something_else_are_told_as_such(photos, content, said):
+    (photos / "cat" / "1.png").write_bytes(content)
+    assert f"1.png: is no image that can be read: {said}" in complaint(photos)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int32])
+def test_numbers_of_32_bits_are_no_pixels(photos, kind):
+    """How bright they are is not known: read as 16 bits they would all be black."""
+    Image.fromarray(np.ones((8, 8), dtype=kind)).save(photos / "cat" / "deep.tif")
+    assert "deep.tif: is no image that can be read: it has numbers of 32 bits" in complaint(photos)
+
+
+def test_folders_and_images_that_are_not_used_are_told(tmp_path):
+    for use in ("train", "test", "extra"):
+        fill(tmp_path / use, {"a": 5, "b": 5}, first=len(use) * 100)
+    save(tmp_path / "train" / "loose.png", pixels(1))
+    note = raw(tmp_path).note
+    assert "Not used, besides test, train: extra" in note and "Not used: 1 image in train, in no folder" in note
+
+
+def test_a_test_folder_without_classes_may_be_moved_away(tmp_path):
+    fill(tmp_path / "train", {"a": 5, "b": 5})
+    save(tmp_path / "test" / "1.png", pixels(1))
+    said = complaint(tmp_path)
+    assert "has 1 image in no folder of a class" in said and "move test away" in said
+
+
+def test_an_image_in_two_classes_is_told(photos):
+    shutil.copy(photos / "cat" / "1.png", photos / "dog" / "again.png")
+    assert "1 image is there twice or more, with different classes" in load(photos)[0].note
 
 
 def test_of_many_files_some_are_named_and_the_rest_counted(photos):
@@ -312,6 +354,15 @@ def test_a_run_on_a_folder_of_photos(actbench, photos):
     done = actbench(*small)
     assert done.returncode == 0, done.stderr
     assert "relu-mlp on photos (42 / 6 / 12 samples)" in done.stdout and "Classes are uneven" in done.stdout
+    (folder,) = (photos.parent / "outputs" / "s").glob("relu*")
+    content = json.loads((folder / "environment.json").read_text())
+    assert content["data"] == {
+        "name": "photos", "samples": {"train": 42, "val": 6, "test": 12}, "sample": [3, 8, 8], "classes": 3,
+        "scaling": "standard",
+    }  # fmt: skip
+    said = dict(provenance.environment([content]))["data"]
+    assert said == "photos: 42 / 6 / 12 samples of 3×8×8, 3 classes, scaling standard"
+    assert "data" not in dict(provenance.environment([{"data": {"samples": 3}}, {"data": "x"}, {}]))
     (photos / "cat" / "3.png").write_bytes(b"")
     done = actbench(*small)
     assert done.returncode == 2

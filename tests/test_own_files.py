@@ -11,7 +11,7 @@ import pytest
 import torch
 from pictures import fill
 
-from actbench.datasets import arrays, csv, images
+from actbench.datasets import arrays, csv, images, memory
 from actbench.datasets.checks import check_splits
 from actbench.datasets.csv_file import table_of
 from actbench.errors import UserError
@@ -141,6 +141,20 @@ def test_pixels_of_any_type_are_divided_by_255(npz):
 NAN = np.where(np.arange(180).reshape(60, 3) == 50, np.nan, FEATURES)
 
 
+def test_bytes_of_0_and_1_are_fed_as_such(npz):
+    """`unit` divides levels of 0..255 by 255, and not a mask."""
+    splits = arrays(path=npz(x=(IMAGES > 127).astype(np.uint8), y=WORDS), scaling="unit")
+    assert splits.train_x.unique().tolist() == [0, 1]
+
+
+def test_square_numbers_that_are_no_levels_are_told_to_be_sequences(npz):
+    x = RNG.random((60, 6, 6))
+    assert "dataset.shape=[1,6,6] makes images" in arrays(path=npz(x=x, y=WORDS)).note
+    assert arrays(path=npz(x=x, y=WORDS), shape=[1, 6, 6]).note == ""
+    whole = np.floor(256 * x)
+    assert arrays(path=npz(x=whole, y=WORDS)).inputs == (1, 6, 6), "whatever their type is"
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -160,9 +174,13 @@ NAN = np.where(np.arange(180).reshape(60, 3) == 50, np.nan, FEATURES)
         ({"x": np.zeros((60, 2, 2, 2, 2)), "y": WORDS}, "array x: has the shape (60, 2, 2, 2, 2)"),
         ({"x": IMAGES[:0], "y": WORDS[:0]}, "there is no train sample"),
         ({"x": IMAGES, "y": WORDS, "x_test": IMAGES[:, :5], "y_test": WORDS}, "test samples have the shape (1, 5, 5)"),
-        ({"x": IMAGES * 0, "y": WORDS}, "all pixels are alike"),
+        ({"x": IMAGES * 0, "y": WORDS}, "all training samples are alike"),
         ({"x": IMAGES, "y": np.arange(60) // 59}, "class with too few samples"),
         ({"x": IMAGES, "y": np.zeros(60, int)}, "all samples are of one class, 0"),
+        ({"x": IMAGES[..., None], "y": WORDS, "x_test": IMAGES[..., None] / 255, "y_test": WORDS},
+         "test images have values up to 1, training images up to 255"),
+        ({"x": IMAGES, "y": np.array([b"a", b"b", b"\xff"])[np.arange(60) % 3]}, "array y: has labels that are not UTF-8"),
+        ({"x": RNG.normal(size=(60, 3)) * 1e200, "y": WORDS}, "values are too large to be scaled"),
         ({"x": FEATURES * 1e300, "y": WORDS}, ""),
     ],
 )  # fmt: skip
@@ -300,6 +318,68 @@ def test_a_first_line_with_numbers_in_it_is_a_sample_unless_they_count_the_colum
     assert [*table.columns] == names and len(table) == 1
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        ",a,b,label\n0,1000,1,x\n1,1250,2,y\n2,7,9,x\n",  # as pandas writes it
+        "a|b|label\n1000|1|x\n1250|2|y\n7|9|x\n",
+        'a,b,label\n"1,000",1,x\n"1,250",2,y\n7,9,x\n',
+        "a,b,label\n1000,1,x,\n1250,2,y,\n7,9,x,\n",  # lines end with a separator
+        "a,b,label,\n1000,1,x,\n1250,2,y,\n7,9,x,\n",
+    ],
+    ids=["row numbers", "bars", "thousands", "open lines", "open lines and header"],
+)
+def test_the_same_table_written_in_other_ways(tmp_path, content):
+    (tmp_path / "some.csv").write_text(content)
+    table = table_of(tmp_path / "some.csv")
+    assert table.to_dict("list") == {"a": [1000, 1250, 7], "b": [1, 2, 9], "label": ["x", "y", "x"]}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("a,label\n1,2,x\n", "has 3 values in its first row, and 2 names in its header"),
+        ("<!DOCTYPE html>\n<html></html>\n", "it is an HTML page"),
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "Git LFS's pointer"),
+        ("a b label\n1 2 x\n", "has a single column"),
+    ],
+)
+def test_tables_that_are_none(tmp_path, content, said):
+    (tmp_path / "some.csv").write_text(content)
+    assert said in complaint(csv, path=str(tmp_path / "some.csv"))
+
+
+def test_a_table_that_is_larger_than_memory_is_told_before_it_is_read(write, monkeypatch):
+    path = write(tabular())
+    monkeypatch.setattr(memory, "free_memory", lambda: 1000)
+    assert "is read whole: " in (said := complaint(csv, path=path, label="kind")) and "dataset=arrays" in said
+
+
+def test_columns_may_be_named_by_their_number(write):
+    table = tabular()
+    by_name = csv(path=write(table), label="kind", drop=["id"])
+    number = [*table.columns].index
+    by_number = csv(path=write(table), label=number("kind"), drop=[number("id") - len(table.columns)])
+    assert torch.equal(by_name.train_x, by_number.train_x) and by_name.labels == by_number.labels
+
+
+def test_a_column_that_numbers_the_rows_is_told_unless_it_is_dropped(write):
+    path = write(tabular().assign(id=np.arange(60)))
+    assert "Column id numbers the rows" in csv(path=path, label="kind").note
+    assert "numbers the rows" not in csv(path=path, label="kind", drop=["id"]).note
+
+
+def test_whole_numbers_beyond_64_bits_are_numbers(write):
+    splits = csv(path=write(tabular().assign(age=[10**25 + 10**20 * n for n in range(60)])), label="kind")
+    assert splits.inputs == csv(path=write(tabular()), label="kind").inputs
+
+
+def test_a_test_without_labels_is_no_test(write):
+    path = write(tabular())
+    other = write(tabular().drop(columns="kind"), "other.csv")
+    assert "has no column kind" in complaint(csv, path=path, label="kind", test_path=other)
+
+
 def test_numbers_may_have_decimal_commas_where_no_comma_separates(write):
     plain = csv(path=write(tabular()), label="kind", drop=["id"])
     german = csv(path=write(tabular(), "german.csv", sep=";", decimal=","), label="kind", drop=["id"])
@@ -323,16 +403,17 @@ def test_a_file_for_the_test(write):
         (tabular(), {}, "which column has the labels is not said\n    dataset.label=COLUMN, one of id, age, height, income, kind"),
         (kaggle(), {"label": "digit"}, "has no column digit"),
         (kaggle(), {"drop": ["id"]}, "has no column id"),
-        (changed(kaggle(), 7, "label", None), {}, "column label: 1 labels are missing, the first in row 8"),
+        (changed(kaggle(), 7, "label", None), {}, "column label: 1 label is missing, the first in row 8"),
         (kaggle().assign(label=np.linspace(0, 2, 60)), {}, "labels are numbers with a decimal point, such as 0.0"),
-        (changed(kaggle(), 3, "pixel2", None), {}, "1 values are missing or not finite, the first in row 4, column pixel2"),
+        (changed(kaggle(), 3, "pixel2", None), {}, "1 value is missing or not finite, the first in row 4, column pixel2"),
         (changed(tabular(), 5, "age", "old"), {"label": "kind"}, "column age: is not of numbers: row 6 has 'old'"),
         (tabular().assign(name="x"), {"label": "kind"}, "dataset.drop=[name]"),
         (tabular().assign(name=[f"n{n}" for n in range(60)]), {"label": "kind"}, "has 60 different words in 60 rows"),
         (changed(tabular().assign(town=WORDS), 8, "town", None), {"label": "kind"}, "the first in row 9, column town"),
         (changed(tabular().assign(town=WORDS), 8, "town", 3), {"label": "kind"}, "column town: is not of numbers"),
         (tabular().assign(town=WORDS), {"label": "kind", "shape": [5]}, "dataset.shape: is for columns of numbers"),
-        (tabular()[["kind"]], {"label": "kind"}, "has no column but that of the labels"),
+        (tabular()[["kind"]], {"label": "kind"}, "has a single column"),
+        (tabular()[["age", "kind"]], {"label": "kind", "drop": ["age"]}, "has no column but that of the labels"),
         (tabular()[:0], {"label": "kind"}, "has no rows of samples"),
         (changed(tabular(), 9, "kind", "unicorn"), {"label": "kind"}, "class with too few samples to be split"),
     ],
@@ -344,7 +425,7 @@ def test_what_is_wrong_with_a_table_is_told_with_row_and_column(write, table, pa
 def test_several_mistakes_in_a_table_are_told_at_once(write):
     table = changed(changed(changed(tabular(), 5, "age", "old"), 7, "kind", None), 8, "income", np.inf)
     said = complaint(csv, path=write(table), label="kind")
-    for part in ("column kind: 1 labels are missing", "column age: is not of numbers", "row 9, column income"):
+    for part in ("column kind: 1 label is missing", "column age: is not of numbers", "row 9, column income"):
         assert part in said
 
 

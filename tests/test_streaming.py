@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -45,11 +48,16 @@ def photos(tmp_path):
 def loads(tmp_path):
     """Each source of samples that may be too large."""
     np.savez(tmp_path / "sequences.npz", x=RNG.normal(3, 5, (60, 7, 2)), y=np.arange(60) % 3)
+    levels = RNG.integers(0, 256, (60, 6, 5, 3)).astype(np.float32)
+    np.savez_compressed(tmp_path / "levels.npz", images=levels, labels=np.arange(60) % 3)
+    np.savez(tmp_path / "columns.npz", x=np.asfortranarray(levels), y=np.arange(60) % 3)
     np.save(tmp_path / "x.npy", RNG.integers(0, 256, (60, 6, 5, 3), dtype=np.uint8))
     np.save(tmp_path / "y.npy", np.arange(60) % 3)
     tensors = TensorDataset(torch.randn(60, 3, 4, 4, generator=torch.Generator().manual_seed(1)), torch.arange(60) % 3)
     yield lambda scaling: images(path=str(fill(tmp_path / "p", {"a": 20, "b": 20})), scaling=scaling)
     yield lambda scaling: arrays(path=str(tmp_path / "sequences.npz"), scaling=scaling)
+    yield lambda scaling: arrays(path=str(tmp_path / "levels.npz"), scaling=scaling)
+    yield lambda scaling: arrays(path=str(tmp_path / "columns.npz"), scaling=scaling)
     yield lambda scaling: arrays(path=str(tmp_path / "x.npy"), scaling=scaling, train_size=20)
     yield lambda scaling: assemble(name="d", where="d", train=materialised(tensors, "d")[0], scaling=scaling)
 
@@ -107,6 +115,49 @@ def test_pictures_are_decoded_once_and_again_when_one_has_changed(photos, scarce
     fill(photos, {"cat": 1}, first=77)
     images(path=str(photos))
     assert len([*cache.glob("*.npy")]) == 2 and file.exists()
+
+
+def test_what_nobody_has_used_for_a_month_is_removed(photos, scarce, cache):
+    scarce()
+    images(path=str(photos))
+    (used,) = cache.glob("*.npy")
+    for number, name in enumerate(("old.npy", "old.part", "recent.npy")):
+        (cache / name).write_bytes(b"x")
+        days = (40, 40, 20)[number]
+        os.utime(cache / name, (time.time() - 86_400 * days,) * 2)
+    os.utime(used, (0, 0))
+    images(path=str(photos))
+    assert used.stat().st_mtime > time.time() - 1000, "it is used now"
+    images(path=str(photos), size=4)
+    assert {file.name for file in cache.iterdir() if file.suffix} >= {"recent.npy", used.name}
+    assert not [*cache.glob("old.*")]
+
+
+def test_where_the_disk_has_no_room_what_was_used_longest_ago_goes_first(cache, monkeypatch):
+    cache.mkdir(parents=True)
+    for days, name in enumerate(("new.npy", "middle.npy", "old.npy")):
+        (cache / name).write_bytes(b"x" * 100)
+        os.utime(cache / name, (time.time() - 86_400 * days,) * 2)
+
+    def free(_folder):
+        return type("Usage", (), {"free": 1000 - 100 * len([*cache.glob("*.npy")])})
+
+    monkeypatch.setattr(memory.shutil, "disk_usage", free)
+    memory._tidy(cache, 750)
+    assert {file.name for file in cache.glob("*.npy")} == {"new.npy", "middle.npy"}
+
+
+def test_a_disk_that_fills_up_is_told_before_anything_is_written_to_it(photos, scarce, cache, monkeypatch):
+    """A mapped file that finds no room while it is filled would end the process."""
+    scarce()
+
+    def full(*_arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(memory.os, "posix_fallocate", full, raising=False)
+    with pytest.raises(UserError, match="No space left on device"):
+        images(path=str(photos))
+    assert not [*cache.glob("*.npy")] and not [*cache.glob("*.part")]
 
 
 def test_a_picture_that_is_damaged_leaves_nothing_behind(photos, scarce, cache):

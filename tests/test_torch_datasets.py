@@ -75,6 +75,19 @@ def test_one_image_of_colours_makes_all_of_colours_and_a_size_brings_all_to_one(
     assert materialised(Items(items[:1]), "mine", size=4, like=samples)[0].x.shape == (1, 3, 4, 4)
 
 
+def test_one_coloured_image_after_many_grey_ones_makes_all_of_colours(monkeypatch):
+    monkeypatch.setattr(sys.modules["actbench.datasets.materialise"], "_LOOKED_AT", 2)
+    items = [(image(colour=False), 0), (image(colour=False), 1), (image(colour=False), 0), (image(), 1)]
+    samples, _ = materialised(Items(items), "mine")
+    assert np.array_equal(samples.x[3], np.asarray(items[3][0]).transpose(2, 0, 1)) and samples.y.tolist() == [
+        0,
+        1,
+        0,
+        1,
+    ]
+    assert all((x == np.asarray(grey)).all() for x, (grey, _) in zip(samples.x[:3], items[:3], strict=True))
+
+
 def test_samples_that_are_drawn_anew_are_told():
     _, remark = materialised(Items([(lambda: (torch.rand(3), 0)), (torch.rand(3), 1)]), "mine")
     assert "drawn anew at each access" in remark
@@ -103,6 +116,8 @@ class Endless(IterableDataset):
         (Items([(torch.rand(3), 0), (torch.rand(4), 0)]), "sample 1 has the shape (4,), sample 0 (3,)"),
         (Items([(image(), 0), (image(height=7), 0)]), "sample 1 has 7×5 pixels, sample 0 6×5\n    dataset.size=64"),
         (Items([(image(), 0), (torch.rand(3), 0)]), "sample 1 is a Tensor, sample 0 an image"),
+        (Items([([1, 2], 0), ([1.5, 2.5], 0)]), "sample 1 is of the type float64, sample 0 of int64"),
+        (Items([(Image.fromarray(np.ones((4, 4), np.float32)), 0)]), "sample 0 is no image that can be read"),
         (Items([("a word", 0)]), "sample 0 is a str"),
         (Items([(torch.rand(2, 3, 4, 5), 0)]), "sample 0 has the shape (2, 3, 4, 5)"),
         (Items([(torch.rand(3), 0.5)]), "the label of sample 0 is 0.5, a float"),
@@ -235,6 +250,12 @@ class Parts(Points):
             raise ValueError(split)
         super().__init__(train=split == "train")
 
+class NoTest(Points):
+    def __init__(self, split):
+        if split not in ("train", "valid"):
+            raise ValueError(split)
+        super().__init__(train=split == "train")
+
 def whole():
     return Points()
 
@@ -275,6 +296,7 @@ def load(tmp_path, monkeypatch):
         ("three", (40, 10, 12)),
         ("Points", (36, 4, 10)),
         ("Parts", (36, 4, 10)),
+        ("NoTest", (36, 4, 10)),
     ],
 )
 def test_a_dataset_of_ones_own_is_taken_as_it_comes(load, name, sizes):

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from actbench.datasets.assembling import Samples, assemble
-from actbench.datasets.memory import fits, shortage
+from actbench.datasets.memory import fits, room, shortage, unpacked
 from actbench.datasets.paths import given
+from actbench.datasets.scaling import chunks
 from actbench.datasets.splits import Scaling, Splits
 from actbench.datasets.streaming import Stored
 from actbench.errors import Problem, UserError, in_a_line
@@ -38,8 +41,9 @@ def arrays(
     What an array is, its name says: `x_train`, `y_train`, `x_test`, `y_test` (Keras), `train_images`, `train_labels`
     (MedMNIST), `images` and `labels`, `X` and `y`. What is missing is taken from the training samples, as for `images`.
 
-    Samples (N, F) are features; (N, H, W) are grey images if they are whole numbers of 0..255, and else sequences
-    (N, T, F); (N, H, W, C) and (N, C, H, W) are images. Labels (N,) are whole numbers or words.
+    Samples (N, F) are features; (N, H, W) are grey images if they are whole numbers of 0..255, and square where their
+    type is a float, and else sequences (N, T, F); (N, H, W, C) and (N, C, H, W) are images. Labels (N,) are whole
+    numbers or words. Arrays that do not fit into memory stay in their file, or are unpacked on disk.
 
     Args:
         path: the archive, one of the .npy files, or the folder that they are in.
@@ -74,8 +78,17 @@ def arrays(
         parts = {use: replace(part, x=Stored(np.asanyarray(part.x), why)) for use, part in parts.items()}
     return assemble(
         name=file.stem, where=str(file), train=parts["train"], val=parts.get("val"), test=parts.get("test"),
-        train_size=train_size, scaling=scaling,
+        train_size=train_size, scaling=scaling, note=_note(parts["train"].x.shape[1:], shape),
     )  # fmt: skip
+
+
+def _note(sample: Sequence[int], asked: Sequence[int] | None) -> str:
+    """That samples which look like images, but are no levels of 0..255, are taken as sequences."""
+    if asked is not None or len(sample) != 2 or sample[0] != sample[1]:
+        return ""
+    height, width = sample
+    sequences = f"Samples of {height}×{width} numbers are taken as sequences (T, F)"
+    return f"{sequences}; dataset.shape=[1,{height},{width}] makes images of them"
 
 
 # ---------------------------------------------------------------- files
@@ -93,10 +106,12 @@ def _found(file: Path) -> dict[tuple[str, str], Named]:
         folder = file if file.is_dir() else file.parent
         files = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".npy")
         if file.is_file():
-            rest = _parsed(file.stem)[2]
-            files = [path for path in files if _parsed(path.stem)[2] == rest]
+            _, kind, rest = _parsed(file.stem)
             if file not in files:
                 raise UserError("is neither .npz nor .npy", where=str(file), how="numpy.savez(FILE, x=..., y=...)")
+            if not kind:
+                raise UserError("has no name that says what is in it", where=str(file), how=_NAMES)
+            files = [path for path in files if _parsed(path.stem)[2] == rest]
         content = {str(path): (path.stem, None) for path in files}
     found: dict[tuple[str, str], Named] = {}
     for place, (name, array) in content.items():
@@ -133,9 +148,20 @@ def _archive(file: Path) -> dict[str, np.ndarray]:
         raise UserError(what, where=str(file), how="numpy.savez(FILE, x=..., y=...)")
     try:
         with np.load(file, allow_pickle=False) as content:
-            return {name: content[name] for name in content.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+            return {name: _member(content, name, file) for name in content.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise _unreadable(file, error) from error
+
+
+def _member(content: Any, name: str, file: Path) -> np.ndarray:
+    """An array of an open archive: in memory, or unpacked on disk where it does not fit."""
+    archive: zipfile.ZipFile = content.zip
+    member = f"{name}.npy" if f"{name}.npy" in archive.namelist() else name
+    needed = archive.getinfo(member).file_size
+    if not _parsed(name)[1] or fits(needed, ()):
+        return np.asarray(content[name])
+    with archive.open(member) as packed:
+        return unpacked(packed, needed, str(file))
 
 
 def _array(file: Path) -> np.ndarray:
@@ -152,7 +178,8 @@ def _unreadable(file: Path, error: Exception) -> UserError:
         return UserError(
             what, where=str(file), how="arrays of numbers, and labels that are numbers or words: str dtype"
         )
-    return UserError(f"cannot be read: {in_a_line(error)}", where=str(file), how="numpy.savez(FILE, x=..., y=...)")
+    how = "fetch it again, or save it anew: numpy.savez(FILE, x=..., y=...)"
+    return UserError(f"cannot be read: {in_a_line(error)}", where=str(file), how=how)
 
 
 # ---------------------------------------------------------------- arrays
@@ -171,8 +198,9 @@ def as_samples(place: str, x: np.ndarray, shape: Sequence[int] | None = None) ->
             what = f"has {x.size // max(1, len(x)):,} values a sample" if x.ndim else "is a single number"
             raise UserError(what, where=place, how=f"another dataset.shape than {list(shape)}")
         x = x.reshape(len(x), *shape)
-        return _as_levels(x) if len(shape) == 3 else x
-    if x.ndim == 3 and x.dtype.kind in "biu" and (levels := _as_levels(x)).dtype == np.uint8:
+        return _as_levels(x, place) if len(shape) == 3 else x
+    may_be_grey = x.ndim == 3 and (x.dtype.kind in "biu" or x.shape[1] == x.shape[2])
+    if may_be_grey and (levels := _as_levels(x, place)).dtype == np.uint8:
         return levels[:, None]
     if x.ndim in (2, 3):
         return x
@@ -180,15 +208,25 @@ def as_samples(place: str, x: np.ndarray, shape: Sequence[int] | None = None) ->
         how = "(N, F) features, (N, H, W) or (N, H, W, C) images, (N, T, F) sequences; or dataset.shape=[C,H,W]"
         raise UserError(f"has the shape {x.shape}", where=place, how=how)
     channels_last = x.shape[3] in (1, 3, 4) and x.shape[1] not in (1, 3, 4)
-    return _as_levels(x.transpose(0, 3, 1, 2) if channels_last else x)
+    return _as_levels(x.transpose(0, 3, 1, 2) if channels_last else x, place)
 
 
-def _as_levels(x: np.ndarray) -> np.ndarray:
-    """Images as uint8, if all values are whole numbers of 0..255 and not only 0 and 1."""
-    if x.dtype == np.uint8 or x.size == 0 or not (x.min() >= 0 and 1 < x.max() <= 255):
+def _as_levels(x: np.ndarray, place: str) -> np.ndarray:
+    """Images as uint8, if all values are whole numbers of 0..255 and not only 0 and 1; on disk, if they are there."""
+    if x.dtype == np.uint8 or x.size == 0 or not all(_are_levels(part) for part in chunks(x)):
         return x
-    levels = x.astype(np.uint8)
-    return levels if np.array_equal(levels, x) else x
+    if max(part.max() for part in chunks(x)) <= 1:
+        return x
+    levels = room(x.shape, np.dtype(np.uint8), place) if isinstance(x, np.memmap) else np.empty(x.shape, dtype=np.uint8)
+    start = 0
+    for part in chunks(x):
+        levels[start : start + len(part)] = part
+        start += len(part)
+    return levels
+
+
+def _are_levels(x: np.ndarray) -> bool:
+    return bool(x.min() >= 0 and x.max() <= 255 and (x.dtype.kind in "biu" or np.array_equal(x, np.floor(x))))
 
 
 def as_labels(place: str, y: np.ndarray) -> np.ndarray:
@@ -199,6 +237,11 @@ def as_labels(place: str, y: np.ndarray) -> np.ndarray:
     """
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
+    if y.dtype.kind == "S":
+        try:
+            y = np.char.decode(y, "utf-8")
+        except UnicodeDecodeError as error:
+            raise UserError("has labels that are not UTF-8", where=place, how="str, or whole numbers") from error
     what, how = "", ""
     if y.ndim == 2:
         what, how = f"has the shape {y.shape}: one-hot, or of several labels a sample, not (N,)", "y.argmax(1)"
@@ -210,10 +253,10 @@ def as_labels(place: str, y: np.ndarray) -> np.ndarray:
             f"has {missing:,} labels that are missing (NaN)" if missing else f"is {y.dtype}: labels are whole numbers"
         )
         how = "drop these samples, then .astype(int)" if missing else ".astype(int), if they are classes"
-    elif y.dtype.kind not in "biuUS":
+    elif y.dtype.kind not in "biuU":
         what, how = f"is {y.dtype}, neither whole numbers nor words", "whole numbers or words (str)"
-    elif y.dtype.kind in "US" and (empty := np.flatnonzero(np.char.str_len(y) == 0)).size:
+    elif y.dtype.kind == "U" and (empty := np.flatnonzero(np.char.str_len(y) == 0)).size:
         what, how = f"has {empty.size:,} labels that are empty, the first is number {empty[0]}", "name or drop them"
     if what:
         raise UserError(what, where=place, how=how)
-    return np.char.decode(y, "utf-8") if y.dtype.kind == "S" else y.astype(np.int64) if y.dtype.kind == "b" else y
+    return y.astype(np.int64) if y.dtype.kind == "b" else y

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -117,8 +117,22 @@ def _check_samples(parts: dict[str, Samples], where: str) -> None:
             rows = np.flatnonzero(~finite)
             what = f"NaN or infinite values are in {len(rows):,} of the {use} samples, first in {part.place(rows[0])}"
             problems.append(Problem(what, where, "mend or drop them"))
+    if not problems and len(shape) == 3:
+        problems += _of_ranges(parts, where)
     if problems:
         raise UserError.of(problems)
+
+
+def _of_ranges(parts: dict[str, Samples], where: str) -> Iterator[Problem]:
+    """Images of 0..1 for one use, and of 0..255 for another one."""
+    highest = {use: float(extremes(part.x)[1]) for use, part in parts.items()}
+    for use, high in highest.items():
+        if min(high, highest["train"]) <= 1 and max(high, highest["train"]) > _LEAST_OF_LEVELS:
+            what = f"{use} images have values up to {high:g}, training images up to {highest['train']:g}"
+            yield Problem(what, where, "one scale for all: 0 to 255, or 0 to 1")
+
+
+_LEAST_OF_LEVELS = 100  # images with values beyond are not of 0..1
 
 
 def _finite(x: Raw) -> np.ndarray:
@@ -135,7 +149,9 @@ def _numbered(parts: dict[str, Samples], where: str) -> tuple[list[str], dict[st
         if strange:
             row = part.y.tolist().index(strange[0])
             what = f"{part.place(row)} ({use}) is of class {strange[0]}, of which there is no sample for training"
-            problems.append(Problem(what, where, "the same classes for all uses"))
+            what += f", and there are {len(strange) - 1:,} more such classes" if len(strange) > 1 else ""
+            how = "the same classes for all uses; samples whose classes are not known are moved away"
+            problems.append(Problem(what, where, how))
     if len(known) < 2:
         problems.append(Problem(f"all samples are of one class, {known[0]}", where, "two classes at least"))
     if problems:
@@ -211,9 +227,11 @@ def _scaled(
     """`as_it_is`: the features (F,) that are not scaled; None for none."""
     x = parts["train"].x
     is_image = x.ndim == 4
-    if scaling == "standard" and is_image and np.equal(*extremes(x)):
-        raise UserError("all pixels are alike", where=where, how="look at the images, or dataset.scaling=unit")
+    if np.equal(*extremes(x, (0,))).all():
+        raise UserError("all training samples are alike", where=where, how="look at them: nothing can be learned")
     scale = scale_of(x, scaling)
+    if not (np.isfinite(scale.shift).all() and np.isfinite(scale.divisor).all()):
+        raise UserError("values are too large to be scaled", where=where, how="smaller ones: their logarithm, say")
     if as_it_is is not None:
         scale = Scale(np.where(as_it_is, 0.0, scale.shift), np.where(as_it_is, 1.0, scale.divisor))
     tensors: dict[str, Any] = {}

@@ -15,8 +15,10 @@ import numpy as np
 from actbench.datasets.assembling import Samples, assemble
 from actbench.datasets.class_folders import ClassFiles, find
 from actbench.datasets.memory import kept, shortage
+from actbench.datasets.on_disk import foreign
 from actbench.datasets.paths import given
 from actbench.datasets.pixels import GREY, pixels_of
+from actbench.datasets.progress import shown
 from actbench.datasets.splits import Scaling, Splits
 from actbench.datasets.streaming import Stored, taken
 from actbench.errors import Problem, UserError, printable
@@ -52,13 +54,7 @@ def images(
     """
     folder = given(path, "dataset.path", "dataset.path=FOLDER with a folder for each class in it")
     where = str(folder)
-    found = find(folder)
-    note = ""
-    if "val" in found and "test" not in found:
-        found["test"] = found.pop("val")
-        note = (
-            "The validation folder is the test set, since there is none for it; validation is part of the training set"
-        )
+    found, notes = find(folder)
     everything = [file for of_use in found.values() for file in of_use.files]
     heads = _heads(everything)
     side = _sides(heads, size, where)
@@ -66,7 +62,7 @@ def images(
     parts = _read(found, side, grey, where)
     return assemble(
         name=folder.resolve().name or "images", where=where, train=parts["train"], val=parts.get("val"),
-        test=parts.get("test"), train_size=train_size, scaling=scaling, note=note,
+        test=parts.get("test"), train_size=train_size, scaling=scaling, note=". ".join(notes),
     )  # fmt: skip
 
 
@@ -80,19 +76,31 @@ def _heads(files: Sequence[Path]) -> dict[Path, tuple[tuple[int, int], str]]:
         UserError: with the files that are no images.
     """
     heads, problems = {}, []
-    for file in files:
+    for file in shown(files, "looking at images"):
         try:
             with _opened(file) as image:
                 width, height = image.size
                 turned = image.getexif().get(_ORIENTATION, 1) >= 5  # lies on its side
                 heads[file] = ((width, height) if turned else (height, width)), image.mode
-        except (OSError, ValueError, SyntaxError, Warning) as error:
+        except Exception as error:  # Pillow has any for damaged files
             problems.append(_unreadable(file, error))
-    _raise(problems)
+    if problems:  # those whose head alone is whole are told as well
+        _raise([*problems, *_damaged(list(heads))])
     return heads
 
 
 _ORIENTATION = 0x0112  # the EXIF tag
+
+
+def _damaged(files: Sequence[Path]) -> list[Problem]:
+    problems = []
+    for file in shown(files, "looking for damaged images"):
+        try:
+            with _opened(file) as image:
+                image.load()
+        except Exception as error:
+            problems.append(_unreadable(file, error))
+    return problems
 
 
 def _opened(file: Path) -> Any:
@@ -107,8 +115,14 @@ def _opened(file: Path) -> Any:
 def _unreadable(file: Path, error: Exception) -> Problem:
     if not file.exists():
         return Problem("is a link to nowhere", str(file), "mend it or move it away")
-    size = file.stat().st_size
-    reason = "the file is empty" if size == 0 else str(error).replace(repr(str(file)), "the file").splitlines()[0]
+    try:
+        with file.open("rb") as opened:
+            beginning = opened.read(200)
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = foreign(beginning) or (said if beginning else "the file is empty")
+    except OSError as cannot:
+        reason = cannot.strerror or str(cannot)
+    reason = reason.replace(f"cannot identify image file {str(file)!r}", "it is of no format that Pillow knows")
     return Problem(printable(f"is no image that can be read: {reason}"), str(file), "mend it or move it away")
 
 
@@ -167,11 +181,11 @@ def _read(found: dict[str, ClassFiles], side: tuple[int, int], grey: bool, where
 
 def _decode(files: Sequence[Path], side: tuple[int, int], grey: bool, pixels: np.ndarray) -> None:
     problems = []
-    for row, file in enumerate(files):
+    for row, file in enumerate(shown(files, "decoding images")):
         try:
             with _opened(file) as image:
                 pixels[row] = pixels_of(image, side, grey)
-        except (OSError, ValueError, SyntaxError, EOFError, Warning) as error:
+        except Exception as error:  # Pillow has any for damaged files
             problems.append(_unreadable(file, error))
     _raise(problems)
 

@@ -116,5 +116,6 @@ def _dataset(name: str, arguments: dict[str, Any]) -> Any:
 def _unavailable(name: str, why: str) -> Unavailable:
     how = "put its files there as torchvision has them, or point ACTBENCH_DATA at a folder that has them"
     unavailable = Unavailable("")
-    unavailable.problems = (Problem(f"{name} is not in {data_root()}, and {why}", f"dataset.name={name}", how),)
+    what = f"{name} is not in {data_root()}, or is damaged there, and {why}"
+    unavailable.problems = (Problem(what, f"dataset.name={name}", how),)
     return unavailable

@@ -13,6 +13,7 @@ from actbench.datasets.arrays import as_labels
 from actbench.datasets.assembling import Samples
 from actbench.datasets.memory import room, shortage
 from actbench.datasets.pixels import GREY, pixels_of
+from actbench.datasets.progress import shown
 from actbench.datasets.streaming import Stored
 from actbench.errors import UserError, in_a_line
 
@@ -29,7 +30,7 @@ def materialised(
 ) -> tuple[Samples, str]:
     """All samples of a dataset, and a remark if they are drawn anew each time; else an empty one.
 
-    Pillow images become grey or coloured pixels, by the first few of them; tensors and arrays stay as they are, with
+    Pillow images become grey pixels where all are grey, or coloured ones; tensors and arrays stay as they are, with
     channels first: (C, H, W), (T, F) or (F,).
 
     Args:
@@ -45,18 +46,31 @@ def materialised(
     number = _length(dataset, where)
     first, _ = _item(dataset, 0, where)
     form = _Form(first, size, like, where, dataset, number)
-    why = shortage(number, form.shape)
-    shape = (number, *form.shape)
+    try:
+        x, labels, why = _all(dataset, form, number, where)
+    except _Coloured:  # after so many grey ones
+        form.grow_colours()
+        x, labels, why = _all(dataset, form, number, where)
+    random = any(
+        not np.array_equal(form.array(_item(dataset, row, where)[0], row), x[row], equal_nan=form.dtype.kind == "f")
+        for row in range(min(number, _COMPARED))
+    )
+    remark = "Samples are drawn anew at each access, and are held as they were the first time; augment= draws anew"
+    if transposed:
+        x = x.swapaxes(-1, -2)
+    return Samples(Stored(x, why) if why else x, as_labels(where, np.array(labels))), remark if random else ""
+
+
+def _all(dataset: Dataset[Any], form: _Form, number: int, where: str) -> tuple[np.ndarray, list[Any], str]:
+    """All samples, their labels, and why the samples are on disk; an empty string if they are in memory."""
+    shape, why = (number, *form.shape), shortage(number, form.shape)
     x = room(shape, form.dtype, where) if why else np.empty(shape, dtype=form.dtype)
     labels: list[Any] = []
-    for row in range(number):
+    for row in shown(range(number), "reading samples"):
         sample, label = _item(dataset, row, where)
-        x[row] = form.array(sample, row).swapaxes(-1, -2) if transposed else form.array(sample, row)
+        x[row] = form.array(sample, row)
         labels.append(_label(label, row, where))
-    again = form.array(_item(dataset, 0, where)[0], 0)
-    random = not np.array_equal(again.swapaxes(-1, -2) if transposed else again, x[0], equal_nan=form.dtype.kind == "f")
-    remark = "Samples are drawn anew at each access, and are held as they were the first time; augment= draws anew"
-    return Samples(Stored(x, why) if why else x, as_labels(where, np.array(labels))), remark if random else ""
+    return x, labels, why
 
 
 def _length(dataset: Dataset[Any], where: str) -> int:
@@ -98,6 +112,10 @@ def _label(label: Any, row: int, where: str) -> Any:
     raise UserError(f"{what}, a {type(label).__name__}", where=where, how="a whole number or a word")
 
 
+class _Coloured(Exception):
+    """An image has colours, after the first ones were grey."""
+
+
 class _Form:
     """The shape and type that all samples of a dataset have, after the first of them."""
 
@@ -110,17 +128,31 @@ class _Form:
             some = [first, *(_item(dataset, row, where)[0] for row in range(1, min(number, _LOOKED_AT)))]
             grey = all(getattr(image, "mode", "") in GREY for image in some)
             self.grey = grey if like is None else like.x.shape[1] == 1
+            self.may_grow = like is None
             self.side = (size, size) if size is not None else (first.height, first.width)
             self.size = size
             self.shape, self.dtype = (1 if self.grey else 3, *self.side), np.dtype(np.uint8)
             return
+        if size is not None:
+            what = "is for images of Pillow's, and samples are arrays"
+            raise UserError(what, where="dataset.size", how="leave it out, or bring them to one size in the dataset")
         array = self._plain(first, 0)
         self.shape, self.dtype = array.shape, array.dtype
         if len(self.shape) not in (1, 2, 3):
             what = f"sample 0 has the shape {self.shape}"
             raise UserError(what, where=where, how="(C, H, W), (T, F) or (F,)")
 
+    def grow_colours(self) -> None:
+        """Takes images as coloured from now on."""
+        self.grey, self.shape = False, (3, *self.side)
+
     def array(self, sample: Any, row: int) -> np.ndarray:
+        """The sample as it is stored.
+
+        Raises:
+            UserError: it is not like the first one.
+            _Coloured: it has colours, and the first ones do not.
+        """
         if self.image:
             if not hasattr(sample, "convert"):
                 what = f"sample {row} is a {type(sample).__name__}, sample 0 an image"
@@ -128,11 +160,20 @@ class _Form:
             if self.size is None and (sample.height, sample.width) != self.side:
                 what = f"sample {row} has {sample.height}×{sample.width} pixels, sample 0 {self.side[0]}×{self.side[1]}"
                 raise UserError(what, where=self.where, how="dataset.size=64, say, brings all to one size")
-            return pixels_of(sample, self.side, self.grey)
+            if self.grey and self.may_grow and sample.mode not in GREY:
+                raise _Coloured
+            try:
+                return pixels_of(sample, self.side, self.grey)
+            except (OSError, ValueError, SyntaxError) as error:  # of a file that is read only now
+                what = f"sample {row} is no image that can be read: {in_a_line(error)}"
+                raise UserError(what, where=self.where, how="mend it or leave it out") from error
         array = self._plain(sample, row)
         if array.shape != self.shape:
             what = f"sample {row} has the shape {array.shape}, sample 0 {self.shape}"
             raise UserError(what, where=self.where, how="one shape for all")
+        if not np.can_cast(array.dtype, self.dtype, "same_kind"):  # 1.5 would become 1
+            what = f"sample {row} is of the type {array.dtype}, sample 0 of {self.dtype}"
+            raise UserError(what, where=self.where, how="one type for all: .float(), say")
         return array
 
     def _plain(self, sample: Any, row: int) -> np.ndarray:
@@ -148,7 +189,8 @@ class _Form:
         return array
 
 
-_LOOKED_AT = 100  # images that decide whether all are taken as grey
+_LOOKED_AT = 100  # images that decide whether all are taken as grey, unless another one has colours
+_COMPARED = 8  # samples that are asked for twice
 
 
 def words_of(classes: Any, labels: Sequence[int]) -> list[str] | None:

@@ -40,7 +40,7 @@ def mnist1d(*, samples: int = 5_000, train_size: int | None = None, scaling: Sca
     third of them, an MLP two thirds: it tells networks apart that are all alike on MNIST.
 
     Args:
-        samples: how many are made; a fifth are the test set, and a tenth of the rest the validation split.
+        samples: how many are made, in tens; a fifth are the test set, and a tenth of the rest the validation split.
         train_size: a stratified part of what is left for training; None for all of it.
         scaling: `standard`, mean 0 and variance 1 over all points; `unit`, 0..1; `none`, as they are made.
 

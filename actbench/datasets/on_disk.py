@@ -118,9 +118,8 @@ def _content(path: Path, shape: Sequence[int]) -> tuple[bytes, bool]:
             where=str(path),
             how="make it readable, or point ACTBENCH_DATA elsewhere",
         ) from error
-    for beginning, what in _PAGES:
-        if beginning.match(content[:200]):
-            raise _Damaged(f"damaged: {what}")
+    if what := foreign(content[:200]):
+        raise _Damaged(f"damaged: {what}")
     if len(content) != expected:
         size = f"{len(content):,}" if packed and len(content) < expected else ""
         size = size or ("more" if packed else f"{path.stat().st_size:,}")
@@ -128,6 +127,11 @@ def _content(path: Path, shape: Sequence[int]) -> tuple[bytes, bool]:
     if content[: len(header)] != header:
         raise _Damaged(f"damaged: its header is not that of {' × '.join(map(str, shape))} bytes")
     return content, packed
+
+
+def foreign(beginning: bytes) -> str:
+    """What a file is by its first bytes, if it is certainly no data, such as a saved page; else an empty string."""
+    return next((what for found, what in _PAGES if found.match(beginning)), "")
 
 
 def _unpacked(file: gzip.GzipFile, expected: int) -> bytes:

@@ -20,8 +20,9 @@ def called(target: Callable[..., Any], params: dict[str, Any], name: str, where:
     """What the target returns; Splits of it, if that is a torch Dataset, a tuple of two or three, or a mapping of them.
 
     A class of torch's Dataset with a parameter `train`, which is not given, is called for training and for the test, as
-    those of torchvision are; of one with `split`, `train`, `val` and `test` are asked for. What there is none of is
-    taken from the training samples, see `assemble`. The YAML file may say `scaling`, `train_size` and `size` for it.
+    those of torchvision are; of one with `split`, `train`, `test` and `val` (`valid`, `validation`) are asked for,
+    and where there is no `test`, validation is that. What there is none of is taken from the training samples, see
+    `assemble`. The YAML file may say `scaling`, `train_size` and `size` for it.
 
     Args:
         target: a function or class.
@@ -72,11 +73,21 @@ def _of_class(target: Any, params: dict[str, Any], takes: Sequence[str]) -> Any:
         if "train" in takes and "train" not in params:
             return tuple(target(**params, train=train) for train in (True, False))
         if "split" in takes and "split" not in params:
-            parts = {use: target(**params, split=use) for use in ("train", "test")}
-            with contextlib.suppress(ValueError):  # it has no such split
-                parts["val"] = target(**params, split="val")
-            return parts
+            return _by_split(target, params)
     return target(**params)
+
+
+def _by_split(target: Any, params: dict[str, Any]) -> dict[str, Any]:
+    """The datasets of the splits that a class has; what it calls the validation split is the test where it has none."""
+    parts = {"train": target(**params, split="train")}
+    for use, names in (("test", ("test",)), ("val", ("val", "valid", "validation"))):
+        for name in names:
+            with contextlib.suppress(ValueError):  # it has no such split
+                parts[use] = target(**params, split=name)
+                break
+    if "test" not in parts and "val" in parts:
+        parts["test"] = parts.pop("val")
+    return parts
 
 
 def _parts(made: Any) -> dict[str, Dataset[Any]] | None:

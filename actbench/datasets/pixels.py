@@ -20,13 +20,18 @@ def pixels_of(image: Image, side: tuple[int, int], grey: bool) -> np.ndarray:
         image: in any of Pillow's modes.
         side: height and width.
         grey: whether one channel is wanted, else three.
+
+    Raises:
+        ValueError: it has numbers of 32 bits, of which nobody knows how bright they are.
     """
     from PIL import Image, ImageOps
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        if image.mode == "F" or (image.mode == "I" and image.format not in (None, "PNG", "PPM")):
+            raise ValueError("it has numbers of 32 bits, whose white is not known: save it with 8 or 16 bits")
         image = ImageOps.exif_transpose(image)
-        if image.mode.startswith(("I", "F")):  # 16 bits: Pillow would cut them off at 255
+        if image.mode.startswith("I"):  # 16 bits: Pillow would cut them off at 255
             levels = np.asarray(image, dtype=np.float64)
             image = Image.fromarray((levels * (255 / 65535)).round().clip(0, 255).astype(np.uint8))
         image = image.convert("L" if grey else "RGB")

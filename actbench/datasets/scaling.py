@@ -47,13 +47,17 @@ class Scale:
 
 
 def scale_of(x: Raw, scaling: Scaling) -> Scale:
-    """What makes mean 0 and variance 1 (`standard`) or 0..1 (`unit`) of training samples, or leaves them (`none`)."""
+    """What makes mean 0 and variance 1 (`standard`) or 0..1 (`unit`) of training samples, or leaves them (`none`).
+
+    For `unit`, levels of 0..255 are divided by 255, whatever the training samples have of them, and anything else by
+    what the training samples have. What is not finite was too large for `standard`.
+    """
     over = (0, 2, 3) if x.ndim == 4 else tuple(range(x.ndim - 1))
     zero = np.zeros((x.shape[1], 1, 1) if x.ndim == 4 else x.shape[-1:])
     if scaling == "none":
         return Scale(zero, zero + 1)
     if scaling == "unit":
-        if x.dtype == np.uint8:
+        if x.dtype == np.uint8 and extremes(x)[1] > 1:
             return Scale(zero, zero + 255)
         low, high = (end.astype(np.float64).reshape(zero.shape) for end in extremes(x, over))
         return Scale(low, np.where(high > low, high - low, 1.0))
@@ -77,9 +81,11 @@ def _moments(x: Raw, over: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         mean = share @ _LEVELS  # (C,)
         return mean, np.sqrt((share * (_LEVELS - mean[:, None]) ** 2).sum(1))
     number = x.size // np.prod([side for axis, side in enumerate(x.shape) if axis not in over])
-    mean = sum(np.sum(part, axis=over, dtype=np.float64) for part in chunks(x)) / number
+    with np.errstate(over="ignore"):
+        mean = sum(np.sum(part, axis=over, dtype=np.float64) for part in chunks(x)) / number
     along = np.expand_dims(mean, over) if x.ndim == 4 else mean
-    square = sum(np.sum((part - along) ** 2, axis=over) for part in chunks(x)) / number
+    with np.errstate(over="ignore"):
+        square = sum(np.sum((part - along) ** 2, axis=over) for part in chunks(x)) / number
     return np.asarray(mean), np.sqrt(square)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from actbench.datasets.arrays import as_samples
 from actbench.datasets.assembling import Samples, assemble
-from actbench.datasets.csv_file import is_number, table_of
+from actbench.datasets.csv_file import counts_rows, is_number, table_of
 from actbench.datasets.paths import given
 from actbench.datasets.splits import Scaling, Splits
 from actbench.datasets.words import Codes, codes_of, one_hot, problems_of
@@ -42,12 +42,13 @@ def csv(
     Columns that are called `pixel0`, `pixel1`, ... (Kaggle's digits) or `1x1`, `1x2`, ... are square grey images of
     0..255; any others are features. Those of words are one-hot encoded by the words of the training split, as 0 and 1
     whatever the scaling; a word that it does not have is 0 in all of them. A file without names has columns 0, 1, 2,
-    ... What is missing is taken from the training samples, as for `images`.
+    ... What is missing is taken from the training samples, as for `images`. The whole table has to fit into memory.
 
     Args:
-        path: the file, separated by commas, semicolons or tabs, perhaps packed (.gz).
-        label: the column of labels, whole numbers or words; None for the one called label, class or target.
-        drop: columns that are left out: names, running numbers.
+        path: the file, separated by commas, semicolons, tabs or |, perhaps packed (.gz).
+        label: the column of labels, whole numbers or words: its name, or its number from 0 (-1: the last); None for
+            the one called label, class or target.
+        drop: columns that are left out, by name or number: names, running numbers.
         shape: of one sample, where it is neither of the above: [3,32,32] of 3,072 columns.
         test_path: another file with the same columns, for the test.
         train_size: a stratified part of the training samples; None for all of them.
@@ -57,13 +58,20 @@ def csv(
         UserError: the file cannot be read, or a label or a number is missing or something else; with all that is wrong.
     """
     file = given(path, "dataset.path", "dataset.path=FILE.csv dataset.label=COLUMN")
-    others = [str(name) for name in drop]
     codes: Codes = {}
-    train, columns = _samples(file, label, others, None, codes)
+    table = table_of(file, _names(label))
+    of_labels = _column(table, label, file)
+    left_out = [_number(table, name) for name in drop]
+    train, columns = _samples(table, file, of_labels, left_out, None, codes)
+    note = _on_numbering(table[columns])
     test = None
     if test_path is not None:
         test_file = given(test_path, "dataset.test_path", "dataset.test_path=FILE.csv")
-        test, _ = _samples(test_file, label, others, columns, codes)
+        of_test = table_of(test_file, _names(of_labels))
+        if of_labels not in of_test.columns:
+            how = "a column of labels as in the file for training; what has none cannot be a test: no dataset.test_path"
+            raise UserError(f"has no column {of_labels}", where=str(test_file), how=how)
+        test, _ = _samples(of_test, test_file, of_labels, (), columns, codes)
     if codes and shape:
         what = f"is for columns of numbers, and those of words are {_listed([*codes])}"
         raise UserError(what, where="dataset.shape", how=f"dataset.drop=[{','.join(codes)}], or no dataset.shape")
@@ -74,20 +82,23 @@ def csv(
 
     return assemble(
         name=file.name.split(".")[0] or "csv", where=str(file), train=shaped(train), test=test and shaped(test),
-        train_size=train_size, scaling=scaling,
+        train_size=train_size, scaling=scaling, note=note,
         encoding=(lambda x: one_hot(x, columns, codes)) if codes else None,
     )  # fmt: skip
 
 
+def _names(label: str | int | None) -> list[str]:
+    """What the column of labels may be called, in small letters."""
+    return [*_LABELS, *([] if label is None or is_number(str(label)) else [str(label).strip().lower()])]
+
+
 def _samples(
-    file: Path, label: str | int | None, drop: Sequence[str], columns: Sequence[str] | None, codes: Codes
+    table: DataFrame, file: Path, of_labels: str, drop: Sequence[str], columns: Sequence[str] | None, codes: Codes
 ) -> tuple[Samples, list[str]]:
     """The samples of a file, and the columns that they are of: `columns`, or all but those of labels and in `drop`.
 
     The columns of words and their codes are added to `codes`; they are known already where `columns` are given.
     """
-    table = table_of(file)
-    of_labels = _column(table, label, file)
     absent = [name for name in (*drop, *(columns or ())) if name not in table.columns]
     if absent:
         how = f"there are {_listed([*table.columns])}"
@@ -95,6 +106,8 @@ def _samples(
     kept = [*(columns or [name for name in table.columns if name != of_labels and name not in drop])]
     if not kept:
         raise UserError("has no column but that of the labels", where=str(file), how="a column for each feature")
+    for name in kept:
+        table[name] = _as_numbers(table[name])
     if columns is None:
         codes.update((name, []) for name in kept if _is_of_words(table[name]))
     problems = [*_of_labels(table[of_labels], file), *_of_features(table[kept], [*codes], file)]
@@ -103,7 +116,10 @@ def _samples(
     if problems:
         raise UserError.of(problems)
     labels = table[of_labels]
-    y = labels.to_numpy(dtype=np.int64) if labels.dtype.kind in "iub" else labels.astype(str).to_numpy(dtype=np.str_)
+    if labels.dtype.kind in "iub":
+        y = labels.to_numpy(dtype=np.int64)
+    else:
+        y = labels.astype(str).str.strip().to_numpy(dtype=np.str_)
     return Samples(codes_of(table[kept], codes), y, _Rows(file, len(table))), kept
 
 
@@ -127,15 +143,41 @@ def _column(table: DataFrame, label: str | int | None, file: Path) -> str:
     """The name of the column of labels."""
     names = [str(name) for name in table.columns]
     if label is not None:
-        if str(label) not in names:
+        if (name := _number(table, label)) not in names:
             how = f"dataset.label=COLUMN, one of {_listed(names)}"
             raise UserError(f"has no column {label}", where=str(file), how=how)
-        return str(label)
+        return name
     usual = [name for name in names if name.lower() in _LABELS]
     if len(usual) != 1:
         how = f"dataset.label=COLUMN, one of {_listed(names)}"
         raise UserError("which column has the labels is not said", where=str(file), how=how)
     return usual[0]
+
+
+def _number(table: DataFrame, column: str | int) -> str:
+    """The name of a column that is given by its name or, where none has such a name, by its number from 0."""
+    name, names = str(column).strip(), [str(name) for name in table.columns]
+    if name not in names and re.fullmatch(r"-?\d{1,6}", name) and -len(names) <= int(name) < len(names):
+        return names[int(name)]
+    return name
+
+
+def _on_numbering(table: DataFrame) -> str:
+    """What is to be said of a column that numbers the rows: where they are sorted, it gives the class away."""
+    found = [name for name in table.columns if counts_rows(table[name])]
+    if not found:
+        return ""
+    return printable(f"Column {found[0]} numbers the rows, and is a feature without dataset.drop=[{found[0]}]")
+
+
+def _as_numbers(column: Any) -> Any:
+    """A column of words as numbers, where all of them are some (too large for 64 bits, say); else as it is."""
+    import pandas
+
+    if column.dtype.kind in "iufb" or column.isin([True, False]).any():
+        return column
+    numbers = pandas.to_numeric(column, errors="coerce").astype(np.float64)
+    return numbers if (numbers.notna() == column.notna()).all() else column
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -151,7 +193,7 @@ def _of_labels(labels: Any, file: Path) -> list[Problem]:
     where = f"{file}, column {labels.name}"
     if labels.isna().any():
         rows = np.flatnonzero(labels.isna())
-        what = f"{len(rows):,} labels are missing, the first in row {rows[0] + 1}"
+        what = f"{_are(len(rows), 'label')} missing, the first in row {rows[0] + 1}"
         return [Problem(what, where, "name them, or drop these rows; NA, None and null count as missing")]
     if labels.dtype.kind == "f":
         what = f"labels are numbers with a decimal point, such as {labels.iloc[0]}"
@@ -189,11 +231,15 @@ def _of_features(table: DataFrame, of_words: Sequence[str], file: Path) -> list[
     if empty.any():
         row, place = (int(found[0]) for found in np.nonzero(empty))
         at = f"row {row + 1}, column {numbers.columns[place]}"
-        what = f"{empty.sum():,} values are missing or not finite, the first in {at}"
+        what = f"{_are(int(empty.sum()), 'value')} missing or not finite, the first in {at}"
         problems.append(
             Problem(what, str(file), "fill them, drop these rows, or leave a column out: dataset.drop=[...]")
         )
     return problems
+
+
+def _are(number: int, what: str) -> str:
+    return f"1 {what} is" if number == 1 else f"{number:,} {what}s are"
 
 
 def _of_pixels(columns: Sequence[str], values: Sequence[np.ndarray]) -> list[int] | None:

@@ -37,7 +37,8 @@ def problems_of(column: Any, file: Any) -> list[Problem]:
     if number == 1:
         return [Problem("has the same word in all rows", printable(where), how)]
     if number > min(_MOST, len(column) // 2):
-        what = f"has {number:,} different words in {len(column):,} rows: a name or a text rather than a category"
+        such = str(column.iloc[0])[:20]
+        what = f"has {number:,} different words in {len(column):,} rows, such as {such!r}: no category, and no number"
         return [Problem(what, printable(where), how)]
     return []
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from actbench import __version__
 from actbench.custom.isolation import isolated
+from actbench.datasets.remarks import described
 from actbench.errors import Failure, UserError, in_a_line
 from actbench.job import sites
 from actbench.job.activations import Look, look, look_before, preactivations
@@ -143,7 +144,8 @@ def _run(
             ) from error
     folder.write_settings(settings)
     surroundings = {**machine.environment(training.device), **training.workers.describe()}
-    folder.write_environment({**surroundings, "resumed_after_epoch": progress.done})
+    data = described(training.splits, settings.dataset.params.get("scaling"))
+    folder.write_environment({**surroundings, "data": data, "resumed_after_epoch": progress.done})
     stop.steps = progress.done * training.steps_per_epoch
     terminal.begin(
         _headline(settings, training, folder.path, progress.done), stop, training.epochs * training.steps_per_epoch

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from actbench.errors import printable
 from actbench.measures.quantities import OfSeed, identified, measured
 
 if TYPE_CHECKING:
@@ -70,7 +69,6 @@ def score(splits: Splits, hits: Tensor, seeds: Sequence[int]) -> Iterator[Balanc
         right = torch.bincount(y, weights=of_seed.double(), minlength=splits.classes)
         accuracies = 100 * right / counts  # NaN without samples
         for number in range(splits.classes):
-            label = printable(label_of(splits, number)).replace("\n", " ")
-            yield ClassRecord(seed, label, int(counts[number]), float(accuracies[number]))
+            yield ClassRecord(seed, label_of(splits, number), int(counts[number]), float(accuracies[number]))
         if uneven:
             yield BalancedScore(seed, float(accuracies.nanmean()))

@@ -33,7 +33,9 @@ def class_table(configurations: Sequence[Configuration], problems: list[Problem]
     note = "accuracy % of each class over the test set, after training, the worst class first, and its test samples"
     note += "; mean over seeds, ± half the 95 % interval"
     if len(worst) > AT_MOST:
-        note += f"; {len(worst) - AT_MOST} more classes do better, and classes.csv of each run has them"
+        note += (
+            f"; {len(worst) - AT_MOST} more classes do better: classes.csv in the folder of each run has all of them"
+        )
     header = ("configuration", *(f"{label} ({samples[label]})" for label in shown))
     return TextTable("accuracy per class", header, rows, note=note, section="measured")
 

@@ -1,4 +1,4 @@
-"""How the results were made: the commands, and the machines and packages."""
+"""How the results were made: the commands, the data, and the machines and packages."""
 
 from __future__ import annotations
 
@@ -31,14 +31,29 @@ def environment(of_runs: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
 
 
 def _flat_environment(content: dict[str, Any]) -> list[tuple[str, str]]:
+    data = _data(content.get("data"))
     wanted = ("device", "threads", "platform", "python", "host", "cpu_capability", "cuda")
-    items = [(key, str(content[key])) for key in wanted if content.get(key) is not None]
+    items = [("data", data)] if data else []
+    items += [(key, str(content[key])) for key in wanted if content.get(key) is not None]
     packages = content.get("packages")
     items += [(name, str(v)) for name, v in packages.items() if v] if isinstance(packages, dict) else []
     git = content.get("git")
     if isinstance(git, dict):
         items.append(("commit", f"{str(git.get('commit'))[:10]}{' with changes' if git.get('dirty') else ''}"))
     return items
+
+
+def _data(data: Any) -> str:
+    """What a run was trained on, in a line; empty where it has not written that, or something else in its place."""
+    samples = data.get("samples") if isinstance(data, dict) else None
+    sample = data.get("sample") if isinstance(data, dict) else None
+    if not (isinstance(samples, dict) and isinstance(sample, list)):
+        return ""
+    numbers = [n for n in (samples.get(use) for use in ("train", "val", "test")) if isinstance(n, int)]
+    shape = "×".join(str(side) for side in sample)
+    scaling = f", scaling {data['scaling']}" if data.get("scaling") else ""
+    sizes = " / ".join(f"{n:,}" for n in numbers)
+    return f"{data.get('name')}: {sizes} samples of {shape}, {data.get('classes')} classes{scaling}"
 
 
 def _counted(values: dict[str, int]) -> list[str]:
