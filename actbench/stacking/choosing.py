@@ -66,7 +66,10 @@ def make_replicas(
         NotStackable: `execution` is `stacked`, and that is not possible.
         UserError: `memory_format` is `channels_last`, and that is not possible.
     """
-    uses_global_rng = _uses_global_rng(networks[0], sample)
+    uses_global_rng, writes_to_input = _tried(networks[0], sample)
+    for network in networks:
+        if isinstance(network, Exchanged):
+            network.copies_input = writes_to_input
     takes_channels_last = memory_format != "contiguous" and _takes_channels_last(networks[0], sample)
     if memory_format == "channels_last" and not takes_channels_last:
         raise UserError(
@@ -189,16 +192,16 @@ def _has_convolutions(network: nn.Module) -> bool:
 
 
 @torch.no_grad()
-def _uses_global_rng(network: nn.Module, sample: Tensor) -> bool:
-    """Whether training draws from torch's global generator, for anything but dropout and RReLU."""
-    trial = copy.deepcopy(network).train()
+def _tried(network: nn.Module, sample: Tensor) -> tuple[bool, bool]:
+    """Whether training draws from torch's global generator, but for dropout and RReLU; and whether it writes to images."""
+    trial, x = copy.deepcopy(network).train(), sample.clone()
     for module in trial.modules():
         if draws_from_a_seed(module):  # which is replaced by one with a generator of its own
             module.eval()
     with torch.random.fork_rng(devices=[]):
         before = torch.get_rng_state()
-        trial(sample)
-        return not torch.equal(before, torch.get_rng_state())
+        trial(x)
+        return not torch.equal(before, torch.get_rng_state()), x._version > 0
 
 
 # ---------------------------------------------------------------- memory format

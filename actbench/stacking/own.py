@@ -101,7 +101,9 @@ def _stack(networks: Sequence[Exchanged], layers: Mapping[str, nn.Module], gener
     instead: dict[int, Any] = {}  # a module of the first network -> what the copy has for it
     for path, layer in layers.items():
         stacked = stack_layer(layer, [one.network.get_submodule(path) for one in networks], generators)
-        stacked.train(layer.training)
+        for name in getattr(layer, "__constants__", ()):  # such as `in_features`, which its code may ask for
+            if not hasattr(stacked, name):
+                setattr(stacked, name, getattr(layer, name))
         stacked.__dict__["forward"] = _OfSamples(stacked, len(networks))
         instead[id(layer)] = stacked
     modules = {site.name: site.module for site in first.found}

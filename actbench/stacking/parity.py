@@ -29,9 +29,9 @@ def computes_the_same(
     for training in (False, True):
         trial, plain = _copies(stacked, networks, generators, training=training)
         with torch.no_grad():
-            expected = torch.stack([network(of_seed) for network, of_seed in zip(plain, x, strict=True)])
+            expected = torch.stack([network(of_seed.clone()) for network, of_seed in zip(plain, x, strict=True)])
             try:
-                computed = trial(x)
+                computed = trial(x.clone())
             except Exception:  # a module that expects a certain number of dimensions, or an attribute of a layer
                 return False
         if not close(computed, expected):
@@ -45,12 +45,12 @@ def has_the_same_gradients(
     """Whether the gradients of all parameters are, for each seed, those of its own network in training."""
     x = torch.stack([sample * (1.0 + 0.5 * seed) for seed in range(len(networks))])
     trial, plain = _copies(stacked, networks, generators, training=True)
-    logits = trial(x)
+    logits = trial(x.clone())
     weights = torch.linspace(-1.0, 1.0, logits[0].numel(), dtype=logits.dtype).view_as(logits[0])
     (logits * weights).sum().backward()
     _become_gradients(trial)
     for seed, network in enumerate(plain):
-        (network(x[seed]) * weights).sum().backward()
+        (network(x[seed].clone()) * weights).sum().backward()
         _become_gradients(network)
         largest = max((float(p.detach().abs().max()) for p in network.parameters() if p.numel()), default=0.0)
         found, expected = trial.state_of(seed), network.state_dict()
