@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from actbench.sites.at_site import AtSite, InLayout
 from actbench.sites.exchange import Exchanged
 from actbench.sites.finding import shallow_copy
-from actbench.stacking.protocol import Generators, NotStackable, PerSample, StackedLayer, stack_layer
+from actbench.stacking.protocol import Generators, NotStackable, StackedLayer, stack_layer
 from actbench.stacking.randomness import draws_from_a_seed
 from actbench.stacking.replicas import ReplicaGroup, StackedReplicas, State, on_cpu
 from actbench.stacking.straight import check_straight
@@ -112,7 +112,7 @@ def _stack(networks: Sequence[Exchanged], layers: Mapping[str, nn.Module], gener
         of_network = first.network.get_submodule(module) if at.own and module is not None else None
         shared = None if of_network is None else instead.get(id(of_network))
         if shared is not None and isinstance(at.activation, InLayout):
-            raise NotStackable(f"{name} has parameters, and its units are not along the second axis")
+            raise NotStackable(f"{name} has parameters, and its units are not the second axis")
         activations = [one.at[name].activation for one in networks]
         stacked = stack_layer(at.activation, activations, generators) if shared is None else shallow_copy(shared)
         instead[id(at)] = StackedAtSite(stacked, at, len(networks))
@@ -152,11 +152,19 @@ class StackedAtSite(AtSite):
         return self.activation(z.unflatten(0, (self.seeds, -1))).flatten(0, 1)
 
 
+class StackedInLayout(InLayout):
+    """The same for several seeds, where the activation has no parameters."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        """z (S, B, F, ...) -> f(z), of the same shape."""
+        return super().forward(z.flatten(0, 1)).unflatten(0, z.shape[:2])
+
+
 @stack_layer.register
 def _(layer: InLayout, _replicas: Sequence[InLayout], _generators: Generators) -> nn.Module:
     if [*layer.parameters(), *layer.buffers()]:
-        raise NotStackable(f"{type(layer.activation).__name__} has parameters, and its units are along its own axis")
-    return PerSample(copy.deepcopy(layer))
+        raise NotStackable(f"{type(layer.activation).__name__} has parameters, and its units are not the second axis")
+    return StackedInLayout(copy.deepcopy(layer.activation), layer.axis)
 
 
 # ---------------------------------------------------------------- names

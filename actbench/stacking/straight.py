@@ -42,6 +42,15 @@ def check_straight(network: nn.Module, layers: Collection[str], sites: Collectio
     """
     if not sample.is_floating_point():
         raise NotStackable("its inputs are no floating-point numbers")
+    try:
+        _check(network, layers, sites, sample)
+    except NotStackable:
+        raise
+    except Exception as error:  # it is the user's code
+        raise NotStackable(f"its forward cannot be run function by function ({in_a_line(error)})") from error
+
+
+def _check(network: nn.Module, layers: Collection[str], sites: Collection[str], sample: Tensor) -> None:
     rows = torch.arange(N) % len(sample)
     x = sample[rows] * torch.linspace(0.5, 1.5, N, dtype=sample.dtype).view(-1, *(1,) * (sample.ndim - 1))
     for training in (True, False):
