@@ -193,7 +193,7 @@ def _has_convolutions(network: nn.Module) -> bool:
 
 @torch.no_grad()
 def _tried(network: nn.Module, sample: Tensor) -> tuple[bool, bool]:
-    """Whether training draws from torch's global generator, dropout and RReLU aside, and whether it writes to images."""
+    """Whether training draws from torch's global generator, dropout and RReLU aside, and writes to its input."""
     trial, x = copy.deepcopy(network).train(), sample.clone()
     for module in trial.modules():
         if draws_from_a_seed(module):  # which is replaced by one with a generator of its own
