@@ -12,6 +12,8 @@ from helpers import in_double, random_splits, settings_of, training_of
 from torch import nn
 
 from actbench.command import trusting
+from actbench.measures.computing.histograms import look_at_preactivations
+from actbench.measures.computing.own_rows import _observed as observed
 from actbench.stacking.protocol import NotStackable
 from actbench.stacking.straight import check_straight
 from actbench.train import Control, fit
@@ -71,6 +73,14 @@ class Convolving(nn.Module):
 def sequence():
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 9), nn.ReLU(inplace=True), nn.Dropout(0.2), nn.Linear(9, 9),
                          nn.PReLU(), nn.Linear(9, 4))
+
+
+class Twice(Net):
+    def forward(self, x):
+        x = x.flatten(1)
+        for layer in (self.fc1, self.fc2):
+            x = F.relu(layer(x))
+        return self.out(x)
 
 
 class Loop(Net):
@@ -283,6 +293,20 @@ def test_resumed_is_bit_equal_to_never_interrupted(here):
 def test_what_is_not_safe_or_not_faster_trains_seed_by_seed_and_says_why(here, network, why):
     training = training_of(settings(here, network, "num_seeds=2", "activation=gelu"), random_splits())
     assert training.execution.startswith("seed by seed, ") and why in training.execution
+
+
+@pytest.mark.parametrize("execution", ["auto", "seed_by_seed"])
+@torch.no_grad()
+def test_a_site_that_runs_twice_in_a_pass_is_seen_once_for_each_seed(here, execution):
+    splits = random_splits()
+    network = training_of(settings(here, "Twice", "num_seeds=3", f"train.execution={execution}"), splits).network.eval()
+    assert network.stacked == (execution == "auto")
+    (seen,) = look_at_preactivations(network, splits.val_x).values()
+    z, h = observed(network, splits.val_x, [])
+    expected = [network.plain_network(k).network.fc1(splits.val_x.flatten(1)) for k in range(3)]
+    torch.testing.assert_close(z["relu"], torch.stack(expected))
+    torch.testing.assert_close(h["relu"], torch.stack(expected).relu())
+    assert [one.histogram.sum for one in seen] == pytest.approx([float(z.sum()) for z in expected], abs=1e-3)
 
 
 def test_one_seed_is_no_stack(here):
