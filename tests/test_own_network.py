@@ -305,7 +305,7 @@ def test_a_seed_alone_is_the_seed_among_others(here):
     typed = ["model.num_classes=4", "model.drop=0.3", "activation=prelu", "train.epochs=2", "train.batch_size=10"]
     together = trained(settings(here, "Net", "num_seeds=3", *typed), splits)
     alone = trained(settings(here, "Net", "num_seeds=1", "seed=2", *typed), splits)
-    assert "a network of your own has no stacked form" in together.network.execution
+    assert "convolutions of a network of your own are no faster stacked" in together.network.execution
     for name, value in alone.network.state_dicts()[0].items():
         assert torch.equal(value, together.network.state_dicts()[2][name]), name
 

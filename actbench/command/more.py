@@ -16,6 +16,7 @@ from actbench.command.quoting import as_typed, for_hydra, quoted
 from actbench.command.race_look import Look
 from actbench.command.race_terms import Terms
 from actbench.command.suggestions import enumerated
+from actbench import naming
 from actbench.errors import Problem, UserError
 from actbench.files import places
 from actbench.naming import shown

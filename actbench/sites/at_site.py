@@ -42,10 +42,14 @@ class AtSite(nn.Module):
         """x -> f(x), of the same shape; `call` is what the network calls, if it is its own."""
         with torch._C.DisableTorchFunction(), _calling(self.activation, call):  # what it calls is no site
             z = x.clone() if self.overwrites else x
-            h = self.activation(z.movedim(self.axis, 1)).movedim(1, self.axis) if self.axis > 1 else self.activation(z)
+            h = self.activated(z.movedim(self.axis, 1)).movedim(1, self.axis) if self.axis > 1 else self.activated(z)
             if self.copies:
                 h = h.clone()
             return x.copy_(h) if self.overwrites else h
+
+    def activated(self, z: Tensor) -> Tensor:
+        """z (B, F, ...) -> f(z), of the same shape."""
+        return self.activation(z)
 
     def train(self, mode: bool = True) -> AtSite:
         """As of every module; an own activation is no child, and has to be told."""

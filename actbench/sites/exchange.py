@@ -39,6 +39,7 @@ class Exchanged(nn.Module):
     Attributes:
         found: all sites of the network, in the order in which a pass meets them.
         exchanged: the names of those that got another activation.
+        copies_input: whether the network is given a copy of its input, because it writes to it.
 
     Raises:
         Exception: what the network or `check` raises.
@@ -68,6 +69,7 @@ class Exchanged(nn.Module):
             key = site.kind if site.module is None else site.module
             options.setdefault(key, {}).setdefault(site.place, []).append((site, here))
         self.exchanged = frozenset(new)
+        self.copies_input = False
         self.sites = nn.ModuleList(self.at.values())
         self.strict = strict = bool(new)  # whether a call that the trial did not meet is an error
         self.sees_calls = bool(self.calls) or strict or _has_fused_layers(network)
@@ -80,6 +82,7 @@ class Exchanged(nn.Module):
 
     def forward(self, x: Tensor) -> Any:
         """What the network computes."""
+        x = x.clone() if self.copies_input else x
         if not self.sees_calls:
             return self.network(x)
         with _Calls(self):

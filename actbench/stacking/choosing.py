@@ -9,6 +9,7 @@ Shape letters: S seeds, B batch.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -16,12 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from actbench.errors import UserError
-from actbench.stacking.layers.dropout import StackedDropout
-from actbench.stacking.layers.rrelu import StackedRReLU
+from actbench.sites.exchange import Exchanged
+from actbench.stacking.own import StackedOwn
+from actbench.stacking.parity import close, computes_the_same, has_the_same_gradients
 from actbench.stacking.protocol import Generators, NotStackable, StackedLayer
 from actbench.stacking.randomness import draws_from_a_seed
 from actbench.stacking.replicas import ReplicaGroup, Replicas, SingleReplica, StackedReplicas
-from actbench.stacking.sites import says_its_own_sites
 
 # Optimizers that treat every element of a parameter alike: they train stacked parameters as they do separate ones.
 ELEMENTWISE_OPTIMIZERS = (
@@ -65,7 +66,10 @@ def make_replicas(
         NotStackable: `execution` is `stacked`, and that is not possible.
         UserError: `memory_format` is `channels_last`, and that is not possible.
     """
-    uses_global_rng = _uses_global_rng(networks[0], sample)
+    uses_global_rng, writes_to_input = _tried(networks[0], sample)
+    for network in networks:
+        if isinstance(network, Exchanged):
+            network.copies_input = writes_to_input
     takes_channels_last = memory_format != "contiguous" and _takes_channels_last(networks[0], sample)
     if memory_format == "channels_last" and not takes_channels_last:
         raise UserError(
@@ -77,9 +81,7 @@ def make_replicas(
     try:
         if execution == "seed_by_seed":
             raise NotStackable("as requested")
-        if says_its_own_sites(networks[0]):
-            raise NotStackable("a network of your own has no stacked form")
-        if execution == "auto" and (reason := _why_not_faster(networks[0], device)):
+        if execution == "auto" and (reason := _why_not_faster(networks, device)):
             raise NotStackable(reason)
         if uses_global_rng:
             raise NotStackable("the network draws from torch's global random number generator")
@@ -114,11 +116,15 @@ def _stacked(
     owners = [id(parameter) for _, parameter in networks[0].named_parameters(remove_duplicate=False)]
     if len(set(owners)) < len(owners):
         raise NotStackable("two of its layers share a parameter")
-    groups = []
+    groups: list[ReplicaGroup] = []
     for part in _split(len(networks), number):
-        groups.append(StackedReplicas(networks[part], generators[part]))
-        if not _computes_the_same(groups[-1], networks[part], generators[part], sample):
+        own = [network for network in networks[part] if isinstance(network, Exchanged)]
+        stack = StackedOwn(own, generators[part], sample) if own else StackedReplicas(networks[part], generators[part])
+        if not computes_the_same(stack, networks[part], generators[part], sample):
             raise NotStackable("its stacked form does not compute what one network computes")
+        if own and not has_the_same_gradients(stack, own, generators[part], sample):
+            raise NotStackable("its stacked form does not have the gradients of one network")
+        groups.append(stack)
     return groups
 
 
@@ -140,8 +146,11 @@ def _split(seeds: int, number: int) -> list[slice]:
 # ---------------------------------------------------------------- is stacking possible, and is it faster?
 
 
-def _why_not_faster(network: nn.Module, device: torch.device) -> str | None:
+def _why_not_faster(networks: Sequence[nn.Module], device: torch.device) -> str | None:
     """Why stacking is no faster than one seed after the other; None where it is faster."""
+    network = networks[0]
+    if isinstance(network, Exchanged) and (reason := _why_own_is_not_faster(network, len(networks))):
+        return reason
     if device.type != "cpu":
         return None
     if _has_convolutions(network):
@@ -150,6 +159,18 @@ def _why_not_faster(network: nn.Module, device: torch.device) -> str | None:
         return f"on a CPU, layers of {LARGE_LAYER:,} or more weights are no faster stacked"
     if max((getattr(module, "values_per_sample", 0) for module in network.modules()), default=0) >= MANY_TOKEN_VALUES:
         return f"on a CPU, tokens of {MANY_TOKEN_VALUES:,} or more values per sample are no faster stacked"
+    return None
+
+
+def _why_own_is_not_faster(network: Exchanged, seeds: int) -> str | None:
+    """The same for a network of one's own, on any device: nothing was measured on others than CPUs."""
+    if seeds == 1:
+        return "there is one seed"
+    if any(isinstance(module, nn.modules.conv._ConvNd) for module in network.modules()):
+        return "convolutions of a network of your own are no faster stacked"
+    tokens = [math.prod(site.shape[1:]) for site in network.found if len(site.shape) == 3]
+    if max(tokens, default=0) >= MANY_TOKEN_VALUES:
+        return f"tokens of {MANY_TOKEN_VALUES:,} or more values per sample are no faster stacked"
     return None
 
 
@@ -171,55 +192,16 @@ def _has_convolutions(network: nn.Module) -> bool:
 
 
 @torch.no_grad()
-def _uses_global_rng(network: nn.Module, sample: Tensor) -> bool:
-    """Whether training draws from torch's global generator, for anything but dropout and RReLU."""
-    trial = copy.deepcopy(network).train()
+def _tried(network: nn.Module, sample: Tensor) -> tuple[bool, bool]:
+    """Whether training draws from torch's global generator, dropout and RReLU aside, and writes to its input."""
+    trial, x = copy.deepcopy(network).train(), sample.clone()
     for module in trial.modules():
         if draws_from_a_seed(module):  # which is replaced by one with a generator of its own
             module.eval()
     with torch.random.fork_rng(devices=[]):
         before = torch.get_rng_state()
-        trial(sample)
-        return not torch.equal(before, torch.get_rng_state())
-
-
-@torch.no_grad()
-def _computes_the_same(
-    stacked: StackedReplicas, networks: Sequence[nn.Module], generators: Generators, sample: Tensor
-) -> bool:
-    """Whether a stack computes for each seed what its own network does, in training and in evaluation.
-
-    Each seed is given other images, so that a layer that mixes the seeds is noticed.
-    """
-    x = torch.stack([sample * (1.0 + 0.5 * seed) for seed in range(len(networks))])
-    uncopied = {id(shared): shared for shared in (*generators, *stacked.template)}
-    for training in (False, True):
-        trial = _without_randomness(copy.deepcopy(stacked, dict(uncopied)).train(training))
-        plain = [_without_randomness(copy.deepcopy(network).train(training)) for network in networks]
-        expected = torch.stack([network(of_seed) for network, of_seed in zip(plain, x, strict=True)])
-        try:
-            computed = trial(x)
-        except (RuntimeError, ValueError, IndexError):  # a module that expects a certain number of dimensions
-            return False
-        if not _close(computed, expected):
-            return False
-    return True
-
-
-def _without_randomness(network: nn.Module) -> nn.Module:
-    for module in network.modules():
-        if isinstance(module, (nn.Dropout, StackedDropout)):
-            module.p = 0.0
-        elif draws_from_a_seed(module) or isinstance(module, StackedRReLU):
-            module.eval()
-    return network
-
-
-def _close(computed: Tensor, expected: Tensor) -> bool:
-    if computed.shape != expected.shape:
-        return False
-    size = float(torch.nan_to_num(expected, 0.0, 0.0, 0.0).abs().max())
-    return torch.allclose(computed, expected, rtol=1e-3, atol=1e-3 * size, equal_nan=True)
+        trial(x)
+        return not torch.equal(before, torch.get_rng_state()), x._version > 0
 
 
 # ---------------------------------------------------------------- memory format
@@ -236,7 +218,7 @@ def _takes_channels_last(network: nn.Module, sample: Tensor) -> bool:
         computed = trial.to(memory_format=torch.channels_last)(sample.contiguous(memory_format=torch.channels_last))
     except RuntimeError:  # a module that depends on the memory layout
         return False
-    return _close(computed, expected)
+    return close(computed, expected)
 
 
 def _to_channels_last(group: ReplicaGroup) -> None:

@@ -64,6 +64,10 @@ class ReplicaGroup(nn.Module):
         network.load_state_dict(self.state_of(number))
         return network.eval()
 
+    def seeds_in_front(self, value: Tensor) -> Tensor:
+        """What a module within a stack, but none at an activation site, takes or returns, as (s, B, ...)."""
+        return value
+
     def sites(self) -> dict[str, nn.Module]:
         """Layer -> the module at its activation site, in the order of the network."""
         return activation_sites(self.network)
@@ -105,7 +109,7 @@ class StackedReplicas(ReplicaGroup):
         for prefix, layer in self.network.named_modules():
             if isinstance(layer, StackedLayer):
                 for name, tensor in layer.seed_state(number).items():
-                    state[f"{prefix}.{name}" if prefix else name] = _on_cpu(tensor)
+                    state[f"{prefix}.{name}" if prefix else name] = on_cpu(tensor)
         return {name: state[name] for name in self.template[0].state_dict()}  # in the plain network's order
 
 
@@ -146,7 +150,7 @@ class SingleReplica(ReplicaGroup):
         """A copy, on the CPU, of the plain state_dict of the seed, whose number is 0."""
         if number != 0:
             raise IndexError(number)
-        return {name: _on_cpu(tensor) for name, tensor in self.network.state_dict().items()}
+        return {name: on_cpu(tensor) for name, tensor in self.network.state_dict().items()}
 
 
 class Shard:
@@ -234,6 +238,6 @@ class Replicas(nn.Module):
         raise IndexError(number)
 
 
-def _on_cpu(tensor: Tensor) -> Tensor:
+def on_cpu(tensor: Tensor) -> Tensor:
     """A contiguous copy on the CPU."""
     return tensor.detach().cpu().contiguous().clone()

@@ -212,17 +212,24 @@ def _tensors(values: Any) -> list[Tensor]:
     return [value for value in listed if isinstance(value, Tensor) and value.is_floating_point()]
 
 
+def _seeds_in_front(watch: _Watch, kind: str, values: Sequence[Tensor]) -> list[Tensor]:
+    """Tensors that a module took or returned, as those of an activation are."""
+    return [*values] if kind == "activation" else [watch.group.seeds_in_front(value) for value in values]
+
+
 def _before(
     watch: _Watch, phase: str, kind: str, name: str, kept: list[Tensor], _module: nn.Module, inputs: tuple[Any, ...]
 ) -> None:
-    kept[:] = [value.detach().clone() for value in _tensors(inputs)]
+    in_front = partial(_seeds_in_front, watch, kind)
+    kept[:] = in_front([value.detach().clone() for value in _tensors(inputs)])
     watch.note(f"{phase} between".strip(), name, kept)
     for value, plain in zip(_tensors(inputs), list(kept), strict=True):
         if value.requires_grad and value.grad_fn is not None:
-            value.register_hook(lambda g, plain=plain: watch.note(f"{kind} gradient", name, [g], [plain]))
+            value.register_hook(lambda g, plain=plain: watch.note(f"{kind} gradient", name, in_front([g]), [plain]))
 
 
 def _after(
     watch: _Watch, phase: str, kind: str, name: str, kept: list[Tensor], _module: nn.Module, _inputs: Any, outputs: Any
 ) -> None:
-    watch.note(f"{phase} {kind}".strip(), name, [value.detach() for value in _tensors(outputs)], kept)
+    values = _seeds_in_front(watch, kind, [value.detach() for value in _tensors(outputs)])
+    watch.note(f"{phase} {kind}".strip(), name, values, kept)

@@ -52,7 +52,8 @@ class Seen:
 def look_at_preactivations(network: Replicas, x: Tensor, *, with_slopes: bool = True) -> dict[str, list[Seen]]:
     """Layer -> what the activation of each seed sees in evaluation mode, for the samples x (B, ...).
 
-    Of a layer with more than 2^19 values of z for a seed, the first samples count. Nothing in the network changes.
+    Of a layer with more than 2^19 values of z for a seed, the first samples count, and of one that runs several times
+    in a pass, its first run. Nothing in the network changes.
 
     Args:
         network: of all seeds; it is in evaluation mode afterwards.
@@ -62,18 +63,24 @@ def look_at_preactivations(network: Replicas, x: Tensor, *, with_slopes: bool = 
     seen: dict[str, list[Seen]] = {layer: [] for layer in network.layers()}
     handles = []
 
-    def look(_module: object, arguments: tuple[Tensor, ...], *, layer: str, stacked: bool, shares: Shares) -> None:
+    def look(
+        _module: object, arguments: tuple[Tensor, ...], *, layer: str, before: int, stacked: bool, shares: Shares
+    ) -> None:
+        if len(seen[layer]) > before:  # a loop of a network of one's own
+            return
         z = arguments[0].detach() if stacked else arguments[0].detach().unsqueeze(0)  # (S, B, F, ...)
         z = z[:, : max(1, _AT_MOST // max(1, z[0, 0].numel()))]
         z = z.to(torch.promote_types(z.dtype, torch.float32), copy=True)  # the activation may write to it
         with torch.autocast(z.device.type, enabled=False):
             seen[layer] += [Seen(histogram(of), *share) for of, share in zip(z, shares(z), strict=True)]
 
+    before = 0  # seeds of the groups that run before
     for group in network.groups:
         for layer, module in group.sites().items():
             shares = _shares_at(module, group) if with_slopes else _unknown
-            hook = partial(look, layer=layer, stacked=group.stacked, shares=shares)
+            hook = partial(look, layer=layer, before=before, stacked=group.stacked, shares=shares)
             handles.append(module.register_forward_pre_hook(hook))
+        before += group.seeds
     try:
         network.eval()
         network(x.expand(network.seeds, *x.shape))

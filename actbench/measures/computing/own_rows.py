@@ -68,10 +68,10 @@ def _observed(
     z: dict[str, list[Tensor]] = {layer: [] for layer in network.layers()}
     h: dict[str, list[Tensor]] = {layer: [] for layer in z}
     handles, states = [], [generator.get_state() for generator in generators]
-    for group in network.groups:
+    for number, group in enumerate(network.groups):
         for layer, module in group.sites().items():
-            handles.append(module.register_forward_pre_hook(partial(_keep_input, z[layer], group.stacked)))
-            handles.append(module.register_forward_hook(partial(_keep_output, h[layer], group.stacked)))
+            handles.append(module.register_forward_pre_hook(partial(_keep_input, z[layer], number, group.stacked)))
+            handles.append(module.register_forward_hook(partial(_keep_output, h[layer], number, group.stacked)))
     try:
         network(x.expand(network.seeds, *x.shape))
     finally:
@@ -82,14 +82,16 @@ def _observed(
     return _joined(z), _joined(h)
 
 
-def _keep_input(kept: list[Tensor], stacked: bool, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-    kept.append(inputs[0].clone() if stacked else inputs[0].clone().unsqueeze(0))
+def _keep_input(kept: list[Tensor], number: int, stacked: bool, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    if len(kept) == number:  # the first of several runs in a pass
+        kept.append(inputs[0].clone() if stacked else inputs[0].clone().unsqueeze(0))
 
 
 def _keep_output(
-    kept: list[Tensor], stacked: bool, _module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor
+    kept: list[Tensor], number: int, stacked: bool, _module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor
 ) -> None:
-    kept.append(output.clone() if stacked else output.clone().unsqueeze(0))
+    if len(kept) == number:
+        kept.append(output.clone() if stacked else output.clone().unsqueeze(0))
 
 
 def _joined(of_layers: dict[str, list[Tensor]]) -> dict[str, Tensor]:

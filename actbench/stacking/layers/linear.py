@@ -31,7 +31,7 @@ class StackedLinear(StackedLayer):
     def forward(self, x: Tensor) -> Tensor:
         """x (S, B, ..., in) -> (S, B, ..., out)."""
         if x.ndim > 3:
-            return self.forward(x.flatten(1, -2)).unflatten(1, x.shape[1:-1])
+            return StackedLinear.forward(self, x.flatten(1, -2)).unflatten(1, x.shape[1:-1])
         return torch.bmm(x, self.weight) if self.bias is None else torch.baddbmm(self.bias, x, self.weight)
 
     def seed_state(self, seed: int) -> dict[str, Tensor]:
