@@ -37,8 +37,8 @@ class Batch(NamedTuple):
     def size(self) -> int | None:
         """The number of samples: the first size that all tensors with any have in common; None where they differ.
 
-        >>> Batch((torch.zeros(8, 3),), {"mask": torch.zeros(8, 5)}).size, Batch((torch.zeros(8), torch.zeros(2)), {}).size
-        (8, None)
+        >>> Batch((torch.zeros(8, 3),), {"mask": torch.zeros(8, 5)}).size
+        8
         """
         sizes = {len(tensor) for tensor in self.tensors() if tensor.ndim}
         return sizes.pop() if len(sizes) == 1 else None

@@ -74,7 +74,7 @@ class Diagnosis:
         console = Console(file=io.StringIO(), width=120, color_system=None)
         table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
         heading, rows = self._cells()
-        table.add_column(heading[0])
+        table.add_column(heading[0], overflow="fold")
         for name in heading[1:]:
             table.add_column(name, justify="right")
         for cells in rows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
 from actbench.diagnosis import diagnose
 from actbench.diagnosis.history import RunHistory
@@ -30,7 +30,7 @@ class Layer:
     """
 
     kind: str = ""
-    traits: Traits = Traits()
+    traits: Traits = field(default_factory=Traits)
     dimensions: int = 2
     place: str = ""
     weight: str = ""

@@ -22,7 +22,7 @@ from actbench.watching import observing
 from actbench.watching.batches import Batch, Holdout, Kept
 from actbench.watching.findings import Layer
 from actbench.watching.records import LookRow
-from actbench.watching.tap import Call, Tap
+from actbench.watching.tap import Call, Nesting, Tap
 
 SAMPLES, _BATCHES = 256, 4  # a look on training batches: so many samples, of so many batches at most
 _FIRST = 1024  # samples of one batch that are passed at most
@@ -39,11 +39,13 @@ class WatchedNetwork:
         step: the number of steps done; None: passes count.
         holdout: what a look is taken on; None: the last training batches.
         report: is given the rows of each look.
+        nesting: shared by the networks of one watch.
+        one_of_several: of networks some of which may have no activation.
     """
 
     def __init__(
         self, module: nn.Module, prefix: str, *, every: int, step: Callable[[], int] | None,
-        holdout: Holdout | None, report: Callable[[list[LookRow]], None],
+        holdout: Holdout | None, report: Callable[[list[LookRow]], None], nesting: Nesting, one_of_several: bool,
     ) -> None:  # fmt: skip
         self.module, self.prefix, self.every, self.holdout, self.report = module, prefix, every, holdout, report
         self.given_step = step
@@ -55,7 +57,8 @@ class WatchedNetwork:
         self._autocast: tuple[str, bool, torch.dtype] | None = None
         self._kept: deque[Kept] = deque(maxlen=_BATCHES)
         self._history = UnitHistory([0], _ENDLESS)
-        self.tap = Tap(module, self._seen)
+        self.one_of_several = one_of_several
+        self.tap = Tap(module, self._seen, nesting)
 
     @property
     def step(self) -> int:
@@ -81,6 +84,8 @@ class WatchedNetwork:
 
     def _is_due(self) -> bool:
         step = self.step
+        if self.sites is not None and not self._has_sites():
+            return False
         return (self._last is None or step // self.every > self._last // self.every) and not _is_capturing()
 
     def _keep(self, kept: Kept) -> None:
@@ -110,7 +115,7 @@ class WatchedNetwork:
         Raises:
             UserError: it fails.
         """
-        if self._last == self.step or not self.passes:
+        if self._last == self.step or not self.passes or not (self.sites is None or self._has_sites()):
             return
         usable = [one.batch for one in self._kept if one.unchanged]
         if not usable:
@@ -131,7 +136,8 @@ class WatchedNetwork:
             if not first:
                 print(f"actbench.watch: no look at step {self._last}: {in_a_line(error)}", file=sys.stderr)
             return
-        self.report(rows)
+        if rows:
+            self.report(rows)
 
     def _rows(self, batch: Batch, last: bool) -> list[LookRow]:
         device = self._device()
@@ -158,7 +164,7 @@ class WatchedNetwork:
         ]
 
     def _row(
-        self, layer: str, units: int, samples: int, statistics: dict[str, float], life: LookRecord
+        self, layer: str, units: int, samples: int, statistics: dict[str, Any], life: LookRecord
     ) -> LookRow:  # fmt: skip
         changes = {**columns_of(life), "dead_for": life.dead_for * _ENDLESS}
         return LookRow(
@@ -180,9 +186,12 @@ class WatchedNetwork:
         tensor = next((*self.module.parameters(), *self.module.buffers()).__iter__(), None)
         return torch.device("cpu") if tensor is None else tensor.device
 
+    def _has_sites(self) -> bool:
+        return any(site.exchangeable for site in self.sites or ())
+
     def _check_sites(self) -> None:
         assert self.sites is not None
-        if any(site.exchangeable for site in self.sites):
+        if self._has_sites() or self.one_of_several:
             return
         lines = "\n".join(["has no activation to watch", *found_in_lines(self.sites)])
         raise UserError(
@@ -202,7 +211,7 @@ class WatchedNetwork:
         return UserError(
             f"{name} cannot be looked at: a pass in evaluation mode without gradients fails ({in_a_line(error)})",
             where=f"actbench.watch({name})",
-            how="let forward take the training batch in evaluation mode as well, or watch the part of the network that does",
+            how="let forward take a training batch in evaluation mode too, or watch the part of the network that does",
         )
 
 

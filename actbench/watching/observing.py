@@ -1,4 +1,4 @@
-"""One look: passes of a network's mirror, in which the activation sites are observed; and the sites, found by a trial."""
+"""One look: passes of a copy of the network, in which its activation sites are observed; and the trial that finds them."""
 
 from __future__ import annotations
 

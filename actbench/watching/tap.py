@@ -23,16 +23,21 @@ Seen = Callable[[Call, tuple[Any, ...], dict[str, Any]], Any]  # (the call itsel
 _PLACE = "_compiled_call_impl"
 
 
+class Nesting:
+    """Whether a call is within one that is seen already; shared by the taps of one watch."""
+
+    inside = False
+
+
 class Tap:
     """The calls of `module` go through `seen` from `open` to `close`.
 
     Calls within a call are not seen, nor is what a compiler traces.
     """
 
-    def __init__(self, module: nn.Module, seen: Seen) -> None:
-        self.module, self.seen = module, seen
+    def __init__(self, module: nn.Module, seen: Seen, nesting: Nesting) -> None:
+        self.module, self.seen, self.nesting = module, seen, nesting
         self.before: Call | None = None  # what stood in its place
-        self.inside = False
 
     def open(self) -> None:
         """Begins.
@@ -66,13 +71,18 @@ class Tap:
 
     def around(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What `call` returns."""
-        if self.inside or torch.compiler.is_compiling():
+        if self.nesting.inside or torch.compiler.is_compiling() or self._is_redirected():
             return call(*args, **kwargs)
-        self.inside = True
+        self.nesting.inside = True
         try:
             return self.seen(call, args, kwargs)
         finally:
-            self.inside = False
+            self.nesting.inside = False
+
+    def _is_redirected(self) -> bool:
+        """Whether the call is Lightning's detour to `training_step` through DistributedDataParallel."""
+        forward = self.module.__dict__.get("forward")
+        return getattr(forward, "__qualname__", "").startswith("_ForwardRedirection.")
 
     def aside(self, call: Call) -> Call:
         """`call` with the module as it is without a tap, which the compiler is not to see."""
@@ -132,7 +142,7 @@ class _Compilers:
             if tap is not None:
                 tap.before, self.__dict__[_PLACE] = self.__dict__[_PLACE], tap
 
-        OptimizedModule.__call__ = called
+        OptimizedModule.__call__ = called  # type: ignore[method-assign]
         nn.Module.compile = compile  # type: ignore[method-assign]
 
     @classmethod
@@ -144,6 +154,6 @@ class _Compilers:
         if call is None:
             del OptimizedModule.__call__
         else:
-            OptimizedModule.__call__ = call
+            OptimizedModule.__call__ = call  # type: ignore[method-assign]
         nn.Module.compile = compiles  # type: ignore[method-assign]
         cls.before = None

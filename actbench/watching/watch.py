@@ -17,6 +17,7 @@ from actbench.watching.diagnosis import Diagnosis
 from actbench.watching.mirror import unwrapped
 from actbench.watching.network import WatchedNetwork
 from actbench.watching.records import NOT_SHOWN, LookRow
+from actbench.watching.tap import Nesting
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +36,11 @@ class Watch:
     ) -> None:  # fmt: skip
         self.rows: list[LookRow] = []
         self._writer, self._tags, self._is_open = writer, Tags(), False
-        settings: Any = {"every": every, "step": step, "holdout": holdout, "report": self._take}
+        self._pending: list[LookRow] = []  # of one step, to be written
+        settings: Any = {
+            "every": every, "step": step, "holdout": holdout, "report": self._take, "nesting": Nesting(),
+            "one_of_several": len(networks) > 1,
+        }  # fmt: skip
         self._networks = [
             WatchedNetwork(module, f"{name}." if name else "", **settings) for name, module in networks.items()
         ]
@@ -74,7 +79,8 @@ class Watch:
             self._check_called()
         finally:
             self.stop()
-        if self._writer is not None and self.rows:
+        self._write()
+        if self._writer is not None and self.rows and callable(getattr(self._writer, "add_text", None)):
             self._writer.add_text("diagnosis", self.diagnosis().markdown(), self.rows[-1].step)
             if hasattr(self._writer, "flush"):
                 self._writer.flush()
@@ -138,13 +144,25 @@ class Watch:
             how = "model.train() before the loop"
         else:
             what = "was never called while it was watched"
-            how = "watch the module that your loop calls, as in model(x), and let the loop run within the block"
+            how = (
+                "watch the module that your loop calls, as in model(x), and let the loop run within the block; where "
+                "torch.compile compiles a whole training step, let it compile the network instead"
+            )
         raise UserError(what, where=f"actbench.watch({names})", how=how)
 
     def _take(self, rows: list[LookRow]) -> None:
         self.rows += rows
+        if self._pending and self._pending[0].step != rows[0].step:
+            self._write()
+        self._pending += rows
+        if len(self._networks) == 1:
+            self._write()
+
+    def _write(self) -> None:
+        """The scalars of one look at all networks, whose shares are those of all of their units."""
+        rows, self._pending = tuple(self._pending), []
         if self._writer is not None:
-            for _, tag, step, value in self._tags.of(Epoch(number=0, rows=tuple(rows))):
+            for _, tag, step, value in self._tags.of(Epoch(number=0, rows=rows)):
                 self._writer.add_scalar(tag, value, step)
 
 
@@ -192,7 +210,7 @@ def watch(
     >>> looks.table[["step", "layer", "units", "samples"]].values.tolist()
     [[0, '1', 8, 16], [2, '1', 8, 48], [3, '1', 8, 48]]
     """
-    held_out = _check(model, every, writer, holdout, step)
+    held_out = check(model, every, writer, holdout, step)
     return Watch({"": unwrapped(model)}, every=every, writer=writer, holdout=held_out, step=step)
 
 
@@ -202,7 +220,7 @@ _WRAPPERS = {
 }
 
 
-def _check(model: Any, every: Any, writer: Any, holdout: Any, step: Any) -> Holdout | None:
+def check(model: Any, every: Any, writer: Any, holdout: Any, step: Any) -> Holdout | None:
     """Raises a UserError with all that is wrong."""
     problems, held_out = [], None
     where = "actbench.watch"
