@@ -5,7 +5,7 @@ A batch is the positional and the keyword arguments of one call; tensors may be 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -62,22 +62,52 @@ class Kept(NamedTuple):
     """A batch that was passed, and the versions of its tensors then: one that was written to since is of no use."""
 
     batch: Batch
-    versions: tuple[int, ...]
+    tensors: Sequence[Tensor]
+    versions: list[int]
 
     @classmethod
     def of(cls, batch: Batch) -> Kept:
         """The batch without its graph, which would keep memory."""
+        if not batch.kwargs and len(batch.args) == 1 and type(batch.args[0]) is Tensor:  # the usual call, in no time
+            (tensor,) = tensors = (batch.args[0].detach(),)
+            return cls(Batch(tensors, {}), tensors, _versions(tensors))
         batch = batch.map(Tensor.detach)
-        return cls(batch, _versions(batch))
+        tensors = batch.tensors()
+        return cls(batch, tensors, _versions(tensors))
 
     @property
     def unchanged(self) -> bool:
         """Whether its tensors hold what was passed."""
-        return _versions(self.batch) == self.versions
+        return _versions(self.tensors) == self.versions
 
 
-def _versions(batch: Batch) -> tuple[int, ...]:
-    return tuple(-1 if tensor.is_inference() else tensor._version for tensor in batch.tensors())
+def _versions(tensors: Iterable[Tensor]) -> list[int]:
+    return [-1 if tensor.is_inference() else tensor._version for tensor in tensors]
+
+
+def joined(batches: Sequence[Batch]) -> Sequence[Batch]:
+    """All samples as one batch, where the batches differ in nothing but their samples; otherwise as they are.
+
+    >>> [batch.size for batch in joined([Batch((torch.zeros(8, 3),), {}), Batch((torch.zeros(2, 3),), {})])]
+    [10]
+    """
+    first, *others = batches
+    if not others or any(batch.size is None or not _alike(first, batch) for batch in batches):
+        return batches
+    columns = iter(zip(*(batch.tensors() for batch in batches), strict=True))
+    return [first.map(lambda tensor: torch.cat(next(columns)) if tensor.ndim else tensor)]
+
+
+def _alike(one: Batch, other: Batch) -> bool:
+    """Whether two batches have tensors in the same places, of the same shape but for the samples, and nothing else."""
+    if one.kwargs.keys() != other.kwargs.keys() or len(one.args) != len(other.args):
+        return False
+    values = [*one.args, *one.kwargs.values()], [*other.args, *other.kwargs.values()]
+    return all(
+        isinstance(a, Tensor) and isinstance(b, Tensor) and a.ndim == b.ndim > 0 and a.shape[1:] == b.shape[1:]
+        and a.dtype == b.dtype and a.device == b.device
+        for a, b in zip(*values, strict=True)
+    )  # fmt: skip
 
 
 def _map(value: Any, change: Callable[[Tensor], Tensor]) -> Any:

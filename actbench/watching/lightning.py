@@ -48,7 +48,9 @@ class WatchCallback(Callback):  # type: ignore[misc]
             UserError: no training has begun.
         """
         if self.watch is None:
-            raise UserError("has not trained yet", where="WatchCallback", how="trainer.fit(module), and then diagnosis()")
+            raise UserError(
+                "has not trained yet", where="WatchCallback", how="trainer.fit(module), and then diagnosis()"
+            )
         return self.watch.diagnosis()
 
     def on_train_start(self, trainer: Any, pl_module: nn.Module) -> None:

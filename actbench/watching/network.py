@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from actbench.measures.units import STATISTICS
 from actbench.sites.listing import found_in_lines
 from actbench.sites.site import Site
 from actbench.watching import observing
-from actbench.watching.batches import Batch, Holdout, Kept
+from actbench.watching.batches import Batch, Holdout, Kept, joined
 from actbench.watching.findings import Layer
 from actbench.watching.records import LookRow
 from actbench.watching.tap import Call, Nesting, Tap
@@ -54,8 +55,10 @@ class WatchedNetwork:
         self.layers: dict[str, Layer] = {}  # what is known of them
         self.error: UserError | None = None  # of a look, to be raised once the network's own pass has been
         self._last: int | None = None  # the step of the last look
+        self._next = -math.inf  # the step of the next one
         self._autocast: tuple[str, bool, torch.dtype] | None = None
-        self._kept: deque[Kept] = deque(maxlen=_BATCHES)
+        self._known: dict[str, tuple[bool, bool]] = {}
+        self._kept: deque[Kept] | None = None  # the last batches
         self._history = UnitHistory([0], _ENDLESS)
         self.one_of_several = one_of_several
         self.tap = Tap(module, self._seen, nesting)
@@ -83,18 +86,16 @@ class WatchedNetwork:
         return output
 
     def _is_due(self) -> bool:
-        step = self.step
-        if self.sites is not None and not self._has_sites():
-            return False
-        return (self._last is None or step // self.every > self._last // self.every) and not _is_capturing()
+        return self.step >= self._next and not _is_capturing()
 
     def _keep(self, kept: Kept) -> None:
-        """Keeps no more of the last batches than a look takes."""
+        """Keeps as many of the last batches as a look takes."""
+        if self._kept is None:
+            self._kept = deque(maxlen=min(_BATCHES, -(-SAMPLES // (kept.batch.size or 1))))
         self._kept.append(kept)
-        sizes = [one.batch.size or 1 for one in self._kept]
-        while len(sizes) > 1 and sum(sizes[1:]) >= SAMPLES:
-            self._kept.popleft()
-            del sizes[0]
+
+    def _usable(self) -> list[Batch]:
+        return [one.batch for one in self._kept or () if one.unchanged]
 
     # ------------------------------------------------------------ looks
 
@@ -117,7 +118,7 @@ class WatchedNetwork:
         """
         if self._last == self.step or not self.passes or not (self.sites is None or self._has_sites()):
             return
-        usable = [one.batch for one in self._kept if one.unchanged]
+        usable = self._usable()
         if not usable:
             return
         self._look(usable[-1], last=True)
@@ -126,6 +127,7 @@ class WatchedNetwork:
 
     def _look(self, batch: Batch, *, last: bool = False) -> None:
         first, self._last = self._last is None, self.step
+        self._next = (self._last // self.every + 1) * self.every
         try:
             rows = torch.compiler.disable(self._rows)(batch, last)
         except UserError as error:
@@ -151,7 +153,9 @@ class WatchedNetwork:
                 self.layers = {self.prefix + name: layer for name, layer in about.items()}
             batches = self._batches(batch, device, last)
             untrained = batch if self.passes == 0 and observing.is_untrained(self.module) else None
-            watch, samples = observing.observe(self.module, self.sites, batches, normalise=untrained)
+            watch, samples = observing.observe(self.module, self.sites, batches, known=self._known, normalise=untrained)
+        if not self._has_sites():
+            self._next = math.inf
         if not watch.layers:
             return []
         peaks = observing.peaks_of(watch)
@@ -175,12 +179,12 @@ class WatchedNetwork:
         if self.holdout is not None:
             yield from self.holdout.batches(batch, device)
             return
-        earlier = [one.batch for one in self._kept if one.unchanged]
-        samples = 0
+        earlier = self._usable()
+        chosen: list[Batch] = []
         for one in reversed(earlier if last else [*earlier, batch][-_BATCHES:]):
-            if samples < SAMPLES:
-                yield one.first(_FIRST)
-                samples += one.size or 1
+            if sum(before.size or 1 for before in chosen) < SAMPLES:
+                chosen.append(one.first(_FIRST))
+        yield from joined(chosen)
 
     def _device(self) -> torch.device:
         tensor = next((*self.module.parameters(), *self.module.buffers()).__iter__(), None)

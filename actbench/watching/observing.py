@@ -80,7 +80,12 @@ def _few(network: nn.Module, batch: Batch) -> Any:
 
 
 def observe(
-    network: nn.Module, sites: Sequence[Site], batches: Iterable[Batch], *, normalise: Batch | None = None
+    network: nn.Module,
+    sites: Sequence[Site],
+    batches: Iterable[Batch],
+    *,
+    known: dict[str, tuple[bool, bool]],
+    normalise: Batch | None = None,
 ) -> tuple[UnitWatch, int]:
     """The statistics of all sites that these batches meet, and the number of samples.
 
@@ -88,6 +93,7 @@ def observe(
         network: is copied, and left as it is.
         sites: of it, as `find_sites` returned them.
         batches: what its copy is called with, in evaluation mode.
+        known: what was measured of the activation at each site; filled by the first look.
         normalise: batch normalisation has the statistics of this batch, since it has none of training yet.
 
     Raises:
@@ -97,7 +103,7 @@ def observe(
     copied.training = False
     if normalise is not None:
         _take_statistics(copied, normalise)
-    sums = {name: _sums(module) for name, module in copied.activation_sites().items()}
+    sums = {name: _sums(name, module, known) for name, module in copied.activation_sites().items()}
     for name, module in copied.activation_sites().items():
         module.register_forward_pre_hook(partial(_look, sums[name]))
     samples = 0
@@ -108,10 +114,12 @@ def observe(
     return UnitWatch({name: [site] for name, site in sums.items() if site.sums}), samples
 
 
-def _sums(module: nn.Module) -> SiteSums:
+def _sums(name: str, module: nn.Module, known: dict[str, tuple[bool, bool]]) -> SiteSums:
     apply, parameters = as_stacked(module, 1, stacked=False)
-    selecting = selects_units(module, apply, 1, parameters)
-    return SiteSums(apply, parameters, selecting, foreign=not is_known(module, *STACKED))
+    if name not in known:
+        known[name] = selects_units(module, apply, 1, parameters), not is_known(module, *STACKED)
+    selecting, foreign = known[name]
+    return SiteSums(apply, parameters, selecting, foreign=foreign)
 
 
 def _look(site: SiteSums, _module: nn.Module, arguments: tuple[Any, ...]) -> None:
