@@ -40,7 +40,10 @@ class Batch(NamedTuple):
         >>> Batch((torch.zeros(8, 3),), {"mask": torch.zeros(8, 5)}).size
         8
         """
-        sizes = {len(tensor) for tensor in self.tensors() if tensor.ndim}
+        tensors = self.tensors()
+        if any(tensor.is_nested or tensor.layout is not torch.strided for tensor in tensors):
+            return None
+        sizes = {len(tensor) for tensor in tensors if tensor.ndim}
         return sizes.pop() if len(sizes) == 1 else None
 
     def first(self, samples: int) -> Batch:
@@ -69,8 +72,8 @@ class Kept(NamedTuple):
     def of(cls, batch: Batch) -> Kept:
         """The batch without its graph, which would keep memory."""
         if not batch.kwargs and len(batch.args) == 1 and type(batch.args[0]) is Tensor:  # the usual call, in no time
-            (tensor,) = tensors = (batch.args[0].detach(),)
-            return cls(Batch(tensors, {}), tensors, _versions(tensors))
+            tensors: Sequence[Tensor] = (batch.args[0].detach(),)
+            return cls(Batch((*tensors,), {}), tensors, _versions(tensors))
         batch = batch.map(Tensor.detach)
         tensors = batch.tensors()
         return cls(batch, tensors, _versions(tensors))
@@ -150,8 +153,9 @@ class Holdout:
             if not [*_tensors([self.given])]:
                 raise UserError("has no tensors", where="actbench.watch(holdout=…)", how=_HOW)
             return
-        if isinstance(self.given, (list, tuple, str, bytes)) or not hasattr(self.given, "__iter__"):
-            what = f"is a {type(self.given).__name__}"
+        wrong = isinstance(self.given, (list, tuple, str, bytes)) or not hasattr(self.given, "__iter__")
+        if wrong or hasattr(self.given, "__next__"):
+            what = f"is a {type(self.given).__name__}" + ("" if wrong else ", which has its samples only once")
             raise UserError(what, where="actbench.watch(holdout=…)", how=_HOW)
 
     def batches(self, like: Batch, device: torch.device) -> Iterator[Batch]:

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from lightning.pytorch import Callback
 from torch import nn
 
-try:
-    from lightning.pytorch import Callback
-except ImportError:
-    from pytorch_lightning import Callback  # type: ignore[import-not-found, no-redef]
-
 from actbench.errors import UserError
-from actbench.watching.batches import Holdout
 from actbench.watching.diagnosis import Diagnosis
 from actbench.watching.mirror import unwrapped
 from actbench.watching.watch import Watch, check
 
 
-class WatchCallback(Callback):  # type: ignore[misc]
+class WatchCallback(Callback):
     """Watches the networks of a LightningModule while it trains, as `actbench.watch` does.
 
     Whatever `training_step` calls is looked at: `self(x)`, or the networks that the module holds (`self.encoder(x)`).

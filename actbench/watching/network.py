@@ -54,6 +54,7 @@ class WatchedNetwork:
         self.sites: tuple[Site, ...] | None = None
         self.layers: dict[str, Layer] = {}  # what is known of them
         self.error: UserError | None = None  # of a look, to be raised once the network's own pass has been
+        self._forward = False  # whether passes in training are outside of the backward pass
         self._last: int | None = None  # the step of the last look
         self._next = -math.inf  # the step of the next one
         self._autocast: tuple[str, bool, torch.dtype] | None = None
@@ -73,6 +74,8 @@ class WatchedNetwork:
         if not self.module.training or not torch.is_grad_enabled():
             self.others += 1
             return call(*args, **kwargs)
+        if torch._C._current_graph_task_id() != -1 and self._forward:  # a checkpoint that runs it again
+            return call(*args, **kwargs)
         batch = Batch(args, kwargs)
         if self._is_due():
             self._look_before(batch)
@@ -81,6 +84,7 @@ class WatchedNetwork:
         if self.error is not None:
             raise self.error
         self.passes += 1
+        self._forward |= torch._C._current_graph_task_id() == -1
         if kept.unchanged:
             self._keep(kept)
         return output
@@ -154,6 +158,8 @@ class WatchedNetwork:
             batches = self._batches(batch, device, last)
             untrained = batch if self.passes == 0 and observing.is_untrained(self.module) else None
             watch, samples = observing.observe(self.module, self.sites, batches, known=self._known, normalise=untrained)
+        if samples == 0:
+            raise UserError("has no samples", where="actbench.watch(holdout=…)", how="a set of one sample at least")
         if not self._has_sites():
             self._next = math.inf
         if not watch.layers:

@@ -1,4 +1,4 @@
-"""One look: passes of a copy of the network, in which its activation sites are observed; and the trial that finds them."""
+"""One look: passes of a copy of the network, in which its activation sites are observed; and the trial for these."""
 
 from __future__ import annotations
 

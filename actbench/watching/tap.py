@@ -92,7 +92,8 @@ class Tap:
             try:
                 return call(*args, **kwargs)
             finally:
-                self.module.__dict__[_PLACE] = self
+                if _OPEN.get(id(self.module)) is self:
+                    self.module.__dict__[_PLACE] = self
 
         return bare
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
 from transformers import TrainerCallback
 
 from actbench.errors import UserError
@@ -12,10 +11,10 @@ from actbench.watching.diagnosis import Diagnosis
 from actbench.watching.watch import Watch, watch
 
 
-class WatchCallback(TrainerCallback):  # type: ignore[misc]
+class WatchCallback(TrainerCallback):
     """Watches the model of a Trainer while it trains, as `actbench.watch` does. A step is `state.global_step`.
 
-    A Trainer tells its callbacks nothing of an exception: after one, `callback.watch.stop()` leaves the model as it was.
+    A Trainer does not tell its callbacks of an exception: `callback.watch.stop()` then leaves the model as it was.
 
     Args:
         every: steps from one look to the next.
@@ -44,8 +43,9 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
             raise UserError("has not trained yet", where="WatchCallback", how="trainer.train(), and then diagnosis()")
         return self.watch.diagnosis()
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, *, model: nn.Module, **_: Any) -> None:  # noqa: ARG002
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Begins to watch."""
+        model = kwargs["model"]
         if self.watch is not None:
             self.watch.stop()  # of a training that an exception has ended
         self.watch = watch(
