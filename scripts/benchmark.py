@@ -352,7 +352,10 @@ def watch(bench: Bench) -> list[Row]:
         data = splits.train_x[:], splits.train_y
         networks = make(), make()
         with watching.watch(networks[0], every=100):
-            subjects = {"on": references.in_memory(networks[0], *data), "off": references.in_memory(networks[1], *data)}
+            subjects: dict[str, Subject] = {
+                "on": references.in_memory(networks[0], *data),
+                "off": references.in_memory(networks[1], *data),
+            }
             taken = in_turn(rounds, subjects)
         rows.append(Row(f"actbench.watch on ÷ off, every=100: {name}", ratio(taken, "on", "off"), "≤ 1.03"))
     return rows

@@ -15,5 +15,7 @@ MODULES = [m.name for m in pkgutil.walk_packages(actbench.__path__, "actbench.")
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_run(name):
+    if name in ("actbench.watching.lightning", "actbench.watching.transformers"):
+        pytest.importorskip(name.rpartition(".")[2])
     found = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
     assert found.failed == 0

@@ -6,7 +6,6 @@ import math
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from torch.nn.parameter import is_lazy
 
 from actbench.errors import UserError, in_a_line
 from actbench.measures.computing.history import UnitHistory
+from actbench.measures.computing.sites import UnitWatch
 from actbench.measures.lives import LookRecord, columns_of
 from actbench.measures.units import STATISTICS
 from actbench.sites.listing import found_in_lines
@@ -148,30 +148,33 @@ class WatchedNetwork:
     def _rows(self, batch: Batch, last: bool) -> list[LookRow]:
         device = self._device()
         kind, enabled, dtype = self._autocast or (device.type, False, torch.float32)
-        autocast = torch.autocast(kind, dtype=dtype, enabled=enabled) if enabled or not last else nullcontext()
-        with observing.without_trace(device), autocast, _restoring(self.holdout):
-            if self.sites is None:
-                self.sites = observing.find_sites(self.module, batch)
-                self._check_sites()
-                about = observing.about_layers(self.module, self.sites)
-                self.layers = {self.prefix + name: layer for name, layer in about.items()}
-            batches = self._batches(batch, device, last)
-            untrained = batch if self.passes == 0 and observing.is_untrained(self.module) else None
-            watch, samples = observing.observe(self.module, self.sites, batches, known=self._known, normalise=untrained)
-        if samples == 0:
-            raise UserError("has no samples", where="actbench.watch(holdout=…)", how="a set of one sample at least")
-        if not self._has_sites():
-            self._next = math.inf
-        if not watch.layers:
-            return []
-        peaks = observing.peaks_of(watch)
-        self._history.update(peaks, self.step)
+        with observing.without_trace(device), _restoring(self.holdout), torch.autocast(kind, enabled=False):
+            with torch.autocast(kind, dtype=dtype, enabled=enabled):  # as the training loop has it
+                watch, samples = self._observed(batch, device, last)
+            if samples == 0:
+                raise UserError("has no samples", where="actbench.watch(holdout=…)", how="a set of one sample at least")
+            if not self._has_sites():
+                self._next = math.inf
+            if not watch.layers:
+                return []
+            self._history.update(observing.peaks_of(watch), self.step)
+            statistics = watch.statistics().cpu()[:, :, 0].tolist()  # (L, 6)
         lives = {row.layer: row for row in self._history.rows()}
-        statistics = watch.statistics().cpu()[:, :, 0].tolist()  # (L, 6)
         return [
             self._row(layer, units, samples, dict(zip(STATISTICS, values, strict=True)), lives[layer])
             for layer, units, values in zip(watch.layers, watch.units(), statistics, strict=True)
         ]
+
+    def _observed(self, batch: Batch, device: torch.device, last: bool) -> tuple[UnitWatch, int]:
+        """What passes of a copy show, and the number of samples; the first finds the sites."""
+        if self.sites is None:
+            self.sites = observing.find_sites(self.module, batch)
+            self._check_sites()
+            about = observing.about_layers(self.module, self.sites)
+            self.layers = {self.prefix + name: layer for name, layer in about.items()}
+        untrained = batch if self.passes == 0 and observing.is_untrained(self.module) else None
+        batches = self._batches(batch, device, last)
+        return observing.observe(self.module, self.sites, batches, known=self._known, normalise=untrained)
 
     def _row(
         self, layer: str, units: int, samples: int, statistics: dict[str, Any], life: LookRecord

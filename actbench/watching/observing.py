@@ -6,17 +6,20 @@ import math
 import random
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 
 from actbench.activations import traits
 from actbench.activations.coupling import is_known
 from actbench.measures.computing.sites import STACKED, SiteSums, UnitWatch, as_stacked, selects_units
+from actbench.sites import kinds
 from actbench.sites.exchange import Exchanged
 from actbench.sites.finding import untie
 from actbench.sites.site import Found, Site, named
@@ -34,9 +37,11 @@ def without_trace(device: torch.device) -> Iterator[None]:
     of_numpy, of_python = np.random.get_state(), random.getstate()
     devices = [device] if device.type == "cuda" else []
     try:
-        with (
-            torch.random.fork_rng(devices=devices), torch.no_grad(), warnings.catch_warnings(),
-        ):  # fmt: skip
+        with ExitStack() as stack:
+            stack.enter_context(torch.random.fork_rng(devices=devices))
+            stack.enter_context(torch.no_grad())
+            stack.enter_context(saved_tensors_hooks(_unchanged, _unchanged))  # hides those of a checkpoint around it
+            stack.enter_context(warnings.catch_warnings())
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -44,8 +49,14 @@ def without_trace(device: torch.device) -> Iterator[None]:
         random.setstate(of_python)
 
 
+def _unchanged(tensor: Tensor) -> Tensor:
+    return tensor
+
+
 def find_sites(network: nn.Module, batch: Batch) -> tuple[Site, ...]:
     """The activation sites that a pass of a network in evaluation mode meets, in its order.
+
+    A ReLU at the end counts, since what is watched may be a part of a network; a sigmoid there makes a probability.
 
     Args:
         network: is copied, and left as it is.
@@ -64,6 +75,10 @@ def find_sites(network: nn.Module, batch: Batch) -> tuple[Site, ...]:
         (output if isinstance(output, (tuple, list)) else getattr(output, "logits", output),), {}
     ).tensors():
         trial.ends_with(tensor)
+    for one in found.values():  # reasons not to exchange it, which are none not to look at it
+        one.is_output &= one.kind in kinds.GATES
+        if one.place is not None:
+            one.place = replace(one.place, lost=False)
     return tuple(named([*found.values()], {name for name, _ in copied.named_modules()}))
 
 
