@@ -44,6 +44,7 @@ from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 import actbench  # noqa: E402
+from actbench import watching  # noqa: E402
 from actbench.choices import choices_of, packaged_conf  # noqa: E402
 from actbench.command import composing  # noqa: E402
 from actbench.datasets.idx import data_root  # noqa: E402
@@ -358,6 +359,26 @@ def looking(bench: Bench) -> list[Row]:
     return rows
 
 
+def watch(bench: Bench) -> list[Row]:
+    """An ordinary loop in memory, watched by `actbench.watch(every=100)`, beside the same loop without it."""
+    rows = []
+    for name, make, samples, rounds in (
+        ("MLP", article.mlp, 6_400, 4 * bench.rounds),  # 100 steps: one look in each round
+        ("ResNet-18 on 32×32", references.resnet18, 6_400, 3),
+    ):
+        splits = bench.training(samples, "num_seeds=1").splits
+        data = splits.train_x[:], splits.train_y
+        networks = make(), make()
+        with watching.watch(networks[0], every=100):
+            subjects: dict[str, Subject] = {
+                "on": references.in_memory(networks[0], *data),
+                "off": references.in_memory(networks[1], *data),
+            }
+            taken = in_turn(rounds, subjects)
+        rows.append(Row(f"actbench.watch on ÷ off, every=100: {name}", ratio(taken, "on", "off"), "≤ 1.03"))
+    return rows
+
+
 def engines(bench: Bench) -> list[Row]:
     """The ways to execute a step."""
     rows = []
@@ -646,6 +667,7 @@ SECTIONS = {
         dead,
         looking,
         streaming,
+        watch,
         activations,
         commands,
         memory,

@@ -192,7 +192,7 @@ class _Disturbed:
 def _check(alone: Path, together: Path, jobs: int, disturbed: _Disturbed) -> list[str]:
     """Everything that is not as it should be, in words."""
     wrong = [f"process {pid} ended with {code}" for pid, code in disturbed.codes.items() if code]
-    lines = [line.split() for line in (together / "log").read_text().splitlines()]
+    lines = [tuple(line.split()) for line in (together / "log").read_text().splitlines()]
     twice = [what for what, n in Counter((run, what) for _, _, what, run in lines if what != "begin").items() if n > 1]
     wrong += [f"{what} of {run} was trained twice" for run, what in twice]
     began: dict[str, list[str]] = {}

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from actbench import naming
 from actbench.command import arguments, composing, race, race_look, search, stored, task_function, training
 from actbench.command.extending import depends_on_seed, with_seeds
 from actbench.command.override import key_of
@@ -16,7 +17,6 @@ from actbench.command.quoting import as_typed, for_hydra, quoted
 from actbench.command.race_look import Look
 from actbench.command.race_terms import Terms
 from actbench.command.suggestions import enumerated
-from actbench import naming
 from actbench.errors import Problem, UserError
 from actbench.files import places
 from actbench.naming import shown
@@ -152,7 +152,7 @@ def _entrants(found: Sequence[Run], place: Sequence[str], typed: Sequence[str]) 
 def _check_same(job: Job, run: Run, typed: Sequence[str]) -> None:
     """Raises where more seeds would be those of another configuration."""
     if lacking := [package for package in run.settings.trust if package not in job.settings.trust]:
-        how = f"add {"".join(naming.trusting(lacking))}, if it is yours"
+        how = f"add {' '.join(naming.trusting(lacking))}, if it is yours"
         raise UserError("was trained with code of your own", where=str(run.folder), how=how)
     if depends_on_seed(job):
         how = "the command that trained it, with more seeds"

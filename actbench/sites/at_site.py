@@ -21,18 +21,19 @@ class AtSite(nn.Module):
 
     Args:
         activation: of z (B, F, ...).
-        site: where it stands. If the network reads its input again after an activation in place, the input takes the
-            value of the output. If it writes to the output, it gets a copy, since an activation that was put in may
-            need its output in the backward pass, as tanh does.
+        axis: of the network's tensor, which counts its units.
+        overwrites: whether the input takes the value of the output, since the network reads it again after an
+            activation in place.
+        copies: whether the network gets a copy of the output, since it writes to it, and an activation that was put
+            in may need its output in the backward pass, as tanh does.
         own: whether it is the network's own.
     """
 
     activation: nn.Module
 
-    def __init__(self, activation: nn.Module, site: Site, *, own: bool) -> None:
+    def __init__(self, activation: nn.Module, *, axis: int, overwrites: bool, copies: bool, own: bool) -> None:
         super().__init__()
-        self.axis, self.overwrites, self.own = site.axis, site.overwrites, own
-        self.copies = site.written and not own
+        self.axis, self.overwrites, self.copies, self.own = axis, overwrites, copies, own
         if own:
             self.__dict__["activation"] = activation
         else:
@@ -94,7 +95,7 @@ class InLayout(nn.Module):
 def at_site(site: Site, network: nn.Module, new: nn.Module | None) -> AtSite:
     """What stands at a site from now on: `new`, or the network's own activation."""
     if new is not None:
-        return AtSite(new, site, own=False)
+        return AtSite(new, axis=site.axis, overwrites=site.overwrites, copies=site.written, own=False)
     own: nn.Module
     if site.module is None:
         assert site.call is not None
@@ -105,7 +106,7 @@ def at_site(site: Site, network: nn.Module, new: nn.Module | None) -> AtSite:
             own.inplace = False  # type: ignore[assignment]
     if site.axis > 1:
         own = InLayout(own, site.axis)
-    return AtSite(own, site, own=True)
+    return AtSite(own, axis=site.axis, overwrites=site.overwrites, copies=False, own=True)
 
 
 @contextmanager

@@ -35,6 +35,7 @@ class Exchanged(nn.Module):
         inputs: a small batch (B, ...), B ≥ 2, with which its sites are found.
         make: the activations that are put in; None: each site keeps its own.
         check: is given what the network returns.
+        found: its sites, where they are known; the network is not tried then.
 
     Attributes:
         found: all sites of the network, in the order in which a pass meets them.
@@ -46,13 +47,16 @@ class Exchanged(nn.Module):
     """
 
     def __init__(
-        self, network: nn.Module, inputs: Tensor, make: Make | None = None, *,
-        check: Callable[[Any], None] | None = None,
+        self, network: nn.Module, inputs: Tensor | None, make: Make | None = None, *,
+        check: Callable[[Any], None] | None = None, found: Sequence[Site] | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         activations = untie(network)
         self.network = network
-        self.found = tuple(find(network, inputs, activations, check))
+        if found is None:
+            assert inputs is not None
+            found = find(network, inputs, activations, check)
+        self.found = tuple(found)
         new = make(self.found) if make is not None else {}
         self.home = _Home()
         self.home.mark(network)
@@ -80,13 +84,14 @@ class Exchanged(nn.Module):
         self.register_state_dict_post_hook(_outer_names)
         self.register_load_state_dict_pre_hook(_inner_names)
 
-    def forward(self, x: Tensor) -> Any:
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the network computes."""
-        x = x.clone() if self.copies_input else x
+        if self.copies_input:
+            args = tuple(one.clone() for one in args)
         if not self.sees_calls:
-            return self.network(x)
+            return self.network(*args, **kwargs)
         with _Calls(self):
-            return self.network(x)
+            return self.network(*args, **kwargs)
 
     def recomputing(self) -> AbstractContextManager[Any]:
         """The context of a backward pass, in which `torch.utils.checkpoint` runs parts of the network again."""

@@ -42,7 +42,7 @@ def find(
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         for training in (True, False):  # training tells what is recomputed
             x = inputs.clone()
-            trial = Trial(network.train(training), x, activations, found, recomputed)
+            trial = Trial(network.train(training), [x], activations, found, recomputed)
             with trial:
                 output = network(x)
             trial.ends_with(output)

@@ -56,12 +56,13 @@ class Formulas:
     """Follows the tensors of one pass. They have to stay alive until its end, since they are known by their ids.
 
     Args:
-        inputs: of the network; what does not depend on them is no signal, such as a parameter or a mask of dropout.
+        inputs: of the network; what does not depend on any of them is no signal, such as a parameter or a mask of
+            dropout.
     """
 
-    def __init__(self, inputs: Tensor) -> None:
-        self.input = id(inputs)
-        self.signals = {id(inputs)}
+    def __init__(self, inputs: Sequence[Tensor]) -> None:
+        self.inputs = {id(tensor) for tensor in inputs}
+        self.signals = {*self.inputs}
         self.origins: dict[int, Origin] = {}
         self.written: set[int] = set()  # roots of formulas
 
@@ -70,7 +71,7 @@ class Formulas:
 
     def is_of_input(self, tensor: Tensor) -> bool:
         """Whether a tensor is the network's input, another view of it, or a function of it, element by element."""
-        return self._origin(tensor).root == self.input
+        return self._origin(tensor).root in self.inputs
 
     def last_site(self, tensor: Any) -> Found | None:
         """The site that a tensor is an output of, or a function of one, element by element or another view."""
@@ -110,8 +111,8 @@ class Formulas:
             if function in _ELEMENTWISE and len({origin.root for origin in origins}) == 1:
                 sites = dict.fromkeys(site for origin in origins for site in origin.sites)
                 self.origins[id(output)] = Origin(origins[0].root, (*sites,), scaled=bool(sites))
-            elif function in _RESHAPES and (origins[0].sites or origins[0].root == self.input):
-                root = self.input if origins[0].root == self.input else id(output)
+            elif function in _RESHAPES and (origins[0].sites or origins[0].root in self.inputs):
+                root = origins[0].root if origins[0].root in self.inputs else id(output)
                 self.origins[id(output)] = Origin(root, origins[0].sites, origins[0].scaled)
             else:
                 self.origins.pop(id(output), None)  # it may be one that was written to
@@ -120,7 +121,7 @@ class Formulas:
         """Whether a function, called with `args`, makes a curve of each value of one tensor, and no site; once a root.
 
         >>> x = torch.zeros(2)
-        >>> Formulas(x).writes_out(torch.maximum, (x, torch.zeros(2)), (x, torch.zeros(2)), x)
+        >>> Formulas([x]).writes_out(torch.maximum, (x, torch.zeros(2)), (x, torch.zeros(2)), x)
         True
         """
         signals = [tensor for tensor in tensors if id(tensor) in self.signals]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -37,7 +37,7 @@ class Trial(TorchFunctionMode):
     """
 
     def __init__(
-        self, network: nn.Module, inputs: Tensor, activations: Mapping[str, str],
+        self, network: nn.Module, inputs: Sequence[Tensor], activations: Mapping[str, str],
         found: dict[tuple[Any, ...], Found], recomputed: set[Place],
     ) -> None:  # fmt: skip
         super().__init__()

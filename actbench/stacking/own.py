@@ -144,7 +144,7 @@ class StackedAtSite(AtSite):
     """
 
     def __init__(self, activation: nn.Module, plain: AtSite, seeds: int) -> None:
-        super().__init__(activation, axis=plain.axis, overwrites=plain.overwrites, own=plain.own)
+        super().__init__(activation, axis=plain.axis, overwrites=plain.overwrites, copies=plain.copies, own=plain.own)
         self.seeds = seeds
 
     def activated(self, z: Tensor) -> Tensor:

@@ -113,7 +113,7 @@ def _unknown(z: Tensor) -> list[tuple[float, float]]:
 
 def _shares_at(module: nn.Module, group: ReplicaGroup) -> Shares:
     """How the shares at one activation site are computed."""
-    apply, parameters = as_stacked(module, group)
+    apply, parameters = as_stacked(module, group.seeds, stacked=group.stacked)
     if selects_units(module, apply, group.seeds, parameters):
         return _unknown
     known = is_known(module, *STACKED)

@@ -20,7 +20,7 @@ from actbench.measures.computing.sums import sums_dtype
 from actbench.measures.definitions import SELDOM, TAUS
 from actbench.measures.look import SiteObserver
 from actbench.measures.units import DORMANT, SATURATED
-from actbench.stacking import ReplicaGroup, Replicas, StackedLearned, StackedPReLU
+from actbench.stacking import Replicas, StackedLearned, StackedPReLU
 from actbench.stacking.protocol import PerSample
 
 _CHUNK = 1 << 18  # elements processed at a time: they fit into a core's cache, so that several passes are cheap
@@ -244,7 +244,7 @@ def watch_units(
     handles = []
     for group in network.groups:
         for layer, module in group.sites().items():
-            apply, parameters = as_stacked(module, group)
+            apply, parameters = as_stacked(module, group.seeds, stacked=group.stacked)
             selecting = selects_units(module, apply, group.seeds, parameters)
             observing = {observer: observer() for observer in observers if thorough}
             site = SiteSums(apply, parameters, selecting, thorough, observing, not is_known(module, *STACKED))
@@ -283,7 +283,7 @@ def _look(site: SiteSums, stacked: bool, _module: nn.Module, arguments: tuple[Te
         site.observe(z if stacked else z.unsqueeze(0))
 
 
-def as_stacked(module: nn.Module, group: ReplicaGroup) -> tuple[Apply, int]:
+def as_stacked(module: nn.Module, seeds: int, *, stacked: bool) -> tuple[Apply, int]:
     """The module without its hooks, as a function of z (S, B, F, ...), and the values that one seed's parameter has.
 
     A module of unknown kind may write to its input, or keep a reference to it: it is copied, and so is its input.
@@ -293,8 +293,8 @@ def as_stacked(module: nn.Module, group: ReplicaGroup) -> tuple[Apply, int]:
         with suppress(RuntimeError):  # it holds a tensor that cannot be copied
             module = copy.deepcopy(module)
     held = [*module.parameters(), *(() if known else module.buffers())]
-    parameters = max((tensor.numel() for tensor in held), default=0) // group.seeds
+    parameters = max((tensor.numel() for tensor in held), default=0) // seeds
     forward = module.forward if known else lambda z: module.forward(z.clone())
-    if group.stacked:
+    if stacked:
         return forward, parameters
     return lambda z: forward(z.squeeze(0)).unsqueeze(0), parameters
