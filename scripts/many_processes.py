@@ -201,8 +201,8 @@ def _check(alone: Path, together: Path, jobs: int, disturbed: _Disturbed) -> lis
             began.setdefault(run, []).append(pid)
         elif pid != began[run][-1]:
             wrong.append(f"process {pid} worked in {run}, which process {began[run][-1]} had")
-    twice = [run for run, pids in began.items() if any(int(pid) not in disturbed.killed for pid in pids[:-1])]
-    wrong += [f"{run} was begun again though nobody had been killed" for run in twice]
+    again = [run for run, pids in began.items() if any(int(pid) not in disturbed.killed for pid in pids[:-1])]
+    wrong += [f"{run} was begun again though nobody had been killed" for run in again]
     shares = Counter(pids[-1] for pids in began.values())
     print(f"runs by process: {', '.join(map(str, sorted(shares.values(), reverse=True)))}; taken over:", end=" ")
     print(sum(len(pids) - 1 for pids in began.values()))
