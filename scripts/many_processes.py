@@ -193,7 +193,9 @@ def _check(alone: Path, together: Path, jobs: int, disturbed: _Disturbed) -> lis
     """Everything that is not as it should be, in words."""
     wrong = [f"process {pid} ended with {code}" for pid, code in disturbed.codes.items() if code]
     lines = [line.split() for line in (together / "log").read_text().splitlines()]
-    twice = [what for what, n in Counter((run, what) for _, _, what, run in lines if what != "begin").items() if n > 1]
+    # epoch 0 only looks at the untrained network, and is repeated where a process dies before it has trained an epoch
+    epochs = Counter((run, what) for _, _, what, run in lines if what not in ("begin", "epoch-0"))
+    twice = [what for what, n in epochs.items() if n > 1]
     wrong += [f"{what} of {run} was trained twice" for run, what in twice]
     began: dict[str, list[str]] = {}
     for _, pid, what, run in sorted(lines, key=lambda line: int(line[0])):
