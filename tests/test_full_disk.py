@@ -101,7 +101,7 @@ def test_a_disk_that_is_full_loses_nothing(undisturbed, tmp_path, kind, failures
             failed += 1
             check_told(done)
         after = set(whole_files(tmp_path))
-        lost = {name for name in before - after if not name.endswith(("resume.pt", ".lock"))}
+        lost = {name for name in before - after if not name.endswith(("resume.pt", ".lock", ".attempts"))}
         assert not lost, (step, fault)
         assert not [name for name in after if name.endswith(".part")], (step, fault)
         for folder in complete:

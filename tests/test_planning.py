@@ -61,8 +61,8 @@ def test_each_job_is_composed_once_and_its_settings_are_made_once(tmp_path, monk
         (composing, "to_settings", making),
     ):
         monkeypatch.setattr(module, name, spy)
-    commands, job = [], task_function.job
-    monkeypatch.setattr(task_function, "job", lambda *given: commands.append(given[1]) or job(*given))
+    commands, attempt = [], task_function.attempt
+    monkeypatch.setattr(task_function, "attempt", lambda *given: commands.append(given[1]) or attempt(*given))
     monkeypatch.setattr(training, "_compare", lambda _, **_told: 0)
     monkeypatch.chdir(tmp_path)
     jobs = ["activation=relu,gelu,elu", "optimizer.lr=1e-3,2e-3"]
