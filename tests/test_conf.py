@@ -63,7 +63,7 @@ def smaller(params: dict) -> list[str]:
 
 
 OF_OWN_NETWORKS = ("activation/own.yaml",)
-TRAINED = [f for f in FILES if f.parent.name not in ("dataset", "sweep") and str(f) not in OF_OWN_NETWORKS]
+TRAINED = [f for f in FILES if f.parent.name not in ("dataset", "sweep", "search") and str(f) not in OF_OWN_NETWORKS]
 
 
 @pytest.mark.parametrize("file", TRAINED, ids=str)
@@ -113,7 +113,7 @@ def test_config_names_every_group_and_folders_have_no_other():
     from actbench.settings import GROUPS
 
     folders = {path.parent.name for path in CONF.glob("*/*.yaml")}
-    assert folders == {*GROUPS, "experiment", "sweep"} - {"upper_activation"}
+    assert folders == {*GROUPS, "experiment", "sweep", "search"} - {"upper_activation"}
 
 
 @pytest.mark.parametrize("file", FILES, ids=str)

@@ -19,7 +19,7 @@ from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf
 from processes import OFFLINE
 
-from actbench.choices import packaged_conf
+from actbench.choices import choices_of, packaged_conf
 from actbench.command import composing
 
 pytest.importorskip("optuna", minversion="4")
@@ -153,6 +153,16 @@ def test_nothing_is_wrong_with_what_is_right(sampler):
     space = ["activation=relu,gelu", "model.depth=range(1,3)"] + ([] if sampler == "grid" else [RATE])
     assert search_check.check(["dataset=digits", OPTUNA, f"hydra/sweeper/sampler={sampler}", *space]) == []
     assert search_check.check(["dataset=digits", "activation=relu,gleu"]) == []  # no search: the plan tells
+
+
+@pytest.mark.parametrize("name", [choice.name for choice in choices_of("search")])
+def test_every_preset_of_a_search_chooses_the_sampler_of_its_name(name):
+    assert search_check.check(["dataset=digits", f"+search={name}", "activation=relu,gelu"]) == []
+    with composing.composing():
+        assert (
+            compose("config", overrides=[f"+search={name}"], return_hydra_config=True).hydra.sweeper.sampler.name
+            == name
+        )
 
 
 def test_seeds_that_are_too_few_for_a_test_are_told_before_it_begins(actbench, tiny, tmp_path):
