@@ -251,7 +251,7 @@ class Settings:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Settings:
-        """The settings that `to_dict` wrote (choices may be built already); KeyError or TypeError where it did not."""
+        """The settings that `to_dict` wrote, with choices built or not; a KeyError or TypeError where it did not."""
         values = {key: value for key, value in content.items() if key != "id"}
         values |= {group: _built(Choice, content[group]) for group in GROUPS}
         if values["dataset"].name == "auto":  # of version 0.1.0, before it knew its data: counted as MNIST
