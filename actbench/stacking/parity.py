@@ -39,6 +39,7 @@ def computes_the_same(
     return True
 
 
+@torch.enable_grad()
 def has_the_same_gradients(
     stacked: StackedReplicas, networks: Sequence[nn.Module], generators: Generators, sample: Tensor
 ) -> bool:
