@@ -144,8 +144,13 @@ class StackedAtSite(AtSite):
     """
 
     def __init__(self, activation: nn.Module, plain: AtSite, seeds: int) -> None:
-        super().__init__(activation, axis=plain.axis, overwrites=plain.overwrites, own=plain.own)
+        nn.Module.__init__(self)
+        self.__dict__ |= {name: value for name, value in vars(plain).items() if name not in vars(self)}
         self.seeds = seeds
+        if plain.own:  # no child of this module, since the network has it
+            self.__dict__["activation"] = activation
+        else:
+            self.activation = activation
 
     def activated(self, z: Tensor) -> Tensor:
         """z (S·B, F, ...) -> f(z)."""
