@@ -130,6 +130,19 @@ class Recomputed(Net):
         return self.out(checkpoint(lambda h: F.relu(self.fc2(h)), self.fc1(x.flatten(1)), use_reentrant=False))
 
 
+class Dropping(Net):
+    def __init__(self, again=True, reentrant=False):
+        super().__init__()
+        self.again, self.reentrant = again, reentrant
+
+    def block(self, h):
+        return self.drop(F.relu(self.fc2(h)))
+
+    def forward(self, x):
+        h = self.fc1(x.flatten(1))
+        return self.out(checkpoint(self.block, h, use_reentrant=self.reentrant) if self.again else self.block(h))
+
+
 class Drawing(Net):
     def forward(self, x):
         return self.out(F.dropout(F.relu(self.fc1(x.flatten(1))), 0.5, self.training))
@@ -307,6 +320,19 @@ def test_a_site_that_runs_twice_in_a_pass_is_seen_once_for_each_seed(here, execu
     torch.testing.assert_close(z["relu"], torch.stack(expected))
     torch.testing.assert_close(h["relu"], torch.stack(expected).relu())
     assert [one.histogram.sum for one in seen] == pytest.approx([float(z.sum()) for z in expected], abs=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")  # of torch, in passes without gradients
+@pytest.mark.parametrize("reentrant", ["false", "true"])
+def test_dropout_that_a_checkpoint_runs_again_has_the_mask_of_the_first_time(here, reentrant):
+    splits, weights = in_double(random_splits()), []
+    for again in ("true", "false"):
+        own = f"model.again={again}", f"model.reentrant={reentrant}", "activation=own", "train.execution=seed_by_seed"
+        training, _ = trained(settings(here, "Dropping", "num_seeds=2", *own), splits)
+        weights.append(training.network.state_dicts())
+    for ours, expected in zip(*weights, strict=True):
+        for name, value in expected.items():
+            torch.testing.assert_close(ours[name], value, rtol=0, atol=1e-9)
 
 
 def test_one_seed_is_no_stack(here):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from itertools import pairwise
 
 import torch
@@ -191,17 +192,35 @@ def _has_convolutions(network: nn.Module) -> bool:
     return any(isinstance(module, nn.Conv2d) for module in network.modules())
 
 
-@torch.no_grad()
 def _tried(network: nn.Module, sample: Tensor) -> tuple[bool, bool]:
-    """Whether training draws from torch's global generator, dropout and RReLU aside, and writes to its input."""
+    """Whether training draws from torch's global generator, dropout and RReLU aside, and writes to its input.
+
+    Where `torch.utils.checkpoint` runs dropout or RReLU again, they draw from the global generator, too: it is the one
+    whose state is restored for the second time.
+    """
     trial, x = copy.deepcopy(network).train(), sample.clone()
-    for module in trial.modules():
-        if draws_from_a_seed(module):  # which is replaced by one with a generator of its own
-            module.eval()
+    layers = [module for module in trial.modules() if draws_from_a_seed(module)]
+    for module in layers:  # which are replaced by layers with a generator of their own
+        module.eval()
     with torch.random.fork_rng(devices=[]):
         before = torch.get_rng_state()
-        trial(x)
-        return not torch.equal(before, torch.get_rng_state()), x._version > 0
+        with torch.no_grad():
+            trial(x)
+        draws = not torch.equal(before, torch.get_rng_state())
+        return draws or (bool(layers) and _runs_again(trial.train(), layers, sample.clone())), x._version > 0
+
+
+def _runs_again(network: nn.Module, layers: Sequence[nn.Module], x: Tensor) -> bool:
+    """Whether a backward pass runs any of these layers once more."""
+    runs: list[nn.Module] = []
+    for layer in layers:
+        layer.register_forward_pre_hook(lambda layer, _: runs.append(layer))
+    with torch.enable_grad(), network.recomputing() if isinstance(network, Exchanged) else nullcontext():
+        output = network(x)
+        forward = len(runs)
+        if output.requires_grad:
+            output.sum().backward()
+    return len(runs) > forward
 
 
 # ---------------------------------------------------------------- memory format
