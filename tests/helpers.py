@@ -27,14 +27,9 @@ from actbench.train import build
 
 
 @cache
-def _register() -> None:
-    composing.register()
-
-
-@cache
 def settings_of(*overrides: str) -> Settings:
     """The settings that the command line would give."""
-    _register()
+    composing.register()
     with initialize_config_dir(str(packaged_conf()), version_base="1.3"):
         composed = compose("config", overrides=["study=test", *overrides], return_hydra_config=True)
         return composing.to_settings(composing.without_hydra(composed), composed.hydra.runtime.choices)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from actbench.store import reader
 
+_COMPLETE = ("completed", "diverged")
 _APART = 1.0  # seconds
 _SHARE = 0.02  # of the time, at most, is spent on looking
 
@@ -25,8 +26,8 @@ class Elsewhere:
         self.done: frozenset[str] = frozenset()  # names of those that were completed elsewhere
 
     def expect(self, folders: Iterable[Path]) -> None:
-        """These are due; none of them is complete."""
-        self._due |= {folder: folder.name for folder in folders}
+        """These are due. Of those that are complete but for scores in INT8, nobody can tell who scores them."""
+        self._due |= {folder: folder.name for folder in folders if reader.status(folder) not in _COMPLETE}
 
     def taken(self, name: str) -> None:
         """This process has taken it."""
@@ -43,7 +44,7 @@ class Elsewhere:
         if began >= self._next:
             begun = {parent: _names(parent) for parent in {folder.parent for folder in self._due}}
             for folder, name in [*self._due.items()]:
-                if name in begun[folder.parent] and reader.status(folder) in ("completed", "diverged"):
+                if name in begun[folder.parent] and reader.status(folder) in _COMPLETE:
                     self.found(name)
             self._next = self._clock() + max(_APART, (self._clock() - began) / _SHARE)
         return len(self.done)

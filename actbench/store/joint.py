@@ -25,6 +25,7 @@ _ID = 8  # characters
 def command_in(study: Path) -> Iterator[str]:
     """The id of the command that this process is a part of within the block; `study` is made if it is not there."""
     own, handle = secrets.token_hex(_ID // 2), -1
+    made = [folder for folder in (study, *study.parents) if not folder.exists()]
     try:
         try:
             study.mkdir(parents=True, exist_ok=True)
@@ -38,6 +39,9 @@ def command_in(study: Path) -> Iterator[str]:
             with contextlib.suppress(OSError):
                 _leave(study / FILE, handle)
             os.close(handle)
+        with contextlib.suppress(OSError):  # no run has begun in it
+            for folder in made:
+                folder.rmdir()
 
 
 def _join(path: Path, own: str) -> tuple[int, str]:
