@@ -157,7 +157,7 @@ def test_a_network_of_a_notebook_is_kept_and_trained(notebook, home, digits):
     assert len([*home.glob("outputs/s/own/net_*.py")]) == 2 and len(edited.table) == 6
 
 
-def test_the_command_goes_on_with_it_once_it_is_trusted(notebook, digits, capsys):
+def test_the_command_goes_on_with_it_once_it_is_trusted(notebook, home, digits, capsys, monkeypatch):
     from actbench.command import more
 
     module = notebook.module
@@ -167,6 +167,11 @@ def test_the_command_goes_on_with_it_once_it_is_trusted(notebook, digits, capsys
     trust = error.value.problems[0].how.split()[1].removesuffix(",")
     assert more.main(["outputs/s", "--max-seeds", "4", "--all", trust]) == 0
     assert set(actbench.load("s").table["n"]) == {4}
+    elsewhere = home / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)  # the arrays that the study keeps are found from any folder
+    assert more.main(["../outputs/s", "--max-seeds", "5", "--all", trust]) == 0
+    assert set(actbench.load("../outputs/s").table["n"]) == {5}
     capsys.readouterr()
 
 

@@ -45,8 +45,8 @@ class Kept:
         """Keeps the YAML file of a choice."""
         self._write(self.folder / "conf" / group / f"{name}.yaml", text.encode())
 
-    def arrays(self, arrays: Mapping[str, Any]) -> Path:
-        """Keeps NumPy arrays; returns the path of the archive, which has a digest of the content in it."""
+    def arrays(self, arrays: Mapping[str, Any]) -> str:
+        """Keeps NumPy arrays; returns the name of the archive, which has a digest of the content in it."""
         import numpy as np
 
         total = hashlib.sha256()
@@ -60,7 +60,7 @@ class Kept:
             np.savez(part, **dict(arrays))
             part.replace(path)
             self._before[path] = None
-        return path
+        return path.name
 
     def forget(self) -> None:
         """Lets the modules be imported anew: another study of this process keeps files of its own."""

@@ -176,7 +176,7 @@ class Words:
         self._try(lambda: arrays.append(as_arrays(data, _DATA)))
         if arrays:
             self.words.append("dataset=arrays")
-            self.add("dataset.path", str(kept.arrays(arrays[0])))
+            self.add("dataset.path", kept.arrays(arrays[0]))
 
     def _path(self, data: str | Path) -> None:
         path = Path(data).expanduser()
