@@ -299,4 +299,8 @@ def test_the_notebook_runs_from_top_to_bottom(home):
     assert not [output for output in shown if output["output_type"] == "error" or output.get("name") == "stderr_"]
     assert pages.count("data:image/svg+xml;base64,") == 1 and "[4/4] bent  test accuracy" in pages
     assert any("image/png" in output.get("data", {}) for output in shown)
+    (diagnosed,) = next(cell.outputs for cell in notebook.cells if cell.source == "watch.diagnosis()")
+    for kind in ("text/plain", "text/html"):  # as `print` shows it, and as the notebook does
+        assert "units died" in diagnosed["data"][kind]
+        assert "line 8 of the cell that defines Net" in diagnosed["data"][kind]
     assert any(path.name.startswith("net_") for path in home.glob("outputs/notebook/own/*.py"))

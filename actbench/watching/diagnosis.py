@@ -71,7 +71,7 @@ class Diagnosis:
     def __str__(self) -> str:
         if not self.layers:
             return "no look was taken"
-        console = Console(file=io.StringIO(), width=120, color_system=None)
+        console = Console(file=io.StringIO(), width=120, color_system=None, force_jupyter=False)  # else it displays
         table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
         heading, rows = self._cells()
         table.add_column(heading[0], overflow="fold")
