@@ -222,6 +222,21 @@ def test_what_cannot_be_written_down_is_refused(notebook, home):
     assert [*home.iterdir()] == []
 
 
+def test_the_line_of_a_notebook_that_fails_is_shown(notebook, home, digits):
+    """Not the file in which it was kept, which is taken back: nothing was trained."""
+    notebook.cell("""
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.out = nn.Linear(63, 10)
+            def forward(self, x):
+                return self.out(F.relu(x.flatten(1)))
+    """)
+    with pytest.raises(UserError, match=r"\(in forward: return self\.out\(F\.relu\(x\.flatten\(1\)\)\)\)"):
+        actbench.compare(model=notebook.module.Net, data=digits, activations=["own", "tanh"], study="s", **TINY)
+    assert not (home / "outputs").exists()
+
+
 def test_a_class_of_a_module_is_named_and_its_edits_are_noticed(home, digits, monkeypatch):
     monkeypatch.syspath_prepend(home)
     text = textwrap.dedent(CELLS + NET)

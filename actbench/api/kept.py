@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import os
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
@@ -55,7 +56,7 @@ class Kept:
             total.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
         path = self.folder / f"data_{total.hexdigest()[:8]}.npz"
         if not path.exists():
-            part = path.with_name(f".{path.stem}.part.npz")
+            part = path.with_name(f".{path.stem}.{os.getpid()}.part.npz")  # another process may keep the same
             self._make(path.parent)
             np.savez(part, **dict(arrays))
             part.replace(path)

@@ -19,7 +19,7 @@ from actbench.command.quoting import split, typed
 from actbench.command.suggestions import names_of
 from actbench.custom import signatures
 from actbench.custom.trust import LIBRARIES
-from actbench.errors import Problem, UserError
+from actbench.errors import Problem, UserError, a_type_of
 
 _MODEL = "a name such as 'mlp' or 'mynet:Net', a class of torch.nn.Module, or a function that returns a new network"
 _ACTIVATION = "a name such as 'gelu', a class of torch.nn.Module, or a function of a tensor"
@@ -80,7 +80,7 @@ class Words:
         try:
             self.words.append(f"{key}={_value(value)}")
         except TypeError:
-            self._wrong(f"is a {type(value).__name__}, not a plain value", key, "a number, a word, or a list of these")
+            self._wrong(f"is {a_type_of(value)}, not a plain value", key, "a number, a word, or a list of these")
 
     def _wrong(self, what: str, where: str, how: str) -> None:
         self.problems.append(Problem(what, where, how))
@@ -223,7 +223,7 @@ def _shown(value: Any) -> str:
 
 
 def _a(value: Any) -> str:
-    return "nothing" if value is None else f"a {type(value).__name__}"
+    return "nothing" if value is None else a_type_of(value)
 
 
 # ---------------------------------------------------------------- definitions
