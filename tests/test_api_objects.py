@@ -164,6 +164,7 @@ def test_the_command_goes_on_with_it_once_it_is_trusted(notebook, home, digits, 
     actbench.compare(model=module.Net, data=digits, activations=["own", module.bent], study="s", **{**TINY, "seeds": 3})
     with pytest.raises(UserError, match="was trained with code of your own") as error:
         more.main(["outputs/s", "--max-seeds", "4", "--all"])
+    assert len(error.value.problems) == 1  # of two configurations
     trust = error.value.problems[0].how.split()[1].removesuffix(",")
     assert more.main(["outputs/s", "--max-seeds", "4", "--all", trust]) == 0
     assert set(actbench.load("s").table["n"]) == {4}
