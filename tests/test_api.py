@@ -385,6 +385,9 @@ def test_everything_wrong_is_said_at_once():
     ):
         assert words in said
     assert len(error.value.problems) == 7
+    with pytest.raises(UserError, match="model: is an int") as error:  # what is about this model is no error of its own
+        actbench.compare(model=3, activations=["own", "gelu"], model__hidden=8, sites="all", progress=False)
+    assert len(error.value.problems) == 1
 
 
 def test_a_wrong_call_leaves_an_earlier_study_alone(home):

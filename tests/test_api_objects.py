@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
+import ast
+import importlib.machinery
+import importlib.util
 import linecache
 import os
 import sys
@@ -221,6 +223,36 @@ def test_what_cannot_be_written_down_is_refused(notebook, home):
         with pytest.raises(UserError, match=expected):
             actbench.compare(model=model, activations=["own"], study="s", progress=False)
     assert [*home.iterdir()] == []
+
+
+def test_a_class_in_a_test_of_ones_own_has_asserts(home, digits, monkeypatch):
+    """pytest rewrites them, so that the code that runs is not what the file compiles to."""
+    from _pytest.assertion.rewrite import rewrite_asserts
+
+    class Rewriting(importlib.machinery.SourceFileLoader):
+        def source_to_code(self, data, path):
+            tree = ast.parse(data)
+            rewrite_asserts(tree, data)
+            return compile(tree, path, "exec")
+
+    text = """
+        import torch.nn as nn
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.act, self.out = nn.ReLU(), nn.Linear(64, 10)
+            def forward(self, x):
+                assert x.ndim == 4
+                return self.out(self.act(x.flatten(1)))
+    """
+    file = home / "test_of_ones_own.py"
+    file.write_text(textwrap.dedent(text))
+    spec = importlib.util.spec_from_loader(file.stem, Rewriting(file.stem, str(file)))
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, file.stem, module)
+    spec.loader.exec_module(module)
+    run = actbench.run(model=module.Net, data=digits, activation="own", num_seeds=1, train__epochs=1, progress=False)
+    assert run.settings.model.target == "test_of_ones_own.Net"
 
 
 def test_the_line_of_a_notebook_that_fails_is_shown(notebook, home, digits):

@@ -40,6 +40,7 @@ class Words:
         self.words: list[str] = []
         self.problems: list[Problem] = []
         self._trusted: list[str] = []
+        self._model_is_known = True  # unless one was given that cannot be used
         for word in overrides:
             self._override(word)
         for key, value in keys.items():
@@ -47,9 +48,10 @@ class Words:
 
     @property
     def all(self) -> list[str]:
-        """With what is trusted."""
+        """With what is trusted; without what is about a model that is not known."""
+        words = self.words if self._model_is_known else [word for word in self.words if not _is_of_model(word)]
         trusted = [*dict.fromkeys(self._trusted)]
-        return [*self.words, *([f"trust=[{','.join(trusted)}]"] if trusted else [])]
+        return [*words, *([f"trust=[{','.join(trusted)}]"] if trusted else [])]
 
     def value(self, key: str) -> str | None:
         """What was given for a key; None where it was not."""
@@ -89,6 +91,11 @@ class Words:
 
     def model(self, model: Any, kept: Kept) -> None:
         """A name, a class or a function."""
+        before = len(self.problems)
+        self._model(model, kept)
+        self._model_is_known = len(self.problems) == before
+
+    def _model(self, model: Any, kept: Kept) -> None:
         if isinstance(model, str):
             if signatures.target_of(model):
                 self._try(lambda: source.check_loaded(signatures.module_of(model)))
@@ -120,6 +127,8 @@ class Words:
         names: list[str] = []
         for one in activations:
             self._try(lambda one=one: names.append(self._activation(one, kept)))
+        if not self._model_is_known:
+            names = [name for name in names if name != "own"]
         if names:
             self.words.append(f"activation={','.join(dict.fromkeys(names))}")
         elif not self.problems:
@@ -216,6 +225,11 @@ def _value(value: Any) -> str:
     if hasattr(value, "item") and getattr(value, "shape", None) == ():  # a number of NumPy's
         return _value(value.item())
     raise TypeError
+
+
+def _is_of_model(word: str) -> bool:
+    key = key_of(word) or ""
+    return key.startswith("model.") or key in ("sites", "weights") or word == "init=own"
 
 
 def _shown(value: Any) -> str:
