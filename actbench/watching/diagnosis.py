@@ -64,7 +64,7 @@ class Diagnosis:
             for number, key in enumerate(_CHANGES):
                 changes[row.layer][number] += getattr(row, key)
         found = findings_of(rows, layers or {}) if rows else []
-        looks = len({(row.layer.partition(".")[0], row.step) for row in rows if row.layer == rows[0].layer})
+        looks = len({row.step for row in rows if row.layer == rows[0].layer})
         in_threes = {name: (births, deaths, back) for name, (births, deaths, back) in changes.items()}
         return cls(tuple(last.values()), in_threes, looks, tuple(found), exact)
 
