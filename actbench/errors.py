@@ -53,6 +53,16 @@ class Problem:
         return printable(f"{head}\n    {self.how}" if self.how else head)
 
 
+def a_type_of(value: object) -> str:
+    """The type of a value as a sentence has it.
+
+    >>> a_type_of(3), a_type_of([])
+    ('an int', 'a list')
+    """
+    name = type(value).__name__
+    return f"{'an' if name[0].lower() in 'aeio' else 'a'} {name}"
+
+
 def in_a_line(error: BaseException) -> str:
     """The type of an exception and the first line of its message, safe to print.
 

@@ -345,13 +345,13 @@ def test_what_goes_on_is_shown(capsys):
         ({"activations": "relu"}, "activations: is a str, not a list"),
         ({"activations": ["relu,gelu"]}, "is not one name"),
         ({"activations": [torch.nn.ReLU()]}, "a function that returns a new one: each layer has its own"),
-        ({"activations": [3]}, "is a int, neither a name nor a class or function"),
+        ({"activations": [3]}, "is an int, neither a name nor a class or function"),
         ({"activations": [lambda z: z]}, "is defined within a function, or is a lambda"),
-        ({"activations": ["relu"], "model": 3}, "model: is a int, neither the name of a model"),
+        ({"activations": ["relu"], "model": 3}, "model: is an int, neither the name of a model"),
         ({"activations": ["relu"], "model": torch.nn.Linear(2, 2)}, "each seed begins with its own"),
         ({"activations": ["relu"], "model": torch.nn.Linear}, "a function that returns one: def make()"),
         ({"activations": ["relu"], "model": "mpl"}, "did you mean mlp?"),
-        ({"activations": ["relu"], "data": 3}, "data: is a int"),
+        ({"activations": ["relu"], "data": 3}, "data: is an int"),
         ({"activations": ["relu"], "data": "digit"}, "did you mean digits?"),
         ({"activations": ["relu"], "data": "no/such.csv"}, "data=no/such.csv: there is no such file or folder"),
         ({"activations": ["relu"], "data": (np.zeros((5, 3)), np.zeros(4, int))}, "5 samples and 4 labels"),
@@ -360,7 +360,7 @@ def test_what_goes_on_is_shown(capsys):
         ({"activations": ["relu"], "data": (np.zeros((2, 3)), np.zeros(2, int), 3)}, "data: is a tuple of 3"),
         ({"activations": ["relu"], "epochs": 3}, "did you mean train.epochs=3?"),
         ({"activations": ["relu"], "optimizer__lr": "much"}, "optimizer.lr=much"),
-        ({"activations": ["relu"], "optimizer__lr": object()}, "optimizer.lr: is a object, not a plain value"),
+        ({"activations": ["relu"], "optimizer__lr": object()}, "optimizer.lr: is an object, not a plain value"),
     ],
 )  # fmt: skip
 def test_a_wrong_argument_is_one_clear_error(home, arguments, expected):
@@ -376,8 +376,8 @@ def test_everything_wrong_is_said_at_once():
     said = str(error.value)
     for words in (
         "--cfg: is a flag",
-        "model: is a int",
-        "data: is a int",
+        "model: is an int",
+        "data: is an int",
         "mean gelu?",
         "seeds=0",
         "margin='a'",
@@ -385,6 +385,9 @@ def test_everything_wrong_is_said_at_once():
     ):
         assert words in said
     assert len(error.value.problems) == 7
+    with pytest.raises(UserError, match="model: is an int") as error:  # what is about this model is no error of its own
+        actbench.compare(model=3, activations=["own", "gelu"], model__hidden=8, sites="all", progress=False)
+    assert len(error.value.problems) == 1
 
 
 def test_a_wrong_call_leaves_an_earlier_study_alone(home):
@@ -437,8 +440,9 @@ def test_its_names_are_what_they_say():
 
     assert {*actbench.__all__} <= {*dir(actbench)}
     assert callable(actbench.run) and actbench.compare is actbench.api.compare
-    with pytest.raises(AttributeError, match="no attribute `comprae`"):
+    with pytest.raises(AttributeError, match="module 'actbench' has no attribute 'comprae'") as error:
         actbench.comprae  # noqa: B018
+    assert (error.value.name, error.value.obj) == ("comprae", actbench)  # of which Python makes a suggestion
     assert (Path(actbench.__file__).parent / "py.typed").exists()
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
+import ast
+import importlib.machinery
+import importlib.util
 import linecache
 import os
 import sys
@@ -157,16 +159,22 @@ def test_a_network_of_a_notebook_is_kept_and_trained(notebook, home, digits):
     assert len([*home.glob("outputs/s/own/net_*.py")]) == 2 and len(edited.table) == 6
 
 
-def test_the_command_goes_on_with_it_once_it_is_trusted(notebook, digits, capsys):
+def test_the_command_goes_on_with_it_once_it_is_trusted(notebook, home, digits, capsys, monkeypatch):
     from actbench.command import more
 
     module = notebook.module
     actbench.compare(model=module.Net, data=digits, activations=["own", module.bent], study="s", **{**TINY, "seeds": 3})
     with pytest.raises(UserError, match="was trained with code of your own") as error:
         more.main(["outputs/s", "--max-seeds", "4", "--all"])
+    assert len(error.value.problems) == 1  # of two configurations
     trust = error.value.problems[0].how.split()[1].removesuffix(",")
     assert more.main(["outputs/s", "--max-seeds", "4", "--all", trust]) == 0
     assert set(actbench.load("s").table["n"]) == {4}
+    elsewhere = home / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)  # the arrays that the study keeps are found from any folder
+    assert more.main(["../outputs/s", "--max-seeds", "5", "--all", trust]) == 0
+    assert set(actbench.load("../outputs/s").table["n"]) == {5}
     capsys.readouterr()
 
 
@@ -215,6 +223,51 @@ def test_what_cannot_be_written_down_is_refused(notebook, home):
         with pytest.raises(UserError, match=expected):
             actbench.compare(model=model, activations=["own"], study="s", progress=False)
     assert [*home.iterdir()] == []
+
+
+def test_a_class_in_a_test_of_ones_own_has_asserts(home, digits, monkeypatch):
+    """pytest rewrites them, so that the code that runs is not what the file compiles to."""
+    from _pytest.assertion.rewrite import rewrite_asserts
+
+    class Rewriting(importlib.machinery.SourceFileLoader):
+        def source_to_code(self, data, path):
+            tree = ast.parse(data)
+            rewrite_asserts(tree, data)
+            return compile(tree, path, "exec")
+
+    text = """
+        import torch.nn as nn
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.act, self.out = nn.ReLU(), nn.Linear(64, 10)
+            def forward(self, x):
+                assert x.ndim == 4
+                return self.out(self.act(x.flatten(1)))
+    """
+    file = home / "test_of_ones_own.py"
+    file.write_text(textwrap.dedent(text))
+    spec = importlib.util.spec_from_loader(file.stem, Rewriting(file.stem, str(file)))
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, file.stem, module)
+    spec.loader.exec_module(module)
+    run = actbench.run(model=module.Net, data=digits, activation="own", num_seeds=1, train__epochs=1, progress=False)
+    assert run.settings.model.target == "test_of_ones_own.Net"
+
+
+def test_the_line_of_a_notebook_that_fails_is_shown(notebook, home, digits):
+    """Not the file in which it was kept, which is taken back: nothing was trained."""
+    notebook.cell("""
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.out = nn.Linear(63, 10)
+            def forward(self, x):
+                return self.out(F.relu(x.flatten(1)))
+    """)
+    with pytest.raises(UserError, match=r"\(in forward: return self\.out\(F\.relu\(x\.flatten\(1\)\)\)\)"):
+        actbench.compare(model=notebook.module.Net, data=digits, activations=["own", "tanh"], study="s", **TINY)
+    assert not (home / "outputs").exists()
 
 
 def test_a_class_of_a_module_is_named_and_its_edits_are_noticed(home, digits, monkeypatch):
@@ -294,4 +347,8 @@ def test_the_notebook_runs_from_top_to_bottom(home):
     assert not [output for output in shown if output["output_type"] == "error" or output.get("name") == "stderr_"]
     assert pages.count("data:image/svg+xml;base64,") == 1 and "[4/4] bent  test accuracy" in pages
     assert any("image/png" in output.get("data", {}) for output in shown)
+    (diagnosed,) = next(cell.outputs for cell in notebook.cells if cell.source == "watch.diagnosis()")
+    for kind in ("text/plain", "text/html"):  # as `print` shows it, and as the notebook does
+        assert "units died" in diagnosed["data"][kind]
+        assert "line 8 of the cell that defines Net" in diagnosed["data"][kind]
     assert any(path.name.startswith("net_") for path in home.glob("outputs/notebook/own/*.py"))

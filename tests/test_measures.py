@@ -281,7 +281,7 @@ def test_a_complete_run_without_it_is_shown_as_it_is(with_own):
     ("code", "said"),
     [
         ("raise KeyError('gone')", r"KeyError: 'gone' \(my_measures.py, line \d+, in measure\)"),
-        ("return [1]", "gave a int where a Row is expected"),
+        ("return [1]", "gave an int where a Row is expected"),
         ("return [Row(9, moment.epoch, 'a', 1, 0.5, 0.5)]", r"a row for seed 9; there are \[0, 1\]"),
         ("return [Row(0, 7, 'a', 1, 0.5, 0.5)]", "a row for epoch 7 after epoch 0"),
         ("return [Row(0, 0, 'a', 1, 'much', 0.5)]", "`above` of a row is 'much', and is declared as float"),

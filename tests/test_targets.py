@@ -112,7 +112,7 @@ def test_the_refusal_says_how_to_do_it_right():
         ({"slope": {"_target_": "os.system", "command": "id"}}, "has a `_target_` in it"),
         ({"slope": [1, [{"_target_": "os.system"}]]}, "has a `_target_` in it"),
         ({"slope": "${oc.env:HOME}"}, "is an interpolation"),
-        ({"slope": object()}, "is a object"),
+        ({"slope": object()}, "is an object"),
         ({"slope": b"abc"}, "is a bytes"),
         ({"slope": [[[[[[[[[[1]]]]]]]]]]}, "nested too deeply"),
     ],

@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from actbench.errors import UserError
 from actbench.measures.quantities import column_kinds
-from actbench.watching import Diagnosis, watch
+from actbench.watching import Diagnosis, tap, watch
 from actbench.watching.mirror import mirror
 from actbench.watching.records import LookRow
 
@@ -186,6 +186,14 @@ def test_it_counts_what_is_there():
     assert table.dead_for.tolist() == [0.0, (1 + 0) / 2, 2.0, 3.0]
     assert table.samples.unique().tolist() == [5]
     assert {*table.columns} == {*column_kinds(LookRow)} - {"seed"}
+
+
+def test_a_watch_says_how_far_it_is():
+    network = sequence()
+    with watch(network, every=2) as looks:
+        for _ in range(3):
+            network(torch.randn(4, 8))
+    assert repr(looks) == "<Watch of Sequential: 3 passes in training, 3 looks at 1 layer>"
 
 
 def test_a_share_of_the_network_is_over_its_units():
@@ -426,7 +434,7 @@ def watched_twice():
         (lambda: in_a_loop(sequence(), torch.randn(3, 8), holdout=torch.randn(0, 8)), "has no samples"),
         (lambda: in_a_loop(sequence(), torch.randn(3, 8), holdout={"x": torch.randn(3, 8)}), "is a dict with 'x'"),
         (lambda: watch(sequence(), holdout=iter([torch.zeros(2)])), "only once"),
-        (lambda: watch(sequence(), every=0), "every=0 is no number of steps"),
+        (lambda: watch(sequence(), every=0), "every=0 is not a number of steps"),
         (lambda: watch(sequence(), writer="runs"), "has no add_scalar"),
         (watched_twice, "is being watched already"),
         (lambda: watch(sequence()).diagnosis(), "was never called"),
@@ -437,6 +445,15 @@ def test_one_clear_message(wrong, words):
         wrong()
     assert words in str(raised.value)
     assert all(problem.where and problem.how for problem in raised.value.problems)
+
+
+def test_a_torch_that_calls_modules_in_another_way_is_no_silent_watch(monkeypatch):
+    tap._missing.cache_clear()
+    monkeypatch.setattr(tap, "_PLACE", "_elsewhere")
+    with pytest.raises(UserError, match=r"no longer has nn\.Module\._elsewhere"), watch(sequence()):
+        pass
+    monkeypatch.undo()
+    tap._missing.cache_clear()
 
 
 def test_all_that_is_wrong_at_once():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from actbench.errors import Problem, UserError
+from actbench.errors import Problem, UserError, a_type_of
 
 
 def as_arrays(data: Any, expected: str) -> Mapping[str, Any]:
@@ -42,7 +42,7 @@ def _parts(data: Any, expected: str) -> dict[str, Any]:
             return {"train": data}
     loader = hasattr(data, "dataset") and hasattr(data, "batch_size")
     how = "its dataset: data=loader.dataset" if loader else expected
-    kind = f"a {type(data).__name__} of {len(data)}" if isinstance(data, (tuple, list)) else f"a {type(data).__name__}"
+    kind = f"{a_type_of(data)} of {len(data)}" if isinstance(data, (tuple, list)) else a_type_of(data)
     raise UserError(f"is {'nothing' if data is None else kind}", where="data", how=how)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import os
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
@@ -45,8 +46,8 @@ class Kept:
         """Keeps the YAML file of a choice."""
         self._write(self.folder / "conf" / group / f"{name}.yaml", text.encode())
 
-    def arrays(self, arrays: Mapping[str, Any]) -> Path:
-        """Keeps NumPy arrays; returns the path of the archive, which has a digest of the content in it."""
+    def arrays(self, arrays: Mapping[str, Any]) -> str:
+        """Keeps NumPy arrays; returns the name of the archive, which has a digest of the content in it."""
         import numpy as np
 
         total = hashlib.sha256()
@@ -55,12 +56,12 @@ class Kept:
             total.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
         path = self.folder / f"data_{total.hexdigest()[:8]}.npz"
         if not path.exists():
-            part = path.with_name(f".{path.stem}.part.npz")
+            part = path.with_name(f".{path.stem}.{os.getpid()}.part.npz")  # another process may keep the same
             self._make(path.parent)
             np.savez(part, **dict(arrays))
             part.replace(path)
             self._before[path] = None
-        return path
+        return path.name
 
     def forget(self) -> None:
         """Lets the modules be imported anew: another study of this process keeps files of its own."""

@@ -75,6 +75,9 @@ class Plots:
 
         return [name_of(module) for module in plot_modules()]
 
+    def __repr__(self) -> str:
+        return f"<Plots: {', '.join(f'{name}()' for name in dir(self))}>"
+
     def _drawn(self, name: str) -> Picture:
         """A picture.
 

@@ -19,7 +19,7 @@ from actbench.command.quoting import split, typed
 from actbench.command.suggestions import names_of
 from actbench.custom import signatures
 from actbench.custom.trust import LIBRARIES
-from actbench.errors import Problem, UserError
+from actbench.errors import Problem, UserError, a_type_of
 
 _MODEL = "a name such as 'mlp' or 'mynet:Net', a class of torch.nn.Module, or a function that returns a new network"
 _ACTIVATION = "a name such as 'gelu', a class of torch.nn.Module, or a function of a tensor"
@@ -40,6 +40,7 @@ class Words:
         self.words: list[str] = []
         self.problems: list[Problem] = []
         self._trusted: list[str] = []
+        self._model_is_known = True  # unless one was given that cannot be used
         for word in overrides:
             self._override(word)
         for key, value in keys.items():
@@ -47,9 +48,10 @@ class Words:
 
     @property
     def all(self) -> list[str]:
-        """With what is trusted."""
+        """With what is trusted; without what is about a model that is not known."""
+        words = self.words if self._model_is_known else [word for word in self.words if not _is_of_model(word)]
         trusted = [*dict.fromkeys(self._trusted)]
-        return [*self.words, *([f"trust=[{','.join(trusted)}]"] if trusted else [])]
+        return [*words, *([f"trust=[{','.join(trusted)}]"] if trusted else [])]
 
     def value(self, key: str) -> str | None:
         """What was given for a key; None where it was not."""
@@ -80,7 +82,7 @@ class Words:
         try:
             self.words.append(f"{key}={_value(value)}")
         except TypeError:
-            self._wrong(f"is a {type(value).__name__}, not a plain value", key, "a number, a word, or a list of these")
+            self._wrong(f"is {a_type_of(value)}, not a plain value", key, "a number, a word, or a list of these")
 
     def _wrong(self, what: str, where: str, how: str) -> None:
         self.problems.append(Problem(what, where, how))
@@ -89,6 +91,11 @@ class Words:
 
     def model(self, model: Any, kept: Kept) -> None:
         """A name, a class or a function."""
+        before = len(self.problems)
+        self._model(model, kept)
+        self._model_is_known = len(self.problems) == before
+
+    def _model(self, model: Any, kept: Kept) -> None:
         if isinstance(model, str):
             if signatures.target_of(model):
                 self._try(lambda: source.check_loaded(signatures.module_of(model)))
@@ -120,6 +127,8 @@ class Words:
         names: list[str] = []
         for one in activations:
             self._try(lambda one=one: names.append(self._activation(one, kept)))
+        if not self._model_is_known:
+            names = [name for name in names if name != "own"]
         if names:
             self.words.append(f"activation={','.join(dict.fromkeys(names))}")
         elif not self.problems:
@@ -176,7 +185,7 @@ class Words:
         self._try(lambda: arrays.append(as_arrays(data, _DATA)))
         if arrays:
             self.words.append("dataset=arrays")
-            self.add("dataset.path", str(kept.arrays(arrays[0])))
+            self.add("dataset.path", kept.arrays(arrays[0]))
 
     def _path(self, data: str | Path) -> None:
         path = Path(data).expanduser()
@@ -218,12 +227,17 @@ def _value(value: Any) -> str:
     raise TypeError
 
 
+def _is_of_model(word: str) -> bool:
+    key = key_of(word) or ""
+    return key.startswith("model.") or key in ("sites", "weights") or word == "init=own"
+
+
 def _shown(value: Any) -> str:
     return repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}..."
 
 
 def _a(value: Any) -> str:
-    return "nothing" if value is None else f"a {type(value).__name__}"
+    return "nothing" if value is None else a_type_of(value)
 
 
 # ---------------------------------------------------------------- definitions

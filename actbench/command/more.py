@@ -137,13 +137,20 @@ def _entrants(found: Sequence[Run], place: Sequence[str], typed: Sequence[str]) 
     first = min(run.settings.seed for run in found)
     entrants: list[Job] = []
     problems: list[Problem] = []
+    lacking: dict[str, None] = {}  # what was trusted, and is not now
     for run in _one_of_each(found):
         try:
             job = stored.planned_again(run.folder, [*others, *place], trust)
-            _check_same(job, run, others)
+            untrusted = [name for name in run.settings.trust if name not in job.settings.trust]
+            lacking |= dict.fromkeys(untrusted)
+            if not untrusted:
+                _check_same(job, run, others)
             entrants.append(with_seeds(job, first, _FIRST))
         except UserError as error:
             problems += [problem for problem in error.problems if problem not in problems]
+    if lacking:
+        how = f"add {' '.join(naming.trusting([*lacking]))}, if it is yours"
+        problems.append(Problem("was trained with code of your own", str(found[0].folder.parent), how))
     if problems:
         raise UserError.of(problems)
     return entrants
@@ -151,9 +158,6 @@ def _entrants(found: Sequence[Run], place: Sequence[str], typed: Sequence[str]) 
 
 def _check_same(job: Job, run: Run, typed: Sequence[str]) -> None:
     """Raises where more seeds would be those of another configuration."""
-    if lacking := [package for package in run.settings.trust if package not in job.settings.trust]:
-        how = f"add {' '.join(naming.trusting(lacking))}, if it is yours"
-        raise UserError("was trained with code of your own", where=str(run.folder), how=how)
     if depends_on_seed(job):
         how = "the command that trained it, with more seeds"
         raise UserError("has a setting that depends on the seed", where=str(run.folder), how=how)

@@ -19,7 +19,7 @@ from typing import Any
 from actbench.choices import packaged_conf
 from actbench.custom.importing import import_module
 from actbench.custom.trust import LIBRARIES, is_own, is_trusted
-from actbench.errors import Problem, UserError, in_a_line, printable
+from actbench.errors import Problem, UserError, a_type_of, in_a_line, printable
 from actbench.files.reading import read_yaml
 from actbench.settings import Choice
 
@@ -149,7 +149,7 @@ def _more_than_plain(value: Any, depth: int) -> str:
         if special:
             return f"has a `{_shown(special[0])}` in it"
         return next(filter(None, (_more_than_plain(item, depth + 1) for item in value.values())), "")
-    return f"is a {type(value).__name__}"
+    return f"is {a_type_of(value)}"
 
 
 # ---------------------------------------------------------------- where a target may come from

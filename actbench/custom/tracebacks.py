@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import linecache
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from actbench.custom.source_files import is_installed
 from actbench.custom.trust import is_own, is_trusted
 from actbench.errors import in_a_line
+from actbench.files.places import KEPT
 from actbench.settings import GROUPS, Settings
 
 
 def place(error: BaseException, trust: Sequence[str] = ()) -> str:
     """`my_acts.py, line 12, in forward`: the innermost line of the user's code that an exception passed; or nothing.
 
-    There is none where nothing is trusted.
+    There is none where nothing is trusted. Of what a study keeps of a notebook or a script, whose file they have never
+    seen, it is the line itself: `in forward: x = self.act(x)`.
     """
     if isinstance(error, SyntaxError) and error.filename:
         return f"{_shown(error.filename)}, line {error.lineno}"
     frames = _frames(error, trust)
-    return "{}, line {}, in {}".format(_shown(frames[-1][0]), *frames[-1][1:]) if frames else ""
+    if not frames:
+        return ""
+    file, line, function, _ = frames[-1]
+    if _KEPT_FILE.fullmatch("/".join(Path(file).parts[-2:])) and (text := linecache.getline(file, line).strip()):
+        return f"in {function}: {text}"
+    return f"{_shown(file)}, line {line}, in {function}"
+
+
+_KEPT_FILE = re.compile(rf"{KEPT}/\w+_[0-9a-f]{{8}}\.py")
 
 
 def _frames(error: BaseException, trust: Sequence[str]) -> list[tuple[str, int, str, str]]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from actbench.datasets.streaming import Streamed
-from actbench.errors import Problem, UserError
+from actbench.errors import Problem, UserError, a_type_of
 
 if TYPE_CHECKING:
     from actbench.datasets.splits import Splits
@@ -83,7 +83,7 @@ def _of_images(use: str, x: Any) -> Iterator[Violation]:
     if isinstance(x, Streamed):  # was checked when it was assembled
         return
     if not isinstance(x, Tensor):
-        yield field, f"is a {type(x).__name__}, not a tensor", "torch.from_numpy(...).float()"
+        yield field, f"is {a_type_of(x)}, not a tensor", "torch.from_numpy(...).float()"
         return
     if x.layout is not torch.strided or x.device.type != "cpu" or x.requires_grad:
         yield field, "is not an ordinary tensor on the CPU", ".detach().to_dense().cpu()"
@@ -141,7 +141,7 @@ def _of_shapes(splits: Splits) -> Iterator[Violation]:
 def _of_labels(use: str, x: Any, y: Any, classes: Any) -> Iterator[Violation]:
     field = f"{use}_y"
     if not isinstance(y, Tensor):
-        yield field, f"is a {type(y).__name__}, not a tensor", "torch.tensor(...)"
+        yield field, f"is {a_type_of(y)}, not a tensor", "torch.tensor(...)"
         return
     if y.layout is not torch.strided or y.device.type != "cpu" or y.requires_grad:
         yield field, "is not an ordinary tensor on the CPU", ".detach().to_dense().cpu()"

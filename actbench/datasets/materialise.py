@@ -15,7 +15,7 @@ from actbench.datasets.memory import room, shortage
 from actbench.datasets.pixels import GREY, pixels_of
 from actbench.datasets.progress import shown
 from actbench.datasets.streaming import Stored
-from actbench.errors import UserError, in_a_line
+from actbench.errors import UserError, a_type_of, in_a_line
 
 _ITEM = "(sample, label), a tensor, array or Pillow image and a whole number or word"
 
@@ -155,7 +155,7 @@ class _Form:
         """
         if self.image:
             if not hasattr(sample, "convert"):
-                what = f"sample {row} is a {type(sample).__name__}, sample 0 an image"
+                what = f"sample {row} is {a_type_of(sample)}, sample 0 an image"
                 raise UserError(what, where=self.where, how="all of one kind")
             if self.size is None and (sample.height, sample.width) != self.side:
                 what = f"sample {row} has {sample.height}×{sample.width} pixels, sample 0 {self.side[0]}×{self.side[1]}"
@@ -185,7 +185,7 @@ class _Form:
         except ValueError:
             array = np.empty(0, dtype=object)
         if array.dtype.kind not in "buif":
-            raise UserError(f"sample {row} is a {type(sample).__name__}", where=self.where, how=f"return {_ITEM}")
+            raise UserError(f"sample {row} is {a_type_of(sample)}", where=self.where, how=f"return {_ITEM}")
         return array
 
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 import math
 
 from actbench.diagnosis import remedies
-from actbench.diagnosis.evidence import counted, finite, in_parentheses, layers_from, mean, percent, seeds_span
+from actbench.diagnosis.evidence import (
+    counted,
+    finite,
+    in_parentheses,
+    layer_named,
+    layers_from,
+    mean,
+    percent,
+    seeds_span,
+)
 from actbench.diagnosis.history import RunHistory
 from actbench.diagnosis.rule import Rule
 from actbench.records import Finding
@@ -46,7 +55,8 @@ def find(run: RunHistory) -> Finding | None:
     selects = bool(run.activations_with("selects"))
     return Finding(
         symptom="units dead from the start" if from_start else "units died",
-        evidence=f"{worst}: {percent(mean(shares[worst]))} of {counted(run.layers[worst][0].units, 'unit')} dead"
+        evidence=f"{layer_named(worst)}: "
+        f"{percent(mean(shares[worst]))} of {counted(run.layers[worst][0].units, 'unit')} dead"
         f"{in_parentheses(when, seeds, others)}",
         cause=_NEVER_KEPT if selects else _cause(from_start, depth=len(shares)),
         remedies=remedies.more_kept(run) if selects else _remedies(run, from_start),

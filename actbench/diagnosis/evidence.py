@@ -29,6 +29,15 @@ def layers_from(values: Mapping[str, Sequence[float]], limit: float) -> list[str
     return sorted((layer for layer in means if means[layer] >= limit), key=lambda layer: -means[layer])
 
 
+def layer_named(name: str) -> str:
+    """A layer as a sentence begins with it; those of a `Sequential` have numbers for names.
+
+    >>> layer_named("hidden1"), layer_named("3")
+    ('hidden1', 'layer 3')
+    """
+    return f"layer {name}" if name.isdigit() else name
+
+
 def percent(share: float) -> str:
     """
     >>> percent(0.7478)

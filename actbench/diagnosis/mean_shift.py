@@ -5,7 +5,16 @@ from __future__ import annotations
 import math
 
 from actbench.diagnosis import remedies
-from actbench.diagnosis.evidence import counted, figure, finite, in_parentheses, layers_from, mean, seeds_span
+from actbench.diagnosis.evidence import (
+    counted,
+    figure,
+    finite,
+    in_parentheses,
+    layer_named,
+    layers_from,
+    mean,
+    seeds_span,
+)
 from actbench.diagnosis.history import RunHistory
 from actbench.diagnosis.rule import Rule
 from actbench.measures.layers import LayerRecord
@@ -40,7 +49,8 @@ def find(run: RunHistory) -> Finding | None:
     others = f"{counted(len(affected), 'layer')} of {len(ratios)} at {RATIO:g} or more" if len(ratios) > 1 else ""
     return Finding(
         symptom="outputs far from zero mean",
-        evidence=f"{worst}: mean {figure(mean(r.mean for r in run.layers[worst]))}, {mean(ratios[worst]):.1f} standard "
+        evidence=f"{layer_named(worst)}: "
+        f"mean {figure(mean(r.mean for r in run.layers[worst]))}, {mean(ratios[worst]):.1f} standard "
         f"deviations from 0{in_parentheses(seeds, others)}",
         cause="What a layer passes on is mostly a constant: all weights of a unit above are pushed the same way.",
         remedies=remedies.all_of(

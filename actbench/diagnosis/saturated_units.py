@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from actbench.diagnosis import remedies
-from actbench.diagnosis.evidence import counted, finite, in_parentheses, layers_from, mean, percent, seeds_span
+from actbench.diagnosis.evidence import (
+    counted,
+    finite,
+    in_parentheses,
+    layer_named,
+    layers_from,
+    mean,
+    percent,
+    seeds_span,
+)
 from actbench.diagnosis.history import RunHistory
 from actbench.diagnosis.rule import Rule
 from actbench.measures.layers import LayerRecord
@@ -43,7 +52,8 @@ def find(run: RunHistory) -> Finding | None:
     others = f"{counted(len(affected), 'layer')} of {len(shares)} at {at} or more" if len(shares) > 1 else ""
     return Finding(
         symptom="units saturated",
-        evidence=f"{worst}: {percent(mean(shares[worst]))} of {counted(run.layers[worst][0].units, 'unit')} saturated"
+        evidence=f"{layer_named(worst)}: "
+        f"{percent(mean(shares[worst]))} of {counted(run.layers[worst][0].units, 'unit')} saturated"
         f"{in_parentheses(seeds, others)}",
         cause=_CROWDED if run.activations_with("coupled") else _FAR_OUT,
         remedies=remedies.all_of(

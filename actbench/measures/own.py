@@ -49,7 +49,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from actbench.custom.tracebacks import explain
-from actbench.errors import UserError
+from actbench.errors import UserError, a_type_of
 from actbench.measures import registry
 from actbench.measures.quantities import Quantity, check, column_kinds, measured, quantities_of, results_of
 from actbench.settings import Choice
@@ -158,7 +158,7 @@ class OwnMeasurement:
 
     def _checked(self, row: Any, moment: Moment) -> Any:
         if type(row) is not self.row:
-            raise self._complaint(f"`measure` gave a {type(row).__name__} where a {self.row.__name__} is expected")
+            raise self._complaint(f"`measure` gave {a_type_of(row)} where a {self.row.__name__} is expected")
         values = {key: self._value(key, kind, getattr(row, key)) for key, kind in column_kinds(self.row).items()}
         if values["seed"] not in moment.seeds:
             raise self._complaint(f"`measure` gave a row for seed {values['seed']}; there are {[*moment.seeds]}")

@@ -68,7 +68,10 @@ class Place:
         return self
 
     def __str__(self) -> str:
-        return f"{os.path.basename(self.steps[0].file)}, line {self.line}"
+        step = self.steps[0]
+        if "ipykernel_" in step.file or step.file.startswith("<ipython-input"):  # names that nobody has seen
+            return f"line {self.line} of the cell that defines {step.function.partition('.')[0]}"
+        return f"{os.path.basename(step.file)}, line {self.line}"
 
 
 def place_of(frame: FrameType | None, path_of: PathOf) -> Place | None:

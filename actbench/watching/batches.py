@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from actbench.errors import UserError
+from actbench.errors import UserError, a_type_of
 
 _CHUNK = 256  # samples of a held-out tensor that are passed at a time
 
@@ -155,7 +155,7 @@ class Holdout:
             return
         wrong = isinstance(self.given, (list, tuple, str, bytes)) or not hasattr(self.given, "__iter__")
         if wrong or hasattr(self.given, "__next__"):
-            what = f"is a {type(self.given).__name__}" + ("" if wrong else ", which has its samples only once")
+            what = f"is {a_type_of(self.given)}" + ("" if wrong else ", which has its samples only once")
             raise UserError(what, where="actbench.watch(holdout=…)", how=_HOW)
 
     def batches(self, like: Batch, device: torch.device) -> Iterator[Batch]:

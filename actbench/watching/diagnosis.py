@@ -64,14 +64,14 @@ class Diagnosis:
             for number, key in enumerate(_CHANGES):
                 changes[row.layer][number] += getattr(row, key)
         found = findings_of(rows, layers or {}) if rows else []
-        looks = len({(row.layer.partition(".")[0], row.step) for row in rows if row.layer == rows[0].layer})
+        looks = len({row.step for row in rows if row.layer == rows[0].layer})
         in_threes = {name: (births, deaths, back) for name, (births, deaths, back) in changes.items()}
         return cls(tuple(last.values()), in_threes, looks, tuple(found), exact)
 
     def __str__(self) -> str:
         if not self.layers:
             return "no look was taken"
-        console = Console(file=io.StringIO(), width=120, color_system=None)
+        console = Console(file=io.StringIO(), width=120, color_system=None, force_jupyter=False)  # else it displays
         table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
         heading, rows = self._cells()
         table.add_column(heading[0], overflow="fold")

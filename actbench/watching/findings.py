@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 
 from actbench.diagnosis import diagnose
+from actbench.diagnosis.evidence import layer_named
 from actbench.diagnosis.history import RunHistory
 from actbench.measures.scores import EpochRecord
 from actbench.records import Epoch, Finding, Traits
@@ -55,7 +56,7 @@ def findings_of(rows: Sequence[LookRow], layers: Mapping[str, Layer]) -> list[Fi
 
 
 def _in_words(finding: Finding, rows: Mapping[str, LookRow], layers: Mapping[str, Layer]) -> Finding:
-    worst = max((name for name in rows if finding.evidence.startswith(f"{name}: ")), key=len, default="")
+    worst = max((name for name in rows if finding.evidence.startswith(f"{layer_named(name)}: ")), key=len, default="")
     layer, units = layers.get(worst, Layer()), rows[worst].units if worst else 0
     ideas = {"dead-units": _for_dead, "saturated-units": _for_saturated, "mean-shift": _for_shifted}[finding.code]
     return replace(finding, remedies=tuple(ideas(finding, worst, layer, units)))
@@ -122,7 +123,7 @@ def _diverged(lost: Sequence[LookRow], layers: int) -> Finding:
     return Finding(
         code="diverged-loss",
         symptom="training diverged",
-        evidence=f"{lost[0].layer}: outputs or slopes are not finite at step {lost[0].step:,}{others}",
+        evidence=f"{layer_named(lost[0].layer)}: outputs or slopes are not finite at step {lost[0].step:,}{others}",
         cause="Weights or activations have overflowed, mostly after steps that were too long.",
         remedies=(
             SLOWER,

@@ -6,6 +6,7 @@ import math
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any
 
 import torch
@@ -196,7 +197,7 @@ class WatchedNetwork:
         yield from joined(chosen)
 
     def _device(self) -> torch.device:
-        tensor = next((*self.module.parameters(), *self.module.buffers()).__iter__(), None)
+        tensor = next(chain(self.module.parameters(), self.module.buffers()), None)
         return torch.device("cpu") if tensor is None else tensor.device
 
     def _has_sites(self) -> bool:

@@ -2,13 +2,14 @@
 
 It stands where `module.compile()` puts a compiled call (`_compiled_call_impl`), which torch leaves out of what is
 pickled or copied. What `torch.compile(module)` returns calls the module from within the compiler; while some tap is
-open, these calls are seen where they begin, and `module.compile()` puts its call behind the tap.
+open, these calls are seen where they begin, and `module.compile()` puts its call behind the tap. These names of torch's
+are not public (they are in 2.6 to 2.14), so that it is tried first whether calls go that way.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -43,8 +44,14 @@ class Tap:
         """Begins.
 
         Raises:
-            UserError: the module has a tap already.
+            UserError: the module has a tap already, or this torch calls modules in another way.
         """
+        if missing := _missing():
+            raise UserError(
+                f"torch {torch.__version__} no longer has {missing}, through which calls of a network are seen",
+                where="actbench.watch",
+                how="a newer release of actbench, or an older one of torch",
+            )
         if isinstance(self.module.__dict__.get(_PLACE), Tap):
             raise UserError(
                 f"this {type(self.module).__name__} is being watched already",
@@ -114,6 +121,22 @@ class Tap:
 
 def _nothing() -> None:
     return None
+
+
+@cache
+def _missing() -> str:
+    """The name of torch's that a tap needs and this release has no more; empty where all are there."""
+    called: list[Any] = []
+    module = nn.Identity()
+    module.__dict__[_PLACE] = called.append
+    module(0)
+    if not called or _PLACE in module.__getstate__():
+        return f"nn.Module.{_PLACE}"
+    try:
+        from torch._dynamo.eval_frame import OptimizedModule
+    except ImportError:
+        return "torch._dynamo.eval_frame.OptimizedModule"
+    return "" if issubclass(OptimizedModule, nn.Module) and hasattr(nn.Module, "compile") else "nn.Module.compile"
 
 
 _OPEN: dict[int, Tap] = {}  # of modules, which the taps keep alive

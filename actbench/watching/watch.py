@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from actbench.errors import Problem, UserError
+from actbench.diagnosis.evidence import counted
+from actbench.errors import Problem, UserError, a_type_of
 from actbench.records import Epoch
 from actbench.sinks.tags import Tags
 from actbench.watching.batches import Holdout
@@ -101,6 +102,12 @@ class Watch:
             self.close()
         else:
             self.stop()
+
+    def __repr__(self) -> str:
+        names = ", ".join(type(network.module).__name__ for network in self._networks)
+        looks, layers = len({row.step for row in self.rows}), len({row.layer for row in self.rows})
+        seen = f"{self.passes:,} passes in training, {counted(looks, 'look')}"
+        return f"<Watch of {names}: {seen} at {counted(layers, 'layer')}>"
 
     @property
     def passes(self) -> int:
@@ -225,21 +232,19 @@ def check(model: Any, every: Any, writer: Any, holdout: Any, step: Any) -> Holdo
     problems, held_out = [], None
     where = "actbench.watch"
     if not isinstance(model, nn.Module):
-        kind = model.__name__ if isinstance(model, type) else type(model).__name__
-        what = f"is the class {kind}" if isinstance(model, type) else f"is a {kind}"
-        how = (
-            f"an object of it: {kind}()"
-            if isinstance(model, type)
-            else "a torch.nn.Module: the network that your loop calls"
-        )
+        what, how = f"is {a_type_of(model)}", "a torch.nn.Module: the network that your loop calls"
+        if isinstance(model, type):
+            what, how = f"is the class {model.__name__}", f"an object of it: {model.__name__}()"
         problems.append(Problem(what, f"{where}(model)", how))
     elif type(model).__name__ in _WRAPPERS:
-        problems.append(Problem(f"is a {type(model).__name__}", f"{where}(model)", _WRAPPERS[type(model).__name__]))
+        problems.append(Problem(f"is {a_type_of(model)}", f"{where}(model)", _WRAPPERS[type(model).__name__]))
     elif isinstance(model, torch.jit.ScriptModule):
         what = "is a ScriptModule, whose activations cannot be seen"
         problems.append(Problem(what, f"{where}(model)", "the network before torch.jit.script; torch.compile works"))
     if not isinstance(every, int) or isinstance(every, bool) or every < 1:
-        problems.append(Problem(f"every={every!r} is no number of steps", where, "every=100: a whole number from 1 on"))
+        problems.append(
+            Problem(f"every={every!r} is not a number of steps", where, "every=100: a whole number, 1 or more")
+        )
     if writer is not None and not callable(getattr(writer, "add_scalar", None)):
         what = f"writer={writer!r} has no add_scalar"
         problems.append(Problem(what, where, 'torch.utils.tensorboard.SummaryWriter("runs/x")'))
