@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
+from actbench.copies import like
 from actbench.identity import identity_of_target
 
 
@@ -220,15 +221,15 @@ class Settings:
 
     def with_later_parameters(self) -> Settings:
         """The same settings with the parameters that a choice of ours has got since the run was stored."""
-        target = identity_of_target("model", self.model.target)
-        changed: dict[str, Any] = {"model": _with(_LATER.get(str(target), {}), self.model)}
+        later = _LATER.get(str(identity_of_target("model", self.model.target)), {})
+        changed: dict[str, Any] = {"model": _with(later, self.model)}
         if str(self.dataset.target).startswith("actbench."):
             changed["dataset"] = _with(_LATER_OF_DATASETS, self.dataset)
         if is_torchs(self.optimizer) and self.optimizer.params.get("weight_decay"):
             changed["optimizer"] = _with({DECAY: "all"}, self.optimizer)
         if all(getattr(self, group) is choice for group, choice in changed.items()):
             return self
-        other = replace(self, **changed)
+        other = like(self, **changed)
         if all(getattr(self, group).params == choice.params for group, choice in changed.items()):
             vars(other)["id"] = self.id  # only their order is another one
         return other

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 from actbench import __version__
+from actbench.copies import made
 from actbench.records import Estimate, Finding, RunSummary
 from actbench.settings import GROUPS, Choice, Settings, Train
 
@@ -110,15 +111,12 @@ def unpack(text: str, parts: Parts) -> Stored:
     values["measures"] = tuple(Choice(*one) for one in values["measures"])
     if isinstance(values["sites"], list):
         values["sites"] = tuple(values["sites"])
-    settings = Settings(**values)
+    settings = made(Settings, values)
     vars(settings)["id"] = identity  # as it was checked when the files were read
     results = dict(zip(_FIELDS[RunSummary], of_summary, strict=True))
     results["seeds"] = tuple(results["seeds"])
     results["diverged"] = dict(results["diverged"])
-    results["metrics"] = {
-        name: Estimate(mean, std, tuple(ci95) if ci95 else None, n, tuple(of_seeds))
-        for name, mean, std, ci95, n, of_seeds in results["metrics"]
-    }
+    results["metrics"] = {name: _estimate(*one) for name, *one in results["metrics"]}
     if results["findings"] is not None:
         results["findings"] = tuple(
             Finding(symptom, evidence, cause, tuple(remedies), code)
@@ -126,7 +124,12 @@ def unpack(text: str, parts: Parts) -> Stored:
         )
     every = own | {key: parts.get(number, object) for key, number in shared.items()}
     environment = {key: every[key] for key in order}
-    return Stored(settings, RunSummary(**results), tuple((a, b) for a, b in epochs), environment)
+    return Stored(settings, made(RunSummary, results), tuple((a, b) for a, b in epochs), environment)
+
+
+def _estimate(mean: Any, std: Any, ci95: Any, n: Any, values: Any) -> Estimate:
+    ends = tuple(ci95) if ci95 else None
+    return made(Estimate, {"mean": mean, "std": std, "ci95": ends, "n": n, "values": tuple(values)})
 
 
 def _plain(value: Any) -> list[Any]:
