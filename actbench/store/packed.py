@@ -109,9 +109,7 @@ def unpack(text: str, parts: Parts) -> Stored:
     results["seeds"] = tuple(results["seeds"])
     results["diverged"] = dict(results["diverged"])
     metrics, estimates = results["metrics"]
-    results["metrics"] = {
-        name: _estimate(*one) for name, one in zip(parts.get(metrics, list), estimates, strict=True)
-    }
+    results["metrics"] = {name: _estimate(*one) for name, one in zip(parts.get(metrics, list), estimates, strict=True)}
     if results["findings"] is not None:
         results["findings"] = tuple(
             Finding(symptom, evidence, cause, tuple(remedies), code)

@@ -48,9 +48,10 @@ class ReadBefore:
                 cache.rows, cache.parts = _load(study / FILE)
         return cache
 
-    def get(self, folder: Path, key: str) -> Stored | None:
-        """What was read of a run, if its files still have this `key`."""
+    def get(self, folder: Path) -> Stored | None:
+        """What was read of a run, if its files are still the same."""
         row = self.rows.get(folder.name)
+        key = key_of(str(folder)) if row else ""
         if not key or row is None or row[0] != key or zlib.crc32(row[1].encode()) != row[2]:
             return None
         try:
@@ -64,12 +65,15 @@ class ReadBefore:
         """Keeps what was read of a run, whose files had this `key` before."""
         packed = pack(stored, self.parts) if may_be_kept(key) else None
         if packed is not None:
-            self.keep(folder, key, packed)
+            self.new += 1
+            self.used[folder.name] = Packed(key, packed)
 
-    def keep(self, folder: Path, key: str, packed: str) -> None:
-        """The same of a run that is packed already, and whose parts are in `parts`."""
+    def keep(self, folder: Path, packed: Packed, texts: Mapping[str, str]) -> Stored:
+        """Keeps a run that another process has read; `texts` are those of its parts."""
+        self.parts.texts |= texts
         self.new += 1
-        self.used[folder.name] = Packed(key, packed)
+        self.used[folder.name] = packed
+        return unpack(packed.run, self.parts)
 
     def save(self) -> None:
         """Writes the cache, if there is enough in it that is new, or gone."""
