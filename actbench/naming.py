@@ -105,6 +105,11 @@ def activations(flat: dict[str, Any]) -> str:
     return flat["activation"] if upper == "none" else f"{flat['activation']}+{upper}"
 
 
+def activations_of(settings: Settings) -> str:
+    """The same of settings."""
+    return activations({group: getattr(settings, group).name for group in _ACTIVATIONS})
+
+
 def _short(keys: Sequence[str]) -> list[str]:
     """Without the group, where that is clear: `lr`; but `norm.momentum` beside `optimizer.momentum`."""
     last = [key.rpartition(".")[2] for key in keys]

@@ -56,7 +56,6 @@ GROUPS = (
 )
 
 DROPOUT_KINDS = ("standard", "alpha")
-
 CONTENT = "content"  # in `Settings.flat`, behind its group: the version of what is the user's own
 
 # Settings that cannot change results (beyond rounding) are not part of a run's identity.
@@ -80,7 +79,6 @@ _LATER: dict[str, dict[str, Any]] = {"actbench.models.mlp": {"residual": False, 
 # The same for datasets. At these values they are left out of an identity, so that the ids of earlier runs stay.
 _LATER_OF_DATASETS: dict[str, Any] = {"scaling": "standard"}
 _PLACES = ("path", "test_path")  # parameters of datasets of ours that name files of the user's
-
 
 DECAY = "decay"  # of an optimizer of torch's: which parameters `weight_decay` is for
 
@@ -294,8 +292,9 @@ class Settings:
             flat["weights"] = f"{self.weights} {self.weights_content[:4]}"
         if self.upper_activation.target is not None:
             flat["split"] = self.split
-        return flat | {f"train.{name}": getattr(self.train, name) for name in _IDENTITY_TRAIN}
+        return flat | {key: getattr(self.train, name) for key, name in _TRAIN_KEYS}
 
 
 _IDENTITY = tuple(one.name for one in fields(Settings) if one.name not in _NOT_IDENTITY)
 _IDENTITY_TRAIN = tuple(one.name for one in fields(Train) if one.name not in _NOT_IDENTITY_TRAIN)
+_TRAIN_KEYS = tuple((f"train.{name}", name) for name in _IDENTITY_TRAIN)

@@ -171,7 +171,7 @@ def in_order(configurations: Sequence[Configuration]) -> tuple[list[Configuratio
 
 def _aliases(members: Sequence[Run]) -> list[str]:
     """A remark on choices that are the same under different names."""
-    names = list(dict.fromkeys(naming.activations(run.settings.flat()) for run in members))
+    names = list(dict.fromkeys(naming.activations_of(run.settings) for run in members))
     if len(names) < 2:
         return []
     return [f"{', '.join(names[1:])} is the same configuration as {names[0]} under another name: the two are merged"]
@@ -219,12 +219,14 @@ def _speed(runs: Sequence[Run]) -> tuple[float, float]:
         assert run.summary is not None
         train_seconds += run.summary.seconds["train"]
         samples += run.summary.samples_per_second * run.summary.seconds["train"]
-    seconds = [epoch.seconds / len(run.settings.seeds) for run in runs for epoch in run.epochs]
+    seconds = [epoch.seconds / run.settings.num_seeds for run in runs for epoch in run.epochs]
     return statistics.median(seconds or [math.nan]), samples / train_seconds if train_seconds else math.nan
 
 
 def _counting(runs: Sequence[Run]) -> list[Run]:
     """The runs without those whose seeds were all trained again by newer ones."""
+    if len(runs) == 1:
+        return [*runs]
     kept: list[Run] = []
     newer: set[int] = set()
     for run in reversed(runs):

@@ -94,8 +94,9 @@ def find(paths: Sequence[Path], *, of_command: bool = False) -> FoundRuns:
                 found.problems += error.problems
         for cache in caches.values():
             cache.save()
-    if of_command and len(found.runs) > _MANY:
-        gc.freeze()
+        if of_command and len(found.runs) > _MANY:
+            gc.freeze()
+            gc.set_threshold(100_000, 20, 20)  # what the report makes of so many stays, too
     return found
 
 
