@@ -61,8 +61,7 @@ CONTENT = "content"  # in `Settings.flat`, behind its group: the version of what
 # Settings that cannot change results (beyond rounding) are not part of a run's identity.
 _NOT_IDENTITY = (
     "seed", "num_seeds", "probe", "probe_every", "quantise", "tensorboard", "study", "trust",
-    "tensorboard_every", "tensorboard_detail",
-    "dataset_note", "measures", "weights",
+    "tensorboard_every", "tensorboard_detail", "checkpoints", "dataset_note", "measures", "weights",
 )  # fmt: skip
 _NOT_IDENTITY_TRAIN = ("device", "threads", "eval_batch_size", "execution", "memory_format", "engine")
 
@@ -70,7 +69,7 @@ _NOT_IDENTITY_TRAIN = ("device", "threads", "eval_batch_size", "execution", "mem
 _ONLY_OTHER: dict[str, Any] = {"dropout_kind": "standard", "sites": "all", "weights_content": None}
 
 # Settings that are not written into `settings.yaml` where they are as usual.
-_UNWRITTEN: dict[str, Any] = {**_ONLY_OTHER, "weights": None, "tensorboard_every": 1, "tensorboard_detail": "full"}
+_UNWRITTEN = _ONLY_OTHER | {"weights": None, "tensorboard_every": 1, "tensorboard_detail": "full", "checkpoints": True}
 
 # Parameters that a target of ours has got since version 0.1.0, with the values by which runs without them were trained.
 # One that is added from now on belongs here, so that stored runs are the configuration of its default.
@@ -139,6 +138,7 @@ class Settings:
     dropout_kind: str = "standard"
     tensorboard_every: int = 1
     tensorboard_detail: str = "full"
+    checkpoints: bool = True
 
     @property
     def seeds(self) -> list[int]:
