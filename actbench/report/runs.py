@@ -89,7 +89,7 @@ def find(paths: Sequence[Path], *, of_command: bool = False) -> FoundRuns:
             known |= _read_side_by_side([folder for folder in folders if folder not in known], caches)
         for folder in folders:
             try:
-                found.runs.append(known.pop(folder, None) or _read(folder, caches))
+                found.runs.append(known[folder] if folder in known else _read(folder, caches))
             except UserError as error:
                 found.problems += error.problems
         for cache in caches.values():
