@@ -59,14 +59,27 @@ def names(settings: Sequence[Settings], keys: Sequence[str] | None = None) -> li
     The `id` is added where that does not tell two apart. `keys` are those that vary, if they are known.
     """
     keys = varying(settings) if keys is None else keys
-    plain = [_name(item.flat(), keys) or activations(item.flat()) for item in settings]
+    wanted = (*keys, *_ACTIVATIONS)
+    flats = [_flat_at(item, wanted) for item in settings]
+    plain = [_name(flat, keys) or activations(flat) for flat in flats]
     times = Counter(plain)
     return [name if times[name] == 1 else f"{name} {item.id}" for name, item in zip(plain, settings, strict=True)]
 
 
 def fragment(settings: Settings, keys: Sequence[str]) -> str:
     """The part of a name that `keys` make."""
-    return _name(settings.flat(), keys)
+    return _name(_flat_at(settings, (*keys, *_ACTIVATIONS)), keys)
+
+
+def _flat_at(settings: Settings, keys: Iterable[str]) -> dict[str, Any]:
+    """The part of `Settings.flat` at some keys, without building the whole."""
+    found: dict[str, Any] = {}
+    for key in keys:
+        group = key.partition(".")[0]
+        of = settings.flat_of(group) if group in GROUPS else settings.flat_rest()
+        if key in of:
+            found[key] = of[key]
+    return found
 
 
 def _name(flat: dict[str, Any], keys: Sequence[str]) -> str:
@@ -90,6 +103,11 @@ def activations(flat: dict[str, Any]) -> str:
     """`relu`, or `relu+gelu` with another activation above."""
     upper = flat["upper_activation"]
     return flat["activation"] if upper == "none" else f"{flat['activation']}+{upper}"
+
+
+def activations_of(settings: Settings) -> str:
+    """The same of settings."""
+    return activations({group: getattr(settings, group).name for group in _ACTIVATIONS})
 
 
 def _short(keys: Sequence[str]) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
+from actbench.copies import like
 from actbench.identity import identity_of_target
 
 
@@ -55,14 +56,12 @@ GROUPS = (
 )
 
 DROPOUT_KINDS = ("standard", "alpha")
-
 CONTENT = "content"  # in `Settings.flat`, behind its group: the version of what is the user's own
 
 # Settings that cannot change results (beyond rounding) are not part of a run's identity.
 _NOT_IDENTITY = (
     "seed", "num_seeds", "probe", "probe_every", "quantise", "tensorboard", "study", "trust",
-    "tensorboard_every", "tensorboard_detail",
-    "dataset_note", "measures", "weights",
+    "tensorboard_every", "tensorboard_detail", "checkpoints", "dataset_note", "measures", "weights",
 )  # fmt: skip
 _NOT_IDENTITY_TRAIN = ("device", "threads", "eval_batch_size", "execution", "memory_format", "engine")
 
@@ -70,7 +69,7 @@ _NOT_IDENTITY_TRAIN = ("device", "threads", "eval_batch_size", "execution", "mem
 _ONLY_OTHER: dict[str, Any] = {"dropout_kind": "standard", "sites": "all", "weights_content": None}
 
 # Settings that are not written into `settings.yaml` where they are as usual.
-_UNWRITTEN: dict[str, Any] = {**_ONLY_OTHER, "weights": None, "tensorboard_every": 1, "tensorboard_detail": "full"}
+_UNWRITTEN = _ONLY_OTHER | {"weights": None, "tensorboard_every": 1, "tensorboard_detail": "full", "checkpoints": True}
 
 # Parameters that a target of ours has got since version 0.1.0, with the values by which runs without them were trained.
 # One that is added from now on belongs here, so that stored runs are the configuration of its default.
@@ -79,7 +78,6 @@ _LATER: dict[str, dict[str, Any]] = {"actbench.models.mlp": {"residual": False, 
 # The same for datasets. At these values they are left out of an identity, so that the ids of earlier runs stay.
 _LATER_OF_DATASETS: dict[str, Any] = {"scaling": "standard"}
 _PLACES = ("path", "test_path")  # parameters of datasets of ours that name files of the user's
-
 
 DECAY = "decay"  # of an optimizer of torch's: which parameters `weight_decay` is for
 
@@ -140,6 +138,7 @@ class Settings:
     dropout_kind: str = "standard"
     tensorboard_every: int = 1
     tensorboard_detail: str = "full"
+    checkpoints: bool = True
 
     @property
     def seeds(self) -> list[int]:
@@ -220,15 +219,15 @@ class Settings:
 
     def with_later_parameters(self) -> Settings:
         """The same settings with the parameters that a choice of ours has got since the run was stored."""
-        target = identity_of_target("model", self.model.target)
-        changed: dict[str, Any] = {"model": _with(_LATER.get(str(target), {}), self.model)}
+        later = _LATER.get(str(identity_of_target("model", self.model.target)), {})
+        changed: dict[str, Any] = {"model": _with(later, self.model)}
         if str(self.dataset.target).startswith("actbench."):
             changed["dataset"] = _with(_LATER_OF_DATASETS, self.dataset)
         if is_torchs(self.optimizer) and self.optimizer.params.get("weight_decay"):
             changed["optimizer"] = _with({DECAY: "all"}, self.optimizer)
         if all(getattr(self, group) is choice for group, choice in changed.items()):
             return self
-        other = replace(self, **changed)
+        other = like(self, **changed)
         if all(getattr(self, group).params == choice.params for group, choice in changed.items()):
             vars(other)["id"] = self.id  # only their order is another one
         return other
@@ -293,8 +292,9 @@ class Settings:
             flat["weights"] = f"{self.weights} {self.weights_content[:4]}"
         if self.upper_activation.target is not None:
             flat["split"] = self.split
-        return flat | {f"train.{name}": getattr(self.train, name) for name in _IDENTITY_TRAIN}
+        return flat | {key: getattr(self.train, name) for key, name in _TRAIN_KEYS}
 
 
 _IDENTITY = tuple(one.name for one in fields(Settings) if one.name not in _NOT_IDENTITY)
 _IDENTITY_TRAIN = tuple(one.name for one in fields(Train) if one.name not in _NOT_IDENTITY_TRAIN)
+_TRAIN_KEYS = tuple((f"train.{name}", name) for name in _IDENTITY_TRAIN)

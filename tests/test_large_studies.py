@@ -6,7 +6,11 @@ import base64
 import json
 import os
 import re
+import shutil
 import sqlite3
+import subprocess
+import sys
+import tempfile
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -18,13 +22,13 @@ from helpers import fake_run, settings_of
 
 from actbench.files import reading
 from actbench.files.sections import parse_in_sections
-from actbench.report import command, page, runs
+from actbench.report import command, page, runs, side_by_side
 from actbench.report import plots as drawn
 from actbench.report.text_table import TextTable
 from actbench.settings import Choice
 from actbench.sinks.tags import Thin
 from actbench.store import packed, read_before
-from actbench.store.read_before import FILE
+from actbench.store.read_before import FILE, ReadBefore
 
 NAMES = ("relu", "gelu", "elu")
 IMAGES = 1000
@@ -215,6 +219,58 @@ def test_what_does_not_read_back_is_not_kept(study):
     assert packed.pack(stored, packed.Parts()) is None
 
 
+FINDS = """
+import os, sys
+from pathlib import Path
+from actbench.report import runs
+from actbench.store import read_before
+read_before.AT_LEAST, read_before._RECENT = 2, 0
+study, other, *user = sys.argv[1:]
+runs.find([Path(other)])  # imports what it needs
+if user:
+    os.seteuid(int(user[0]))
+for _ in range(3):
+    found = runs.find([Path(study)])
+    print(len(found.runs), found.problems, sorted(repr((run, run.epochs, run.surroundings)) for run in found.runs))
+"""
+
+
+def finding(*words):
+    """Another process that finds the runs of a study three times, and prints them."""
+    words = [sys.executable, "-c", FINDS, *map(str, words)]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_processes_that_read_and_write_the_cache_at_once_all_find_the_same(study, tmp_path):
+    one(tmp_path / "t", "relu", 0, 0)
+    processes = [finding(study, tmp_path / "t") for _ in range(3)]
+    printed = [process.communicate(timeout=300)[0].splitlines() for process in processes]
+    assert {len(lines) for lines in printed} == {3} and len({line for lines in printed for line in lines}) == 1
+    assert printed[0][0].startswith("18 [] ")
+    assert len(ReadBefore.of(study).rows) == 18
+    assert [path.name for path in study.iterdir() if not path.is_dir()] == [FILE]  # nothing is left behind
+
+
+@pytest.mark.skipif(os.name != "posix", reason="folders of others are those of POSIX")
+def test_who_may_only_read_a_study_reads_it_without_a_cache(study):
+    """Neither is that of another user read, nor one written."""
+    runs.find([study])
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own are closed to other users
+        Path(folder).chmod(0o755)
+        theirs, other = Path(shutil.copytree(study, Path(folder) / "s")), Path(folder) / "t"
+        one(other, "relu", 0, 0)
+        edited(theirs, "UPDATE runs SET run = 'not read'")
+        before = (theirs / FILE).read_bytes()
+        theirs.chmod(0o555)
+        another = [NOBODY] if os.geteuid() == 0 else []
+        printed = finding(theirs, other, *another).communicate(timeout=300)[0].splitlines()
+        assert len({*printed}) == 1 and printed[0].startswith("18 [] "), printed
+        assert (theirs / FILE).read_bytes() == before
+        theirs.chmod(0o755)
+
+
+NOBODY = 65534
+
 # ---------------------------------------------------------------- settings.yaml, section by section
 
 TEXTS = (
@@ -275,3 +331,38 @@ def test_what_thins_tensorboard_is_no_part_of_a_run():
     assert usual.id == thin.id and usual.folder == thin.folder
     assert not {"tensorboard_every", "tensorboard_detail"} & usual.to_dict().keys()
     assert Thin.of(thin) == Thin(every=5, epochs=10, layers=False, seeds=False)
+
+
+# ---------------------------------------------------------------- several processes
+
+
+def test_runs_that_are_read_side_by_side_are_the_same(study, monkeypatch):
+    """Also one that cannot be read: the process that asks says why."""
+    contradict(sorted(path for path in study.iterdir() if path.is_dir())[3])
+    alone = runs.find([study])
+    (study / FILE).unlink()
+    monkeypatch.setattr(runs, "_MANY", 2)
+    monkeypatch.setattr(side_by_side, "_AT_ONCE", 6)
+    monkeypatch.setattr(side_by_side, "_cores", lambda: 2)
+    monkeypatch.setattr(runs.gc, "freeze", lambda: None)
+    monkeypatch.setattr(runs.gc, "set_threshold", lambda *_: None)
+    monkeypatch.setattr(side_by_side.ProcessPoolExecutor, "submit", watched(asked := []))
+    together = runs.find([study], of_command=True)
+    assert len(asked) == 3  # chunks of six
+    assert repr(together) == repr(alone)
+    assert [run.surroundings for run in together.runs] == [run.surroundings for run in alone.runs]
+    assert len(ReadBefore.of(study).rows) == len(alone.runs) == 17
+
+
+def watched(asked):
+    submit = side_by_side.ProcessPoolExecutor.submit
+    return lambda pool, *words: asked.append(words) or submit(pool, *words)
+
+
+def test_who_asks_for_runs_in_python_keeps_garbage_collection_as_it_is(study, monkeypatch):
+    monkeypatch.setattr(runs, "_MANY", 2)
+    monkeypatch.setattr(runs.gc, "freeze", lambda: pytest.fail("frozen"))
+    monkeypatch.setattr(runs, "_read_side_by_side", lambda *_: pytest.fail("started"))
+    before = runs.gc.get_threshold()
+    assert len(runs.find([study]).runs) == 18
+    assert (runs.gc.isenabled(), runs.gc.get_threshold()) == (True, before)

@@ -50,7 +50,7 @@ def browser():
 def pages(tmp_path_factory):
     """The page of each kind, made once it is asked for: `pages("many")` -> its path."""
     made: dict[str, Path] = {}
-    names = {"two": NAMES[:2], "six": NAMES[:6], "many": NAMES, "nasty": (*NASTY, "relu")}
+    names = {"two": NAMES[:2], "six": NAMES[:6], "many": NAMES, "long": NAMES[:2], "nasty": (*NASTY, "relu")}
 
     def of(kind):
         if kind not in made:
@@ -58,6 +58,9 @@ def pages(tmp_path_factory):
             runs = study(folder / "study", names[kind], unfinished="begun" if kind == "six" else None)
             rows = tuple((f"row {number}", *cells) for number, cells in enumerate(zip(CELLS[0], *TEXTS, strict=True)))
             studies = TextTable("Studies", ("study", "value", "name", "when"), rows) if kind == "six" else None
+            if kind == "long":
+                rows = tuple((f"<b>study {number}</b>", f"{number * 7 % 400}", "-", "-") for number in range(400))
+                studies = TextTable("Studies", ("study", "value", "name", "when"), rows)
             made[kind] = write_page(folder / "page", runs, own_plots=kind != "two", studies=studies)
         return made[kind]
 
@@ -176,6 +179,22 @@ def test_a_click_sorts_up_down_and_back(show):
     of.page.locator("#block th").first.get_by_role("button").click()
     assert of.rows(1) == sorted(NAMES[:6])
     assert of.page.locator("#block [aria-sort]").count() == 1
+
+
+@pytest.mark.parametrize("width", SCREENS)
+def test_rows_beyond_the_first_hundred_are_found_and_sorted(show, width):
+    """They are packed until somebody asks for them."""
+    of = show("long", width)
+    rows = of.page.locator("#studies tbody tr")
+    assert rows.count() == 100
+    of.page.locator("#studies .filter input").fill("study 321</b>")
+    of.page.locator("#studies tbody tr:visible", has_text="study 321").wait_for()
+    assert of.page.locator("#studies tbody tr:visible td:first-child").all_text_contents() == ["<b>study 321</b>"]
+    of.page.locator("#studies .filter input").fill("")
+    of.page.locator("#studies th").nth(1).get_by_role("button").click()
+    first = of.page.locator("#studies tbody tr:visible td:nth-child(2)").all_text_contents()[:50]
+    assert first == [str(number) for number in range(50)]
+    assert of.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_rows_are_filtered_by_words(show):

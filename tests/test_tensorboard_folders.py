@@ -13,6 +13,8 @@ from helpers import activation_choice, fake_run, settings_of
 
 from actbench.command.training import look_inside
 from actbench.report import runs
+from actbench.sinks import logdir as logdirs
+from actbench.sinks import place_index
 from actbench.sinks.logdir import FOLDER, claim, events_of, logdir, of_study, owns
 
 
@@ -260,3 +262,42 @@ def test_where_the_studys_folder_may_only_be_read_the_events_are_in_the_runs(tmp
     mkdir = Path.mkdir
     monkeypatch.setattr(Path, "mkdir", forbidden)
     assert claim(folder, own, "gelu") == folder / FOLDER / "gelu"
+
+
+def test_a_run_that_begins_does_not_look_into_the_folders_of_all_others(study, gelu, monkeypatch):
+    """The number of files that it reads does not grow with the number of runs."""
+    read = []
+    owner = logdirs._owner
+    monkeypatch.setattr(logdirs, "_owner", lambda place: read.append(place) or owner(place))
+
+    def looks(number):
+        read.clear()
+        begun(study, replace(gelu, dropout=number / 1000), f"gelu {number}")
+        return len(read)
+
+    of_each = [looks(number) for number in range(1, 30)]
+    assert of_each[5:] == [of_each[5]] * 24
+
+
+@pytest.mark.parametrize("spoilt", ["", "gelu", "gelu\tgelu-mlp\n" * 3, None])
+def test_an_index_that_is_damaged_or_gone_is_made_again(study, gelu, spoilt):
+    first, later = gelu, replace(gelu, seed=2)
+    assert begun(study, first) == begun(study, later) == "tensorboard/gelu"
+    index = study / "tensorboard" / place_index.FILE
+    index.unlink() if spoilt is None else index.write_text(spoilt)
+    assert events_of(study / later.folder) == study / "tensorboard" / "gelu"
+    other = replace(gelu, dropout=0.5)
+    assert begun(study, other) != "tensorboard/gelu"
+    assert [events_of(study / own.folder).name for own in (first, later)] == ["gelu"] * 2
+    assert {*index.read_text().splitlines()} == {
+        f"gelu\t{first.folder}", f"gelu\t{later.folder}", f"gelu {other.id}\t{other.folder}"
+    }  # fmt: skip
+
+
+def test_where_seeds_are_not_shown_they_have_no_folders(study, gelu):
+    first = replace(gelu, tensorboard_detail="mean")
+    for own in (first, replace(first, seed=2)):
+        (study / own.folder).mkdir(parents=True)
+        assert claim(study / own.folder, own, "gelu") == study / "tensorboard" / "gelu"
+        assert events_of(study / own.folder) == study / "tensorboard" / "gelu"
+    assert sorted(path.name for path in (study / "tensorboard" / "gelu").iterdir()) == [".run"]

@@ -29,6 +29,7 @@ NOT_COMPARED: dict[str, str] = {
     "tensorboard": _SEEN,
     "tensorboard_every": _SEEN,
     "tensorboard_detail": _SEEN,
+    "checkpoints": "says what is kept of a run",
     **dict.fromkeys(("decide.margin", "decide.max_seeds", "decide.max_minutes", "decide.test_set"), _OF_ALL),
     "quantise": "is scored beside the plain result: quantise=int8 has both",
     "study": "is the folder of a whole sweep",

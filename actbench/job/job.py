@@ -229,7 +229,8 @@ class Sinks:
             self.hold.check()
         finished = summary.status not in ("interrupted", "pruned")
         if finished:
-            self.folder.write_checkpoints(training.seeds, training.network.state_dicts())
+            if self.settings.checkpoints:
+                self.folder.write_checkpoints(training.seeds, training.network.state_dicts())
             trained = look(training) if training.probe or self.tensorboard else {}
             sound = [place for place, seed in enumerate(training.seeds) if seed not in summary.diverged]
             self.folder.write_preactivations(preactivations(training, untrained, trained, sound))

@@ -88,7 +88,7 @@ def main(arguments: argparse.Namespace) -> int:
     """
     asked = Asked(arguments.margin, arguments.test_set, arguments.baseline, arguments.per)
     try:
-        report = make_report(arguments.paths, asked)
+        report = make_report(arguments.paths, asked, of_command=True)
     except UserError as error:
         if not arguments.published:
             raise
@@ -119,22 +119,23 @@ def after_sweep(study: Path, *, told: bool = False) -> None:
     print()
     folder, whole = study / "report", shlex.join(["actbench", "report", str(study), "--full"])
     with pages.alone(study) as after_another:
-        report = make_report([study])
+        report = make_report([study], of_command=True)
         made = after_another and pages.is_current(study, [comparison.block for comparison in report.comparisons])
         shown = Shown(folder, whole, _opening(folder), elsewhere="output_dir=FOLDER", told=told, made=made)
         _show_and_write(report, shown)
 
 
-def make_report(paths: Sequence[Path], asked: Asked | None = None) -> Report:
+def make_report(paths: Sequence[Path], asked: Asked | None = None, *, of_command: bool = False) -> Report:
     """Finds, reads and compares the runs below some paths.
 
-    A mistake in `baseline` or `per` becomes a problem of the report, which then uses the default.
+    A mistake in `baseline` or `per` becomes a problem of the report, which then uses the default. `of_command` is that
+    of `runs.find`.
 
     Raises:
         UserError: a path does not exist, or holds no run.
     """
     asked = asked or Asked()
-    found = runs.find(paths)
+    found = runs.find(paths, of_command=of_command)
     report = Report(problems=found.problems)
     compared = blocks(found.runs)
     baseline = asked.baseline

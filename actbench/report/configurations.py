@@ -6,10 +6,11 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from actbench import naming
 from actbench.choices import usual_parameters
+from actbench.copies import like
 from actbench.records import Estimate, RunSummary
 from actbench.report.formatting import count
 from actbench.report.runs import Run, trained_at
@@ -41,7 +42,10 @@ class Configuration:
 
     def estimate(self, metric: str) -> Estimate:
         """The metric's mean over seeds with its interval."""
-        return Estimate.of(list(self.values.get(metric, {}).values()))
+        known: dict[str, Estimate] = vars(self).setdefault("_estimates", {})  # tables and orders ask again and again
+        if metric not in known:
+            known[metric] = Estimate.of(list(self.values.get(metric, {}).values()))
+        return known[metric]
 
     def mean(self, metric: str) -> float:
         """The mean over seeds; −inf where there is none, so that it ranks last."""
@@ -86,7 +90,7 @@ class Block:
 def blocks(runs: Iterable[Run]) -> list[Block]:
     """One block for each protocol; the one with most runs comes first."""
     by_protocol: dict[tuple[object, ...], list[Run]] = {}
-    for run in (replace(run, settings=run.settings.with_later_parameters()) for run in runs):
+    for run in map(_with_later_parameters, runs):
         by_protocol.setdefault(run.settings.protocol(run.dataset), []).append(run)
     titles = {protocol: _title(members[0]) for protocol, members in by_protocol.items()}
     number_of = Counter(titles.values())
@@ -95,6 +99,11 @@ def blocks(runs: Iterable[Run]) -> list[Block]:
             titles[protocol] = _title(by_protocol[protocol][0], with_version=True)
     ordered = sorted(by_protocol, key=lambda protocol: (-len(by_protocol[protocol]), titles[protocol]))
     return [_block(by_protocol[protocol], titles[protocol]) for protocol in ordered]
+
+
+def _with_later_parameters(run: Run) -> Run:
+    settings = run.settings.with_later_parameters()
+    return run if settings is run.settings else like(run, settings=settings)
 
 
 def _title(run: Run, *, with_version: bool = False) -> str:
@@ -152,7 +161,8 @@ def in_order(configurations: Sequence[Configuration]) -> tuple[list[Configuratio
 
     def key(configuration: Configuration) -> tuple[float, str]:
         accuracies = configuration.values.get(METRIC, {})
-        mean = Estimate.of([value for seed, value in accuracies.items() if not uneven or seed in shared]).mean
+        of_shared = [value for seed, value in accuracies.items() if seed in shared]
+        mean = (Estimate.of(of_shared) if uneven else configuration.estimate(METRIC)).mean
         return (float("inf") if mean is None else -mean), configuration.name
 
     remark = f"ranked by the {len(shared)} seeds that all configurations have in common" if uneven else ""
@@ -161,7 +171,7 @@ def in_order(configurations: Sequence[Configuration]) -> tuple[list[Configuratio
 
 def _aliases(members: Sequence[Run]) -> list[str]:
     """A remark on choices that are the same under different names."""
-    names = list(dict.fromkeys(naming.activations(run.settings.flat()) for run in members))
+    names = list(dict.fromkeys(naming.activations_of(run.settings) for run in members))
     if len(names) < 2:
         return []
     return [f"{', '.join(names[1:])} is the same configuration as {names[0]} under another name: the two are merged"]
@@ -209,12 +219,14 @@ def _speed(runs: Sequence[Run]) -> tuple[float, float]:
         assert run.summary is not None
         train_seconds += run.summary.seconds["train"]
         samples += run.summary.samples_per_second * run.summary.seconds["train"]
-    seconds = [epoch.seconds / len(run.settings.seeds) for run in runs for epoch in run.epochs]
+    seconds = [epoch.seconds / run.settings.num_seeds for run in runs for epoch in run.epochs]
     return statistics.median(seconds or [math.nan]), samples / train_seconds if train_seconds else math.nan
 
 
 def _counting(runs: Sequence[Run]) -> list[Run]:
     """The runs without those whose seeds were all trained again by newer ones."""
+    if len(runs) == 1:
+        return [*runs]
     kept: list[Run] = []
     newer: set[int] = set()
     for run in reversed(runs):

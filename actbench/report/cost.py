@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from actbench.copies import like
 from actbench.measures.scores import BUSY
 from actbench.report import runs
 from actbench.report.configurations import Block, Configuration
@@ -146,7 +147,7 @@ def _costs(configurations: Sequence[Configuration], by_kind: Sequence[Kinds]) ->
     of = [_cost(one, kinds, chosen) for one, kinds in zip(configurations, by_kind, strict=True)]
     medians = [cost.median for cost in of if math.isfinite(cost.median) and cost.median > 0]
     digits = max(0, 1 - math.floor(math.log10(min(medians)))) if medians else None
-    return [replace(cost, digits=digits) for cost in of]
+    return [like(cost, digits=digits) for cost in of]
 
 
 def _cost(configuration: Configuration, kinds: Kinds, chosen: Kind | None) -> Cost:
@@ -162,7 +163,7 @@ def _cost(configuration: Configuration, kinds: Kinds, chosen: Kind | None) -> Co
 def _kinds(configuration: Configuration) -> Kinds:
     epochs: dict[Kind, list[tuple[float, float]]] = {}  # seconds per seed, share of waiting
     for run in configuration.counting:
-        seeds = len(run.settings.seeds)
+        seeds = run.settings.num_seeds
         times = [(epoch.seconds / seeds, epoch.waiting) for epoch in run.epochs]
         if times:
             epochs.setdefault(_kind(run), []).extend(times)
@@ -172,7 +173,7 @@ def _kinds(configuration: Configuration) -> Kinds:
 def _kind(run: Run) -> Kind:
     environment = runs.environment(run)
     keys = ("host", "device", "threads", "workers", "threads_of_a_worker", "cpu_capability")
-    seeds = len(run.settings.seeds)
+    seeds = run.settings.num_seeds
     return (seeds, *(str(environment.get(key)) for key in keys), str(run.settings.probe), str(run.settings.probe_every))
 
 

@@ -24,6 +24,7 @@ from actbench.records import Estimate, decimal
 from actbench.report.comparison import Comparison
 from actbench.report.configurations import Configuration
 from actbench.report.formatting import minus
+from actbench.report.verdict import Verdict
 
 BLUE, ORANGE, GREEN, PINK, YELLOW, SKY, GREY = (
     "#0072B2",
@@ -142,8 +143,10 @@ def line_style(place: int) -> LineStyle:
 
 
 def line_styles(comparison: Comparison) -> dict[str, LineStyle]:
-    """The style of each configuration of the block, by its name."""
-    return {configuration.name: line_style(k) for k, configuration in enumerate(comparison.block.configurations)}
+    """The style of each configuration of the block, by its name; those that are drawn differ from each other."""
+    drawn, _ = shown_configurations(comparison, diverged=True)
+    names = dict.fromkeys(one.name for one in (*drawn, *comparison.block.configurations))
+    return {name: line_style(k) for k, name in enumerate(names)}
 
 
 def heading(figure: Figure, comparison: Comparison, what: str, how: str = "") -> None:
@@ -162,16 +165,32 @@ def heading(figure: Figure, comparison: Comparison, what: str, how: str = "") ->
 
 
 def shown_configurations(comparison: Comparison, *, diverged: bool = False) -> tuple[list[Configuration], str]:
-    """The best configurations with the baseline among them, and a sentence that says so where some are left out.
+    """The best configurations and those that are not decided, with the baseline among them, and a sentence on them.
 
-    With `diverged`, also those of which every seed diverged; they come last.
+    It is empty where all are shown. With `diverged`, also those of which every seed diverged; they come last.
     """
     usable = [configuration for configuration in comparison.block.configurations if configuration.n or diverged]
-    shown, baseline = usable[:SHOWN], comparison.baseline
+    shown, baseline = _best_and_undecided(usable, comparison.verdict), comparison.baseline
     if baseline is not None and baseline.configuration not in shown:
         shown[-1] = baseline.configuration
-    left_out = len(usable) - len(shown)
-    return shown, f" The best {len(shown)} of {len(usable)} configurations." if left_out else ""
+    if len(shown) == len(usable):
+        return shown, ""
+    best = next((k for k, (one, other) in enumerate(zip(shown, usable, strict=False)) if one is not other), len(shown))
+    if best >= len(shown) - 1:  # the last one may be the baseline
+        return shown, f" The best {len(shown)} of {len(usable):,} configurations."
+    others = f"the best {len(shown) - best} of the others that may be the best or are as good"
+    return shown, f" {len(shown)} of {len(usable):,} configurations: the best {best}, and {others}."
+
+
+def _best_and_undecided(usable: Sequence[Configuration], verdict: Verdict) -> list[Configuration]:
+    """At most `SHOWN` in their order: half of them the best, then those that are not shown to be worse."""
+    words = ("best", "as good", "undecided")
+    close = [one for one in usable if (decision := verdict.of(one)) is not None and decision.word in words]
+    chosen: dict[int, Configuration] = {}
+    for one in (*usable[: SHOWN // 2], *close, *usable):
+        if len(chosen) < SHOWN:
+            chosen.setdefault(id(one), one)
+    return [one for one in usable if id(one) in chosen]
 
 
 # ---------------------------------------------------------------- panels

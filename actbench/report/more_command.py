@@ -64,21 +64,25 @@ def _takes_more(verdict: Verdict, study: Path) -> bool:
     """Whether a study has several configurations, all of which may be compared with each other."""
     runs = [*verdict.beside, *(run for decision in verdict.decisions for run in decision.configuration.runs)]
     known = {str(run.folder): run.settings for run in runs}
-    ids: set[str] = set()
-    protocols: set[tuple[object, ...]] = set()
-    for folder in {*known, *(os.path.dirname(path) for path in map(str, study.glob("*/settings.yaml")))}:
-        settings = known.get(folder)
-        if settings is None:  # of another block, or not asked for
-            with contextlib.suppress(UserError):
-                settings = reader.settings_of(Path(folder))
-        elif os.path.dirname(folder) != str(study) and study_of(Path(folder)) != study:
-            continue
-        if settings is not None:
-            ids.add(settings.id)
-            protocols.add(settings.protocol())
-        if len(protocols) > 1:
-            return False
+    own = {path: settings for path, settings in known.items() if _is_in(path, study)}
+    ids = {settings.id for settings in own.values()}
+    shared = {(id(one.dataset), one.train.epochs): one for one in own.values()}  # many runs share their choices
+    protocols = {settings.protocol() for settings in shared.values()}
+    with contextlib.suppress(OSError):
+        for name in os.listdir(study):
+            folder = study / name
+            if len(protocols) > 1:
+                return False
+            if str(folder) not in known and (folder / "settings.yaml").exists():  # of another block, or not asked for
+                with contextlib.suppress(UserError):
+                    settings = reader.settings_of(folder)
+                    ids.add(settings.id)
+                    protocols.add(settings.protocol())
     return len(ids) > 1 and len(protocols) == 1
+
+
+def _is_in(folder: str, study: Path) -> bool:
+    return os.path.dirname(folder) == str(study) or study_of(Path(folder)) == study
 
 
 def _terms(verdict: Verdict, study: Path) -> list[str]:

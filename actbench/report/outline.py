@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from actbench.report.comparison import Comparison
 from actbench.report.configurations import Block
-from actbench.report.drawing import SHOWN
+from actbench.report.drawing import shown_configurations
 from actbench.report.evidence import evidence
 from actbench.report.formatting import count, listed
 from actbench.report.plots import Plot
@@ -110,7 +110,9 @@ def block_part(comparison: Comparison, plots: Sequence[tuple[str, Plot]], *, num
         title="Results" if alone else block.title,
         shared=block.shared,
         note=block.note,
-        names=names if len(names := names_of(block)) <= _SWITCHES else names[:SHOWN],
+        names=names
+        if len(names := names_of(block)) <= _SWITCHES
+        else [one.name for one in shown_configurations(comparison)[0]],
         verdict=comparison.sentences,
         remarks=comparison.remarks,
         pictures=[picture for picture in pictures if picture.plot.section == TOP],

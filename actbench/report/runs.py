@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from actbench.copies import made
 from actbench.errors import Problem, UserError
 from actbench.measures.scores import EpochRecord
 from actbench.records import RunSummary
@@ -67,8 +69,13 @@ class FoundRuns:
     problems: list[Problem] = field(default_factory=list)
 
 
-def find(paths: Sequence[Path]) -> FoundRuns:
+def find(paths: Sequence[Path], *, of_command: bool = False) -> FoundRuns:
     """Every run at or below `paths`.
+
+    Args:
+        paths: folders.
+        of_command: whether this process does nothing else, so that it may start others that read very many runs, and
+            need not look for garbage among them later.
 
     Raises:
         UserError: a path does not exist, or holds no run.
@@ -76,44 +83,81 @@ def find(paths: Sequence[Path]) -> FoundRuns:
     found = FoundRuns()
     folders = run_folders.below(paths, found.problems)
     caches: dict[str, ReadBefore] = {}
-    collecting = gc.isenabled()
-    gc.disable()  # there is nothing to collect, and looking for it among millions of values takes a third of the time
-    try:
+    with _without_collecting():
+        known = {folder: run for folder in folders if (run := _kept(folder, caches)) is not None}
+        if of_command and len(folders) - len(known) > _MANY:
+            known |= _read_side_by_side([folder for folder in folders if folder not in known], caches)
         for folder in folders:
             try:
-                found.runs.append(_read(folder, caches))
+                found.runs.append(known[folder] if folder in known else _read(folder, caches))
             except UserError as error:
                 found.problems += error.problems
         for cache in caches.values():
             cache.save()
-    finally:
-        if collecting:
-            gc.enable()
-    if len(found.runs) > _MANY:
-        gc.freeze()  # nor should it be looked for among them later
+        if of_command and len(found.runs) > _MANY:
+            gc.freeze()
+            gc.set_threshold(100_000, 20, 20)  # what the report makes of so many stays, too
     return found
 
 
 _MANY = 1000
 
 
-def _read(folder: Path, caches: dict[str, ReadBefore]) -> Run:
-    """A run from its files, or from what was read of the same files before."""
+@contextlib.contextmanager
+def _without_collecting() -> Iterator[None]:
+    """There is no garbage, and looking for it among millions of values takes a third of the time."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _kept(folder: Path, caches: dict[str, ReadBefore]) -> Run | None:
+    """A run as it was read before, if its files are still the same."""
     study = os.path.dirname(folder)
     if study not in caches:
         caches[study] = ReadBefore.of(Path(study))
+    stored = caches[study].get(folder) if caches[study].rows else None
+    return None if stored is None else _of_stored(folder, stored)
+
+
+def _read_side_by_side(folders: Sequence[Path], caches: dict[str, ReadBefore]) -> dict[Path, Run]:
+    from actbench.report import side_by_side
+
+    read: dict[Path, Run] = {}
+    for folder, packed, texts in side_by_side.read(folders):
+        read[folder] = _of_stored(folder, caches[os.path.dirname(folder)].keep(folder, packed, texts))
+    return read
+
+
+def _read(folder: Path, caches: dict[str, ReadBefore]) -> Run:
     key = read_before.key_of(str(folder))
-    stored = caches[study].get(folder, key)
+    run = from_files(folder)
+    stored = stored_of(run)
     if stored is not None:
-        return Run(folder, *stored[:2], tuple(Timed(*epoch) for epoch in stored.epochs), stored.environment)
-    run = _from_files(folder)
-    if run.summary is not None and run.surroundings is not None:
-        times = tuple((epoch.seconds, epoch.waiting) for epoch in run.epochs)
-        caches[study].add(folder, key, Stored(run.settings, run.summary, times, run.surroundings))
+        caches[os.path.dirname(folder)].add(folder, key, stored)
     return run
 
 
-def _from_files(folder: Path) -> Run:
+def stored_of(run: Run) -> Stored | None:
+    """What is kept of a run; None of one without all files."""
+    if run.summary is None or run.surroundings is None:
+        return None
+    times = tuple((epoch.seconds, epoch.waiting) for epoch in run.epochs)
+    return Stored(run.settings, run.summary, times, run.surroundings)
+
+
+def _of_stored(folder: Path, stored: Stored) -> Run:
+    epochs = tuple(Timed(*epoch) for epoch in stored.epochs)
+    values = {"settings": stored.settings, "summary": stored.summary, "surroundings": stored.environment}
+    return made(Run, {"folder": folder, "epochs": epochs, **values})
+
+
+def from_files(folder: Path) -> Run:
+    """A run as its files say; a UserError where they cannot be read or contradict each other."""
     if not os.path.lexists(folder / "settings.yaml"):
         what = "has no settings.yaml: the run stopped before it wrote one, or the file was removed"
         raise UserError(what, where=str(folder), how="the same command trains it again")

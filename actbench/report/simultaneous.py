@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -172,7 +172,13 @@ def _half(edge: Array, of_seeds: Array, of_images: Array, level: float, size: in
     """
     if images is None:
         return np.asarray(edge * np.sqrt(of_seeds))
-    return np.asarray(np.sqrt(edge**2 * of_seeds + critical(level, size, max(images - 1, 1)) ** 2 * of_images))
+    return np.asarray(np.sqrt(edge**2 * of_seeds + _of_images(level, size, images) ** 2 * of_images))
+
+
+@lru_cache(maxsize=256)
+def _of_images(level: float, size: int, images: int) -> float:
+    """The critical value for the part of a difference that is due to the test images."""
+    return float(critical(level, size, max(images - 1, 1)))
 
 
 def _moments(a: Array, common: NDArray[np.bool_], n: NDArray[np.integer[Any]]) -> tuple[Array, Array]:

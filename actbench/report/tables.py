@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from actbench import naming
 from actbench.report.columns import heading, interval_cell, mean_cell
@@ -16,6 +15,9 @@ from actbench.report.runs import state
 from actbench.report.text_table import TextTable
 from actbench.report.tuning import Tuned
 from actbench.report.verdict import Decision, Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def comparison_tables(comparison: Comparison) -> list[TextTable]:
@@ -159,6 +161,8 @@ def tidy(comparisons: Sequence[Comparison]) -> pd.DataFrame:
     Keys that vary, and keys with another value than the default, have columns of their own. A seed that diverged has
     the metric `diverged` with the epoch. Accuracies are percentages, ratios 0 to 1.
     """
+    import pandas as pd  # which a table in a terminal has no use for
+
     columns: dict[str, list[object]] = {key: [] for key in ("block", "configuration", "id", "dataset", "epochs")}
     keys = list(dict.fromkeys(key for of in comparisons for key in (*of.block.varying, *of.block.unusual)))
     columns |= {key: [] for key in (*keys, "seed", "metric", "value")}

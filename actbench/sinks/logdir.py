@@ -24,6 +24,8 @@ from filelock import FileLock, Timeout
 from actbench.files.atomic import remove_strays, write_text
 from actbench.files.reading import read_text
 from actbench.settings import Settings
+from actbench.sinks import place_index
+from actbench.sinks.tags import Thin
 
 FOLDER = "tensorboard"  # of a study
 OWNER = ".run"  # in NAME and in each seed=K: the name of the run's folder
@@ -122,9 +124,12 @@ def _claim(root: Path, folder: Path, settings: Settings, name: str) -> Path | No
         return None
     root.mkdir(parents=True, exist_ok=True)
     with alone(root):
+        index = place_index.read(root)
+        if index is None:
+            index = place_index.renewed(root, _owners)
         if root.parent == folder.parent:
-            _remove_what_is_gone(root)
-        for place in _candidates(root, folder, settings, name):
+            index = _remove_what_is_gone(root, index)
+        for place in _candidates(root, folder, settings, name, index):
             seeds = [place / f"seed={seed}" for seed in settings.seeds]
             if any(_owner(seed) not in (None, folder.name) for seed in seeds):
                 continue
@@ -135,20 +140,24 @@ def _claim(root: Path, folder: Path, settings: Settings, name: str) -> Path | No
                 _remove_events(place, deep=False)
             for seed in seeds:
                 _remove_events(seed)
-                seed.mkdir(exist_ok=True)
-                write_text(seed / OWNER, f"{folder.name}\n")
+                if Thin.of(settings).seeds:
+                    seed.mkdir(exist_ok=True)
+                    write_text(seed / OWNER, f"{folder.name}\n")
+            if folder.name not in index.get(place.name, ()):
+                place_index.add(root, place.name, folder.name)
             return place
     return None
 
 
-def _candidates(root: Path, folder: Path, settings: Settings, name: str) -> Iterator[Path]:
+def _candidates(
+    root: Path, folder: Path, settings: Settings, name: str, index: place_index.Index
+) -> Iterator[Path]:  # fmt: skip
     """Where the events of a run may lie: where they did, with those of its configuration, or under a free name."""
-    own = _place_of(root, folder.name)
-    if own is not None:
-        yield own
-    for place in _places(root):
-        if _configuration(_owner(place) or "") == _configuration(settings.folder):
-            yield place
+    configuration = _configuration(settings.folder)
+    own = [place for place, runs in index.items() if folder.name in runs]
+    alike = [place for place, runs in index.items() if any(_configuration(run) == configuration for run in runs)]
+    known = dict.fromkeys((*sorted(own), *sorted(alike)))
+    yield from (root / place for place in known if _owner(root / place) is not None)
     base, first, last = _safe(name), settings.seeds[0], settings.seeds[-1]
     seeds = f"seed{first}" if first == last else f"seeds{first}-{last}"
     more = (f"{base} {settings.id} {seeds}{f' ({number})' if number > 1 else ''}" for number in range(1, 100))
@@ -174,11 +183,19 @@ def _safe(name: str) -> str:
 
 def _place_of(root: Path, run: str) -> Path | None:
     """The folder in `root` that holds the events of the run whose folder is called `run`."""
-    for place in _places(root):
-        owner = _owner(place)
-        if owner == run or (owner is not None and any(_owner(seed) == run for seed in place.glob("seed=*"))):
-            return place
-    return None
+    index = place_index.read(root) or {}
+    for name in sorted(place for place, runs in index.items() if run in runs):
+        if _owner(root / name) is not None:
+            return root / name
+    return next((place for place in _places(root) if run in _owners(place)), None)
+
+
+def _owners(place: Path) -> Iterator[str]:
+    """The runs whose events a folder says it has: their mean, and their seeds."""
+    owner = _owner(place)
+    if owner is not None:
+        yield owner
+        yield from {seed for path in place.glob("seed=*") if (seed := _owner(path)) is not None}
 
 
 def _places(root: Path) -> list[Path]:
@@ -202,17 +219,24 @@ def _owner(place: Path) -> str | None:
 # ---------------------------------------------------------------- what is removed
 
 
-def _remove_what_is_gone(root: Path) -> None:
+def _remove_what_is_gone(root: Path, index: place_index.Index) -> place_index.Index:
     """Removes the events of runs that were deleted from the study, or moved: they are a view of what is in it."""
-    for place in _places(root):
+    there = {*os.listdir(root.parent)}
+    stale = [name for name, runs in index.items() if not runs <= there]
+    for place in (root / name for name in stale):
         owner = _owner(place)
         if owner is None:
             continue
         for seed in place.glob("seed=*"):
             if _is_gone(root, _owner(seed) or owner):
                 _discard(seed)
-        if _is_gone(root, owner) and not any(_owner(seed) for seed in place.glob("seed=*")):
+        if (
+            _is_gone(root, owner)
+            and not any(_owner(seed) for seed in place.glob("seed=*"))
+            and not (index[place.name] & there)
+        ):
             _discard(place)
+    return place_index.renewed(root, _owners, {name: runs & there for name, runs in index.items()}) if stale else index
 
 
 def _is_gone(root: Path, run: str) -> bool:

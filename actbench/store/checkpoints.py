@@ -35,6 +35,9 @@ def read_checkpoints(folder: Path, seeds: Sequence[int]) -> dict[int, dict[str, 
     states = {}
     for seed in seeds:
         path = _checkpoint(folder, seed)
+        if not path.parent.exists():
+            what = "has no checkpoints: it was trained with checkpoints=false, or they were removed"
+            raise UserError(what, where=str(folder), how="train the run again: study=NAME")
         try:
             states[seed] = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:

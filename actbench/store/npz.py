@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,8 +46,7 @@ def read(path: Path, largest: int, check: Callable[[Arrays], Content]) -> Conten
         with zipfile.ZipFile(packed) as archive:
             if sum(part.file_size for part in archive.infolist()) > largest:
                 raise ValueError("it unpacks to more than a run leaves")
-        with np.load(packed, allow_pickle=False) as content:
-            return check(content)
+            return check({name.removesuffix(".npy"): _array(archive.read(name)) for name in archive.namelist()})
     except FileNotFoundError:
         return None
     except (
@@ -53,3 +54,24 @@ def read(path: Path, largest: int, check: Callable[[Arrays], Content]) -> Conten
         zipfile.BadZipFile, zipfile.zlib.error,  # type: ignore[attr-defined]
     ) as error:  # fmt: skip
         raise UserError(f"cannot be read ({reason(error)})", where=str(path), how=AWAY) from error
+
+
+def _array(content: bytes) -> NDArray[Any]:
+    """An array as NumPy writes it, but no objects. Of thousands of files, `np.load` would parse each header again."""
+    width = {(1, 0): 2, (2, 0): 4}[content[6], content[7]] if content[:6] == b"\x93NUMPY" else 0
+    if not width:
+        raise ValueError("it is no array")
+    end = 8 + width + int.from_bytes(content[8 : 8 + width], "little")
+    shape, by_columns, dtype = _header(content[:end])
+    values = np.frombuffer(content, dtype, math.prod(shape), end).copy()
+    return values.reshape(shape, order="F" if by_columns else "C")
+
+
+@lru_cache(maxsize=256)
+def _header(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    stream = io.BytesIO(content)
+    read = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
+    shape, by_columns, dtype = read[np.lib.format.read_magic(stream)[0]](stream)
+    if dtype.hasobject or not dtype.itemsize or any(size < 0 for size in shape):
+        raise ValueError("its values are no numbers")
+    return shape, by_columns, dtype

@@ -1,26 +1,27 @@
 """A run as a line of JSON, which reads back exactly as it was: what `read_before` keeps of it.
 
 What many runs have in common (a choice of the settings, the packages of an environment) is a part of its own, which is
-written once and shared by all runs that are read back.
+written once and shared by all runs that are read back. A part is named by a digest of its content, so that runs that
+were packed in several processes can be put together.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 from actbench import __version__
+from actbench.copies import made
 from actbench.records import Estimate, Finding, RunSummary
 from actbench.settings import GROUPS, Choice, Settings, Train
 
-_FORMAT = 1  # of this module; a change of what is read of a run's files is one, too
+_FORMAT = 2  # of this module; a change of what is read of a run's files is one, too
 _CLASSES = (Settings, Choice, Train, RunSummary, Estimate, Finding)
 _FIELDS = {kind: tuple(one.name for one in fields(kind)) for kind in _CLASSES}
 VERSION = f"{__version__} {_FORMAT} " + hashlib.sha256(repr(_FIELDS).encode()).hexdigest()[:12]
-_SHARED = ("argv", "packages", "git", "threads_spin")  # of an environment
+_OWN = ("time", "argv")  # of an environment: the rest is usually that of other runs
 
 
 class Stored(NamedTuple):
@@ -41,37 +42,30 @@ class Packed(NamedTuple):
 
 @dataclass
 class Parts:
-    """What runs share, each with its number: as text, and as objects, which are built when they are asked for."""
+    """What runs share, by its names: as text, and as objects, which are built when they are asked for."""
 
-    texts: list[str] = field(default_factory=list)
-    numbers: dict[str, int] = field(default_factory=dict)
-    built: dict[tuple[int, type], Any] = field(default_factory=dict)
-    known: dict[int, tuple[Any, int]] = field(
-        default_factory=dict
-    )  # id -> the object, so that it stays, and its number
+    texts: dict[str, str] = field(default_factory=dict)
+    built: dict[tuple[str, type], Any] = field(default_factory=dict)
+    known: dict[int, tuple[Any, str]] = field(default_factory=dict)  # id -> the object, so that it stays, and its name
 
-    @classmethod
-    def of(cls, texts: Sequence[str]) -> Parts:
-        return cls([*texts], {text: number for number, text in enumerate(texts)})
-
-    def number(self, value: Any) -> int:
+    def name(self, value: Any) -> str:
         """That of a `Choice`, a `Train`, or plain values."""
         found = self.known.get(id(value))
         if found is None:
-            content = _plain(value) if type(value) in _FIELDS else value
-            text = json.dumps(content)
-            if text not in self.numbers:
-                self.numbers[text] = len(self.texts)
-                self.texts.append(text)
-            found = self.known[id(value)] = (value, self.numbers[text])
+            text = json.dumps(_plain(value) if type(value) in _FIELDS else value)
+            name = hashlib.sha256(text.encode()).hexdigest()[:20]
+            self.texts[name] = text
+            if type(value) not in _FIELDS:
+                return name
+            found = self.known[id(value)] = (value, name)
         return found[1]
 
-    def get(self, number: int, kind: type) -> Any:
+    def get(self, name: str, kind: type) -> Any:
         """The same object each time."""
-        built = self.built.get((number, kind))
+        built = self.built.get((name, kind))
         if built is None:
-            content = json.loads(self.texts[number])
-            built = self.built[number, kind] = kind(*content) if kind in _FIELDS else content
+            content = json.loads(self.texts[name])
+            built = self.built[name, kind] = kind(*content) if kind in _FIELDS else content
         return built
 
 
@@ -80,18 +74,17 @@ def pack(stored: Stored, parts: Parts) -> str | None:
     settings, summary = stored.settings, stored.summary
     try:
         of_settings = [
-            parts.number(value) if name in GROUPS or name == "train" else value
+            parts.name(value) if name in GROUPS or name == "train" else value
             for name, value in zip(_FIELDS[Settings], _plain(settings), strict=True)
         ]
-        metrics = [[name, *_plain(one)] for name, one in summary.metrics.items()]
+        metrics = [parts.name([*summary.metrics]), [_plain(one) for one in summary.metrics.values()]]
         findings = None if summary.findings is None else [_plain(one) for one in summary.findings]
         of_summary = _plain(summary)
         for name, value in (("metrics", metrics), ("findings", findings), ("diverged", [*summary.diverged.items()])):
             of_summary[_FIELDS[RunSummary].index(name)] = value
-        shared = {key: parts.number(stored.environment[key]) for key in _SHARED if key in stored.environment}
-        own = {key: value for key, value in stored.environment.items() if key not in shared}
-        order = [*stored.environment]
-        text = json.dumps([settings.id, of_settings, of_summary, stored.epochs, own, shared, order])
+        own = {key: stored.environment[key] for key in _OWN if key in stored.environment}
+        shared = parts.name({key: None if key in own else value for key, value in stored.environment.items()})
+        text = json.dumps([settings.id, of_settings, of_summary, stored.epochs, own, shared])
         again = unpack(text, parts)
     except (TypeError, ValueError):  # a date, perhaps
         return None
@@ -101,7 +94,7 @@ def pack(stored: Stored, parts: Parts) -> str | None:
 
 def unpack(text: str, parts: Parts) -> Stored:
     """The run; what is within it is shared with others, and must not be changed."""
-    identity, of_settings, of_summary, epochs, own, shared, order = json.loads(text)
+    identity, of_settings, of_summary, epochs, own, shared = json.loads(text)
     values = dict(zip(_FIELDS[Settings], of_settings, strict=True))
     for group in GROUPS:
         values[group] = parts.get(values[group], Choice)
@@ -110,23 +103,25 @@ def unpack(text: str, parts: Parts) -> Stored:
     values["measures"] = tuple(Choice(*one) for one in values["measures"])
     if isinstance(values["sites"], list):
         values["sites"] = tuple(values["sites"])
-    settings = Settings(**values)
+    settings = made(Settings, values)
     vars(settings)["id"] = identity  # as it was checked when the files were read
     results = dict(zip(_FIELDS[RunSummary], of_summary, strict=True))
     results["seeds"] = tuple(results["seeds"])
     results["diverged"] = dict(results["diverged"])
-    results["metrics"] = {
-        name: Estimate(mean, std, tuple(ci95) if ci95 else None, n, tuple(of_seeds))
-        for name, mean, std, ci95, n, of_seeds in results["metrics"]
-    }
+    metrics, estimates = results["metrics"]
+    results["metrics"] = {name: _estimate(*one) for name, one in zip(parts.get(metrics, list), estimates, strict=True)}
     if results["findings"] is not None:
         results["findings"] = tuple(
             Finding(symptom, evidence, cause, tuple(remedies), code)
             for symptom, evidence, cause, remedies, code in results["findings"]
         )
-    every = own | {key: parts.get(number, object) for key, number in shared.items()}
-    environment = {key: every[key] for key in order}
-    return Stored(settings, RunSummary(**results), tuple((a, b) for a, b in epochs), environment)
+    environment = parts.get(shared, dict) | own
+    return Stored(settings, made(RunSummary, results), tuple((a, b) for a, b in epochs), environment)
+
+
+def _estimate(mean: Any, std: Any, ci95: Any, n: Any, values: Any) -> Estimate:
+    ends = tuple(ci95) if ci95 else None
+    return made(Estimate, {"mean": mean, "std": std, "ci95": ends, "n": n, "values": tuple(values)})
 
 
 def _plain(value: Any) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from actbench import __version__
 from actbench.errors import printable
-from actbench.files.reading import NotReadable, leaves, read_json
+from actbench.files.reading import NotReadable, is_printable, leaves, parse_json, read_text
 
 AWAY = "train the run again under another study=NAME, or move the folder away"
 MOST = 1e18  # no count and no time is as much; what is above may not even be a floating-point number
@@ -74,7 +74,9 @@ def environment(folder: Path) -> dict[str, Any]:
     path = folder / "environment.json"
     try:
         check_stays(path)
-        content = all_printable(read_json(path))
+        text = read_text(path)
+        content = parse_json(text)
+        content = content if is_printable(text) else all_printable(content)
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

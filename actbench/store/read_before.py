@@ -14,6 +14,7 @@ import sqlite3
 import stat
 import time
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,9 +48,10 @@ class ReadBefore:
                 cache.rows, cache.parts = _load(study / FILE)
         return cache
 
-    def get(self, folder: Path, key: str) -> Stored | None:
-        """What was read of a run, if its files still have this `key`."""
+    def get(self, folder: Path) -> Stored | None:
+        """What was read of a run, if its files are still the same."""
         row = self.rows.get(folder.name)
+        key = key_of(str(folder)) if row else ""
         if not key or row is None or row[0] != key or zlib.crc32(row[1].encode()) != row[2]:
             return None
         try:
@@ -61,10 +63,17 @@ class ReadBefore:
 
     def add(self, folder: Path, key: str, stored: Stored) -> None:
         """Keeps what was read of a run, whose files had this `key` before."""
-        packed = pack(stored, self.parts) if key and not _is_recent(key) else None
+        packed = pack(stored, self.parts) if may_be_kept(key) else None
         if packed is not None:
             self.new += 1
             self.used[folder.name] = Packed(key, packed)
+
+    def keep(self, folder: Path, packed: Packed, texts: Mapping[str, str]) -> Stored:
+        """Keeps a run that another process has read; `texts` are those of its parts."""
+        self.parts.texts |= texts
+        self.new += 1
+        self.used[folder.name] = packed
+        return unpack(packed.run, self.parts)
 
     def save(self) -> None:
         """Writes the cache, if there is enough in it that is new, or gone."""
@@ -98,10 +107,10 @@ def key_of(folder: str) -> str:
     return ";".join(words)
 
 
-def _is_recent(key: str) -> bool:
-    """Whether one of the files was changed just now: it may be changed once more without a sign of it."""
+def may_be_kept(key: str) -> bool:
+    """Not where one of the files was changed just now: it may be changed once more without a sign of it."""
     newest = max((int(time) for words in key.split(";") for time in words.split(" ")[2:]), default=0)
-    return time.time_ns() - newest < _RECENT
+    return bool(key) and time.time_ns() - newest >= _RECENT
 
 
 def _is_ours(path: Path) -> bool:
@@ -124,12 +133,16 @@ def _load(path: Path) -> tuple[dict[str, tuple[str, str, int]], Parts]:
     with contextlib.closing(sqlite3.connect(address, uri=True)) as database:
         if database.execute("SELECT version FROM about").fetchone() != (VERSION,):
             return {}, Parts()
-        texts = [str(text) for (text,) in database.execute("SELECT part FROM parts ORDER BY number")]
+        texts = dict(database.execute("SELECT name, part FROM parts ORDER BY name"))
         rows = database.execute("SELECT name, files, run, checksum FROM runs").fetchall()
         (checksum,) = database.execute("SELECT checksum FROM about").fetchone()
-    if zlib.crc32("\n".join(texts).encode()) != checksum:
+    if _checksum(texts) != checksum:
         raise ValueError("it is damaged")
-    return {name: (key, run, number) for name, key, run, number in rows}, Parts.of(texts)
+    return {name: (key, run, number) for name, key, run, number in rows}, Parts(texts)
+
+
+def _checksum(texts: Mapping[str, str]) -> int:
+    return zlib.crc32(repr(sorted(texts.items())).encode())
 
 
 def _write(path: Path, used: dict[str, Packed], parts: Parts) -> None:
@@ -139,10 +152,9 @@ def _write(path: Path, used: dict[str, Packed], parts: Parts) -> None:
         database.execute("PRAGMA synchronous = OFF")  # a file that is torn by a crash is not used
         with database:
             database.execute("CREATE TABLE about (version TEXT, checksum INTEGER)")
-            database.execute("CREATE TABLE parts (number INTEGER PRIMARY KEY, part TEXT)")
+            database.execute("CREATE TABLE parts (name TEXT PRIMARY KEY, part TEXT)")
             database.execute("CREATE TABLE runs (name TEXT PRIMARY KEY, files TEXT, run TEXT, checksum INTEGER)")
-            checksum = zlib.crc32("\n".join(parts.texts).encode())
-            database.execute("INSERT INTO about VALUES (?, ?)", (VERSION, checksum))
-            database.executemany("INSERT INTO parts VALUES (?, ?)", enumerate(parts.texts))
+            database.execute("INSERT INTO about VALUES (?, ?)", (VERSION, _checksum(parts.texts)))
+            database.executemany("INSERT INTO parts VALUES (?, ?)", sorted(parts.texts.items()))
             rows = ((name, one.key, one.run, zlib.crc32(one.run.encode())) for name, one in sorted(used.items()))
             database.executemany("INSERT INTO runs VALUES (?, ?, ?, ?)", rows)

@@ -80,6 +80,8 @@ def _check_types(settings: Settings) -> None:
     every, detail = settings.tensorboard_every, settings.tensorboard_detail
     if type(every) is not int or every < 1 or detail not in ("full", "scalars", "mean"):
         raise TypeError("`tensorboard_every` or `tensorboard_detail` is not what it should be")
+    if type(settings.checkpoints) is not bool:
+        raise TypeError("`checkpoints` is not what it should be")
     if settings.num_seeds > _SEEDS:
         raise TypeError(f"`num_seeds` is more than {_SEEDS:,}")
     if not (is_amount(settings.dropout) and is_amount(settings.split) and isinstance(settings.study, str)):
