@@ -70,4 +70,3 @@ def _threads_of_a_kernel(settings: Settings) -> int:
 
     threads = settings.train.threads or machine._DEFAULT_THREADS
     return max(1, threads // settings.num_seeds)
-

@@ -191,8 +191,8 @@ class Worker:
     """
 
     def __init__(self, crew: Crew) -> None:
-        self.crew, self.job, self.idle, self._cores = crew, None, False, 1  # type: ignore[var-annotated]
-        self.job: Numbered | None
+        self.crew, self.idle, self._cores = crew, False, 1
+        self.job: Numbered | None = None
         passive = {} if {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys() else {"OMP_WAIT_POLICY": "passive"}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "actbench.command.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
