@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+from functools import partial
 from types import SimpleNamespace
 
+import faults
 import pytest
 from helpers import settings_of
 from outcome import outcome_of_study
@@ -42,10 +44,14 @@ def of_a_worker(study, parent):
 
 def test_a_worker_that_is_killed_is_told_and_every_bit_is_as_without_workers(alone, tmp_path):
     study = tmp_path / "outputs" / "s"
-    command = Command(*SPLIT, "train.epochs=15", "workers=2", cwd=tmp_path)
+    go = tmp_path / "go"  # until then the command's own first run stays where it is
+    held = partial(faults.after_epoch, 1, faults.wait_for_file, go)
+    command = Command(*SPLIT, "train.epochs=15", "workers=2", cwd=tmp_path, before=held)
     wait_until(lambda: of_a_worker(study, command.pid))
     (worker,) = of_a_worker(study, command.pid)
     os.kill(worker, signal.SIGKILL)
+    command.wait_for("was ended by")
+    go.touch()
     done = command.wait()
     assert (done.returncode, done.stderr) == (0, "")
     assert f"worker process {worker} was ended by SIGKILL; outputs/s/" in done.stdout
@@ -55,10 +61,13 @@ def test_a_worker_that_is_killed_is_told_and_every_bit_is_as_without_workers(alo
 
 def test_what_stops_the_command_stops_its_workers_with_everything_on_disk(alone, tmp_path):
     study = tmp_path / "outputs" / "s"
-    command = Command(*SPLIT, "train.epochs=15", "workers=2", cwd=tmp_path)
+    go = tmp_path / "go"  # until then the command's own first run stays where it is
+    held = partial(faults.after_epoch, 1, faults.wait_for_file, go)
+    command = Command(*SPLIT, "train.epochs=15", "workers=2", cwd=tmp_path, before=held)
     wait_until(lambda: of_a_worker(study, command.pid))
     (worker,) = of_a_worker(study, command.pid)
     command.send(signal.SIGINT)
+    go.touch()
     done = command.wait()
     assert done.returncode == 130
     assert done.stderr.count("to go on:") == 1

@@ -11,7 +11,7 @@ from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from actbench.command import auto, checking, composing, sharing, task_function
+from actbench.command import auto, checking, composing, launchers, sharing, task_function
 from actbench.command.override import key_of
 from actbench.command.pending import Pending
 from actbench.command.planning import BASIC, Job
@@ -67,6 +67,10 @@ class Batches:
 
     def _launch(self, jobs: Sequence[Job], first: int) -> list[Job]:
         """Has the launcher run the jobs; returns those that it left alone, since other processes hold them."""
+        with launchers.prepared(self.config, jobs):
+            return self._launch_prepared(jobs, first)
+
+    def _launch_prepared(self, jobs: Sequence[Job], first: int) -> list[Job]:
         function = partial(task_function.job_if_free, command=self.command)
         launcher = Plugins.instance().instantiate_launcher(
             config=self.config, hydra_context=self.context, task_function=function

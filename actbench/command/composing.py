@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from actbench.choices import choices_of, packaged_conf
-from actbench.command import auto, conf_source
+from actbench.command import auto, conf_source, ray_node
 from actbench.command.digests import with_contents
 from actbench.command.rules import Rule, is_int, plain_rules, rule_of
 from actbench.command.suggestions import nearest, wrong_value
@@ -172,6 +172,7 @@ def register() -> None:
     OmegaConf.register_new_resolver("actbench.stamp", _stamp, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("actbench.folder", _folder, replace=True)
     conf_source.register()
+    ray_node.register()
 
 
 def stamp() -> str:
