@@ -79,13 +79,17 @@ def test_what_stops_the_command_stops_its_workers_with_everything_on_disk(alone,
 
 def test_an_error_in_a_worker_is_told_once(tmp_path):
     a_burst(tmp_path, at=90)
-    own = ["dataset=digits", "train.epochs=20", "num_seeds=2", "model.width=16", "tensorboard=false", "study=s"]
-    done = Command("-m", *own, "activation=relu,burst,gelu,burst", "activation.size=1.0,2.0", "trust=my_acts",
-                   "workers=2", cwd=tmp_path).wait()  # fmt: skip
-    assert done.returncode in (1, 2), done.stderr
-    if done.returncode == 1:
-        assert done.stderr.count("too <b>hot</b>") == 2
-        assert attempts_at(tmp_path / "outputs" / "s", "burst") >= 1
+    go, own = tmp_path / "go", ["dataset=digits", "num_seeds=1", "model.width=8", "tensorboard=false", "study=s"]
+    held = partial(faults.after_epoch, 1, faults.wait_for_file, go)
+    words = ["-m", *own, "train.epochs=20", "activation=relu,burst,gelu", "trust=my_acts", "workers=2"]
+    command = Command(*words, cwd=tmp_path, before=held)
+    command.wait_for("[3/3] gelu  test accuracy")  # of the worker, as burst was before
+    go.touch()
+    done = command.wait()
+    assert done.returncode == 1
+    assert done.stderr.count("too <b>hot</b>") == 1
+    assert done.stdout.count("] burst  ") == 1
+    assert attempts_at(tmp_path / "outputs" / "s", "burst") == 1
 
 
 # ---------------------------------------------------------------- which jobs

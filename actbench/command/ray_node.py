@@ -56,6 +56,7 @@ def prepare(config: DictConfig, *, gpus: int) -> None:
     """
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # it would keep a token in the home folder
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_DEDUP_LOGS", "0")  # lines of two runs may look alike
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     init, remote = config.hydra.launcher.ray.init, config.hydra.launcher.ray.remote
     with open_dict(config):

@@ -43,16 +43,18 @@ class Workers:
 
     Attributes:
         interrupted: whether an item has failed or the caller was interrupted, so that the others should end early.
+        shared: the numbers of cores to which this process was limited while it worked, in favour of others.
     """
 
     def __init__(self, number: int = 1, threads: int = 1) -> None:
         self.number, self.threads = number, threads
-        self.interrupted = False
+        self.interrupted, self.shared = False, set[int]()
 
     def describe(self) -> dict[str, Any]:
         """For `environment.json`: the number of workers, the threads of each one's kernels, and how these wait."""
         spins = chosen_by_user() or ("while alone" if self.threads > 1 else "never")
-        return {"workers": self.number, "threads_of_a_worker": self.threads, "threads_spin": spins}
+        shared = {"limited_to_cores": sorted(self.shared)} if self.shared else {}
+        return {"workers": self.number, "threads_of_a_worker": self.threads, "threads_spin": spins, **shared}
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
@@ -65,6 +67,7 @@ class Workers:
             Exception: what the call for the first failed item raised.
         """
         self.interrupted = False
+        self.shared |= {_cores} - {None}  # type: ignore[arg-type]
         if self.threads == 1:
             return self._map(function, items)
         with spinning_while_alone():
