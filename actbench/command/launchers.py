@@ -51,6 +51,6 @@ def _gpus(jobs: Sequence[Job]) -> int:
         return 0
     if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
         return 0
-    import torch
+    from actbench.train import machine  # imports torch
 
-    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return machine.gpus()

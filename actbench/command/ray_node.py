@@ -1,4 +1,4 @@
-"""`hydra/launcher=ray`: the GPUs of a node, or a Ray cluster, with defaults under which its jobs do not disturb each other.
+"""`hydra/launcher=ray`: the GPUs of a node, or a Ray cluster, with defaults that keep jobs apart.
 
 Ray gives each job a core and, where there are any, a GPU of its own, keeps the others waiting, and starts a job again
 whose process was killed. Hydra's plugin brings the launcher; it would have as many jobs on one GPU as there are cores.
