@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import math
 import random
 import shutil
 import statistics
@@ -212,6 +213,21 @@ def seeds(bench: Bench) -> list[Row]:
         Row("1 seed ÷ ordinary loop in memory", ratio(eight, "one", "ordinary")),
         Row("8 seeds ÷ the bare floor of eight", ratio(eight, "eight", "floor"), "≤ 1.35"),
     ]
+
+
+def jax(bench: Bench) -> list[Row]:
+    """The article's MLP beside JAX's `jit(vmap(scan))` over seeds; ours with probes and files, JAX's without."""
+    if not references.has_jax():
+        return [Row("JAX is not installed: pip install jax", [math.nan])]
+    rows, samples = [], bench.size(55_000)
+    splits = bench.training(samples, "experiment=article_mlp", "num_seeds=1").splits
+    data = splits.train_x[:].cpu(), splits.train_y.cpu()
+    for many, goal in ((1, ""), (5, "≤ 0.85"), (8, "≤ 0.80")):
+        with everything_on(bench, samples) as subject:
+            ours = subject("experiment=article_mlp", f"num_seeds={many}")
+            taken = in_turn(bench.rounds, {"ours": ours, "jax": references.in_jax(many, *data)})
+        rows.append(Row(f"{many} seed{'s' * (many > 1)} ÷ JAX's jit(vmap(scan))", ratio(taken, "ours", "jax"), goal))
+    return rows
 
 
 def stacks(bench: Bench) -> list[Row]:
@@ -685,6 +701,7 @@ SECTIONS = {
     section.__name__: section
     for section in (
         seeds,
+        jax,
         stacks,
         cnn,
         own,
