@@ -76,7 +76,8 @@ def main() -> None:
     os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command's process says when to stop
     start: Start = pickle.load(source)
-    sys.path[:], sys.argv = start.path, [*start.argv]
+    sys.path[:] = start.path
+    vars(sys)["argv"] = [*start.argv]  # what a run notes is the command that was typed
     for name in ("stdout", "stderr"):
         setattr(sys, name, _Printed(channel, name))
     from actbench.command import composing
