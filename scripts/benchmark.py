@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import math
 import random
 import shutil
 import statistics
@@ -214,6 +215,21 @@ def seeds(bench: Bench) -> list[Row]:
     ]
 
 
+def jax(bench: Bench) -> list[Row]:
+    """The article's MLP beside JAX's `jit(vmap(scan))` over seeds; ours with probes and files, JAX's without."""
+    if not references.has_jax():
+        return [Row("JAX is not installed: pip install jax", [math.nan])]
+    rows, samples = [], bench.size(55_000)
+    splits = bench.training(samples, "experiment=article_mlp", "num_seeds=1").splits
+    data = splits.train_x[:].cpu(), splits.train_y.cpu()
+    for many, goal in ((1, ""), (5, "≤ 0.85"), (8, "≤ 0.80")):
+        with everything_on(bench, samples) as subject:
+            ours = subject("experiment=article_mlp", f"num_seeds={many}")
+            taken = in_turn(bench.rounds, {"ours": ours, "jax": references.in_jax(many, *data)})
+        rows.append(Row(f"{many} seed{'s' * (many > 1)} ÷ JAX's jit(vmap(scan))", ratio(taken, "ours", "jax"), goal))
+    return rows
+
+
 def stacks(bench: Bench) -> list[Row]:
     """Stacked beside one seed after the other."""
     cuda = bench.device.type == "cuda"
@@ -407,7 +423,7 @@ def rules(bench: Bench) -> list[Row]:
     return rows
 
 
-def workers(bench: Bench) -> list[Row]:
+def shards(bench: Bench) -> list[Row]:
     """Seeds side by side, one thread each, beside kernels of as many threads: where a stack is split."""
     rows = []
     shapes = [(1, 16, 64), (1, 64, 64), (1, 512, 64), (3, 128, 64), (3, 64, 256), (10, 256, 64), (50, 128, 64)]
@@ -432,6 +448,30 @@ def workers(bench: Bench) -> list[Row]:
                 )
             )
     return rows
+
+
+def workers(bench: Bench) -> list[Row]:
+    """A sweep of 6 activations × 8 seeds that worker processes share, beside the same one after the other."""
+    rows, names = [], "activation=relu,gelu,elu,tanh,silu,mish"
+    kinds = {
+        "article's MLP": ["experiment=article_mlp", f"dataset.train_size={bench.size(20_000)}", "train.epochs=3"],
+        "CNN": ["experiment=article_cnn", f"dataset.train_size={bench.size(5_000)}", "train.epochs=2"],
+    }
+    for name, own in kinds.items():
+        sweep = ["-m", *own, "dataset=mnist", "num_seeds=8", f"train.device={bench.device}", names]
+        ways: dict[str, Subject] = {
+            way: partial(_in_a_new_folder, *sweep, *typed)
+            for way, typed in {"shared": [], "in turn": ["workers=1"]}.items()
+        }
+        taken = in_turn(1 if bench.quick else 3, ways, warm=False)
+        what = f"{name}, 6 activations × 8 seeds: worker processes ÷ one after the other"
+        rows.append(Row(what, ratio(taken, "shared", "in turn"), "≤ 0.88 on two cores"))
+    return rows
+
+
+def _in_a_new_folder(*words: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        command(*words, f"output_dir={folder}", "study=s")()
 
 
 def _on_cores(bench: Bench, samples: int, worth: int, *own: str) -> Subject:
@@ -661,6 +701,7 @@ SECTIONS = {
     section.__name__: section
     for section in (
         seeds,
+        jax,
         stacks,
         cnn,
         own,
@@ -675,6 +716,7 @@ SECTIONS = {
         jobs,
         engines,
         rules,
+        shards,
         workers,
         beside,
         speedrun,

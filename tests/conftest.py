@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
 from datetime import date
 from functools import cache
@@ -34,8 +35,10 @@ def pytest_sessionstart(session):
     config = session.config
     if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
         return  # xdist's own process runs no test, and needs no torch
+    from actbench.command import crew
     from actbench.train.machine import prepare
 
+    crew.WORTH = math.inf  # no test has workers because the machine is slow today; `warm` has the same
     prepare(
         threads=1
     )  # before the first parallel operation, as the command does; small tensors have no use for a second

@@ -183,7 +183,7 @@ def test_what_a_launchers_workers_find_held_is_launched_again_once_it_is_free(tm
     monkeypatch.setattr(batches.Plugins, "instance", lambda: plugins)
     monkeypatch.setattr(batches, "_for_a_launcher", lambda job: [job.settings.folder])
     monkeypatch.setattr(sharing.time, "sleep", sleep)
-    choices = SimpleNamespace(runtime=SimpleNamespace(choices={"hydra/launcher": "joblib"}))
+    choices = SimpleNamespace(runtime=SimpleNamespace(choices={"hydra/launcher": "joblib"}), launcher={"n_jobs": 1})
     config = SimpleNamespace(hydra=SimpleNamespace(**vars(choices), sweeper={}))
     batches.Batches(config, None, running.Command()).run(jobs)
     assert launched == [(2, 0), (1, 0)]

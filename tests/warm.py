@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import math
 import pkgutil
 import sys
 
@@ -18,7 +19,7 @@ from quick_data import remember_digits
 from quick_yaml import remember_files
 
 import actbench
-from actbench.command import hydra_settings
+from actbench.command import crew, hydra_settings
 from actbench.command.composing import composing
 
 _IMPORTED_LATE = (  # by what is ours, within functions, and by others
@@ -46,6 +47,7 @@ def _forget() -> None:
 for name in (*_IMPORTED_LATE, *_OURS):
     if not name.endswith("__main__"):
         importlib.import_module(name)
+crew.WORTH = math.inf  # no command has workers but those that are asked for
 remember_files()
 remember_digits()
 Image.preinit()  # the formats in which pictures are written

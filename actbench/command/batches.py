@@ -11,8 +11,9 @@ from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from actbench.command import auto, checking, composing, sharing, task_function
+from actbench.command import auto, checking, composing, launchers, sharing, task_function
 from actbench.command.override import key_of
+from actbench.command.pending import Pending
 from actbench.command.planning import BASIC, Job
 from actbench.command.quoting import quoted
 from actbench.command.running import Command
@@ -66,6 +67,10 @@ class Batches:
 
     def _launch(self, jobs: Sequence[Job], first: int) -> list[Job]:
         """Has the launcher run the jobs; returns those that it left alone, since other processes hold them."""
+        with launchers.prepared(self.config, jobs):
+            return self._launch_prepared(jobs, first)
+
+    def _launch_prepared(self, jobs: Sequence[Job], first: int) -> list[Job]:
         function = partial(task_function.job_if_free, command=self.command)
         launcher = Plugins.instance().instantiate_launcher(
             config=self.config, hydra_context=self.context, task_function=function
@@ -83,8 +88,7 @@ class Batches:
 def run_here(jobs: Sequence[Job], command: Command, first: int = 0) -> None:
     """Runs jobs in this process, one after the other; those that are complete come first, since they only show it.
 
-    What another process works on is passed over, and tried again after all others: waiting for it at once would have
-    all processes go through the jobs in lockstep.
+    Workers take their share of them, where the command has any (`crew.Crew`).
 
     Args:
         first: the number of the first job, in the order in which they are given.
@@ -93,16 +97,22 @@ def run_here(jobs: Sequence[Job], command: Command, first: int = 0) -> None:
     if command.sweep is not None:
         due = {job.folder: job.settings for job in jobs if job.folder not in complete}
         command.sweep.expect([*due.values()], [*complete.values()], [*due])
-    pending = sorted(enumerate(jobs, start=first), key=lambda pair: pair[1].folder not in complete)
-    waiting = Waiting(command)
-    while pending:
-        passed = [(number, job, run(job, command, number)) for number, job in pending]
-        held = [by for _, _, by in passed if by is not None]
-        if len(held) < len(pending):
-            waiting.reset()
-        elif held:
-            waiting.wait(held)
-        pending = [(number, job) for number, job, by in passed if by is not None]
+    pending = Pending(sorted(enumerate(jobs, start=first), key=lambda pair: pair[1].folder not in complete))
+    waiting, crew = Waiting(command), command.crew
+    if crew is not None:
+        crew.begin(pending)
+    while True:
+        while (taken := pending.take()) is not None:
+            number, job = taken
+            held = run(job, command, number) if crew is None else crew.alongside(partial(run, job, command, number))
+            if held is None:
+                pending.ended()
+            else:
+                pending.held(taken, held)
+        if not pending.wait(waiting):
+            break
+        if crew is not None:
+            crew.feed()
     if command.sweep is not None:
         command.sweep.end()
 

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from actbench.choices import choices_of, packaged_conf
-from actbench.command import auto, conf_source
+from actbench.command import auto, conf_source, ray_node
 from actbench.command.digests import with_contents
 from actbench.command.rules import Rule, is_int, plain_rules, rule_of
 from actbench.command.suggestions import nearest, wrong_value
@@ -25,9 +25,10 @@ from actbench.settings import GROUPS, Choice, Settings, Train
 
 _TRAIN_KEYS = [field.name for field in fields(Train)]
 _NOT_TYPED = (*GROUPS, "train", "dataset_note", "measures", "weights_content")
+_OF_COMMAND = ("output_dir", "workers")  # and not of a run
 _PLAIN_KEYS = [
     *(field.name for field in fields(Settings) if field.name not in _NOT_TYPED),
-    "output_dir",
+    *_OF_COMMAND,
 ]
 _DECIDE_KEYS = ("margin", "max_seeds", "max_minutes", "test_set")  # of a race, not of a run: `command.race_terms`
 
@@ -64,7 +65,7 @@ def to_settings(config: DictConfig, names: Mapping[str, Any], *, dataset: auto.D
         decided = dataset or auto.decide()
         choices["dataset"], note = decided.choice(choices["dataset"].params), decided.note
     trust = flat["trust"] or []
-    plain = {key: flat[key] for key in _PLAIN_KEYS if key != "output_dir"}
+    plain = {key: flat[key] for key in _PLAIN_KEYS if key not in _OF_COMMAND}
     values: dict[str, Any] = {**choices, **plain, "dataset_note": note}
     values |= {"split": float(flat["split"]), "dropout": float(flat["dropout"])}
     values |= {"trust": tuple([trust] if isinstance(trust, str) else trust)}
@@ -171,6 +172,7 @@ def register() -> None:
     OmegaConf.register_new_resolver("actbench.stamp", _stamp, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("actbench.folder", _folder, replace=True)
     conf_source.register()
+    ray_node.register()
 
 
 def stamp() -> str:

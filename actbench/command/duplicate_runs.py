@@ -34,6 +34,7 @@ NOT_COMPARED: dict[str, str] = {
     "quantise": "is scored beside the plain result: quantise=int8 has both",
     "study": "is the folder of a whole sweep",
     "output_dir": "is the folder of a whole sweep",
+    "workers": "is for the whole command",
     "trust": "names all packages for all runs: trust=[a,b]",
 }
 

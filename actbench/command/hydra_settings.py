@@ -33,7 +33,7 @@ _EXTRAS = {
     "optuna": "pip install 'actbench[search]'",
     "submitit_local": "pip install hydra-submitit-launcher",
     "submitit_slurm": "pip install hydra-submitit-launcher",
-    "ray": "pip install hydra-ray-launcher",
+    "ray": "pip install 'actbench[ray]'",
 }
 
 # What a YAML file in ./conf may set of a launcher or sweeper: amounts and names. Commands and addresses are typed.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from actbench.command.crew import Crew
     from actbench.command.search_pruning import Pruning
     from actbench.errors import UserError
     from actbench.sinks.sweep import Sweep
@@ -24,6 +25,7 @@ class Command:
         disk_errors: of these jobs.
         sweep: shows how they go, where several run in this process, one after the other.
         names: of configurations by their `id`, where what a sweep varies would not tell them apart in few words.
+        crew: the worker processes of this one, which take some of the jobs.
         pruning: of a search that gives trials up, how a job finds its trial.
         to_go_on: the command that goes on, where a signal has stopped the sweep: it is said last.
         display: makes what shows the runs, where a program has called (`actbench.compare`): it is given what they
@@ -41,8 +43,9 @@ class Command:
     display: Callable[[], Sweep] | None = None
     errors: list[UserError] = field(default_factory=list)
     id: str = ""
+    crew: Crew | None = None
     pruning: Pruning | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """What a launcher's worker gets: the terminal is not among it."""
-        return {**self.__dict__, "sweep": None, "display": None}
+        return {**self.__dict__, "sweep": None, "display": None, "crew": None}

@@ -105,12 +105,14 @@ def _shown(jobs: Sequence[Job], command: Command, *, multirun: bool) -> Iterator
                 command.sweep.expect([jobs[0].settings])
             yield
         return
+    from actbench.command.crew import Crew
     from actbench.sinks.live import is_possible
     from actbench.sinks.sweep import Sweep
 
     logging.getLogger("hydra").setLevel(logging.WARNING)  # its launcher tells of each job
     console = PersistentConsole("training continues")
-    with Sweep(console, moving=is_possible(console)) as command.sweep:
+    asked = jobs[0].config.workers
+    with Sweep(console, moving=is_possible(console)) as command.sweep, Crew(command, asked):
         yield
 
 

@@ -145,7 +145,8 @@ def _run(
     folder.write_settings(settings)
     surroundings = {**machine.environment(training.device), **training.workers.describe()}
     data = described(training.splits, settings.dataset.params.get("scaling"))
-    folder.write_environment({**surroundings, "data": data, "resumed_after_epoch": progress.done})
+    surroundings |= {"data": data, "resumed_after_epoch": progress.done}
+    folder.write_environment(surroundings)
     stop.steps = progress.done * training.steps_per_epoch
     terminal.begin(
         _headline(settings, training, folder.path, progress.done), stop, training.epochs * training.steps_per_epoch
@@ -158,6 +159,8 @@ def _run(
             progress.epochs.append(_with_origins(settings, training, epoch, folder, stop) if epoch.diverged else epoch)
             sinks.epoch(training, progress)
         terminal.executed(training.execution)
+        if training.workers.shared:  # its times are not those of a run that has all cores
+            folder.write_environment({**surroundings, **training.workers.describe()})
         finished = progress.done == training.epochs or len(progress.diverged) == len(training.seeds)
         test = score(training, progress) if finished else None
         summary = summarise(settings, training, progress, finished=finished, test=test)

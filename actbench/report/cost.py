@@ -172,7 +172,9 @@ def _kinds(configuration: Configuration) -> Kinds:
 
 def _kind(run: Run) -> Kind:
     environment = runs.environment(run)
-    keys = ("host", "device", "threads", "workers", "threads_of_a_worker", "cpu_capability")
+    keys = (
+        "host", "device", "threads", "workers", "threads_of_a_worker", "limited_to_cores", "cpu_capability",
+    )  # fmt: skip
     seeds = run.settings.num_seeds
     return (seeds, *(str(environment.get(key)) for key in keys), str(run.settings.probe), str(run.settings.probe_every))
 

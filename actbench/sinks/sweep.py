@@ -6,6 +6,7 @@ so far by validation accuracy (test results are for the end). Elsewhere only the
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -54,6 +55,10 @@ class Area(Protocol):
     def say(self, text: Text) -> None: ...
 
 
+def _nothing() -> None:
+    pass
+
+
 class Sweep:
     """Shows how the runs of a command go; a context, outside of which there is no live area.
 
@@ -67,7 +72,10 @@ class Sweep:
         self.console, self.clock, self.pace = console, clock, Pace()
         self.done, self.total = 0, 0  # runs; a total of 0 is not known
         self._before = 0  # of those that are done: they were complete when the command began
-        self.current: SweepRun | None = None
+        self.current: SweepRun | None = None  # that trains in this process
+        self.beside: dict[Path, SweepRun] = {}  # and in its workers, by their folders
+        self.lock = threading.RLock()  # workers tell of their runs in threads of their own
+        self.learnt: Callable[[], None] = _nothing  # called after each epoch of a run in this process
         self._waiting: dict[str, Effort] = {}  # by the name of the folder
         self._times: list[float] = []  # of the runs that have been trained
         self._runs_of: Counter[str] = Counter()  # configuration -> how many, each with seeds of its own
@@ -116,13 +124,21 @@ class Sweep:
     # ------------------------------------------------------------ what happens
 
     def run(self, settings: Settings, name: str) -> SweepRun:
-        """The next run begins."""
+        """The next run begins in this process."""
+        self.current = self._begin(settings, name)
+        return self.current
+
+    def run_beside(self, settings: Settings, name: str, folder: Path) -> SweepRun:
+        """The next run begins in a worker."""
+        self.beside[folder] = self._begin(settings, name)
+        return self.beside[folder]
+
+    def _begin(self, settings: Settings, name: str) -> SweepRun:
         effort = self._waiting.pop(settings.folder, None) or Effort.of(settings)
         self._elsewhere.taken(settings.folder)
         several = self._round is not None or self._runs_of[settings.id] > 1
         seeds = seed_range(tuple(settings.seeds)) if several else ""
-        self.current = SweepRun(self, settings, printable(name), seeds, effort)
-        return self.current
+        return SweepRun(self, settings, printable(name), seeds, effort)
 
     def stored(self, settings: Settings, name: str, summary: RunSummary) -> None:
         """A run that is complete; it has been counted unless another process has trained it meanwhile."""
@@ -130,10 +146,22 @@ class Sweep:
             self._elsewhere.found(settings.folder)
         self.ranking.add(settings, printable(name), summary)
 
-    def leave(self) -> None:
-        """The run that trains has been taken over by another process."""
-        if (run := self.current) is not None:
-            self._waiting[run.settings.folder], self.current = run.effort, None
+    def leave(self, folder: Path | None = None) -> None:
+        """The run that trains, in this process or in that folder, has been taken over by another process."""
+        run = self.current if folder is None else self.beside.get(folder)
+        if run is not None:
+            self._waiting[run.settings.folder] = run.effort
+            self._over(run)
+
+    def _over(self, run: SweepRun) -> None:
+        if run is self.current:
+            self.current = None
+        self.beside = {folder: other for folder, other in self.beside.items() if other is not run}
+
+    @property
+    def running(self) -> list[SweepRun]:
+        """The runs that train, in the order in which they began, but for that of this process, which is the first."""
+        return [*([self.current] if self.current is not None else []), *self.beside.values()]
 
     def end(self) -> None:
         """All runs have ended, here or in other processes."""
@@ -143,7 +171,8 @@ class Sweep:
 
     def ended(self, run: SweepRun, *, trained: bool) -> None:
         """A run has ended, however."""
-        self.done, self.current = self.done + 1, None
+        self.done += 1
+        self._over(run)
         self._trained += run.effort.seeds
         if trained:
             self._times.append(self.clock() - run.began)
@@ -159,13 +188,14 @@ class Sweep:
         """Whether stderr is the same terminal, so that what its lines say is said to everybody."""
         return self.area is not None and self.area.shows_stderr
 
-    def fail(self, error: UserError, settings: Settings | None = None) -> bool:
+    def fail(self, error: UserError, settings: Settings | None = None, folder: Path | None = None) -> bool:
         """The run that trains has failed, or one that could not even begin; returns `tells_failures`.
 
         Args:
             settings: of the run, as far as they are known.
+            folder: of a run in a worker.
         """
-        run = self.current
+        run = self.current if folder is None else self.beside.get(folder)
         label = run.label if run is not None else self.label(settings.label if settings else "a run")
         self._waiting.pop(settings.folder if settings else "", None)
         first, *others = error.problems
@@ -195,7 +225,7 @@ class Sweep:
 
     def label(self, name: str) -> Text:
         """`[3/22] gelu`, of the next run that ends."""
-        number = self.done + self._elsewhere.look() + 1
+        number = self.done + self._elsewhere.look() + len(self.running) + 1
         return Text.assemble(f"[{number}{f'/{self.total}' if self.total else ''}] ", (name, "bold"))
 
     def head(self, head: Headline) -> None:
@@ -215,18 +245,17 @@ class Sweep:
     def lines(self) -> list[Text]:
         """The live area as it is now: no higher than half of the terminal."""
         width, height = min(self.console.width, _WIDEST), self.console.height
-        run, bars, racing = self.current, [], []
-        if run is not None:
-            bars.append((run.line(), run.share))
+        running, racing = self.running, []
+        bars = [(run.line(), run.share) for run in running[: max(1, height // 4)]]
         if self.total > 1:
-            done = self.done + self._elsewhere.look() + (run.share if run else 0.0)
+            done = self.done + self._elsewhere.look() + sum(run.share for run in running)
             bars.append((Text(self._progress()), done / self.total))
         if self._round is not None:
             of, trained = self._round, self._round.trained + self._trained
             left = f"round {of.number}: {of.left} of {of.configurations} left"
             racing.append(Text(f"{left}; {trained} of at most {of.most} trainings", style="dim"))
         lines = [*with_bars(bars, width), *([] if self.total else [Text(self._progress())]), *racing]
-        ranked = self.ranking.lines(run.settings if run else None, width, height // 2 - len(lines))
+        ranked = self.ranking.lines(running[0].settings if running else None, width, height // 2 - len(lines))
         return [*lines, *ranked]
 
     def _counted(self) -> str:
@@ -243,19 +272,17 @@ class Sweep:
 
     def left(self) -> float | None:
         """Seconds until all runs have ended, as far as it is known which these are; None where nothing is known yet."""
-        run = self.current
-        elsewhere = self._elsewhere.done
+        running, elsewhere = self.running, self._elsewhere.done
         waiting = [effort for name, effort in [*self._waiting.items()] if name not in elsewhere]
         efforts = [self.pace.seconds(effort) for effort in waiting]
-        if run is not None:
-            efforts.append(self.pace.seconds(run.effort, (1 - run.share) * run.effort.epochs))
+        efforts += [self.pace.seconds(run.effort, (1 - run.share) * run.effort.epochs) for run in running]
         unknown = self.total - self.done - len(elsewhere) - len(efforts)
         if unknown > 0:  # trials, which take as long as those so far
-            like = self.pace.seconds(run.effort) if run is not None else None
+            like = self.pace.seconds(running[0].effort) if running else None
             mean = sum(self._times) / len(self._times) if self._times else like
             efforts.append(None if mean is None else unknown * mean)
         known = [seconds for seconds in efforts if seconds is not None]
         if not known or len(known) < len(efforts):
             return None
         here = max(self.done - self._before, 1)  # the others go on as they did so far
-        return sum(known) * here / (here + len(elsewhere))
+        return sum(known) * here / (here + len(elsewhere)) / max(1, len(running))

@@ -53,6 +53,8 @@ class SweepRun:
             trains = min(epoch.number + 1, self.effort.epochs)
             self._said = f"epoch {trains}/{self.effort.epochs}  {validation(epoch)}".rstrip()
         self._since = now
+        if self is self.sweep.current:
+            self.sweep.learnt()
 
     def executed(self, execution: str) -> None:
         """How the steps were executed in fact, which is said where it is not as it was begun."""
@@ -72,6 +74,10 @@ class SweepRun:
 
     def end(self, summary: RunSummary, layers: Iterable[LayerRecord], folder: Path, *, stored: bool = False) -> None:  # noqa: ARG002
         """The line of a finished run."""
+        with self.sweep.lock:
+            self._end(summary, stored=stored)
+
+    def _end(self, summary: RunSummary, *, stored: bool) -> None:
         self.sweep.ranking.add(self.settings, self.name, summary)
         width = self.sweep.console.width if self.sweep.area is not None else None
         line = Text.assemble(self.label, "  already complete: " if stored else "  ", outcome(summary))

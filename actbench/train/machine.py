@@ -86,6 +86,11 @@ def _device(name: str) -> torch.device:
     return device
 
 
+def gpus() -> int:
+    """The number of CUDA devices that this process may use."""
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
 def busy_share(device: torch.device) -> float:
     """The fraction of the last moments in which a CUDA device was busy, by its driver; NaN where that is unknown."""
     if device.type != "cuda":

@@ -4,10 +4,14 @@ The kernels of a small batch gain little from several threads, and they become s
 threads spin at the barrier after each kernel, waiting for a thread that the system has suspended. Shards have no such
 barriers. Torch releases Python's interpreter lock while a kernel runs, so threads are enough, and they share the data.
 BENCHMARKS.md has the figures.
+
+Where several processes of a sweep share the machine, each trains its shards one after the other (`use`): how the seeds
+are split decides the bits of a result, and which of the shards run at the same time does not.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from functools import cached_property
@@ -21,6 +25,15 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+_cores: int | None = None  # that this process may use at a time; None: all
+
+
+def use(cores: int | None) -> None:
+    """From the next epoch on, this process uses so many cores, but at least one shard trains; None: all."""
+    global _cores
+    _cores = cores
+
+
 class Workers:
     """Calls a function for several items, side by side.
 
@@ -30,16 +43,18 @@ class Workers:
 
     Attributes:
         interrupted: whether an item has failed or the caller was interrupted, so that the others should end early.
+        shared: the numbers of cores to which this process was limited while it worked, in favour of others.
     """
 
     def __init__(self, number: int = 1, threads: int = 1) -> None:
         self.number, self.threads = number, threads
-        self.interrupted = False
+        self.interrupted, self.shared = False, set[int]()
 
     def describe(self) -> dict[str, Any]:
         """For `environment.json`: the number of workers, the threads of each one's kernels, and how these wait."""
         spins = chosen_by_user() or ("while alone" if self.threads > 1 else "never")
-        return {"workers": self.number, "threads_of_a_worker": self.threads, "threads_spin": spins}
+        shared = {"limited_to_cores": sorted(self.shared)} if self.shared else {}
+        return {"workers": self.number, "threads_of_a_worker": self.threads, "threads_spin": spins, **shared}
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
@@ -52,6 +67,7 @@ class Workers:
             Exception: what the call for the first failed item raised.
         """
         self.interrupted = False
+        self.shared |= {_cores} - {None}  # type: ignore[arg-type]
         if self.threads == 1:
             return self._map(function, items)
         with spinning_while_alone():
@@ -60,7 +76,14 @@ class Workers:
     def _map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
         if self.number == 1:
             return [function(item) for item in items]
-        futures = [self._pool.submit(function, item) for item in items]
+        at_once = self.number if _cores is None else max(1, _cores // self.threads)
+        gate = threading.BoundedSemaphore(at_once)
+
+        def gated(item: Item) -> Result:
+            with gate:
+                return function(item)
+
+        futures = [self._pool.submit(gated, item) for item in items]
         try:
             done, _ = wait(futures, return_when=FIRST_EXCEPTION)
             self.interrupted = any(future.exception() for future in done)

@@ -1,0 +1,56 @@
+"""What a launcher of Hydra's needs to know, or its user, before it starts jobs in other processes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator, Sequence
+
+from omegaconf import DictConfig
+
+from actbench.command import ray_node
+from actbench.command.planning import Job
+
+_ALL_ON_ONE_GPU = ("joblib", "submitit_local")  # they start jobs side by side, and leave to each which GPU it takes
+
+
+@contextlib.contextmanager
+def prepared(config: DictConfig, jobs: Sequence[Job]) -> Iterator[None]:
+    """Within the block the chosen launcher may be made and called.
+
+    Raises:
+        Failure: it cannot work.
+    """
+    launcher = config.hydra.runtime.choices["hydra/launcher"]
+    if launcher in _ALL_ON_ONE_GPU and (warning := of_one_gpu(launcher, config, jobs)):
+        print(warning, file=sys.stderr)
+    if not ray_node.is_chosen(config):
+        yield
+        return
+    ray_node.prepare(config, gpus=_gpus(jobs))
+    with ray_node.told(config):
+        yield
+
+
+def of_one_gpu(launcher: str, config: DictConfig, jobs: Sequence[Job]) -> str:
+    """The warning that jobs would train side by side on the same GPU; empty where they would not.
+
+    Such a launcher starts its processes with the environment of this one, so there is no other GPU for each.
+    """
+    at_once = config.hydra.launcher.get("n_jobs", len(jobs))
+    if at_once == 1 or len(jobs) == 1 or not (number := _gpus(jobs)):
+        return ""
+    one = f"all jobs of hydra/launcher={launcher} train on the same GPU, of {number}"
+    return f"{one}: hydra/launcher=ray gives each job one (pip install 'actbench[ray]')"
+
+
+def _gpus(jobs: Sequence[Job]) -> int:
+    """The GPUs among which jobs could be spread: none where they do not ask for one, or for a certain one."""
+    if not any(job.settings.train.device in ("auto", "cuda") for job in jobs):
+        return 0
+    if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+        return 0
+    from actbench.train import machine  # imports torch
+
+    return machine.gpus()

@@ -1,0 +1,97 @@
+"""`hydra/launcher=ray`: the GPUs of a node, or a Ray cluster, with defaults that keep jobs apart.
+
+Ray gives each job a core and, where there are any, a GPU of its own, keeps the others waiting, and starts a job again
+whose process was killed. Hydra's plugin brings the launcher; it would have as many jobs on one GPU as there are cores.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from omegaconf import DictConfig, open_dict
+
+from actbench.errors import Failure
+
+NAME = "ray"
+_STORE = 75 << 20  # bytes of shared memory, the least that Ray takes: what it hands from job to job is small
+_WAIT = 5.0  # seconds until a cluster answers
+_RETRIES = 3  # of a job whose process is killed
+
+_NODE = {
+    "_target_": "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher",
+    "ray": {
+        "init": {"address": None, "object_store_memory": None, "include_dashboard": False, "log_to_driver": True},
+        "remote": {"num_cpus": 1, "num_gpus": None, "max_retries": _RETRIES},
+    },
+}
+
+
+def register() -> None:
+    """Has `hydra/launcher=ray` stand for these defaults, where the plugin is installed."""
+    Plugins.instance()  # which registers its own
+    store = ConfigStore.instance()
+    if f"{NAME}.yaml" in store.repo.get("hydra", {}).get("launcher", {}):
+        store.store(group="hydra/launcher", name=NAME, node=_NODE, provider="actbench")
+
+
+def is_chosen(config: DictConfig) -> bool:
+    return bool(config.hydra.runtime.choices["hydra/launcher"] == NAME)
+
+
+def prepare(config: DictConfig, *, gpus: int) -> None:
+    """Fills in what depends on where the jobs run; call it before the launcher is made.
+
+    Args:
+        config: of the command, with Hydra's part.
+        gpus: of this machine, that may be used.
+
+    Raises:
+        Failure: no cluster answers at the address that was typed.
+    """
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # it would keep a token in the home folder
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_DEDUP_LOGS", "0")  # lines of two runs may look alike
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    init, remote = config.hydra.launcher.ray.init, config.hydra.launcher.ray.remote
+    with open_dict(config):
+        if init.get("address") is not None:
+            _check(str(init.address))
+            init.object_store_memory = None  # which belongs to the cluster
+        elif init.get("object_store_memory") is None:
+            init.object_store_memory = _STORE
+        if remote.get("num_gpus") is None:
+            remote.num_gpus = 1 if gpus and init.get("address") is None else 0
+
+
+def _check(address: str) -> None:
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdigit():  # `auto`, or a name: Ray knows
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_WAIT).close()
+    except (OSError, OverflowError) as error:
+        raise _nobody(address, error) from error
+
+
+def _nobody(address: Any, error: Exception) -> Failure:
+    reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+    return Failure(
+        f"no Ray cluster answers there{reason}",
+        where=f"hydra.launcher.ray.init.address={address}",
+        how="ray start --head starts one; without an address, Ray starts on this machine for this command alone",
+    )
+
+
+@contextlib.contextmanager
+def told(config: DictConfig) -> Iterator[None]:
+    """Within the block, what Ray raises where it finds no cluster is one message."""
+    try:
+        yield
+    except ConnectionError as error:
+        raise _nobody(config.hydra.launcher.ray.init.address, error) from error

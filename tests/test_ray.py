@@ -1,0 +1,103 @@
+"""`hydra/launcher=ray`, started for real where Ray is installed, and launchers that would put all jobs on one GPU."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+from types import SimpleNamespace
+
+import pytest
+from helpers import settings_of
+from omegaconf import OmegaConf
+from outcome import outcome_of_study
+from processes import Command
+from test_crew import of_a_worker
+from test_many_processes import wait_until
+
+from actbench.command import launchers, ray_node
+from actbench.errors import Failure
+
+HAS_RAY = importlib.util.find_spec("ray") is not None and importlib.util.find_spec("hydra_plugins.hydra_ray_launcher")
+real = pytest.mark.skipif(not HAS_RAY, reason="actbench[ray] is not installed")
+SWEEP = ["-m", "dataset=digits", "dataset.train_size=300", "num_seeds=2", "model.width=16", "train.threads=1", "study=s",
+         "train.epochs=40", "tensorboard=false", "activation=relu,gelu,tanh"]  # fmt: skip
+
+
+@real
+def test_ray_trains_each_job_once_and_goes_on_where_a_worker_was_killed(tmp_path):
+    alone, home = tmp_path / "alone", tmp_path / "home"
+    alone.mkdir()
+    home.mkdir()
+    assert Command(*SWEEP, "workers=1", cwd=alone).wait().returncode == 0
+    study = tmp_path / "outputs" / "s"
+    command = Command(*SWEEP, "hydra/launcher=ray", cwd=tmp_path, env={"HOME": str(home), "RAY_TMPDIR": "/tmp"})
+    wait_until(lambda: of_a_worker(study, command.pid))
+    os.kill(min(of_a_worker(study, command.pid)), signal.SIGKILL)
+    done = command.wait()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert all(f"\n{name} " in done.stdout for name in ("relu", "gelu", "tanh"))
+    assert outcome_of_study(study) == outcome_of_study(alone / "outputs" / "s")
+    assert not [path for path in home.rglob("*") if "ray" in path.name.lower()]
+
+
+@real
+def test_no_cluster_at_the_address_is_one_message_before_anything_starts(actbench, tmp_path):
+    done = actbench(*SWEEP, "hydra/launcher=ray", "hydra.launcher.ray.init.address=127.0.0.1:9")
+    assert done.returncode != 0
+    assert done.stderr.count("no Ray cluster answers there (Connection refused)") == 1
+    assert "Traceback" not in done.stderr
+    assert not [*tmp_path.glob("outputs/s/*/summary.json")]
+
+
+@pytest.mark.skipif(bool(HAS_RAY), reason="actbench[ray] is installed")
+def test_where_it_is_not_installed_the_extra_is_named(actbench):
+    assert "pip install 'actbench[ray]'" in actbench(*SWEEP, "hydra/launcher=ray").stderr
+
+
+# ---------------------------------------------------------------- what it is told
+
+
+def config_of(launcher, **node):
+    return OmegaConf.create({"hydra": {"runtime": {"choices": {"hydra/launcher": launcher}}, "launcher": node}})
+
+
+@pytest.mark.parametrize(
+    ("gpus", "address", "typed", "number", "memory"),
+    [
+        (4, None, None, 1, 75 << 20),
+        (0, None, None, 0, 75 << 20),
+        (4, "auto", None, 0, None),
+        (4, "auto", 0.5, 0.5, None),
+    ],
+)
+def test_a_job_has_a_gpu_where_there_is_one_or_what_is_typed(monkeypatch, gpus, address, typed, number, memory):
+    monkeypatch.setattr(ray_node.os, "environ", {})
+    init = {"address": address, "object_store_memory": None}
+    config = config_of("ray", ray={"init": init, "remote": {"num_cpus": 1, "num_gpus": typed}})
+    ray_node.prepare(config, gpus=gpus)
+    assert config.hydra.launcher.ray.remote.num_gpus == number
+    assert config.hydra.launcher.ray.init.object_store_memory == memory
+    assert ray_node.os.environ["RAY_AUTH_MODE"] == "disabled"
+
+
+def test_what_ray_says_where_it_finds_no_cluster_is_our_message():
+    config = config_of("ray", ray={"init": {"address": "auto"}})
+    with pytest.raises(Failure, match="no Ray cluster answers there"), ray_node.told(config):
+        raise ConnectionError("Could not find any running Ray instance")
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "n_jobs", "warned"),
+    [("auto", 2, -1, True), ("cuda", 2, 2, True), ("cpu", 2, 2, False), ("auto", 0, 2, False), ("auto", 2, 1, False)],
+)
+def test_a_launcher_that_puts_all_jobs_on_one_gpu_is_warned_of(monkeypatch, device, gpus, n_jobs, warned):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    jobs = [SimpleNamespace(settings=settings_of("dataset=digits", f"train.device={device}"))] * 3
+    warning = launchers.of_one_gpu("joblib", config_of("joblib", n_jobs=n_jobs), jobs)
+    assert bool(warning) == warned
+    assert not warned or "hydra/launcher=ray gives each job one" in warning
