@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -26,6 +27,7 @@ from actbench.store import reader
 from actbench.store.lock import Held, Hold
 
 if TYPE_CHECKING:
+    from actbench.job import Stop
     from actbench.sinks.terminal import Terminal, TerminalSink
 
 
@@ -55,10 +57,22 @@ def job(composed: DictConfig, command: Command | None = None, settings: Settings
 
 def job_if_free(composed: DictConfig, command: Command) -> float | str:
     """The same for a launcher's worker, which does not wait for other processes but returns `HELD`."""
+    with as_typed(command.typed):
+        try:
+            return attempt(composed, command)
+        except Held:
+            return HELD
+
+
+@contextlib.contextmanager
+def as_typed(words: Sequence[str]) -> Iterator[None]:
+    """Within the block, the words of the command line are those of the process, whose own are those of a launcher."""
+    argv = sys.argv
+    sys.argv = ["actbench", *words]
     try:
-        return attempt(composed, command)
-    except Held:
-        return HELD
+        yield
+    finally:
+        sys.argv = argv
 
 
 def attempt(
@@ -137,13 +151,26 @@ def _run(settings: Settings, hydra_config: Any, folder: Path, command: Command, 
     if summary.status == "interrupted":
         print(f"interrupted {summary.reason}; what was done is in {folder}", file=sys.stderr)
         _tell_how_to_go_on(command, settings)
-        raise _Interrupted(128 + stop.signal)
+        _hand_over(stop)
     mean = _ended(summary, folder, command)
     if stop.signal:  # which came after the last step: the run is complete, and the rest of the command stops
         print(f"interrupted; {folder} is complete", file=sys.stderr)
         _tell_how_to_go_on(command, settings)
-        raise _Interrupted(128 + stop.signal)
+        _hand_over(stop)
     return mean
+
+
+def _hand_over(stop: Stop) -> NoReturn:
+    """Ends the command by the signal that stopped the run, in the way of whoever else listens to it.
+
+    Raises:
+        _Interrupted: with the exit code.
+    """
+    try:
+        stop.hand_over()
+    except SystemExit as ended:
+        raise _Interrupted(ended.code) from None
+    raise _Interrupted(128 + stop.signal)
 
 
 def _tell_how_to_go_on(command: Command, settings: Settings) -> None:
