@@ -18,7 +18,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actbench.choices import conf_folders
-from actbench.command import complaints, composing, conf_source, hydra_settings, launch, starting, suggestions
+from actbench.command import (
+    complaints,
+    composing,
+    conf_source,
+    hydra_settings,
+    launch,
+    starting,
+    suggestions,
+    task_function,
+)
 from actbench.command.correcting import Understood
 from actbench.command.launch import Launch
 from actbench.command.line import CommandLine
