@@ -94,6 +94,8 @@ class Batches:
         with Following(console, settings, names, moving=is_possible(console)) as shown:
             for job, summary in complete:
                 shown.before(job.settings, summary)
+            if complete:
+                shown.say(f"{len(complete)} of {len(jobs)} already complete")
             held = there.follow(tasks, shown)
         return [*held, *(job for _, job in numbered if job.folder in elsewhere)]
 

@@ -133,10 +133,11 @@ class SlurmJobs:
         return found
 
     def _forget(self, noted: Mapping[str, str], states: Mapping[str, str]) -> None:
-        """Removes the notes about arrays of which no job is left."""
+        """Removes the notes about arrays of which no job is left, and what was submitted; the logs stay."""
         alive = {_array(task) for task in noted if not slurm.has_ended(states.get(task))}
         for array in {_array(task) for task in noted} - alive:
-            (self.folder / f"{array}.json").unlink(missing_ok=True)
+            for path in [*self.folder.glob(f"{array}_*.pkl"), self.folder / f"{array}.json"]:
+                path.unlink(missing_ok=True)
 
     # ------------------------------------------------------------ following
 
@@ -173,6 +174,9 @@ class SlurmJobs:
             if left:
                 time.sleep(min(pause, _APART) if ended_since else pause)
                 pause = min(_GROWTH * pause, _LONGEST)
+        noted = self._noted()
+        if noted and (states := slurm.states({_array(task) for task in noted})) is not None:
+            self._forget(noted, states)
         return held
 
     def _is_complete(self, job: Job) -> bool:
