@@ -46,8 +46,12 @@ _OF_SEARCH = (
 _OF_HYDRA = {  # choice of Hydra's -> the keys that it brings
     "hydra/launcher=joblib": ("hydra.launcher.n_jobs",),
     "hydra/launcher=slurm": (
-        "hydra.launcher.partition", "hydra.launcher.timeout_min", "hydra.launcher.cpus_per_task",
-        "hydra.launcher.gpus_per_node", "hydra.launcher.mem_gb", "hydra.launcher.array_parallelism",
+        "hydra.launcher.partition",
+        "hydra.launcher.timeout_min",
+        "hydra.launcher.cpus_per_task",
+        "hydra.launcher.gpus_per_node",
+        "hydra.launcher.mem_gb",
+        "hydra.launcher.array_parallelism",
     ),
     "hydra/sweeper=optuna": _OF_SEARCH,
     **{f"+search={name}": _OF_SEARCH for name in ("tpe", "random", "grid", "cmaes", "nsgaii")},

@@ -229,7 +229,5 @@ def _executor(params: Mapping[str, Any]) -> Any:
     given = {name: value for name, value in params.items() if name not in ("submitit_folder", "max_num_timeout")}
     if given.get("cpus_per_task"):  # since Slurm 22.05 `srun` does not take it from the job
         given["srun_args"] = [*(given.get("srun_args") or []), f"--cpus-per-task={given['cpus_per_task']}"]
-    executor.update_parameters(
-        **{name if name in common else f"slurm_{name}": value for name, value in given.items()}
-    )
+    executor.update_parameters(**{name if name in common else f"slurm_{name}": value for name, value in given.items()})
     return executor

@@ -17,6 +17,7 @@ import torch
 
 from actbench.errors import UserError, without_password
 
+
 def _allocated() -> int:
     """The CPU cores that this process may use: torch counts those of the whole machine, or OMP_NUM_THREADS."""
     cores = [os.cpu_count() or 1]
