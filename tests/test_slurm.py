@@ -173,7 +173,7 @@ def test_the_states_of_jobs(monkeypatch, tmp_path):
     assert slurm.states({"12"}) == {}
 
 
-def test_a_launcher_that_is_not_installed_names_the_extra(actbench, monkeypatch):
+def test_a_launcher_that_is_not_installed_names_the_extra(monkeypatch):
     monkeypatch.setattr(hydra_settings, "_OURS", {"slurm": "hydra_plugins.no_such_launcher"})
     assert not hydra_settings._is_installed("slurm") and hydra_settings._is_installed("basic")
     assert hydra_settings._EXTRAS["slurm"] == "pip install 'actbench[slurm]'"
@@ -313,6 +313,12 @@ def _short(home):
     with _queued_at_once():
         follows = Command(*words, cwd=home)
         follows.wait_for("2 running, 1 waiting, 0/3 done")
+        follows.send(signal.SIGINT)
+        stopped = follows.wait()
+        assert stopped.returncode == -signal.SIGINT and "to follow:  actbench -m" in stopped.stderr, stopped.stderr
+        assert not (study / "report").exists() and len(_queue()) == 3
+        follows = Command(*words, cwd=home)
+        follows.wait_for("waiting, 0/3 done")
         _slurm("scancel", "1_2")
         _until(lambda: (_run_of("1_0", study) / "resume.pt").exists(), follows.stdout)
         _slurm("scancel", "--signal=USR2", "1_0")

@@ -15,7 +15,8 @@ _KNOWN = "the flags are -m, --detach, --cfg job, --version and --help"
 _INSTEAD = {  # flags that people try
     "dry-run": ("--cfg", "job"), "dryrun": ("--cfg", "job"), "print-config": ("--cfg", "job"), "n": ("--cfg", "job"),
     "gpu": ("train.device=cuda",), "cuda": ("train.device=cuda",), "cpu": ("train.device=cpu",),
-    "no-wait": ("--detach",), "background": ("--detach",), "sweep": ("-m",), "multi": ("-m",), "grid": ("-m",), "M": ("-m",),
+    "no-wait": ("--detach",), "background": ("--detach",),
+    "sweep": ("-m",), "multi": ("-m",), "grid": ("-m",), "M": ("-m",),
 }  # fmt: skip
 _SAID = {
     **dict.fromkeys(("resume", "continue"), "the same command with the same study=NAME goes on"),

@@ -183,7 +183,7 @@ def _unlike(key: str, value: Any, typed_keys: Collection[str]) -> bool:
 
 
 def _as_installed(kind: str, name: str, value: Any) -> bool:
-    """Whether a parameter has the value with which a plugin comes, or our choice of it; `_target_`s were judged before."""
+    """Whether a parameter has the value of a plugin, or of our choice of it; `_target_`s were judged before."""
     nodes = [_plain(node) for node in _nodes(ConfigStore.instance().repo["hydra"][kind])]
     nodes += [read_yaml(path) for path in sorted((conf_folders()[0] / "hydra" / kind).glob("*.yaml"))]
     return name == "_target_" or any(name in node and node[name] == value for node in nodes)

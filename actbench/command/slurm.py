@@ -41,7 +41,7 @@ def problems(launcher: Any) -> list[Problem]:
     try:
         partitions = [*dict.fromkeys(_ask(["sinfo", "--noheader", "--format=%R"]).split())]
     except UserError as error:
-        return error.problems
+        return [*error.problems]
     asked = str(launcher.get("partition") or "")
     unknown = [name for name in asked.split(",") if name and name not in partitions]
     found = []

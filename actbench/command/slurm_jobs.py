@@ -1,7 +1,7 @@
 """The jobs of a study in Slurm: submitted once, and followed until they have ended, by whoever types the command.
 
-submitit submits them and runs the workers. Which job trains which run is noted beside its files, in `ID.json`: who types
-the command again follows jobs that Slurm still has. Whether a run is complete is said by its folder, not by Slurm.
+submitit submits them and runs the workers. Which job trains which run is noted beside its files, in `ID.json`: who
+types the command again follows jobs that Slurm still has. Whether a run is complete is said by its folder alone.
 """
 
 from __future__ import annotations
@@ -229,5 +229,7 @@ def _executor(params: Mapping[str, Any]) -> Any:
     given = {name: value for name, value in params.items() if name not in ("submitit_folder", "max_num_timeout")}
     if given.get("cpus_per_task"):  # since Slurm 22.05 `srun` does not take it from the job
         given["srun_args"] = [*(given.get("srun_args") or []), f"--cpus-per-task={given['cpus_per_task']}"]
+    more = given.get("additional_parameters") or {}
+    given["additional_parameters"] = {"requeue": True, **more}  # which some clusters allow only where it is asked for
     executor.update_parameters(**{name if name in common else f"slurm_{name}": value for name, value in given.items()})
     return executor

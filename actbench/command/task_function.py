@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -106,8 +107,16 @@ def attempt(
     except _Interrupted:
         raise
     except (Exception, SystemExit) as error:  # the user's own code may call `sys.exit()`
+        if isinstance(error, SystemExit) and _by_submitit(error):
+            raise
         report_failure(_unexpected(error, folder, settings), command, settings, FAILED)
     return float("nan")
+
+
+def _by_submitit(error: BaseException) -> bool:
+    """Whether a handler of submitit's has raised an error, since Slurm is going to start the job again."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(str(frame.f_globals.get("__name__")).startswith("submitit.") for frame, _ in frames)
 
 
 def report_failure(error: UserError, command: Command, settings: Settings | None, code: int | None = None) -> None:
@@ -207,8 +216,6 @@ def _ended(summary: RunSummary, folder: Path, command: Command) -> float:
 
 def _unexpected(error: BaseException, folder: Path, settings: Settings | None) -> UserError:
     """The error as one line, with the place in the user's code; the traceback goes into the run's folder."""
-    import traceback
-
     from actbench.custom import tracebacks
 
     what = f"the run failed: {in_a_line(error)}"

@@ -1,4 +1,4 @@
-"""`Stop`: signals stop a run after the running step, with everything on disk, and reach those who also listen to them."""
+"""`Stop`: signals stop a run after the running step, with everything on disk; others who listen to them come then."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from signal import Signals
 from types import FrameType
 from typing import Any
 
@@ -26,8 +27,8 @@ class Stop(Control):
     SIGINT and SIGTERM stop a run. So do SIGUSR1 and SIGUSR2 where submitit listens to them, which then has Slurm start
     the job again. Its handler would end the process in the midst of a step: `hand_over` calls it later.
 
-    submitit's handler of SIGTERM is left alone, since it does nothing, on purpose: Slurm sends SIGTERM where it preempts
-    a job, and a job that ends by itself before it is killed is not started again.
+    submitit's handler of SIGTERM is left alone. It does nothing, on purpose: Slurm sends SIGTERM where it preempts a
+    job, and a job that ends by itself before it is killed is not started again.
 
     Where a search gives the run up, `pruned` says when.
     """
@@ -49,7 +50,7 @@ class Stop(Control):
             yield
 
     @contextlib.contextmanager
-    def _listening_to(self, numbers: list[signal.Signals]) -> Iterator[None]:
+    def _listening_to(self, numbers: list[Signals]) -> Iterator[None]:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -58,7 +59,7 @@ class Stop(Control):
 
         def ask(number: int, _frame: FrameType | None) -> None:
             self.stop, self.signal = True, number
-            signal.signal(number, before[signal.Signals(number)])
+            signal.signal(number, before[Signals(number)])
 
         try:
             for number in before:
