@@ -168,6 +168,7 @@ def test_the_states_of_jobs(monkeypatch, tmp_path):
     found = slurm.states({"12", "13"})
     assert found == {"12_0": "RUNNING", "12_1": "PENDING", "13": "CANCELLED"}
     assert [slurm.has_ended(found.get(task)) for task in ("12_0", "12_1", "13", "14")] == [False, False, True, True]
+    assert slurm.unusual_reasons({"12"}) == {"12_0|RUNNING", "12_1|PENDING", "13|CANCELLED"}  # whatever is no usual one
     forgotten = "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1"
     monkeypatch.setenv("PATH", str(_tools(tmp_path / "other", squeue=forgotten)), prepend=os.pathsep)
     assert slurm.states({"12"}) == {}

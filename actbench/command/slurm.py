@@ -19,6 +19,7 @@ _ENDED = {
     "TIMEOUT",
 }  # fmt: skip
 _WAITING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD"}
+_USUAL = ("None", "Priority", "Resources", "BeginTime", "JobArrayTaskLimit", "Prolog", "Cleaning")
 _LONGEST_ARRAY = 1000  # jobs, where Slurm does not say it
 
 
@@ -71,6 +72,15 @@ def states(ids: Collection[str]) -> dict[str, str] | None:
         return {} if "Invalid job id" in error.problems[0].what else None
     pairs = [line.strip().split("|") for line in lines]
     return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
+
+
+def unusual_reasons(ids: Collection[str]) -> set[str]:
+    """Why jobs wait, in Slurm's words, as far as it is not that others come first: some of them would wait for ever."""
+    command = ["squeue", "--noheader", "--array", "--states=PENDING", f"--jobs={','.join(sorted(ids))}", "--format=%r"]
+    try:
+        return {*_ask(command).split("\n")} - {*_USUAL, ""}
+    except UserError:
+        return set()
 
 
 def has_ended(state: str | None) -> bool:

@@ -150,6 +150,7 @@ class SlurmJobs:
         """
         left, held, pause, silent = dict(tasks), [], _FIRST, False
         ended_since: dict[str, float] = {}
+        said: set[str] = set()  # reasons
         while left:
             for task, job in [*left.items()]:
                 if self._is_complete(job):
@@ -170,6 +171,9 @@ class SlurmJobs:
                         held += self._judge(task, job, states.get(task), shown)
                 waiting = sum(slurm.is_waiting(states.get(task)) for task in left)
                 shown.show(running=len(left) - waiting, waiting=waiting)
+                if waiting == len(left) > 0 and (why := slurm.unusual_reasons({_array(task) for task in left})) - said:
+                    said |= why
+                    shown.say(f"none of them runs: Slurm says {', '.join(sorted(why))} (squeue explains it)")
             self.leave(left)
             if left:
                 time.sleep(min(pause, _APART) if ended_since else pause)

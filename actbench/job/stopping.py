@@ -54,12 +54,12 @@ class Stop(Control):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.getsignal(number) for number in numbers}
+        before: dict[int, Any] = {number: signal.getsignal(number) for number in numbers}
         self._theirs |= before
 
         def ask(number: int, _frame: FrameType | None) -> None:
             self.stop, self.signal = True, number
-            signal.signal(number, before[Signals(number)])
+            signal.signal(number, before[number])
 
         try:
             for number in before:
