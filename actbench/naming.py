@@ -66,6 +66,12 @@ def names(settings: Sequence[Settings], keys: Sequence[str] | None = None) -> li
     return [name if times[name] == 1 else f"{name} {item.id}" for name, item in zip(plain, settings, strict=True)]
 
 
+def by_id(settings: Sequence[Settings]) -> dict[str, str]:
+    """The name of each configuration, by its `id`; runs that differ in their seeds alone are one configuration."""
+    configurations = {one.id: one for one in settings}
+    return dict(zip(configurations, names([*configurations.values()]), strict=True))
+
+
 def fragment(settings: Settings, keys: Sequence[str]) -> str:
     """The part of a name that `keys` make."""
     return _name(_flat_at(settings, (*keys, *_ACTIVATIONS)), keys)

@@ -52,7 +52,7 @@ def answer(words, folder, monkeypatch, checked=False) -> Answer:
     monkeypatch.setattr(showing, "show", lambda flags, overrides: print("starts:", *flags, *overrides))
     monkeypatch.setattr(auto, "decide", lambda: auto.ASSUMED)
     if not checked:
-        monkeypatch.setattr(checks, "check", lambda settings, quick: None)  # what is composed is enough
+        monkeypatch.setattr(checks, "check", lambda settings, quick, elsewhere: None)  # what is composed is enough
     monkeypatch.setattr(training, "_exit_code_by_files", lambda jobs: 0)
     monkeypatch.setattr(training, "_compare", lambda studies, **_told: 0)
     out = io.StringIO()

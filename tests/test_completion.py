@@ -86,7 +86,7 @@ TABLE = {
     "actbench experiment=mish_d": ["mish_depth "],
     "actbench --c": ["--cfg "],
     "actbench --cfg ": ["all ", "hydra ", "job "],
-    "actbench -": ["--cfg ", "--help ", "--hydra-help ", "--multirun ", "--version ", "-m "],
+    "actbench -": ["--cfg ", "--detach ", "--help ", "--hydra-help ", "--multirun ", "--version ", "-m "],
     "actbench optimizer.lr=": [],
     "actbench optimizer.betas=[": [],
     "actbench nothing=": [],
@@ -180,6 +180,7 @@ def test_plugins_of_hydra_are_those_that_are_installed():
         assert found == {name for name in installed if name not in ("sampler", "pruner")} | {
             "basic",
             *(["optuna", "race"] if group == "sweeper" else []),
+            *(["slurm"] if "submitit_slurm" in installed else []),
         }
     if "optuna " in offered("actbench -m hydra/sweeper="):
         assert "tpe " in offered("actbench -m hydra/sweeper=optuna hydra/sweeper/sampler=")

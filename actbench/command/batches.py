@@ -11,7 +11,8 @@ from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from actbench.command import auto, checking, composing, launchers, sharing, task_function
+from actbench import naming
+from actbench.command import auto, checking, composing, launchers, sharing, slurm, slurm_jobs, task_function
 from actbench.command.override import key_of
 from actbench.command.pending import Pending
 from actbench.command.planning import BASIC, Job
@@ -20,6 +21,7 @@ from actbench.command.running import Command
 from actbench.command.sharing import HELD, Waiting
 from actbench.errors import Failure, UserError
 from actbench.files.atomic import write_text
+from actbench.files.output import PersistentConsole
 from actbench.records import RunSummary
 from actbench.store import reader
 from actbench.store.lock import Held
@@ -53,17 +55,50 @@ class Batches:
             run_here(jobs, self.command, first)
             return
         by_folder, waiting = {job.folder: job for job in jobs}, Waiting(self.command)
-        held = self._launch(jobs, first)
+        launch = self._follow if slurm.is_chosen(self.config) else self._launch
+        held = launch(jobs, first)
+        if self.command.detach:
+            return
         if held:
             print(f"{len(jobs) - len(held)}/{len(jobs)} done here, {len(held)} elsewhere, or not yet", flush=True)
         while held := [job for job in held if _complete(job) is None]:
             free, others = sharing.free([job.folder for job in held])
             if free:
                 busy = [job for job in held if job.folder not in free]
-                held = [*self._launch([by_folder[folder] for folder in free], first), *busy]
+                held = [*launch([by_folder[folder] for folder in free], first), *busy]
                 waiting.reset()
             else:
                 waiting.wait(others)
+
+    def _follow(self, jobs: Sequence[Job], first: int) -> list[Job]:
+        """Has Slurm run what is not complete, or follows the jobs that it has already; the same for the rest."""
+        from actbench.sinks.following import Following
+        from actbench.sinks.live import is_possible
+
+        function = partial(slurm_jobs.run_free, command=self.command)
+        launcher = Plugins.instance().instantiate_launcher(
+            config=self.config, hydra_context=self.context, task_function=function
+        )
+        there = slurm_jobs.SlurmJobs(launcher, jobs[0].folder.parent, self.command)
+        complete = [(job, summary) for job in jobs if (summary := _complete(job)) is not None]
+        known = {job.folder for job, _ in complete}
+        numbered = [(number, job) for number, job in enumerate(jobs, start=first) if job.folder not in known]
+        elsewhere = there.held_by_others([job for _, job in numbered])
+        due = [(number, job, _for_a_launcher(job)) for number, job in numbered if job.folder not in elsewhere]
+        tasks = there.find_or_submit(due) if due else {}
+        if self.command.detach:
+            print(f"{len(tasks)} jobs in Slurm, {len(complete)}/{len(jobs)} runs complete", flush=True)
+            return []
+        console = PersistentConsole("the jobs go on")
+        settings = [job.settings for job in jobs]
+        names = self.command.names or naming.by_id(settings)
+        with Following(console, settings, names, moving=is_possible(console)) as shown:
+            for job, summary in complete:
+                shown.before(job.settings, summary)
+            if complete:
+                shown.say(f"{len(complete)} of {len(jobs)} already complete")
+            held = there.follow(tasks, shown)
+        return [*held, *(job for _, job in numbered if job.folder in elsewhere)]
 
     def _launch(self, jobs: Sequence[Job], first: int) -> list[Job]:
         """Has the launcher run the jobs; returns those that it left alone, since other processes hold them."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from actbench.command import slurm
 from actbench.command.planning import Job
 from actbench.custom import measure_files
 from actbench.errors import Problem, UserError
@@ -39,6 +40,7 @@ def check(jobs: Sequence[Job], problems: Sequence[Problem], whole: str = "") -> 
         from actbench.command import digests
         from actbench.train import checks, machine
 
+        elsewhere = slurm.is_chosen(waiting[0].config)
         for sentence in measure_files.unused(waiting[0].settings.trust):
             print(sentence, file=sys.stderr)
         for job in waiting:
@@ -47,7 +49,7 @@ def check(jobs: Sequence[Job], problems: Sequence[Problem], whole: str = "") -> 
         machine.prepare(waiting[0].settings.train.threads)
         for settings in {job.settings.folder: job.settings for job in waiting}.values():
             try:
-                checks.check(settings, quick=bool(every))
+                checks.check(settings, quick=bool(every), elsewhere=elsewhere)
             except UserError as error:
                 every += error.problems
     if whole and len(every) == len(problems):

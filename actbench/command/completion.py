@@ -29,6 +29,7 @@ COMMANDS = {
 FLAGS = {
     "-m": "a sweep over comma-separated values",
     "--multirun": "a sweep over comma-separated values",
+    "--detach": "ends when the jobs are in Slurm's queue",
     "--cfg": "print the configuration as it would run",
     "--help": "what can be typed",
     "--version": "print the version",
@@ -44,6 +45,14 @@ _OF_SEARCH = (
 )  # fmt: skip
 _OF_HYDRA = {  # choice of Hydra's -> the keys that it brings
     "hydra/launcher=joblib": ("hydra.launcher.n_jobs",),
+    "hydra/launcher=slurm": (
+        "hydra.launcher.partition",
+        "hydra.launcher.timeout_min",
+        "hydra.launcher.cpus_per_task",
+        "hydra.launcher.gpus_per_node",
+        "hydra.launcher.mem_gb",
+        "hydra.launcher.array_parallelism",
+    ),
     "hydra/sweeper=optuna": _OF_SEARCH,
     **{f"+search={name}": _OF_SEARCH for name in ("tpe", "random", "grid", "cmaes", "nsgaii")},
 }
@@ -178,7 +187,7 @@ def _plugins(key: str) -> list[str]:
     pattern = rf"""group=["']{key}["'],\s*name=["'](\w+)["']"""
     names = {name for text in texts for name in re.findall(pattern, text)}
     ours = {
-        "hydra/launcher": {"basic"},
+        "hydra/launcher": {"basic", *({"slurm"} if "submitit_slurm" in names else ())},
         "hydra/sweeper": {"basic", "optuna", "race"},
         "hydra/sweeper/sampler": {"tpe", "random", "grid", "cmaes", "nsgaii"},
         "hydra/sweeper/pruner": {"none", "median", "wilcoxon"},

@@ -18,7 +18,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actbench.choices import conf_folders
-from actbench.command import complaints, composing, conf_source, hydra_settings, launch, starting, suggestions
+from actbench.command import (
+    complaints,
+    composing,
+    conf_source,
+    hydra_settings,
+    launch,
+    starting,
+    suggestions,
+    task_function,
+)
 from actbench.command.correcting import Understood
 from actbench.command.launch import Launch
 from actbench.command.line import CommandLine
@@ -69,7 +78,7 @@ def call(
     Raises:
         UserError: the words are wrong, with all problems (nothing has been written then), or a disk fails.
     """
-    with alone(), _named(words):
+    with alone(), task_function.as_typed(words):
         _forget(words)
         line, understood = launch.read(words)
         found = _prepared(line, understood, words, problems)
@@ -141,17 +150,6 @@ def _forget(words: Sequence[str]) -> None:
     suggestions._parameters_by_name.cache_clear()
     source_files.content.cache_clear()
     complaints._printed.clear()
-
-
-@contextmanager
-def _named(words: Sequence[str]) -> Iterator[None]:
-    """A run notes by which command it can be repeated."""
-    argv = sys.argv
-    sys.argv = ["actbench", *words]
-    try:
-        yield
-    finally:
-        sys.argv = argv
 
 
 @contextmanager

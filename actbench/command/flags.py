@@ -11,10 +11,11 @@ _SHOWN = {
     "cfg": ("job", "hydra", "all"),
     "info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
 }
-_KNOWN = "the flags are -m, --cfg job, --version and --help"
+_KNOWN = "the flags are -m, --detach, --cfg job, --version and --help"
 _INSTEAD = {  # flags that people try
     "dry-run": ("--cfg", "job"), "dryrun": ("--cfg", "job"), "print-config": ("--cfg", "job"), "n": ("--cfg", "job"),
     "gpu": ("train.device=cuda",), "cuda": ("train.device=cuda",), "cpu": ("train.device=cpu",),
+    "no-wait": ("--detach",), "background": ("--detach",),
     "sweep": ("-m",), "multi": ("-m",), "grid": ("-m",), "M": ("-m",),
 }  # fmt: skip
 _SAID = {
@@ -30,6 +31,8 @@ def known_flag(line: CommandLine, ways: list[str], name: str, value: str | None,
         ways.append(flag)
     if flag == "multirun":
         line.multirun = True
+    elif flag == "detach":
+        line.detach = True
     elif flag in ("cfg", "package", "info"):
         choices = _SHOWN.get(flag, ())
         if value is None and left and (left[0] in choices or (flag == "package" and "=" not in left[0])):

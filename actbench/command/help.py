@@ -28,6 +28,7 @@ _COMMANDS = (
 
 _FLAGS = (
     ("-m, --multirun", "a sweep over comma-separated values"),
+    ("--detach", "with -m hydra/launcher=slurm: ends when the jobs are queued; the same command follows them"),
     ("--cfg job", "print the configuration as it would run, and stop"),
     ("--version", "print the version"),
     ("--hydra-help", "what Hydra's own flags do (launchers, ...)"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,18 @@ from actbench.command.suggestions import Mistake, brief, enumerated
 from actbench.command.vocabulary import DOORS
 from actbench.custom.conf_files import is_inside
 from actbench.errors import Problem, UserError
+from actbench.files.reading import read_yaml
 
 PLUGINS = ("launcher", "sweeper")
 _EXTRAS = {
     "joblib": "pip install 'actbench[parallel]'",
+    "slurm": "pip install 'actbench[slurm]'",
     "optuna": "pip install 'actbench[search]'",
-    "submitit_local": "pip install hydra-submitit-launcher",
-    "submitit_slurm": "pip install hydra-submitit-launcher",
+    "submitit_local": "pip install 'actbench[slurm]'",
+    "submitit_slurm": "pip install 'actbench[slurm]'",
     "ray": "pip install 'actbench[ray]'",
 }
+_OURS = {"slurm": "hydra_plugins.hydra_submitit_launcher"}  # choices of `conf/hydra` -> what has to be installed
 
 # What a YAML file in ./conf may set of a launcher or sweeper: amounts and names. Commands and addresses are typed.
 FROM_FILES = {
@@ -77,7 +81,7 @@ def typed(override: str) -> Problem | None:
 
 
 def _plugin(key: str, value: str, override: str) -> Problem | None:
-    names = [name for name in _options(key) if not _own_file(key, name)]
+    names = [name for name in _options(key) if not _own_file(key, name) and _is_installed(name)]
     if value in names:
         return (
             None
@@ -93,6 +97,10 @@ def _plugin(key: str, value: str, override: str) -> Problem | None:
         )
     how = f"there are {enumerated(names)}" if value not in _EXTRAS else f"{_EXTRAS[value]} brings it"
     return Problem(f"there is no {kind} called {brief(value)}", brief(override), how)
+
+
+def _is_installed(name: str) -> bool:
+    return name not in _OURS or (find_spec("hydra_plugins") is not None and find_spec(_OURS[name]) is not None)
 
 
 def _options(group: str) -> list[str]:
@@ -175,8 +183,9 @@ def _unlike(key: str, value: Any, typed_keys: Collection[str]) -> bool:
 
 
 def _as_installed(kind: str, name: str, value: Any) -> bool:
-    """Whether a parameter has the value with which a plugin comes; `_target_`s were judged before."""
+    """Whether a parameter has the value of a plugin, or of our choice of it; `_target_`s were judged before."""
     nodes = [_plain(node) for node in _nodes(ConfigStore.instance().repo["hydra"][kind])]
+    nodes += [read_yaml(path) for path in sorted((conf_folders()[0] / "hydra" / kind).glob("*.yaml"))]
     return name == "_target_" or any(name in node and node[name] == value for node in nodes)
 
 

@@ -23,6 +23,7 @@ from actbench.command import (
     search,
     search_check,
     showing,
+    slurm,
     training,
     trusting,
     typed,
@@ -33,6 +34,7 @@ from actbench.command.extending import Extended
 from actbench.command.line import CommandLine
 from actbench.command.planning import Job
 from actbench.command.race_terms import Terms
+from actbench.errors import Problem
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,8 @@ def prepare(line: CommandLine, understood: Understood, words: Sequence[str], *, 
     terms = race_terms.of(jobs[0].config) if line.multirun and product and not problems else None
     if terms is not None:
         problems += race_terms.against_study(jobs[0].folder.parent, jobs, terms)
+    if jobs and not problems:
+        problems += _of_the_queue(line, jobs[0], terms)
     extended = Extended(jobs)
     if product and not problems:
         extended = extending.without_seeds_on_disk(jobs)
@@ -114,3 +118,15 @@ def prepare(line: CommandLine, understood: Understood, words: Sequence[str], *, 
     else:  # which does not show again what is complete
         remarks += [sentence for job in extended.jobs for sentence in earlier.lacking(job.settings, job.folder)]
     return Launch([*jobs], understood.overrides, line.multirun, terms, [*dict.fromkeys(remarks)])
+
+
+def _of_the_queue(line: CommandLine, job: Job, terms: Terms | None) -> list[Problem]:
+    """What is wrong with where the jobs are to run, as far as it is known before any of them is submitted."""
+    launcher = job.config.hydra.launcher
+    queued = line.multirun and slurm.is_chosen(job.config)
+    if line.detach and not queued:
+        return [Problem("leaves jobs to Slurm, and this command has none", "--detach", "-m ... hydra/launcher=slurm")]
+    if line.detach and (terms is not None or job.config.hydra.runtime.choices["hydra/sweeper"] not in SWEEPS):
+        what = "cannot leave: what is trained next depends on the results so far"
+        return [Problem(what, "--detach", "leave it out; the same command goes on whenever it is typed")]
+    return slurm.problems(launcher) if queued else []

@@ -15,7 +15,7 @@ COMMANDS = ("report", "open", "more", "try", "list", "kernels")
 FLAGS = {
     "-m": "multirun", "--multirun": "multirun", "-r": "run", "--run": "run", "-c": "cfg", "--cfg": "cfg",
     "--resolve": "resolve", "-p": "package", "--package": "package", "-i": "info", "--info": "info",
-    "--hydra-help": "hydra-help",
+    "--hydra-help": "hydra-help", "--detach": "detach",
 }  # fmt: skip
 
 
@@ -29,6 +29,7 @@ class CommandLine:
 
     overrides: list[str] = field(default_factory=list)
     multirun: bool = False
+    detach: bool = False
     shows: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     mended: bool = True  # whether every wrong word could be corrected

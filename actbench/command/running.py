@@ -31,6 +31,8 @@ class Command:
         display: makes what shows the runs, where a program has called (`actbench.compare`): it is given what they
             come to, and nothing is printed of that.
         errors: of jobs that failed in this process.
+        detach: whether it ends as soon as its jobs are in a queue (`--detach`).
+        left: how to come back to jobs in a queue, as long as they would go on without this process.
         id: the same in all processes that work in the study at once (`store.joint`).
     """
 
@@ -44,6 +46,8 @@ class Command:
     errors: list[UserError] = field(default_factory=list)
     id: str = ""
     crew: Crew | None = None
+    detach: bool = False
+    left: str = ""
     pruning: Pruning | None = None
 
     def __getstate__(self) -> dict[str, Any]:

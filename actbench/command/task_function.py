@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import traceback
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -26,6 +28,7 @@ from actbench.store import reader
 from actbench.store.lock import Held, Hold
 
 if TYPE_CHECKING:
+    from actbench.job import Stop
     from actbench.sinks.terminal import Terminal, TerminalSink
 
 
@@ -55,10 +58,22 @@ def job(composed: DictConfig, command: Command | None = None, settings: Settings
 
 def job_if_free(composed: DictConfig, command: Command) -> float | str:
     """The same for a launcher's worker, which does not wait for other processes but returns `HELD`."""
+    with as_typed(command.typed):
+        try:
+            return attempt(composed, command)
+        except Held:
+            return HELD
+
+
+@contextlib.contextmanager
+def as_typed(words: Sequence[str]) -> Iterator[None]:
+    """Within the block, the words of the command line are those of the process, whose own are those of a launcher."""
+    argv = sys.argv
+    sys.argv = ["actbench", *words]
     try:
-        return attempt(composed, command)
-    except Held:
-        return HELD
+        yield
+    finally:
+        sys.argv = argv
 
 
 def attempt(
@@ -92,8 +107,16 @@ def attempt(
     except _Interrupted:
         raise
     except (Exception, SystemExit) as error:  # the user's own code may call `sys.exit()`
+        if isinstance(error, SystemExit) and _by_submitit(error):
+            raise
         report_failure(_unexpected(error, folder, settings), command, settings, FAILED)
     return float("nan")
+
+
+def _by_submitit(error: BaseException) -> bool:
+    """Whether a handler of submitit's has raised an error, since Slurm is going to start the job again."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(str(frame.f_globals.get("__name__")).startswith("submitit.") for frame, _ in frames)
 
 
 def report_failure(error: UserError, command: Command, settings: Settings | None, code: int | None = None) -> None:
@@ -137,13 +160,26 @@ def _run(settings: Settings, hydra_config: Any, folder: Path, command: Command, 
     if summary.status == "interrupted":
         print(f"interrupted {summary.reason}; what was done is in {folder}", file=sys.stderr)
         _tell_how_to_go_on(command, settings)
-        raise _Interrupted(128 + stop.signal)
+        _hand_over(stop)
     mean = _ended(summary, folder, command)
     if stop.signal:  # which came after the last step: the run is complete, and the rest of the command stops
         print(f"interrupted; {folder} is complete", file=sys.stderr)
         _tell_how_to_go_on(command, settings)
-        raise _Interrupted(128 + stop.signal)
+        _hand_over(stop)
     return mean
+
+
+def _hand_over(stop: Stop) -> NoReturn:
+    """Ends the command by the signal that stopped the run, in the way of whoever else listens to it.
+
+    Raises:
+        _Interrupted: with the exit code.
+    """
+    try:
+        stop.hand_over()
+    except SystemExit as ended:
+        raise _Interrupted(ended.code) from None
+    raise _Interrupted(128 + stop.signal)
 
 
 def _tell_how_to_go_on(command: Command, settings: Settings) -> None:
@@ -180,8 +216,6 @@ def _ended(summary: RunSummary, folder: Path, command: Command) -> float:
 
 def _unexpected(error: BaseException, folder: Path, settings: Settings | None) -> UserError:
     """The error as one line, with the place in the user's code; the traceback goes into the run's folder."""
-    import traceback
-
     from actbench.custom import tracebacks
 
     what = f"the run failed: {in_a_line(error)}"

@@ -36,9 +36,9 @@ def train(
     Args:
         words: the command line, for the command that goes on; the others are those of `starting.start`.
     """
-    command = Command(words)
+    command = Command(words, detach="--detach" in words)
     if words[:1] == ["more"]:  # whose runs are planned from the study, one by one
-        command.names = _names(jobs)
+        command.names = naming.by_id([job.settings for job in jobs])
     then = next_commands.how_to_go_on(words, jobs[0].settings.study)
     compared, started, ended = 0, jobs, False
     try:
@@ -51,12 +51,16 @@ def train(
         command.to_go_on = then
         raise
     finally:  # even if some of the runs failed
-        if (multirun or len(jobs) > 1) and (ended or terms is None):
+        if command.left:  # jobs that are in a queue: a comparison would be one of what happens to be there
+            command.to_go_on = command.left
+        elif (multirun or len(jobs) > 1) and (ended or terms is None):
             _name_jobs_not_started(started, command)
             told = bool(command.to_go_on)
             compared = _compare(dict.fromkeys(job.folder.parent for job in jobs), told=told)
         if command.to_go_on:
             print(command.to_go_on, file=sys.stderr)
+    if command.left:
+        return max(command.exit_codes, default=0)
     if not multirun and len(jobs) == 1 and ended:
         afterwards.after_single(jobs[0], words)
     if ended and any(reader.status(job.folder) == "failed" or _stopped(job.folder) for job in started):
@@ -123,13 +127,7 @@ def _name_jobs_not_started(jobs: Sequence[Job], command: Command) -> None:
         return
     missing = [job.settings for job in jobs if not job.folder.exists()]
     if missing and len(missing) < len(jobs):  # a search leaves none of the planned folders
-        names = _names(jobs)
+        names = naming.by_id([job.settings for job in jobs])
         several = Counter(job.settings.id for job in jobs)
         words = [names[of.id] + (f" {seed_range(tuple(of.seeds))}" if several[of.id] > 1 else "") for of in missing]
         print(f"not started: {', '.join(words)}", file=sys.stderr)
-
-
-def _names(jobs: Sequence[Job]) -> dict[str, str]:
-    """The name of each configuration of a command, of what differs between them, by its `id`."""
-    by_id = {job.settings.id: job.settings for job in jobs}
-    return dict(zip(by_id, naming.names([*by_id.values()]), strict=True))

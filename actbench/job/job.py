@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from actbench import __version__
@@ -18,6 +15,7 @@ from actbench.errors import Failure, UserError, in_a_line
 from actbench.job import sites
 from actbench.job.activations import Look, look, look_before, preactivations
 from actbench.job.int8 import score_stored, score_trained
+from actbench.job.stopping import Stop
 from actbench.job.summary import Progress, leave_failure, parameters_of_one, score, summarise
 from actbench.measures import classes
 from actbench.records import Epoch, RunSummary
@@ -26,40 +24,9 @@ from actbench.sinks.terminal import Headline, Terminal
 from actbench.store import reader
 from actbench.store.folder import RunFolder
 from actbench.store.lock import Held, Hold
-from actbench.train import Control, Training, fit, machine
+from actbench.train import Training, fit, machine
 from actbench.train.build import build
 from actbench.train.origin import origins
-
-
-@dataclass
-class Stop(Control):
-    """A `Control` that SIGINT and SIGTERM set; `signal` is the number of the signal that was received.
-
-    Where a search gives the run up, `pruned` says when.
-    """
-
-    signal: int = 0
-    pruned: str = ""
-
-    @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
-        """Within the block, the first signal stops training after the current step; a second one acts as usual."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-        def ask(number: int, _frame: FrameType | None) -> None:
-            self.stop, self.signal = True, number
-            signal.signal(number, before[signal.Signals(number)])
-
-        try:
-            for number in before:
-                signal.signal(number, ask)
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 @isolated()
@@ -81,10 +48,16 @@ def run(
         UserError: the settings cannot be built, or the folder cannot be used.
         Held: another process is working in the folder.
     """
+    stop = stop or Stop()
+    with stop.deferring():
+        return _hold_and_run(settings, folder, terminal, stop, hold)
+
+
+def _hold_and_run(settings: Settings, folder: Path, terminal: Terminal, stop: Stop, hold: Hold | None) -> RunSummary:
     machine.prepare(settings.train.threads)
     reader.check_owner(folder, settings)
     folder.mkdir(parents=True, exist_ok=True)
-    hold, stop = hold or Hold(folder), stop or Stop()
+    hold = hold or Hold(folder)
     training, progress = None, Progress()
     try:
         reader.tidy(folder, alone=True)

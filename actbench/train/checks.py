@@ -33,12 +33,13 @@ _sound: set[str] = set()  # activations in which nothing was found, by `_fingerp
 
 
 @isolated()
-def check(settings: Settings, *, quick: bool = False) -> None:
+def check(settings: Settings, *, quick: bool = False, elsewhere: bool = False) -> None:
     """Finds whatever `build` or the first training step would fail with, at the price of one small part of them.
 
     Args:
         settings: of a run.
         quick: leave out what takes seconds, the data and the optimizer, since something else is wrong already.
+        elsewhere: it will run on another machine, whose devices, memory and compiler are not known here.
 
     Raises:
         UserError: with every mistake that was found.
@@ -54,7 +55,9 @@ def check(settings: Settings, *, quick: bool = False) -> None:
             problems.extend(blame(error, settings, settings.label).problems)
         return None
 
-    device = attempt(lambda: choose_device(settings.train.device, settings.train.precision))
+    device: torch.device | None = None
+    if not elsewhere:
+        device = attempt(lambda: choose_device(settings.train.device, settings.train.precision))
     clip = attempt(lambda: optional_constructor("clip", settings.clip, settings.trust))
     augment = attempt(lambda: optional_constructor("augment", settings.augment, settings.trust))
     attempt(lambda: own.load(settings.measures, settings.trust))
@@ -71,9 +74,9 @@ def check(settings: Settings, *, quick: bool = False) -> None:
     network = attempt(lambda: build_network(settings, inputs, classes, settings.seed)) if valid else None
     samples = TRAINING_SAMPLES.get(settings.dataset.name, 55_000) if splits is None else len(splits.train_y)
     samples = min(samples, settings.dataset.params.get("train_size") or samples)
-    if network is not None:
+    if network is not None and not elsewhere:
         attempt(lambda: _check_memory(settings, network))
-    if network is not None and device is not None and not quick and not problems:
+    if network is not None and (elsewhere or device is not None) and not quick and not problems:
         attempt(lambda: _try_a_step(settings, network, inputs, samples, device, clip))
     if splits is not None or settings.dataset.name in TRAINING_SAMPLES:
         attempt(lambda: check_batches(settings, samples))
@@ -119,10 +122,10 @@ def _check_memory(settings: Settings, network: nn.Module) -> None:
 
 
 def _try_a_step(
-    settings: Settings, network: nn.Module, inputs: tuple[int, ...], samples: int, device: torch.device,
+    settings: Settings, network: nn.Module, inputs: tuple[int, ...], samples: int, device: torch.device | None,
     clip: Callable[..., None] | None,
 ) -> None:  # fmt: skip
-    """One step of everything, on random images.
+    """One step of everything, on random images. The engine is left out where the device is not known.
 
     Raises:
         UserError: some part of it fails.
@@ -144,6 +147,8 @@ def _try_a_step(
     replicas = build_replicas(
         settings, [network], dropout, optimizer=constructor, sample=torch.zeros(4, *inputs), device=cpu
     )
+    if device is None:
+        return
     engine = choose_engine(settings.train.engine, device, [optimizer], [], replicas.uses_global_rng)
     if settings.train.engine == "compiled":  # is there a compiler?
         forward = engine.forward(nn.ReLU())
