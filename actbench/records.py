@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 Row = TypeVar("Row")
 Status = Literal["completed", "diverged", "interrupted", "pruned", "failed"]
+
+
+# The words that a run notes as its command line; without them, those of the process.
+COMMAND_LINE: ContextVar[tuple[str, ...]] = ContextVar("COMMAND_LINE", default=())
 
 
 class Origin(NamedTuple):

@@ -22,7 +22,7 @@ from actbench.command.sharing import HELD, Waiting
 from actbench.errors import Failure, UserError, in_a_line
 from actbench.files.atomic import write_text
 from actbench.files.output import PersistentConsole
-from actbench.records import RunSummary
+from actbench.records import COMMAND_LINE, RunSummary
 from actbench.settings import Settings
 from actbench.store import reader
 from actbench.store.lock import Held, Hold
@@ -67,13 +67,12 @@ def job_if_free(composed: DictConfig, command: Command) -> float | str:
 
 @contextlib.contextmanager
 def as_typed(words: Sequence[str]) -> Iterator[None]:
-    """Within the block, the words of the command line are those of the process, whose own are those of a launcher."""
-    argv = sys.argv
-    sys.argv = ["actbench", *words]
+    """Within the block, runs note these words as their command line: the process's own are those of a launcher."""
+    token = COMMAND_LINE.set(("actbench", *words))
     try:
         yield
     finally:
-        sys.argv = argv
+        COMMAND_LINE.reset(token)
 
 
 def attempt(

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from actbench.errors import UserError, without_password
+from actbench.records import COMMAND_LINE
 
 
 def _allocated() -> int:
@@ -142,7 +143,7 @@ def environment(device: torch.device) -> dict[str, Any]:
     packages = ("actbench", "torch", "torchvision", "hydra-core", "omegaconf", "numpy", "scipy", "tensorboard")
     return {
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "argv": [*map(without_password, sys.argv)],
+        "argv": [*map(without_password, COMMAND_LINE.get() or sys.argv)],
         "cwd": _cwd(),
         "host": platform.node(),
         "platform": platform.platform(),
