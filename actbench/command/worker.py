@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from actbench.command.running import Command
+from actbench.records import COMMAND_LINE
 
 JOB, CORES, ENDED, HELD, READY, PRINTED, DISK = "job", "cores", "ended", "held", "ready", "printed", "disk"
 
@@ -77,7 +78,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command's process says when to stop
     start: Start = pickle.load(source)
     sys.path[:] = start.path
-    vars(sys)["argv"] = [*start.argv]  # what a run notes is the command that was typed
+    COMMAND_LINE.set(tuple(start.argv))  # what a run notes is the command that was typed
     for name in ("stdout", "stderr"):
         setattr(sys, name, _Printed(channel, name))
     from actbench.command import composing
