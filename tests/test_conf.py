@@ -63,7 +63,11 @@ def smaller(params: dict) -> list[str]:
 
 
 OF_OWN_NETWORKS = ("activation/own.yaml",)
-TRAINED = [f for f in FILES if f.parent.name not in ("dataset", "sweep", "search") and str(f) not in OF_OWN_NETWORKS]
+TRAINED = [
+    f
+    for f in FILES
+    if f.parent.name not in ("dataset", "sweep", "search", "launcher") and str(f) not in OF_OWN_NETWORKS
+]
 
 
 @pytest.mark.parametrize("file", TRAINED, ids=str)

@@ -21,7 +21,7 @@ from helpers import settings_of
 from outcome import outcome_of_run
 from processes import Command
 
-from actbench.command import hydra_settings, slurm, slurm_jobs
+from actbench.command import composing, hydra_settings, planning, slurm, slurm_jobs
 from actbench.command.planning import Job
 from actbench.command.running import Command as Running
 from actbench.errors import Problem, UserError
@@ -178,6 +178,16 @@ def test_a_launcher_that_is_not_installed_names_the_extra(monkeypatch):
     monkeypatch.setattr(hydra_settings, "_OURS", {"slurm": "hydra_plugins.no_such_launcher"})
     assert not hydra_settings._is_installed("slurm") and hydra_settings._is_installed("basic")
     assert hydra_settings._EXTRAS["slurm"] == "pip install 'actbench[slurm]'"
+
+
+def test_the_preset_goes_on_after_a_time_limit_and_keeps_its_logs_in_the_study():
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="pip install 'actbench[slurm]'")
+    composing.register()
+    words = ["hydra/launcher=slurm", "hydra.launcher.partition=gpu", "activation=relu,gelu", "study=s"]
+    jobs, problems = planning.plan(words, multirun=True)
+    launcher = jobs[0].config.hydra.launcher
+    assert not problems and slurm.is_chosen(jobs[0].config) and launcher.partition == "gpu"
+    assert launcher.submitit_folder == "outputs/s/.submitit" and launcher.max_num_timeout >= 3
 
 
 def test_only_jobs_in_a_queue_can_be_left(actbench):

@@ -159,23 +159,26 @@ def _run(settings: Settings, hydra_config: Any, folder: Path, command: Command, 
     if summary.status == "interrupted":
         print(f"interrupted {summary.reason}; what was done is in {folder}", file=sys.stderr)
         _tell_how_to_go_on(command, settings)
-        _hand_over(stop)
+        _hand_over(stop, command)
     mean = _ended(summary, folder, command)
     if stop.signal:  # which came after the last step: the run is complete, and the rest of the command stops
         print(f"interrupted; {folder} is complete", file=sys.stderr)
         _tell_how_to_go_on(command, settings)
-        _hand_over(stop)
+        _hand_over(stop, command)
     return mean
 
 
-def _hand_over(stop: Stop) -> NoReturn:
+def _hand_over(stop: Stop, command: Command) -> NoReturn:
     """Ends the command by the signal that stopped the run, in the way of whoever else listens to it.
+
+    A program that has called (`embedded`) is sent the signal by `embedded.deliver`, once its own state is restored.
 
     Raises:
         _Interrupted: with the exit code.
     """
     try:
-        stop.hand_over()
+        if command.display is None:
+            stop.hand_over()
     except SystemExit as ended:
         raise _Interrupted(ended.code) from None
     raise _Interrupted(128 + stop.signal)
