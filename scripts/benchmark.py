@@ -701,9 +701,9 @@ SECTIONS = {
     section.__name__: section
     for section in (
         seeds,
-        jax,
         stacks,
         cnn,
+        jax,
         own,
         dead,
         looking,

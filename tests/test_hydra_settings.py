@@ -44,7 +44,7 @@ CLOSED = {
     "hydra/launcher@x=basic": "what may be changed",
     "+activation@hydra.callbacks.x=relu": "activation=relu",
     "hydra/launcher=foo": "there are basic",
-    "hydra/launcher=ray": "pip install hydra-ray-launcher",
+    "hydra/launcher=ray": "pip install 'actbench[ray]'",
     "hydra.launcher.n_jobs=2": "hydra/launcher=NAME",
     "hydra/env=x": "NAME=VALUE actbench",
     "--config-dir=/tmp": "`conf` folder",

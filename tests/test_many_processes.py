@@ -208,7 +208,8 @@ def test_processes_that_work_at_the_same_time_are_one_command(tmp_path):
             assert second == first
         with joint.command_in(study) as third:
             assert third == first
-    assert not [*study.iterdir()]
+    assert not study.exists()  # nothing has begun in it
+    study.mkdir()
     with joint.command_in(study) as later:
         assert later != first
     (study / joint.FILE).write_text(first)  # of a process that was killed

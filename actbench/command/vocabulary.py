@@ -133,7 +133,7 @@ KEYS: dict[str, str] = {
     "train.eval_batch_size": "evalbatch testbatchsize valbatchsize evalbatchsize",
     "train.device": "device gpu dev accelerator",
     "train.threads": "threads nthreads numthreads cores cpus",
-    "workers": "numworkers nworkers processes numprocesses njobs jobs",
+    "workers": "numworkers nworkers processes numprocesses",
     "train.precision": "precision amp dtype mixedprecision",
     "train.execution": "execution stacking stacked",
     "train.engine": "engine compile backend",
