@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from dataclasses import asdict, fields, replace
 from functools import cache
 from pathlib import Path
@@ -65,6 +66,13 @@ def random_splits(train: int = 100, side: int = 8, classes: int = 4) -> Splits:
         name="random", note="", classes=classes, background=0.0,
         train_x=train_x, train_y=train_y, val_x=val_x, val_y=val_y, test_x=test_x, test_y=test_y,
     )  # fmt: skip
+
+
+def own_module(folder: Path, source: str) -> str:
+    """A module in this folder, and in no other of this process: Python imports a name once. Returns its name."""
+    name = f"net_{re.sub('[^a-z0-9]', '_', folder.name.lower())}_{folder.parent.name.replace('-', '_')}"
+    (folder / f"{name}.py").write_text(source)
+    return name
 
 
 def in_double(splits: Splits) -> Splits:

@@ -42,13 +42,19 @@ def of_a_worker(study, parent):
     return found - {parent}
 
 
-def test_a_worker_that_is_killed_is_told_and_every_bit_is_as_without_workers(alone, tmp_path):
-    study = tmp_path / "outputs" / "s"
-    go = tmp_path / "go"  # until then the command's own first run stays where it is
+def command_with_a_worker(folder):
+    """The study, a command that trains it with a worker, the worker's pid, and a file until which its own run waits."""
+    study = folder / "outputs" / "s"
+    go = folder / "go"
     held = partial(faults.after_epoch, 1, faults.wait_for_file, go)
-    command = Command(*SPLIT, "train.epochs=15", "workers=2", cwd=tmp_path, before=held)
+    command = Command(*SPLIT, "train.epochs=15", "workers=2", cwd=folder, before=held)
     wait_until(lambda: of_a_worker(study, command.pid))
     (worker,) = of_a_worker(study, command.pid)
+    return study, command, worker, go
+
+
+def test_a_worker_that_is_killed_is_told_and_every_bit_is_as_without_workers(alone, tmp_path):
+    study, command, worker, go = command_with_a_worker(tmp_path)
     os.kill(worker, signal.SIGKILL)
     command.wait_for("was ended by")
     go.touch()
@@ -60,12 +66,7 @@ def test_a_worker_that_is_killed_is_told_and_every_bit_is_as_without_workers(alo
 
 
 def test_what_stops_the_command_stops_its_workers_with_everything_on_disk(alone, tmp_path):
-    study = tmp_path / "outputs" / "s"
-    go = tmp_path / "go"  # until then the command's own first run stays where it is
-    held = partial(faults.after_epoch, 1, faults.wait_for_file, go)
-    command = Command(*SPLIT, "train.epochs=15", "workers=2", cwd=tmp_path, before=held)
-    wait_until(lambda: of_a_worker(study, command.pid))
-    (worker,) = of_a_worker(study, command.pid)
+    study, command, worker, go = command_with_a_worker(tmp_path)
     command.send(signal.SIGINT)
     go.touch()
     done = command.wait()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-import re
 from dataclasses import replace
 from importlib import import_module
 
 import pytest
 import torch
-from helpers import in_double, random_splits, settings_of, training_of
+from helpers import in_double, own_module, random_splits, settings_of, training_of
 
 from actbench.command import listing, own_models, suggestions, trusting
 from actbench.custom import signatures
@@ -116,11 +115,9 @@ TINY = ["dataset=digits", "train.epochs=1", "num_seeds=2", "train.threads=1", "d
 
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
-    """A folder with the networks, under a module name of its own, since Python imports a name once."""
+    """A folder with the networks, in a module of this name."""
     monkeypatch.chdir(tmp_path)
-    name = f"net_{re.sub('[^a-z0-9]', '_', tmp_path.name.lower())}_{tmp_path.parent.name.replace('-', '_')}"
-    (tmp_path / f"{name}.py").write_text(SOURCE)
-    return name
+    return own_module(tmp_path, SOURCE)
 
 
 def settings(module, network="Net", *overrides):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import replace
 
 import pytest
 import torch
-from helpers import in_double, random_splits, settings_of, training_of
+from helpers import in_double, own_module, random_splits, settings_of, training_of
 from torch import nn
 
 from actbench.command import trusting
@@ -169,11 +168,9 @@ STEPS_20 = ("train.batch_size=10", "train.epochs=2", "train.eval_batch_size=40")
 
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
-    """A folder with the networks, under a module name of its own, since Python imports a name once."""
+    """A folder with the networks, in a module of this name."""
     monkeypatch.chdir(tmp_path)
-    name = f"net_{re.sub('[^a-z0-9]', '_', tmp_path.name.lower())}_{tmp_path.parent.name.replace('-', '_')}"
-    (tmp_path / f"{name}.py").write_text(SOURCE)
-    return name
+    return own_module(tmp_path, SOURCE)
 
 
 def settings(module, network, *overrides):

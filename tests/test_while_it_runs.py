@@ -209,6 +209,21 @@ def test_the_lines_of_a_sweep_without_a_terminal_are_few():
     ]
 
 
+def test_a_list_is_told_whole_and_again_where_it_is_another():
+    runs = Runs("relu", "gelu", "tanh")
+    runs.expect()
+    lists = (
+        ["1 of 2 exchanged:", "  a: own", "  gate"],
+        ["2 of 2 exchanged:", "  a", "  gate"],
+        ["2 of 2 exchanged:", "  a", "  gate"],
+    )
+    for name, lines in zip(runs.names, lists, strict=True):
+        run, _ = runs.begin(name)
+        run.describe(lines)
+    shown = [line.rstrip() for line in runs.screen.shown]
+    assert [line for line in shown if line in {*lists[0], *lists[1]}] == [*lists[0], *lists[1]]
+
+
 def test_on_a_narrow_terminal_findings_are_counted():
     findings = [
         Finding("units died", "", "", (), "dead-units"),

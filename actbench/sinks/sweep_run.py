@@ -65,9 +65,8 @@ class SweepRun:
         self.sweep.say(Text.assemble(self.label, f"  {text}", style=style))
 
     def describe(self, lines: Sequence[str]) -> None:
-        """A heading, and what belongs to it: each line once in the whole command."""
-        for line in lines:
-            self.sweep.say(Text(line, style="dim"), once=True)
+        """A heading, and what belongs to it: said again only where some of it is different."""
+        self.sweep.say(Text("\n".join(lines), style="dim"), once=True)
 
     def close(self) -> None:
         """There is nothing to close: the live area is that of the whole command."""
