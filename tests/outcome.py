@@ -80,8 +80,9 @@ def outcome_of_study(folder: Path) -> dict:
 
 
 def outcome_of_report(folder: Path) -> dict:
-    """Names of files, and the data without times."""
+    """Names of files, and the data, without times; whether costs have a picture depends on how busy the machine was."""
     for name in ("report.html", "report.md"):
         assert (folder / name).read_text().strip(), name
     data = [row for row in _rows(folder / "results.csv") if "second" not in row["metric"]]
-    return {"files": sorted(str(path.relative_to(folder)) for path in folder.rglob("*")), "data": data}
+    files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.stem != "cost")
+    return {"files": files, "data": data}

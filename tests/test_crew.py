@@ -16,7 +16,8 @@ from processes import Command
 from test_many_processes import attempts_at, wait_until
 from test_sweep import a_burst
 
-from actbench.command import cores, crew
+from actbench import cores
+from actbench.command import crew, crew_size
 from actbench.command.pending import Pending
 from actbench.command.running import Command as Running
 from actbench.store.lock import Held
@@ -133,7 +134,7 @@ def test_jobs_that_others_hold_come_again_after_all_others():
 @pytest.fixture
 def sixteen(monkeypatch):
     monkeypatch.setattr(cores, "available", lambda: 16)
-    monkeypatch.setattr(cores, "free_memory", lambda: 64 << 30)
+    monkeypatch.setattr(crew_size, "free_memory", lambda: 64 << 30)
     from actbench.train import machine
 
     monkeypatch.setattr(machine, "_DEFAULT_THREADS", 16)
@@ -153,21 +154,22 @@ def sixteen(monkeypatch):
     ],
 )
 def test_as_many_processes_as_there_are_cores_for_their_kernels(sixteen, due, words, asked, number, why):
-    found, said = cores.processes(sixteen(due, *words), asked)
+    found, said = crew_size.processes(sixteen(due, *words), asked)
     assert found == number
     assert why in said
 
 
 def test_memory_and_gpus_limit_them(sixteen, monkeypatch):
-    monkeypatch.setattr(cores, "free_memory", lambda: 5 << 29)
-    assert cores.processes(sixteen(40, "num_seeds=16"), None) == (3, "2.5 GiB of memory are free")
-    monkeypatch.setattr(cores, "_on_gpu", lambda settings: True)
-    assert cores.processes(sixteen(40, "num_seeds=16"), None) == (1, "")
-    assert cores.processes(sixteen(40, "num_seeds=16"), 4)[0] == 1
+    monkeypatch.setattr(crew_size, "free_memory", lambda: 5 << 29)
+    assert crew_size.processes(sixteen(40, "num_seeds=16"), None) == (3, "2.5 GiB of memory are free")
+    monkeypatch.setattr(crew_size, "_on_gpu", lambda settings: True)
+    assert crew_size.processes(sixteen(40, "num_seeds=16"), None) == (1, "")
+    assert crew_size.processes(sixteen(40, "num_seeds=16"), 4)[0] == 1
 
 
 def test_a_control_group_limits_the_cores(tmp_path, monkeypatch):
     monkeypatch.setattr(cores, "_GROUP", tmp_path)
+    monkeypatch.setattr(cores.os, "cpu_count", lambda: 32)
     monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: {*range(16)}, raising=False)
     assert cores.available() == 16
     (tmp_path / "cpu.max").write_text("250000 100000\n")

@@ -343,7 +343,7 @@ def test_runs_that_are_read_side_by_side_are_the_same(study, monkeypatch):
     (study / FILE).unlink()
     monkeypatch.setattr(runs, "_MANY", 2)
     monkeypatch.setattr(side_by_side, "_AT_ONCE", 6)
-    monkeypatch.setattr(side_by_side, "_cores", lambda: 2)
+    monkeypatch.setattr(side_by_side.cores, "available", lambda: 2)
     monkeypatch.setattr(runs.gc, "freeze", lambda: None)
     monkeypatch.setattr(runs.gc, "set_threshold", lambda *_: None)
     monkeypatch.setattr(side_by_side.ProcessPoolExecutor, "submit", watched(asked := []))

@@ -21,12 +21,13 @@ from helpers import settings_of
 from outcome import outcome_of_run
 from processes import Command
 
+from actbench import cores
 from actbench.command import composing, hydra_settings, planning, slurm, slurm_jobs
 from actbench.command.planning import Job
 from actbench.command.running import Command as Running
 from actbench.errors import Problem, UserError
 from actbench.job import Stop
-from actbench.train import checks, machine
+from actbench.train import checks
 
 SLURM = Path(__file__).parents[1] / "scripts" / "slurm_here.sh"
 ON_SLURM = ["hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=1"]
@@ -107,14 +108,14 @@ def test_threads_are_those_of_the_allocation(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {*range(32)}, raising=False)
-    assert machine._allocated() == 32
+    assert cores.allocated() == 32
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "4")
-    assert machine._allocated() == 32  # left over from somewhere: this is no job of Slurm's
+    assert cores.allocated() == 32  # left over from somewhere: this is no job of Slurm's
     monkeypatch.setenv("SLURM_JOB_ID", "12")
-    assert machine._allocated() == 4
+    assert cores.allocated() == 4
     monkeypatch.delenv("SLURM_CPUS_PER_TASK")
     monkeypatch.setenv("SLURM_CPUS_ON_NODE", "1")
-    assert machine._allocated() == 1
+    assert cores.allocated() == 1
 
 
 def test_a_device_is_looked_for_where_the_job_runs(monkeypatch):

@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 
 from rich.text import Text
 
-from actbench.command import cores, worker
+from actbench import cores
+from actbench.command import crew_size, worker
 from actbench.command.pending import Numbered, Pending
 from actbench.command.running import Command
 from actbench.command.worker import Channel, Start
@@ -112,7 +113,7 @@ class Crew:
 
     def _start(self, why: str) -> None:
         self._decided = True
-        number, limit = cores.processes([job.settings for job in self.pending.settings()], self.asked)
+        number, limit = crew_size.processes([job.settings for job in self.pending.settings()], self.asked)
         if number > 1:
             self._say(f"{number} processes share the runs, since {why}; {limit} (workers=1: one after the other)")
             self.workers = [Worker(self) for _ in range(number - 1)]

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import os
 import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
+from actbench import cores
 from actbench.errors import UserError
 from actbench.report.runs import from_files, stored_of
 from actbench.store.packed import Packed, Parts, pack
@@ -29,7 +29,7 @@ def read(folders: Sequence[Path]) -> Iterator[tuple[Path, Packed, dict[str, str]
 
     It starts Python anew, which imports the main module again: for commands, not for somebody's script.
     """
-    number = min(_cores(), _MOST, len(folders) // _AT_ONCE)
+    number = min(cores.available(), _MOST, len(folders) // _AT_ONCE)
     if number < 2:
         return
     chunks = [[str(one) for one in folders[i : i + _AT_ONCE]] for i in range(0, len(folders), _AT_ONCE)]
@@ -40,10 +40,6 @@ def read(folders: Sequence[Path]) -> Iterator[tuple[Path, Packed, dict[str, str]
                 yield from ((Path(folder), one, texts) for folder, one in found)
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _begin() -> None:

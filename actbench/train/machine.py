@@ -15,22 +15,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from actbench.cores import allocated
 from actbench.errors import UserError, without_password
 from actbench.records import COMMAND_LINE
 
-
-def _allocated() -> int:
-    """The CPU cores that this process may use: torch counts those of the whole machine, or OMP_NUM_THREADS."""
-    cores = [os.cpu_count() or 1]
-    if hasattr(os, "sched_getaffinity"):
-        cores.append(len(os.sched_getaffinity(0)))
-    given = os.environ.get("SLURM_CPUS_PER_TASK") or os.environ.get("SLURM_CPUS_ON_NODE", "")
-    if os.environ.get("SLURM_JOB_ID") and given.isdecimal() and int(given) > 0:
-        cores.append(int(given))  # which not every Slurm enforces
-    return min(cores)
-
-
-_DEFAULT_THREADS = min(torch.get_num_threads(), _allocated())  # torch's own choice, within what was allocated
+_DEFAULT_THREADS = min(torch.get_num_threads(), allocated())  # torch counts the whole machine, or OMP_NUM_THREADS
 
 
 def prepare(threads: int | None) -> None:

@@ -2,37 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
+from actbench import cores
 from actbench.datasets.memory import free_memory
 from actbench.settings import Settings
 
 _MEMORY = 1 << 30  # bytes of a process: torch, a dataset such as MNIST, and the networks of a run
-_GROUP = Path("/sys/fs/cgroup")
-
-
-def available() -> int:
-    """The cores that this process may use: those that it is bound to, and no more than its control group has."""
-    try:
-        bound = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on Linux
-        bound = os.cpu_count() or 1
-    return max(1, min(bound, _quota() or bound))
-
-
-def _quota() -> int | None:
-    """The cores of the control group, rounded up; None where it has no limit."""
-    for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
-        try:
-            words = " ".join((_GROUP / name).read_text() for name in names).split()
-            quota, period = int(words[0]), int(words[1])
-        except (OSError, ValueError, IndexError):  # there is no such group, or its quota is `max`
-            continue
-        if quota > 0 and period > 0:
-            return -(-quota // period)
-    return None
 
 
 def processes(due: Sequence[Settings], asked: int | None) -> tuple[int, str]:
@@ -44,7 +20,7 @@ def processes(due: Sequence[Settings], asked: int | None) -> tuple[int, str]:
     """
     if any(_on_gpu(settings) for settings in due):
         return 1, ""  # which one run can fill, and which several would share
-    number = available()
+    number = cores.available()
     threads = max((_threads_of_a_kernel(settings) for settings in due), default=1)
     limits = [(len(due) + 1, f"there are {len(due) + 1}"), (number, f"there are {number} cores")]
     if asked is not None:
