@@ -30,8 +30,8 @@ _CELL = "padding:2px 10px 2px 0;text-align:{};border:none;white-space:nowrap;bac
 def of_comparison(comparison: Comparison, of: Reported) -> str:
     """The verdict, the picture of differences, the table of results, and where the rest is."""
     first, *others = comparison.verdict.sentences or ("There is nothing to compare yet.",)
-    parts = [f'<p style="margin:.2em 0"><b>{_text(first)}</b></p>']
-    parts += [f'<p style="margin:.2em 0">{_text(sentence)}</p>' for sentence in others]
+    parts = [f'<p style="margin:.2em 0"><b>{_sentence(first)}</b></p>']
+    parts += [f'<p style="margin:.2em 0">{_sentence(sentence)}</p>' for sentence in others]
     with contextlib.suppress(UserError):  # fewer than two with enough seeds
         parts.append(_picture(comparison.plot.differences()))
     if of.block.configurations:
@@ -120,6 +120,13 @@ def _side(column: int) -> str:
 
 def _text(text: str) -> str:
     return escape(printable(text))
+
+
+def _sentence(text: str) -> str:
+    """A sentence of the verdict, whose commands are code as they are on the page."""
+    from actbench.report.page import html_prose
+
+    return html_prose(printable(text))
 
 
 def _whole(parts: Iterable[str]) -> str:

@@ -136,7 +136,7 @@ def _template(name: str) -> jinja2.Template:
     )
     templates.globals |= {"most": _MOST_ROWS, "few": _FEW_ROWS}
     templates.filters["packed"] = _packed
-    templates.filters["code"] = _html_prose
+    templates.filters["code"] = html_prose
     templates.filters["cell_html"] = _html_cell
     templates.filters["cell"] = _markdown_cell
     templates.filters["prose"] = _markdown_prose
@@ -144,7 +144,7 @@ def _template(name: str) -> jinja2.Template:
     return templates.get_template(name)
 
 
-def _html_prose(text: str) -> Markup:
+def html_prose(text: str) -> Markup:
     """A sentence, in which what is between backticks is code."""
     return Markup(re.sub("`([^`]+)`", lambda found: _html_code(found[1]), str(escape(text))))
 
