@@ -224,14 +224,13 @@ def test_checkpoints_are_left_away_where_nobody_wants_them(tmp_path, monkeypatch
     whole, without = [settings_of(*words, f"checkpoints={kept}") for kept in ("true", "false")]
     assert whole.id == without.id and "checkpoints" not in whole.to_dict()
     found = {}
+    with monkeypatch.context() as patch:
+        patch.setattr(Sinks, "epoch", _killed_after(1, Sinks.epoch))
+        with pytest.raises(_Killed):
+            _train(without, tmp_path / "without")
+    assert (tmp_path / "without" / "resume.pt").exists()
     for name, settings in (("whole", whole), ("without", without)):
-        folder = tmp_path / name
-        if name == "without":
-            with monkeypatch.context() as patch, pytest.raises(_Killed):
-                patch.setattr(Sinks, "epoch", _killed_after(1, Sinks.epoch))
-                _train(settings, folder)
-            assert (folder / "resume.pt").exists()
-        found[name] = _train(settings, folder).metrics
+        found[name] = _train(settings, tmp_path / name).metrics
     left = {name: {str(path.relative_to(tmp_path / name)) for path in (tmp_path / name).rglob("*")} for name in found}
     assert left["whole"] - left["without"] == {"checkpoints", "checkpoints/seed=0.pt"}
     assert left["without"] < left["whole"] and found["without"] == found["whole"]

@@ -103,7 +103,7 @@ def test_the_overrides_are_those_of_the_environment_where_it_has_them(tmp_path):
     (folder / "environment.json").write_text(json.dumps({**environment, "overrides": words}))
     assert stored.overrides_of(folder) == words
     (folder / "environment.json").write_text(json.dumps({**environment, "overrides": {"a": 1}}))
-    with pytest.raises(UserError, match="environment.json: is not a list of overrides"):
+    with pytest.raises(UserError, match=r"environment\.json: is not a list of overrides"):
         stored.overrides_of(folder)
 
 

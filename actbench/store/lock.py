@@ -36,7 +36,7 @@ class Hold:
     """The right to write into a run's folder, until `release`.
 
     It is a lock on a file there. Removing that file lets another process in: call `check` before writing anything.
-    `before` is the last attempt of others, and `killed` the number of those before it that were killed without progress.
+    `before` is the last attempt of others, `killed` how many of them were killed without progress, up to that one.
 
     Args:
         folder: it exists.
