@@ -297,7 +297,18 @@ def test_who_holds_a_run_is_told_and_only_one_does(tmp_path):
     assert not [*tmp_path.iterdir()]
 
 
-@pytest.mark.parametrize("lines", ["", "{", '{"host": "a"}', "[1]", "\x00\n\n{}", '{"pid": "x", "host": 1}'])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "",
+        "{",
+        '{"host": "a"}',
+        '{"host": "a", "time": "", "version": "", "command": "", "pid": Infinity}',
+        "[1]",
+        "\x00\n\n{}",
+        '{"pid": "x", "host": 1}',
+    ],
+)
 def test_attempts_that_cannot_be_read_are_none(tmp_path, lines):
     (tmp_path / ".attempts").write_text(lines)
     assert Attempts(tmp_path).last() is None

@@ -28,9 +28,9 @@ from actbench.train import Training, fit, machine
 from actbench.train.build import build
 from actbench.train.origin import origins
 
-# Processes in a row that may be killed in a run without one more epoch, before it counts as failed. One that is too
-# large for the memory is killed each time; but so is one whose machine is lost, or that somebody kills, and whoever
-# goes on must not give it up: so there are more than these will ever be within one epoch.
+# Processes that may be killed in a row in the same epoch of a run, before it counts as failed. A run that needs too
+# much memory kills each one; but nothing tells that from a machine that is lost or a process that somebody kills,
+# after which another process has to go on. So it is more than chance brings about within one epoch.
 MOST_KILLED = 5
 
 

@@ -73,10 +73,10 @@ class Attempts:
         return next(self._backwards(), None)
 
     def killed(self) -> int:
-        """How many of the last attempts came to no end at all, and not one epoch further than the run still is.
+        """How many of the last attempts have come neither to an end nor one epoch further; one that is at work counts.
 
-        Nobody may be at work in the folder. Their processes were killed: by the system for want of memory, by somebody,
-        or with their machine; nothing here tells which.
+        Their processes were killed: by the system for want of memory, by somebody, or with their machine. Nothing
+        here tells which.
         """
         now, number = self._resumed(), 0
         for attempt in self._backwards():
@@ -92,7 +92,7 @@ class Attempts:
         except (OSError, ValueError):
             return
         for line in reversed(lines):
-            with contextlib.suppress(ValueError, TypeError, KeyError):
+            with contextlib.suppress(ValueError, TypeError, KeyError, OverflowError):
                 content = json.loads(line)
                 host, time, version, command = (
                     printable(str(content[name])) for name in ("host", "time", "version", "command")

@@ -36,7 +36,7 @@ class Hold:
     """The right to write into a run's folder, until `release`.
 
     It is a lock on a file there. Removing that file lets another process in: call `check` before writing anything.
-    `before` is the last attempt of others, `killed` how many of them were killed without progress, up to that one.
+    `before` is the last attempt of others, `killed` the number of the last ones that were killed in the same epoch.
 
     Args:
         folder: it exists.
