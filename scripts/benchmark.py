@@ -723,7 +723,7 @@ def copies(template: Path, folder: Path, count: int) -> None:
         values = [value - shift.random() for value in summary.metrics["test_accuracy"].values if value is not None]
         metrics = {**summary.metrics, "test_accuracy": Estimate.of(values)}
         files = RunFolder(folder / own.folder)
-        shutil.copytree(template, files.path, ignore=shutil.ignore_patterns("checkpoints", "tensorboard", ".hydra"))
+        shutil.copytree(template, files.path, ignore=shutil.ignore_patterns("checkpoints", "tensorboard"))
         files.write_settings(own)
         files.write_summary(replace(summary, id=own.id, activation=activation.name, metrics=metrics))
 

@@ -214,8 +214,7 @@ def _check(alone: Path, together: Path, jobs: int, disturbed: _Disturbed) -> lis
     verdict = json.loads((together / "outputs" / "s" / "report" / "verdict.json").read_text())
     if (shown := len(verdict["blocks"][0]["configurations"])) != jobs:
         wrong.append(f"the comparison has {shown} configurations")
-    strays = [path for path in together.rglob(".*") if path.name not in (".hydra",)]
-    wrong += [f"{path} was left behind" for path in strays]
+    wrong += [f"{path} was left behind" for path in together.rglob(".*") if path.name != ".runs.sqlite"]
     said = {path.name: path.read_text() for path in together.glob("said-*")}
     wrong += [f"{name}: Traceback" for name, text in said.items() if "Traceback" in text]
     print(next((line for text in said.values() for line in text.splitlines() if "elsewhere" in line), "nothing said"))
@@ -242,7 +241,7 @@ def _of_run(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = str(path.relative_to(folder))
-        if name in _OF_A_PROCESS or name.startswith(".hydra"):
+        if name in _OF_A_PROCESS:
             continue
         if path.suffix == ".csv":
             with path.open(newline="") as file:

@@ -14,7 +14,6 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from actbench.sinks import logdir
 
 _TIMES = ("seconds", "waiting")  # columns
-_HYDRAS = {"config.yaml", "hydra.yaml", "overrides.yaml"}
 
 
 def outcome_of_run(folder: Path) -> dict:
@@ -22,7 +21,7 @@ def outcome_of_run(folder: Path) -> dict:
     found = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
-        if path.is_dir() or name.startswith((".hydra", "tensorboard")) or name == "environment.json":
+        if path.is_dir() or name.startswith("tensorboard") or name == "environment.json":
             continue
         if path.suffix == ".csv":
             found[name] = _rows(path)
@@ -36,10 +35,6 @@ def outcome_of_run(folder: Path) -> dict:
             found[name] = {k: v for k, v in yaml.safe_load(path.read_text()).items() if k != "study"}
         else:
             found[name] = path.read_bytes()  # whatever it is: a stray file is a difference
-    hydras = {path.name for path in (folder / ".hydra").iterdir()}
-    assert hydras == _HYDRAS, hydras
-    for path in (folder / ".hydra").iterdir():
-        assert yaml.safe_load(path.read_text()) is not None, path
     return found | {f"tensorboard/{name}": events for name, events in events_of_run(folder).items()}
 
 

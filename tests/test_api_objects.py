@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.machinery
 import importlib.util
+import json
 import linecache
 import os
 import sys
@@ -146,7 +147,7 @@ def test_a_network_of_a_notebook_is_kept_and_trained(notebook, home, digits):
     assert f"{name}.py=" in settings.model.content
     assert {f"{name}.py", "conf/model/Net.yaml", "conf/activation/bent.yaml", "conf/activation/Leak.yaml"} < own(home)
     assert yaml.safe_load((home / "outputs/s/own/conf/activation/Leak.yaml").read_text())["slope"] == 0.3
-    assert yaml.safe_load((found["own"].folder / ".hydra" / "overrides.yaml").read_text())  # as any run has
+    assert json.loads((found["own"].folder / "environment.json").read_text())["overrides"]  # as any run has
     assert "cells_of_a_test" not in "".join(path.read_text() for path in home.glob("outputs/s/own/*.py"))
 
     again = actbench.compare(

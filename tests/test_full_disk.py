@@ -50,10 +50,10 @@ def _drawn(kind, studies, rng):
 
 
 def whole_files(home):
-    """Every file that others read, read; those that are only begun (of Hydra, of TensorBoard) are written anew."""
+    """Every file that others read, read; those that are only begun (of TensorBoard) are written anew."""
     found = {}
     for path in home.rglob("*"):
-        if path.is_dir() or ".hydra" in path.parts or "tensorboard" in path.parts or path.name == "multirun.yaml":
+        if path.is_dir() or "tensorboard" in path.parts or path.name == "multirun.yaml":
             continue
         if path.suffix == ".json":
             json.loads(path.read_text())

@@ -590,7 +590,7 @@ def trained(tmp_path_factory):
 @pytest.mark.parametrize("link", [".hydra", "tensorboard/seed=0", "checkpoints", "history.csv", ""])
 @pytest.mark.parametrize("settings", [True, False])
 def test_nothing_is_written_through_a_link_in_a_runs_folder(actbench, tmp_path, trained, link, settings):
-    """Not by Hydra either, which writes its own files before a job begins. The last link is the run's folder itself."""
+    """Nor where a link is that nobody would follow. The last one is the run's folder itself."""
     home, words = trained
     shutil.copytree(home / "outputs", tmp_path / "outputs")
     (run,) = (tmp_path / "outputs/s").glob("*-seed*")

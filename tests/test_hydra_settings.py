@@ -29,7 +29,7 @@ CLOSED = {
     "hydra.job_logging.root=x": "> FILE",
     "hydra/job_logging=default": "> FILE",
     "hydra/hydra_logging=none": "> FILE",
-    "hydra.output_subdir=null": ".hydra",
+    "hydra.output_subdir=.hydra": "environment.json",
     "hydra/output=x": "output_dir=FOLDER",
     "hydra.verbose=true": "--cfg job",
     "hydra.mode=RUN": "-m",

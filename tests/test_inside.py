@@ -16,7 +16,7 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from actbench.errors import UserError
-from actbench.job import run
+from actbench.job import Sinks, run
 from actbench.measures.definitions import DefinitionRecord
 from actbench.measures.layers import LayerRecord
 from actbench.measures.lives import LookRecord, UnitEvent
@@ -216,6 +216,46 @@ def test_a_sweep_says_which_run_was_scored_in_int8(actbench, tmp_path):
     lines = actbench("-m", *asked, "activation=relu,gelu", "quantise=int8").stdout.splitlines()
     scored = [line for line in lines if line.endswith("scored in INT8, from its checkpoints")]
     assert [line.split()[:2] for line in scored] == [["[1/2]", "relu"], ["[2/2]", "gelu"]]
+
+
+def test_checkpoints_are_left_away_where_nobody_wants_them(tmp_path, monkeypatch):
+    """The rest of the run is as with them, killed and gone on or not; INT8, which needs them later, says what is missing."""
+    words = ["dataset=digits", "num_seeds=1", "train.epochs=2", "model.width=16", "tensorboard=false"]
+    whole, without = [settings_of(*words, f"checkpoints={kept}") for kept in ("true", "false")]
+    assert whole.id == without.id and "checkpoints" not in whole.to_dict()
+    found = {}
+    with monkeypatch.context() as patch:
+        patch.setattr(Sinks, "epoch", _killed_after(1, Sinks.epoch))
+        with pytest.raises(_Killed):
+            _train(without, tmp_path / "without")
+    assert (tmp_path / "without" / "resume.pt").exists()
+    for name, settings in (("whole", whole), ("without", without)):
+        found[name] = _train(settings, tmp_path / name).metrics
+    left = {name: {str(path.relative_to(tmp_path / name)) for path in (tmp_path / name).rglob("*")} for name in found}
+    assert left["whole"] - left["without"] == {"checkpoints", "checkpoints/seed=0.pt"}
+    assert left["without"] < left["whole"] and found["without"] == found["whole"]
+    folder = tmp_path / "without"
+    with pytest.raises(UserError, match=r"has no checkpoints: it was trained with checkpoints=false.*\n.*study=NAME"):
+        _train(replace(without, quantise="int8"), folder)
+    assert {str(path.relative_to(folder)) for path in folder.rglob("*")} == left["without"]
+    assert _train(without, folder).status == "completed"  # it is still complete
+
+
+class _Killed(BaseException):
+    """Nobody expects it."""
+
+
+def _killed_after(number, epoch):
+    def then(self, training, progress):
+        epoch(self, training, progress)
+        if progress.done == number:
+            raise _Killed
+
+    return then
+
+
+def _train(settings, folder):
+    return run(settings, folder, terminal=TerminalSink(Console(file=io.StringIO()), live=False))
 
 
 def test_int8_without_checkpoints_is_a_clear_message(complete):

@@ -26,6 +26,7 @@ from actbench.command import batches, running, sharing, task_function
 from actbench.command.planning import Job
 from actbench.errors import Failure
 from actbench.files import atomic
+from actbench.job.job import MOST_KILLED
 from actbench.store import joint, lock
 from actbench.store.attempts import Attempts
 from actbench.store.lock import Held, Hold
@@ -43,7 +44,8 @@ def wait_until(there, seconds=100):
 def attempts_at(study, name):
     """How often somebody began to train a run, by its `.attempts`."""
     (path,) = study.glob(f"{name}-*/.attempts")
-    return sum(not json.loads(line)["failed"] for line in path.read_text().splitlines() if line)
+    lines = [json.loads(line) for line in path.read_text().splitlines() if line]
+    return sum(not (line["failed"] or line["stopped"]) for line in lines)
 
 
 # ---------------------------------------------------------------- stopped, killed and resumed at random
@@ -121,6 +123,54 @@ def test_what_fails_is_tried_once_by_all_processes_and_once_more_by_the_next_com
     assert attempts_at(study, "burst") == 1
     assert Command(*words, cwd=tmp_path).wait().returncode == 1
     assert attempts_at(study, "burst") == 2
+
+
+def test_what_kills_its_process_does_not_kill_all_and_is_told(tmp_path):
+    """Nothing tells it from what is killed from outside, so it is taken over a few times."""
+    (tmp_path / "conf" / "activation").mkdir(parents=True)
+    (tmp_path / "conf" / "activation" / "deadly.yaml").write_text("_target_: my_acts.Deadly\n_partial_: true\n")
+    (tmp_path / "my_acts.py").write_text(
+        "import os, sys\nfrom torch import nn\n"
+        "class Deadly(nn.Module):\n"
+        "    def forward(self, z):\n"
+        "        frame = sys._getframe()\n"
+        "        while frame is not None and frame.f_code.co_name != 'fit':\n            frame = frame.f_back\n"
+        "        if frame is not None: os.kill(os.getpid(), 9)\n"
+        "        return z.relu()\n"
+    )
+    words = ["-m", *SMALL, "tensorboard=false", "activation=deadly,relu", "trust=my_acts"]
+    assert Command(*words, cwd=tmp_path).wait().returncode == -signal.SIGKILL
+    (noted,) = tmp_path.glob("outputs/s/deadly-*/.attempts")
+    noted.write_text(noted.read_text() * (MOST_KILLED - 1))
+    ended = [command.wait() for command in [Command(*words, cwd=tmp_path) for _ in range(2)]]
+    assert sorted(done.returncode for done in ended) == [-signal.SIGKILL, 1]
+    (told,) = (done for done in ended if done.returncode == 1)
+    reason = f"its process was killed {MOST_KILLED} times in the same epoch (out of memory?)"
+    assert told.stderr.count(reason) == 1
+    assert f"without results: deadly (failed: {reason})" in told.stdout and "\nrelu" in told.stdout
+    assert attempts_at(tmp_path / "outputs" / "s", "deadly") == MOST_KILLED + 1
+    assert Command(*words, cwd=tmp_path).wait().returncode == -signal.SIGKILL  # typed again, it is tried again
+
+
+def test_what_was_killed_is_counted_until_there_is_an_epoch_or_an_end(tmp_path):
+    attempts = Attempts(tmp_path)
+    for number in range(3):
+        assert attempts.killed() == number
+        attempts.begin(f"c{number}")
+    (tmp_path / "resume.pt").write_text("after an epoch")
+    assert attempts.killed() == 0
+    for number, end in enumerate([attempts.fail, attempts.stop, None]):
+        attempts.begin("c")
+        attempts.begin("c")
+        assert attempts.killed() == 2, number
+        if end:
+            end("c")
+            assert attempts.killed() == 0
+    hold = Hold(tmp_path, "c")
+    assert hold.killed == 2
+    hold.begin()
+    hold.release(complete=False)
+    assert Attempts(tmp_path).killed() == 0  # it has come to an end, though not to that of the run
 
 
 # ---------------------------------------------------------------- a race
@@ -247,7 +297,18 @@ def test_who_holds_a_run_is_told_and_only_one_does(tmp_path):
     assert not [*tmp_path.iterdir()]
 
 
-@pytest.mark.parametrize("lines", ["", "{", '{"host": "a"}', "[1]", "\x00\n\n{}", '{"pid": "x", "host": 1}'])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "",
+        "{",
+        '{"host": "a"}',
+        '{"host": "a", "time": "", "version": "", "command": "", "pid": Infinity}',
+        "[1]",
+        "\x00\n\n{}",
+        '{"pid": "x", "host": 1}',
+    ],
+)
 def test_attempts_that_cannot_be_read_are_none(tmp_path, lines):
     (tmp_path / ".attempts").write_text(lines)
     assert Attempts(tmp_path).last() is None

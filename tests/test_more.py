@@ -176,8 +176,8 @@ def test_bad_input_is_one_clear_message_and_nothing_is_written(more, words, told
 
 
 def test_a_run_that_does_not_say_what_was_typed_is_named(more):
-    for path in more.home.glob("outputs/s/*/.hydra/overrides.yaml"):
-        path.unlink()
+    for path in more.home.glob("outputs/s/*/environment.json"):
+        path.write_text("{}")
     code, _, err = more("outputs/s")
     assert code == 2
-    assert err.count("overrides.yaml: is not there, so that the run cannot be planned again") == 2
+    assert err.count("environment.json: has no `overrides`, so that the run cannot be planned again") == 2

@@ -294,6 +294,26 @@ def test_an_index_that_is_damaged_or_gone_is_made_again(study, gelu, spoilt):
     }  # fmt: skip
 
 
+def test_marks_of_earlier_versions_are_read_and_kept_true(study, gelu):
+    """Each folder of a seed had its own."""
+    later = replace(gelu, seed=2, num_seeds=3)
+    assert begun(study, gelu) == begun(study, later) == "tensorboard/gelu"
+    told, root = shown(study), study / "tensorboard" / "gelu"
+    (root / ".run").write_text(f"{gelu.folder}\n")
+    for own in (gelu, later):
+        for seed in own.seeds:
+            (root / f"seed={seed}" / ".run").write_text(f"{own.folder}\n")
+    (root.parent / place_index.FILE).unlink()
+    for own in (later, gelu):
+        assert begun(study, own) == "tensorboard/gelu"
+        assert shown(study) == told
+    assert begun(study, replace(gelu, seed=4)) == f"tensorboard/gelu {gelu.id}"  # whose seed 4 another run has
+    (study / later.folder).rmdir()
+    assert begun(study, replace(gelu, seed=7, num_seeds=1)) == "tensorboard/gelu"
+    left = {run for run in shown(study) if run.startswith("gelu/")}
+    assert left == {"gelu/seed=0", "gelu/seed=1", "gelu/seed=7"}
+
+
 def test_where_seeds_are_not_shown_they_have_no_folders(study, gelu):
     first = replace(gelu, tensorboard_detail="mean")
     for own in (first, replace(first, seed=2)):

@@ -29,7 +29,7 @@ OVERFITTING = Finding("gap", "10 points", "Overfitting.", ("dropout=0.3", "norm=
 
 
 def a_run(folder: Path, *overrides: str, accuracies=(90.0, 91.0, 92.0), findings=(DEAD,), **other) -> Path:
-    """A run's folder with the overrides that Hydra leaves."""
+    """A run's folder with its overrides, where earlier versions had them."""
     words = ["dataset=digits", "num_seeds=3", "train.epochs=2", *overrides]
     settings = replace(settings_of(*words), study=folder.parent.name)
     fake_run(folder, settings, accuracies, findings=findings, **other)
@@ -74,7 +74,7 @@ def test_the_dataset_that_auto_stood_for_is_kept(tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (None, "is not there, so that the run cannot be planned again"),
+        (None, "has no `overrides`, so that the run cannot be planned again"),
         ("- [", "cannot be read"),
         ("a: 1", "is not a list of overrides"),
         ("- dataset=digits\n- train.epochs=3\n", "gives another configuration by now, in train.epochs"),
@@ -91,6 +91,20 @@ def test_a_folder_that_does_not_say_enough_or_too_much(tmp_path, content, said):
         path.write_text(content)
     with pytest.raises(UserError, match=said):
         stored.planned_again(path.parent.parent, ["norm=batch"])
+
+
+def test_the_overrides_are_those_of_the_environment_where_it_has_them(tmp_path):
+    composing.register()
+    folder = a_run(tmp_path / "s" / "run")
+    old = folder / ".hydra" / "overrides.yaml"
+    words = yaml.safe_load(old.read_text())
+    old.write_text("- dropout=0.5")
+    environment = json.loads((folder / "environment.json").read_text())
+    (folder / "environment.json").write_text(json.dumps({**environment, "overrides": words}))
+    assert stored.overrides_of(folder) == words
+    (folder / "environment.json").write_text(json.dumps({**environment, "overrides": {"a": 1}}))
+    with pytest.raises(UserError, match=r"environment\.json: is not a list of overrides"):
+        stored.overrides_of(folder)
 
 
 def test_what_only_the_user_may_say_is_not_taken_from_a_folder(tmp_path):

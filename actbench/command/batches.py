@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from actbench import naming
 from actbench.command import auto, checking, composing, launchers, sharing, slurm, slurm_jobs, task_function
 from actbench.command.override import key_of
-from actbench.command.pending import Pending
+from actbench.command.pending import Numbered, Pending
 from actbench.command.planning import BASIC, Job
 from actbench.command.quoting import quoted
 from actbench.command.running import Command
@@ -24,6 +24,7 @@ from actbench.files.atomic import write_text
 from actbench.files.output import PersistentConsole
 from actbench.records import RunSummary
 from actbench.store import reader
+from actbench.store.attempts import Attempts
 from actbench.store.lock import Held
 
 MULTIRUN = "hydra.mode=MULTIRUN"
@@ -123,7 +124,8 @@ class Batches:
 def run_here(jobs: Sequence[Job], command: Command, first: int = 0) -> None:
     """Runs jobs in this process, one after the other; those that are complete come first, since they only show it.
 
-    Workers take their share of them, where the command has any (`crew.Crew`).
+    Those in which processes were killed come last, since they may end this one, too. Workers take their share of all,
+    where the command has any (`crew.Crew`).
 
     Args:
         first: the number of the first job, in the order in which they are given.
@@ -132,7 +134,12 @@ def run_here(jobs: Sequence[Job], command: Command, first: int = 0) -> None:
     if command.sweep is not None:
         due = {job.folder: job.settings for job in jobs if job.folder not in complete}
         command.sweep.expect([*due.values()], [*complete.values()], [*due])
-    pending = Pending(sorted(enumerate(jobs, start=first), key=lambda pair: pair[1].folder not in complete))
+
+    def turn(numbered: Numbered) -> tuple[bool, int]:
+        folder = numbered[1].folder
+        return folder not in complete, Attempts(folder).killed() if folder not in complete else 0
+
+    pending = Pending(sorted(enumerate(jobs, start=first), key=turn))
     waiting, crew = Waiting(command), command.crew
     if crew is not None:
         crew.begin(pending)
@@ -179,7 +186,7 @@ def run(job: Job, command: Command, number: int | None = None) -> Held | None:
     try:
         if _complete(job) is None:
             hold = sharing.take(job.folder, command)
-        task = _written_down(job, number)
+        task = _made_current(job, number)
         task_function.attempt(task, command, job.settings, hold)
     except Held as held:
         return held
@@ -192,8 +199,8 @@ def run(job: Job, command: Command, number: int | None = None) -> Held | None:
     return None
 
 
-def _written_down(job: Job, number: int | None) -> DictConfig:
-    """The configuration of a job, which is Hydra's current one from now on, and lies in the run's folder."""
+def _made_current(job: Job, number: int | None) -> DictConfig:
+    """The configuration of a job, without Hydra's own part, which is Hydra's current one from now on."""
     config = job.config
     with open_dict(config):
         if number is None:
@@ -204,13 +211,7 @@ def _written_down(job: Job, number: int | None) -> DictConfig:
             config.hydra.overrides.hydra.append(MULTIRUN)
         config.hydra.runtime.output_dir = str(job.folder.absolute())
     HydraConfig.instance().set_config(config)  # for the job, and for `${hydra:...}`
-    task = composing.without_hydra(config)
-    folder = job.folder / config.hydra.output_subdir
-    folder.mkdir(parents=True, exist_ok=True)
-    parts = {"config": task, "hydra": OmegaConf.masked_copy(config, "hydra"), "overrides": config.hydra.overrides.task}
-    for name, part in parts.items():
-        write_text(folder / f"{name}.yaml", OmegaConf.to_yaml(part))
-    return task
+    return composing.without_hydra(config)
 
 
 def _for_a_launcher(job: Job) -> list[str]:

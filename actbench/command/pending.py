@@ -51,9 +51,9 @@ class Pending:
         self._back()
 
     def dropped(self, job: Numbered) -> None:
-        """Whoever took the job is gone: it is the next one."""
+        """Whoever took the job is gone, perhaps because of the job: it is the last one now."""
         with self._changed:
-            self._next.appendleft(job)
+            self._next.append(job)
         self._back()
 
     def _back(self, *, moved: bool = False) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from yaml import YAMLError
 
@@ -33,7 +34,7 @@ def planned_again(run_folder: Path, changed: Sequence[str], trust: Sequence[str]
     configuration, which is checked.
 
     Args:
-        run_folder: with `settings.yaml` and `.hydra/overrides.yaml`.
+        run_folder: with `settings.yaml` and `environment.json`.
         changed: overrides as they are typed, such as `activation=prelu` or `study=other`.
         trust: overrides of what has to be typed again: `trust=mine`.
 
@@ -54,15 +55,10 @@ def overrides_of(run_folder: Path) -> list[str]:
     Raises:
         UserError: there are none, or they cannot be read.
     """
-    path = run_folder / ".hydra" / "overrides.yaml"
-    try:
-        check_stays(path)
-        content = read_yaml(path)
-    except FileNotFoundError as error:
-        what = "is not there, so that the run cannot be planned again"
-        raise UserError(what, where=str(path), how=_TRAINED_ANEW) from error
-    except (OSError, ValueError, YAMLError) as error:
-        raise UserError(f"cannot be read ({reason(error)})", where=str(path), how=_TRAINED_ANEW) from error
+    path, content = run_folder / "environment.json", reader.environment(run_folder).get("overrides")
+    if content is None:
+        path = run_folder / ".hydra" / "overrides.yaml"  # where earlier versions had them
+        content = _of_an_earlier_version(path)
     if content is not None and not (isinstance(content, list) and all(isinstance(word, str) for word in content)):
         raise UserError("is not a list of overrides", where=str(path), how=_TRAINED_ANEW)
     words = [word for word in content or () if key_of(word).replace("/", ".").partition(".")[0] not in _NOT_TAKEN]
@@ -71,6 +67,18 @@ def overrides_of(run_folder: Path) -> list[str]:
         what = f"`{brief(looked_up[0])}` would look something up outside the configuration"
         raise UserError(what, where=str(path), how=_TRAINED_ANEW)
     return words
+
+
+def _of_an_earlier_version(path: Path) -> Any:
+    try:
+        check_stays(path)
+        return read_yaml(path)
+    except FileNotFoundError as error:
+        what = "has no `overrides`, so that the run cannot be planned again"
+        where = path.parent.with_name("environment.json")
+        raise UserError(what, where=str(where), how=_TRAINED_ANEW) from error
+    except (OSError, ValueError, YAMLError) as error:
+        raise UserError(f"cannot be read ({reason(error)})", where=str(path), how=_TRAINED_ANEW) from error
 
 
 def _with_dataset(overrides: Sequence[str], stored: Settings) -> list[str]:

@@ -155,7 +155,8 @@ def _run(settings: Settings, hydra_config: Any, folder: Path, command: Command, 
         from actbench.command.search_pruning import watched
 
         shown = watched(shown, stop, command.pruning, int(hydra_config.job.num), settings.train.epochs)
-    summary = run(settings, folder, terminal=shown, stop=stop, hold=hold)
+    overrides = [*hydra_config.overrides.task]
+    summary = run(settings, folder, terminal=shown, stop=stop, hold=hold, overrides=overrides)
     if summary.status == "interrupted":
         print(f"interrupted {summary.reason}; what was done is in {folder}", file=sys.stderr)
         _tell_how_to_go_on(command, settings)

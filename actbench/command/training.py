@@ -18,6 +18,7 @@ from actbench.errors import UserError, from_disk
 from actbench.sinks import logdir
 from actbench.sinks.lines import seed_range
 from actbench.store import joint, reader
+from actbench.store.owner import ATTEMPTS
 
 
 def train(
@@ -94,10 +95,8 @@ def _compare(studies: Iterable[Path], *, told: bool) -> int:
 
     code = 0
     for study in studies:
-        if not [
-            *study.glob("*/.hydra"),
-            *study.glob("*/settings.yaml"),
-        ]:  # no job began, for a reason that has been printed
+        if not [*study.glob(f"*/{ATTEMPTS}"), *study.glob("*/settings.yaml")]:
+            # no job began, for a reason that has been printed
             code = FAILED
             continue
         try:

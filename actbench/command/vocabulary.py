@@ -210,7 +210,7 @@ DOORS: dict[str, str] = {
     "hydra.hydra_logging": "`> FILE` keeps what is printed",
     "hydra/hydra_logging": "`> FILE` keeps what is printed",
     "hydra.verbose": "actbench --cfg job shows the configuration",
-    "hydra.output_subdir": "leave it out: the run's folder has it as .hydra",
+    "hydra.output_subdir": "leave it out: environment.json of a run has its overrides",
     "hydra/output": "output_dir=FOLDER study=NAME say where a run goes",
     "hydra.mode": "actbench -m ... is a sweep",
     "hydra.help": "actbench --help",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from actbench.custom.source_files import is_installed
 from actbench.custom.trust import is_own, is_trusted
-from actbench.errors import in_a_line
+from actbench.errors import Failure, in_a_line
 from actbench.files.places import KEPT
 from actbench.settings import GROUPS, Settings
 
@@ -59,6 +59,8 @@ def _shown(file: str) -> str:
 
 def explain(error: BaseException, trust: Sequence[str] = ()) -> str:
     """An exception in a line, with the place in the user's code that it came from."""
+    if isinstance(error, Failure):  # a sentence of ours
+        return error.problems[0].what
     at = place(error, trust)
     return f"{in_a_line(error)} ({at})" if at else in_a_line(error)
 

@@ -28,11 +28,17 @@ from actbench.train import Training, fit, machine
 from actbench.train.build import build
 from actbench.train.origin import origins
 
+# Processes that may be killed in a row in the same epoch of a run, before it counts as failed. A run that needs too
+# much memory kills each one; but nothing tells that from a machine that is lost or a process that somebody kills,
+# after which another process has to go on. So it is more than chance brings about within one epoch.
+MOST_KILLED = 5
+
 
 @isolated()
 def run(
-    settings: Settings, folder: Path, *, terminal: Terminal, stop: Stop | None = None, hold: Hold | None = None
-) -> RunSummary:
+    settings: Settings, folder: Path, *, terminal: Terminal, stop: Stop | None = None, hold: Hold | None = None,
+    overrides: Sequence[str] = (),
+) -> RunSummary:  # fmt: skip
     """Trains the seeds of one configuration and leaves its results in `folder`.
 
     A run that is complete there is not repeated; one that was interrupted or failed is resumed after its last epoch.
@@ -43,6 +49,7 @@ def run(
         terminal: says how it goes.
         stop: what may interrupt the run.
         hold: of the folder, if the caller has it; it is released.
+        overrides: from which the settings were composed, in Hydra's grammar; by them the run can be planned again.
 
     Raises:
         UserError: the settings cannot be built, or the folder cannot be used.
@@ -50,10 +57,12 @@ def run(
     """
     stop = stop or Stop()
     with stop.deferring():
-        return _hold_and_run(settings, folder, terminal, stop, hold)
+        return _hold_and_run(settings, folder, terminal, stop, hold, overrides)
 
 
-def _hold_and_run(settings: Settings, folder: Path, terminal: Terminal, stop: Stop, hold: Hold | None) -> RunSummary:
+def _hold_and_run(
+    settings: Settings, folder: Path, terminal: Terminal, stop: Stop, hold: Hold | None, overrides: Sequence[str]
+) -> RunSummary:
     machine.prepare(settings.train.threads)
     reader.check_owner(folder, settings)
     folder.mkdir(parents=True, exist_ok=True)
@@ -67,6 +76,7 @@ def _hold_and_run(settings: Settings, folder: Path, terminal: Terminal, stop: St
             return finished
         _check_version(folder, hold)
         hold.begin()
+        _check_killed(folder, hold)
         training = build(settings)
         if finished is not None:
             finished = score_stored(settings, training, finished, RunFolder(folder))
@@ -74,7 +84,7 @@ def _hold_and_run(settings: Settings, folder: Path, terminal: Terminal, stop: St
             terminal.end(finished, reader.last_layers(folder), folder, stored=True)
             return finished
         with stop.listening():
-            return _run(settings, training, progress, _folder(folder, training), hold, terminal, stop)
+            return _run(settings, training, progress, _folder(folder, training), hold, terminal, stop, overrides)
     except Held:
         raise
     except (Exception, SystemExit) as error:  # of the user's code, perhaps
@@ -99,9 +109,18 @@ def _check_version(folder: Path, hold: Hold) -> None:
         )
 
 
+def _check_killed(folder: Path, hold: Hold) -> None:
+    """A job that kills every process that takes it would end all of those that share a study, one after the other."""
+    if hold.killed >= MOST_KILLED:
+        raise Failure(
+            f"its process was killed {hold.killed} times in the same epoch (out of memory?)", where=str(folder),
+            how="typed again, the command tries it again",
+        )  # fmt: skip
+
+
 def _run(
     settings: Settings, training: Training, progress: Progress, folder: RunFolder, hold: Hold, terminal: Terminal,
-    stop: Stop,
+    stop: Stop, overrides: Sequence[str],
 ) -> RunSummary:  # fmt: skip
     earlier = folder.read_resume(training.device, training.network.stacked)
     untrained = look_before(training) if training.probe else {}  # it is the same network before a resumed run, too
@@ -118,7 +137,7 @@ def _run(
     folder.write_settings(settings)
     surroundings = {**machine.environment(training.device), **training.workers.describe()}
     data = described(training.splits, settings.dataset.params.get("scaling"))
-    surroundings |= {"data": data, "resumed_after_epoch": progress.done}
+    surroundings |= {"data": data, "resumed_after_epoch": progress.done, "overrides": [*overrides]}
     folder.write_environment(surroundings)
     stop.steps = progress.done * training.steps_per_epoch
     terminal.begin(

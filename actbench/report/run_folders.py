@@ -11,8 +11,9 @@ from pathlib import Path
 
 from actbench.errors import Problem, UserError
 from actbench.files.reading import leaves, read_text
+from actbench.store.owner import ATTEMPTS
 
-_RUN_FILES = {"settings.yaml", "summary.json", "history.csv"}  # a run's folder has at least one of them
+_RUN_FILES = {"settings.yaml", "summary.json", "history.csv", ATTEMPTS}  # a run's folder has at least one of them
 _FOLDERS = "the folder of a run, a sweep or a study, or `outputs`"
 
 
@@ -121,7 +122,7 @@ def _leads_out(link: str, home: str, path: Path, problems: list[Problem]) -> boo
 
 
 def _begun(folder: Path) -> bool:
-    """Whether there is a record of Hydra's for a job of ours, which has written nothing else."""
+    """Whether there is a record of Hydra's for a job of an earlier version, which has written nothing else."""
     try:
         text = read_text(folder / ".hydra" / "config.yaml")
     except (OSError, ValueError):

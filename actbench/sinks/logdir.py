@@ -2,8 +2,8 @@
 
 TensorBoard calls a run by its path below `--logdir`, and reads all that is there, links and hidden folders included.
 Events in a run's own folder would be called `relu-mlp-5a18816cd0-seeds0-4/tensorboard`, and links to them under shorter
-names would show each run twice to whoever looks at all studies at once. So the events have one place, and files in it
-say whose they are.
+names would show each run twice to whoever looks at all studies at once. So the events have one place, and a file in it
+says whose they are.
 
 All runs of a configuration share NAME: each has `seed=K` for its seeds. The run that NAME belongs to writes the mean,
 until another one ends (`sinks.mean`). What belongs to runs that are no longer in the study is removed.
@@ -22,13 +22,13 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from actbench.files.atomic import remove_strays, write_text
-from actbench.files.reading import read_text
+from actbench.files.reading import MB, read_text
 from actbench.settings import Settings
 from actbench.sinks import place_index
 from actbench.sinks.tags import Thin
 
 FOLDER = "tensorboard"  # of a study
-OWNER = ".run"  # in NAME and in each seed=K: the name of the run's folder
+OWNER = ".run"  # in NAME: the run's folder, and that of each seed, `seed=K<TAB>FOLDER`; once, each seed=K had its own
 _LOCK = ".lock"  # in `tensorboard`
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 _WAIT = 60  # seconds for others that begin or end a run
@@ -130,19 +130,20 @@ def _claim(root: Path, folder: Path, settings: Settings, name: str) -> Path | No
         if root.parent == folder.parent:
             index = _remove_what_is_gone(root, index)
         for place in _candidates(root, folder, settings, name, index):
-            seeds = [place / f"seed={seed}" for seed in settings.seeds]
-            if any(_owner(seed) not in (None, folder.name) for seed in seeds):
+            seeds, marks = [f"seed={seed}" for seed in settings.seeds], _marks(place)
+            if any(marks.get(seed, folder.name) != folder.name for seed in seeds):
                 continue
-            if _owner(place) is None or _is_gone(root, str(_owner(place))):
-                place.mkdir(exist_ok=True)
-                write_text(place / OWNER, f"{folder.name}\n")
-            if _owner(place) == folder.name:
+            if marks.get(_MEAN) is None or _is_gone(root, marks[_MEAN]):
+                marks[_MEAN] = folder.name
+            shown = seeds if Thin.of(settings).seeds else []
+            place.mkdir(exist_ok=True)
+            _mark(place, {**marks, **dict.fromkeys(shown, folder.name)})
+            if marks[_MEAN] == folder.name:
                 _remove_events(place, deep=False)
             for seed in seeds:
-                _remove_events(seed)
-                if Thin.of(settings).seeds:
-                    seed.mkdir(exist_ok=True)
-                    write_text(seed / OWNER, f"{folder.name}\n")
+                _remove_events(place / seed)
+            for seed in shown:
+                (place / seed).mkdir(exist_ok=True)
             if folder.name not in index.get(place.name, ()):
                 place_index.add(root, place.name, folder.name)
             return place
@@ -192,10 +193,7 @@ def _place_of(root: Path, run: str) -> Path | None:
 
 def _owners(place: Path) -> Iterator[str]:
     """The runs whose events a folder says it has: their mean, and their seeds."""
-    owner = _owner(place)
-    if owner is not None:
-        yield owner
-        yield from {seed for path in place.glob("seed=*") if (seed := _owner(path)) is not None}
+    yield from {*_marks(place).values()}
 
 
 def _places(root: Path) -> list[Path]:
@@ -207,13 +205,38 @@ def _places(root: Path) -> list[Path]:
 
 def _owner(place: Path) -> str | None:
     """The name of the folder of the run that a folder of events belongs to; None of what is not ours, or has links."""
+    return _marks(place).get(_MEAN)
+
+
+_MEAN = ""
+Marks = dict[str, str]  # `seed=K`, or _MEAN -> the name of the folder of the run whose events these are
+
+
+def _marks(place: Path) -> Marks:
+    """What a folder of events says of itself and of the seeds that are in it; nothing of what is not ours."""
+    lines = _lines(place)
+    if not lines or "\t" in lines[0]:
+        return {}
+    told = {seed: run for line in lines[1:] for seed, tab, run in [line.partition("\t")] if tab}
+    earlier = {path.name: _lines(path) for path in place.glob("seed=*") if path.name not in told}
+    told |= {seed: of_seed[0] for seed, of_seed in earlier.items() if of_seed}
+    there = {seed: run for seed, run in told.items() if (place / seed).is_dir()}
+    return {name: run for name, run in {_MEAN: lines[0], **there}.items() if run and Path(run).name == run}
+
+
+def _lines(place: Path) -> list[str]:
+    """What its mark says; nothing where there is none, or where there are links."""
     if place.is_symlink() or any(path.is_symlink() for path in (place / OWNER, *place.glob("*"))):
-        return None
+        return []
     try:
-        name = read_text(place / OWNER, limit=1000).strip()
+        return read_text(place / OWNER, limit=MB).strip().splitlines()
     except (OSError, ValueError):
-        return None
-    return name if name and Path(name).name == name else None
+        return []
+
+
+def _mark(place: Path, marks: Marks) -> None:
+    seeds = [f"{seed}\t{run}\n" for seed, run in marks.items() if seed != _MEAN]
+    write_text(place / OWNER, "".join([f"{marks[_MEAN]}\n", *seeds]))
 
 
 # ---------------------------------------------------------------- what is removed
@@ -224,17 +247,14 @@ def _remove_what_is_gone(root: Path, index: place_index.Index) -> place_index.In
     there = {*os.listdir(root.parent)}
     stale = [name for name, runs in index.items() if not runs <= there]
     for place in (root / name for name in stale):
-        owner = _owner(place)
+        marks = _marks(place)
+        owner = marks.get(_MEAN)
         if owner is None:
             continue
         for seed in place.glob("seed=*"):
-            if _is_gone(root, _owner(seed) or owner):
+            if _is_gone(root, marks.get(seed.name, owner)):
                 _discard(seed)
-        if (
-            _is_gone(root, owner)
-            and not any(_owner(seed) for seed in place.glob("seed=*"))
-            and not (index[place.name] & there)
-        ):
+        if _is_gone(root, owner) and len(_marks(place)) == 1 and not (index[place.name] & there):
             _discard(place)
     return place_index.renewed(root, _owners, {name: runs & there for name, runs in index.items()}) if stale else index
 

@@ -1,7 +1,8 @@
 """`.attempts` of a run that is running or incomplete: who has tried to train it, and how that ended.
 
-A line of JSON for each attempt, and one more where it failed. Only who holds the run's lock writes it; a line that
-cannot be read, of a process that was killed or a disk that was full, is as good as none.
+A line of JSON for each attempt, and one more where it failed or was stopped. An attempt without an end was killed, or
+is still at work. Only who holds the run's lock writes it; a line that cannot be read, of a process that was killed or a
+disk that was full, is as good as none.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import json
 import os
 import platform
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,7 +19,7 @@ from pathlib import Path
 from actbench import __version__
 from actbench.errors import printable
 from actbench.files.reading import MB, read_text
-from actbench.store.owner import ATTEMPTS
+from actbench.store.owner import ATTEMPTS, RESUME
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,9 @@ class Attempt:
         version: of actbench.
         command: the id of the command (`store.command`).
         failed: whether it is known to have failed.
+        stopped: whether it ended in good order with the run incomplete, on a signal for example.
+        resumed: what tells the epoch after which it went on: the time at which `resume.pt` was written (ns); 0 where
+            there was none, -1 where an earlier version has not noted it.
     """
 
     host: str
@@ -38,6 +43,8 @@ class Attempt:
     version: str
     command: str
     failed: bool = False
+    stopped: bool = False
+    resumed: int = -1
 
     @property
     def who(self) -> str:
@@ -63,18 +70,42 @@ class Attempts:
 
     def last(self) -> Attempt | None:
         """The last one that can be read."""
+        return next(self._backwards(), None)
+
+    def killed(self) -> int:
+        """How many of the last attempts have come neither to an end nor one epoch further; one that is at work counts.
+
+        Their processes were killed: by the system for want of memory, by somebody, or with their machine. Nothing
+        here tells which.
+        """
+        now, number = self._resumed(), 0
+        for attempt in self._backwards():
+            if attempt.failed or attempt.stopped or attempt.resumed != now:
+                break
+            number += 1
+        return number
+
+    def _backwards(self) -> Iterator[Attempt]:
+        """What can be read, the last line first."""
         try:
             lines = read_text(self.path, limit=MB).splitlines()
         except (OSError, ValueError):
-            return None
+            return
         for line in reversed(lines):
-            with contextlib.suppress(ValueError, TypeError, KeyError):
+            with contextlib.suppress(ValueError, TypeError, KeyError, OverflowError):
                 content = json.loads(line)
                 host, time, version, command = (
                     printable(str(content[name])) for name in ("host", "time", "version", "command")
                 )
-                return Attempt(host, int(content["pid"]), time, version, command, content["failed"] is True)
-        return None
+                failed, stopped = content["failed"] is True, content.get("stopped") is True
+                resumed = int(content.get("resumed", -1))
+                yield Attempt(host, int(content["pid"]), time, version, command, failed, stopped, resumed)
+
+    def _resumed(self) -> int:
+        try:
+            return self.path.with_name(RESUME).stat().st_mtime_ns
+        except OSError:
+            return 0
 
     def state(self) -> tuple[int, int] | None:
         """What the file is now: it changes with each line. None where there is none."""
@@ -86,20 +117,24 @@ class Attempts:
 
     def begin(self, command: str) -> tuple[int, int]:
         """Notes a new one; returns the file's state."""
-        return self._append(command, failed=False)
+        return self._append(command)
 
-    def fail(self, command: str) -> tuple[int, int]:
-        """Notes that it has failed; returns the file's state."""
-        return self._append(command, failed=True)
+    def fail(self, command: str) -> None:
+        """Notes that it has failed."""
+        self._append(command, failed=True)
+
+    def stop(self, command: str) -> None:
+        """Notes that it has ended in good order, with the run incomplete."""
+        self._append(command, stopped=True)
 
     def remove(self) -> None:
         """Of a run that is complete."""
         with contextlib.suppress(OSError):
             self.path.unlink(missing_ok=True)
 
-    def _append(self, command: str, *, failed: bool) -> tuple[int, int]:
+    def _append(self, command: str, *, failed: bool = False, stopped: bool = False) -> tuple[int, int]:
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        attempt = Attempt(platform.node(), os.getpid(), now, __version__, command, failed)
+        attempt = Attempt(platform.node(), os.getpid(), now, __version__, command, failed, stopped, self._resumed())
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
         file = os.open(self.path, flags, 0o666)
         try:

@@ -36,6 +36,7 @@ class Hold:
     """The right to write into a run's folder, until `release`.
 
     It is a lock on a file there. Removing that file lets another process in: call `check` before writing anything.
+    `before` is the last attempt of others, `killed` the number of the last ones that were killed in the same epoch.
 
     Args:
         folder: it exists.
@@ -62,7 +63,7 @@ class Hold:
                 raise
             how = "mount it with locks, or output_dir=FOLDER on another one"
             raise Failure("its file system has no locks", where=str(self.folder), how=how) from error
-        self._file, self.before = self._now(), self.attempts.last()
+        self._file, self.before, self.killed = self._now(), self.attempts.last(), self.attempts.killed()
         self._begun: tuple[int, int] | None = None
 
     def _now(self) -> tuple[int, int] | None:
@@ -85,7 +86,8 @@ class Hold:
     def fail(self) -> None:
         """Notes that the attempt has failed."""
         if self._begun is not None:
-            self._begun = self.attempts.fail(self._command)
+            self._begun = None
+            self.attempts.fail(self._command)
 
     def check(self) -> None:
         """Takes the lock again where its file was removed.
@@ -114,12 +116,20 @@ class Hold:
         if self._released:
             return
         self._released = True
-        if complete and self._now() == self._file:
-            self.attempts.remove()
-            with contextlib.suppress(OSError):  # elsewhere an open file cannot be removed
-                self._path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            if self._now() == self._file:
+                self._leave(complete=complete)
         with contextlib.suppress(OSError):
             self._lock.release()
+
+    def _leave(self, *, complete: bool) -> None:
+        if not complete:
+            if self._begun is not None and self._begun == self.attempts.state():
+                self.attempts.stop(self._command)
+            return
+        self.attempts.remove()
+        with contextlib.suppress(OSError):  # elsewhere an open file cannot be removed
+            self._path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ _FORMAT = 2  # of this module; a change of what is read of a run's files is one,
 _CLASSES = (Settings, Choice, Train, RunSummary, Estimate, Finding)
 _FIELDS = {kind: tuple(one.name for one in fields(kind)) for kind in _CLASSES}
 VERSION = f"{__version__} {_FORMAT} " + hashlib.sha256(repr(_FIELDS).encode()).hexdigest()[:12]
-_OWN = ("time", "argv")  # of an environment: the rest is usually that of other runs
+_OWN = ("time", "argv", "overrides")  # of an environment: the rest is usually that of other runs
 
 
 class Stored(NamedTuple):
