@@ -152,10 +152,10 @@ def run_here(jobs: Sequence[Job], command: Command, first: int = 0) -> None:
         command.sweep.end()
 
 
-def run_alone(job: Job, command: Command) -> None:
-    """Runs the only job of a command; where another process is working on it, once that one has ended."""
+def run_alone(job: Job, command: Command, number: int | None = None) -> None:
+    """Runs one job in this process; where another one is working on it, once that one has ended."""
     waiting = Waiting(command)
-    while (held := run(job, command)) is not None:
+    while (held := run(job, command, number)) is not None:
         waiting.wait([held])
 
 

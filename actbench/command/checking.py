@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from actbench.command import slurm
+from actbench.command import launchers
 from actbench.command.planning import Job
 from actbench.custom import measure_files
 from actbench.errors import Problem, UserError
@@ -40,7 +40,7 @@ def check(jobs: Sequence[Job], problems: Sequence[Problem], whole: str = "") -> 
         from actbench.command import digests
         from actbench.train import checks, machine
 
-        elsewhere = slurm.is_chosen(waiting[0].config)
+        elsewhere = launchers.elsewhere(waiting[0].config)
         for sentence in measure_files.unused(waiting[0].settings.trust):
             print(sentence, file=sys.stderr)
         for job in waiting:

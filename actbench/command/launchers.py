@@ -9,10 +9,27 @@ from collections.abc import Iterator, Sequence
 
 from omegaconf import DictConfig
 
-from actbench.command import ray_node
+from actbench.command import ray_node, slurm
 from actbench.command.planning import Job
+from actbench.errors import Problem
 
 _ALL_ON_ONE_GPU = ("joblib", "submitit_local")  # they start jobs side by side, and leave to each which GPU it takes
+
+
+def problems(config: DictConfig) -> list[Problem]:
+    """What would keep the chosen launcher from running any job, as far as it is known before one is started.
+
+    Args:
+        config: of the command, with Hydra's part.
+    """
+    if slurm.is_chosen(config):
+        return slurm.problems(config.hydra.launcher)
+    return ray_node.problems(config) if ray_node.is_chosen(config) else []
+
+
+def elsewhere(config: DictConfig) -> bool:
+    """Whether jobs run on other machines, which may have devices that this one lacks."""
+    return slurm.is_chosen(config) or (ray_node.is_chosen(config) and ray_node.address(config) is not None)
 
 
 @contextlib.contextmanager
