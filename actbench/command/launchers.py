@@ -36,17 +36,14 @@ def elsewhere(config: DictConfig) -> bool:
 def prepared(config: DictConfig, jobs: Sequence[Job]) -> Iterator[None]:
     """Within the block the chosen launcher may be made and called.
 
-    Raises:
-        Failure: it cannot work.
+    Args:
+        config: of the command, with Hydra's part, which may be changed.
+        jobs: of a search or a race, an example.
     """
     launcher = config.hydra.runtime.choices["hydra/launcher"]
     if launcher in _ALL_ON_ONE_GPU and (warning := of_one_gpu(launcher, config, jobs)):
         print(warning, file=sys.stderr)
-    if not ray_node.is_chosen(config):
-        yield
-        return
-    ray_node.prepare(config, gpus=_gpus(jobs))
-    with ray_node.told(config):
+    with ray_node.started(config, gpus=_gpus(jobs)) if ray_node.is_chosen(config) else contextlib.nullcontext():
         yield
 
 

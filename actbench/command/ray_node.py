@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import tempfile
 from collections.abc import Iterator
-from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
@@ -21,6 +21,7 @@ from actbench.errors import Failure, Problem
 NAME = "ray"
 _HERE = "local"  # Ray's word for an address where there is no cluster yet
 _STORE = 75 << 20  # bytes of shared memory, the least that Ray takes: what it hands from job to job is small
+_LONGEST = 24  # bytes of the path of a folder for Ray's
 _WAIT = 5.0  # seconds until a cluster answers
 _RETRIES = 3  # of a job whose process is killed
 
@@ -100,12 +101,42 @@ def _nobody(config: DictConfig, error: Exception) -> Problem:
     )
 
 
+def is_rays(error: Exception) -> bool:
+    """Whether an exception says what became of a job in Ray, such as that its process was killed too often."""
+    return type(error).__module__.startswith("ray.exceptions")
+
+
 @contextlib.contextmanager
-def told(config: DictConfig) -> Iterator[None]:
-    """Within the block, what Ray raises where it finds no cluster is one message."""
-    try:
-        yield
-    except ConnectionError as error:
-        if address(config) is None:
-            raise
-        raise Failure.of([_nobody(config, error)]) from error
+def started(config: DictConfig, *, gpus: int) -> Iterator[None]:
+    """Within the block Hydra's launcher may start Ray, or connect to it; afterwards that is over, and nothing is left.
+
+    Args:
+        config, gpus: as for `prepare`.
+
+    Raises:
+        Failure: there is no cluster.
+    """
+    prepare(config, gpus=gpus)
+    import ray
+
+    init, before = config.hydra.launcher.ray.init, ray.is_initialized()  # by a program that has called
+    with contextlib.ExitStack() as stack:
+        if init.address == _HERE and "_temp_dir" not in init:
+            with open_dict(config):
+                init._temp_dir = stack.enter_context(
+                    tempfile.TemporaryDirectory(prefix="ray_", dir=_short(), ignore_cleanup_errors=True)
+                )
+        if not before:
+            stack.callback(ray.shutdown)
+        try:
+            yield
+        except ConnectionError as error:
+            if address(config) is None:
+                raise
+            raise Failure.of([_nobody(config, error)]) from error
+
+
+def _short() -> str:
+    """A folder for temporary files: below it Ray makes sockets, whose paths may have 107 bytes."""
+    usual = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+    return usual if len(os.fsencode(usual)) <= _LONGEST else "/tmp"

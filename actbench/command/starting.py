@@ -82,7 +82,7 @@ def start(
         if begin and (terms or config.hydra.runtime.choices["hydra/sweeper"] == BASIC):
             batches.note(config)
         here = config.hydra.runtime.choices["hydra/launcher"] == BASIC
-        with _shown(jobs, command, several=True) if here else nullcontext():
+        with launchers.prepared(config, jobs), _shown(jobs, command, several=True) if here else nullcontext():
             return _sweep(jobs, config, context, command, terms)
 
 
