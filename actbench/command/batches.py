@@ -136,7 +136,10 @@ class Batches:
             raise error
         for job in due:
             if job.folder in given_up:
-                what, how = f"the run was given up: {in_a_line(error)}", "the same command goes on with it"
+                what, how = (
+                    f"Ray has given it up: {in_a_line(error).split('. ')[0]}",
+                    "the same command goes on with it",
+                )
                 failure = Failure(what, where=str(job.folder), how=how)
                 task_function.report_failure(failure, self.command, job.settings)
         return [job for job in due if job.folder not in given_up]

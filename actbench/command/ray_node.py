@@ -10,6 +10,7 @@ import contextlib
 import os
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 
 from hydra.core.config_store import ConfigStore
@@ -23,6 +24,7 @@ _HERE = "local"  # Ray's word for an address where there is no cluster yet
 _STORE = 75 << 20  # bytes of shared memory, the least that Ray takes: what it hands from job to job is small
 _LONGEST = 24  # bytes of the path of a folder for Ray's
 _WAIT = 5.0  # seconds until a cluster answers
+_SAID = 1.0  # seconds until all that jobs have said is printed
 _RETRIES = 3  # of a job whose process is killed
 
 _NODE = {
@@ -122,18 +124,26 @@ def started(config: DictConfig, *, gpus: int) -> Iterator[None]:
     init, before = config.hydra.launcher.ray.init, ray.is_initialized()  # by a program that has called
     with contextlib.ExitStack() as stack:
         if init.address == _HERE and "_temp_dir" not in init:
+            folder = tempfile.TemporaryDirectory(prefix="ray_", dir=_short(), ignore_cleanup_errors=True)
             with open_dict(config):
-                init._temp_dir = stack.enter_context(
-                    tempfile.TemporaryDirectory(prefix="ray_", dir=_short(), ignore_cleanup_errors=True)
-                )
+                init._temp_dir = stack.enter_context(folder)
         if not before:
-            stack.callback(ray.shutdown)
+            stack.callback(_stop)
         try:
             yield
         except ConnectionError as error:
             if address(config) is None:
                 raise
             raise Failure.of([_nobody(config, error)]) from error
+
+
+def _stop() -> None:
+    """Ray prints what its jobs say a moment later."""
+    import ray
+
+    if ray.is_initialized():
+        time.sleep(_SAID)
+        ray.shutdown()
 
 
 def _short() -> str:

@@ -210,6 +210,8 @@ class SlurmJobs:
             stored = reader.summary(job.folder)
             if stored is not None and stored.status == "failed":
                 what = f"the run failed: {stored.reason}"
+            elif stored is not None and stored.status == "interrupted" and state not in _WHY:  # too often, as a rule
+                what, how = f"Slurm's job {task} has ended {stored.reason}", "hydra.launcher.max_num_timeout=MORE"
         except (OSError, UserError):
             pass  # the report tells it
         how = f"{how}; {log} has its log" if how else f"{log} has its log"
