@@ -170,7 +170,7 @@ def test_a_worker_can_send_who_holds_a_run(by):
     assert (str(sent), sent.folder, sent.who, sent.since) == (str(held), held.folder, held.who, held.since)
 
 
-def test_what_ray_gives_up_is_said_and_the_others_are_launched_again(tmp_path, monkeypatch, capsys):
+def test_what_ray_gives_up_is_said_and_the_others_are_launched_again(tmp_path, capsys):
     names = ("relu", "gelu", "tanh")
     jobs = [Job((), settings_of("dataset=digits", f"activation={one}"), tmp_path / one) for one in names]
     jobs[0].folder.mkdir()

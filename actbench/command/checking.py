@@ -14,6 +14,7 @@ from actbench.custom import measure_files
 from actbench.errors import Problem, UserError
 from actbench.settings import Settings
 from actbench.store import reader
+from actbench.store.attempts import Attempts, check_version
 
 
 def check(jobs: Sequence[Job], problems: Sequence[Problem], whole: str = "") -> None:
@@ -33,6 +34,7 @@ def check(jobs: Sequence[Job], problems: Sequence[Problem], whole: str = "") -> 
             reader.check_owner(job.folder, job.settings)
             _check_writable(job.folder)
             if is_due(job.settings, job.folder):
+                check_version(job.folder, Attempts(job.folder).last())
                 waiting.append(job)
         except UserError as error:
             every += error.problems
