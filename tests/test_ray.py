@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -86,10 +87,23 @@ def test_a_job_has_a_gpu_where_there_is_one_or_what_is_typed(
     assert ray_node.os.environ["RAY_AUTH_MODE"] == "disabled"
 
 
-def test_what_ray_says_where_it_finds_no_cluster_is_our_message():
+@real
+def test_what_ray_says_where_it_finds_no_cluster_is_our_message(monkeypatch):
+    monkeypatch.setattr(ray_node, "prepare", lambda config, gpus: None)
     config = config_of("ray", ray={"init": {"address": "auto"}})
-    with pytest.raises(Failure, match="no Ray cluster answers there"), ray_node.told(config):
+    with pytest.raises(Failure, match="no Ray cluster answers there"), ray_node.started(config, gpus=0):
         raise ConnectionError("Could not find any running Ray instance")
+
+
+@real
+def test_the_temporary_files_of_a_ray_of_ours_are_removed_and_their_paths_are_short(monkeypatch):
+    monkeypatch.setattr(ray_node, "prepare", lambda config, gpus: None)
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp/" + 100 * "x")
+    config = config_of("ray", ray={"init": {"address": "local"}})
+    with ray_node.started(config, gpus=0):
+        folder = Path(config.hydra.launcher.ray.init._temp_dir)
+        assert folder.is_dir() and folder.parent == Path("/tmp")
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize(

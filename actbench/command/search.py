@@ -212,12 +212,9 @@ class Search(Sweeper):
             config = compose("config", overrides=[*overrides], return_hydra_config=True)
             hydra_settings.check(config, overrides)
             settings = composing.to_settings(composing.without_hydra(config), config.hydra.runtime.choices)
-        except (HydraException, OmegaConfBaseException) as error:
-            error = UserError(f"not started: {in_a_line(error)}", where=" ".join(overrides))
-            task_function.report_failure(error, self.command, None)
-            return None
-        except UserError as error:
-            task_function.report_failure(error, self.command, None)
+        except (HydraException, OmegaConfBaseException, UserError) as error:
+            failure = error if isinstance(error, UserError) else UserError(in_a_line(error), where=" ".join(overrides))
+            task_function.report_failure(failure, self.command, None)
             return None
         return Job(tuple(overrides), settings, study / settings.folder, pickle.dumps(config))
 
