@@ -28,8 +28,9 @@ chmod 755 "$folder"
 stop() {
     scancel --state=RUNNING --quiet >/dev/null 2>&1 || true
     scancel --state=PENDING --quiet >/dev/null 2>&1 || true
-    for _ in 1 2 3 4 5 6 7 8 9 10; do # until no job's processes are left
-        [ -n "$(squeue --noheader 2>/dev/null)" ] || break
+    tries=0 # until no job's processes are left
+    while [ -n "$(squeue --noheader 2>/dev/null)" ] && [ "$tries" -lt 60 ]; do
+        tries=$((tries + 1))
         sleep 0.5
     done
     for name in slurmd slurmctld munged; do
@@ -42,6 +43,10 @@ stop() {
         done
         [ -n "$alive" ] || break
         sleep 0.3
+    done
+    for step in $(pgrep -x slurmstepd); do # that waits for a slurmctld which is gone
+        ! tr '\0' '\n' <"/proc/$step/environ" 2>/dev/null | grep -qx "SLURM_CONF=$folder/slurm.conf" ||
+            kill -9 "$step" 2>/dev/null || true
     done
     rm -rf "$folder"
 }

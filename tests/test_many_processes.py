@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import pickle
 import signal
 import time
 from functools import partial
@@ -28,7 +29,7 @@ from actbench.errors import Failure
 from actbench.files import atomic
 from actbench.job.job import MOST_KILLED
 from actbench.store import joint, lock
-from actbench.store.attempts import Attempts
+from actbench.store.attempts import Attempt, Attempts
 from actbench.store.lock import Held, Hold
 
 SWEEP = ["-m", *SMALL, "tensorboard=false", "activation=relu,gelu,tanh"]
@@ -210,6 +211,35 @@ def test_a_race_decides_by_the_look_that_was_recorded_not_by_what_was_trained_si
 
 
 # ---------------------------------------------------------------- a launcher
+
+
+@pytest.mark.parametrize("by", [None, Attempt("node1", 4711, "2026-01-02T03:04:05+00:00", "0.1.0", "x")])
+def test_a_worker_can_send_who_holds_a_run(by):
+    held = Held(Path("s/relu"), by)
+    sent = pickle.loads(pickle.dumps(held))
+    assert (str(sent), sent.folder, sent.who, sent.since) == (str(held), held.folder, held.who, held.since)
+
+
+def test_what_ray_gives_up_is_said_and_the_others_are_launched_again(tmp_path, capsys):
+    names = ("relu", "gelu", "tanh")
+    jobs = [Job((), settings_of("dataset=digits", f"activation={one}"), tmp_path / one) for one in names]
+    jobs[0].folder.mkdir()
+    Attempts(jobs[0].folder).begin("c")  # and its process is gone
+    jobs[1].folder.mkdir()
+    lost = type("WorkerCrashedError", (Exception,), {"__module__": "ray.exceptions"})("It died. Check some log")
+    command = running.Command(["-m"])
+    there = batches.Batches(None, None, command)
+    trains = Hold(jobs[1].folder)
+    trains.begin()
+    assert there._left_by(lost, jobs) == jobs[1:]
+    trains.release(complete=False)
+    assert command.exit_codes == [1]
+    said = capsys.readouterr().err
+    assert f"{jobs[0].folder}: Ray has given it up: WorkerCrashedError: It died\n" in said
+    with pytest.raises(RuntimeError, match="of another kind"):
+        there._left_by(RuntimeError("of another kind"), jobs)
+    with pytest.raises(type(lost)):  # none had begun: it would be so again
+        there._left_by(lost, jobs[2:])
 
 
 def test_what_a_launchers_workers_find_held_is_launched_again_once_it_is_free(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -63,28 +64,46 @@ def config_of(launcher, **node):
 
 
 @pytest.mark.parametrize(
-    ("gpus", "address", "typed", "number", "memory"),
+    ("gpus", "address", "environment", "typed", "number", "memory", "used"),
     [
-        (4, None, None, 1, 75 << 20),
-        (0, None, None, 0, 75 << 20),
-        (4, "auto", None, 0, None),
-        (4, "auto", 0.5, 0.5, None),
+        (4, None, "", None, 1, 75 << 20, "local"),  # and no cluster that somebody else has started here
+        (0, None, "", None, 0, 75 << 20, "local"),
+        (4, "auto", "", None, 0, None, "auto"),
+        (4, "auto", "", 0.5, 0.5, None, "auto"),
+        (4, None, "10.0.0.1:6379", None, 0, None, "10.0.0.1:6379"),
+        (4, "local", "10.0.0.1:6379", None, 1, 75 << 20, "local"),
     ],
 )
-def test_a_job_has_a_gpu_where_there_is_one_or_what_is_typed(monkeypatch, gpus, address, typed, number, memory):
-    monkeypatch.setattr(ray_node.os, "environ", {})
+def test_a_job_has_a_gpu_where_there_is_one_or_what_is_typed(
+    monkeypatch, gpus, address, environment, typed, number, memory, used
+):
+    monkeypatch.setattr(ray_node.os, "environ", {"RAY_ADDRESS": environment})
     init = {"address": address, "object_store_memory": None}
     config = config_of("ray", ray={"init": init, "remote": {"num_cpus": 1, "num_gpus": typed}})
     ray_node.prepare(config, gpus=gpus)
     assert config.hydra.launcher.ray.remote.num_gpus == number
     assert config.hydra.launcher.ray.init.object_store_memory == memory
+    assert config.hydra.launcher.ray.init.address == used
     assert ray_node.os.environ["RAY_AUTH_MODE"] == "disabled"
 
 
-def test_what_ray_says_where_it_finds_no_cluster_is_our_message():
+@real
+def test_what_ray_says_where_it_finds_no_cluster_is_our_message(monkeypatch):
+    monkeypatch.setattr(ray_node, "prepare", lambda config, gpus: None)
     config = config_of("ray", ray={"init": {"address": "auto"}})
-    with pytest.raises(Failure, match="no Ray cluster answers there"), ray_node.told(config):
+    with pytest.raises(Failure, match="no Ray cluster answers there"), ray_node.started(config, gpus=0):
         raise ConnectionError("Could not find any running Ray instance")
+
+
+@real
+def test_the_temporary_files_of_a_ray_of_ours_are_removed_and_their_paths_are_short(monkeypatch):
+    monkeypatch.setattr(ray_node, "prepare", lambda config, gpus: None)
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp/" + 100 * "x")
+    config = config_of("ray", ray={"init": {"address": "local"}})
+    with ray_node.started(config, gpus=0):
+        folder = Path(config.hydra.launcher.ray.init._temp_dir)
+        assert folder.is_dir() and folder.parent == Path("/tmp")
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize(

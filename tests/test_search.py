@@ -14,12 +14,12 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from hydra import compose, initialize_config_dir
+from hydra import compose
 from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf
 from processes import OFFLINE
 
-from actbench.choices import choices_of, packaged_conf
+from actbench.choices import choices_of
 from actbench.command import composing
 
 pytest.importorskip("optuna", minversion="4")
@@ -202,26 +202,22 @@ def test_other_sweepers_are_told_which_way_is_better():
 
 
 class Trainer:
-    """In place of Hydra's launcher: the accuracy is best at a learning rate of 0.01; some rates diverge, some fail."""
+    """In place of `Batches`: the accuracy is best at a learning rate of 0.01; some rates diverge, some fail."""
 
     def __init__(self, diverges=lambda rate: False, fails=lambda rate: False, stops_at=None):
         self.diverges, self.fails, self.stops_at = diverges, fails, stops_at
-        self.asked = []
+        self.asked, self.summaries = [], {}
 
-    def launch(self, overrides, initial_job_idx):
-        assert initial_job_idx == len(self.asked)
-        returns = []
-        for job in overrides:
+    def run(self, jobs):
+        for job in jobs:
             if len(self.asked) == self.stops_at:
                 raise SystemExit(130)
-            rate = float(dict(one.split("=") for one in job)["optimizer.lr"])
+            rate = job.settings.optimizer.params["lr"]
             self.asked.append(rate)
-            value = 90 - (math.log10(rate) + 2) ** 2
-            bad = self.diverges(rate) or self.fails(rate)
-            folder = f"{'diverged' if self.diverges(rate) else 'completed'}"
-            hydra = OmegaConf.create({"hydra": {"runtime": {"output_dir": folder}}})
-            returns.append(SimpleNamespace(return_value=math.nan if bad else value, hydra_cfg=hydra))
-        return returns
+            metrics = {"val_accuracy": SimpleNamespace(mean=90 - (math.log10(rate) + 2) ** 2)}
+            status = "failed" if self.fails(rate) else "completed"
+            diverged = {0: 1} if self.diverges(rate) else {}
+            self.summaries[job.folder] = SimpleNamespace(status=status, diverged=diverged, metrics=metrics)
 
 
 def searched(tmp_path, monkeypatch, trainer, *typed):
@@ -229,26 +225,23 @@ def searched(tmp_path, monkeypatch, trainer, *typed):
     with without_warnings():
         import optuna
 
-    def summary(folder):
-        diverged = {0: 1} if folder.name == "diverged" else {}
-        return SimpleNamespace(status="completed", diverged=diverged)
-
     studies = []
     create = optuna.create_study
     monkeypatch.setattr(optuna, "create_study", lambda **given: studies.append(create(**given)) or studies[0])
-    monkeypatch.setattr(search.reader, "summary", summary)
-    with initialize_config_dir(str(packaged_conf()), version_base="1.3"):
-        fixed = [f"output_dir={tmp_path}", "study=s", "hydra.sweeper.storage=null"]
-        typed = [OPTUNA, "hydra.sweeper.n_trials=12", *fixed, *typed]
-        composed = compose("config", overrides=[*typed, "hydra.mode=MULTIRUN"], return_hydra_config=True)
-    composed.hydra.runtime.choices["hydra/launcher"] = "trainer"  # which runs jobs at once
-    sweeper = Plugins.instance()._instantiate(composed.hydra.sweeper)
-    sweeper.config, sweeper.launcher = composed, trainer
-    space = "optimizer.lr=1e-3,1e-2,1e-1" if "hydra/sweeper/sampler=grid" in typed else RATE
-    try:
-        sweeper.sweep([space, "activation=gelu"])
-    finally:
-        found = yaml.safe_load((tmp_path / "s" / "optimization_results.yaml").read_text())
+    monkeypatch.setattr(search.reader, "summary", lambda folder: trainer.summaries[folder])
+    fixed = [f"output_dir={tmp_path}", "study=s"]
+    typed = [OPTUNA, "hydra.sweeper.n_trials=12", "hydra.sweeper.storage=null", *typed]
+    with composing.composing():
+        words = [*typed, *fixed, "hydra.mode=MULTIRUN"]
+        composed = compose("config", overrides=words, return_hydra_config=True)
+        composed.hydra.runtime.choices["hydra/launcher"] = "trainer"  # which runs jobs at once
+        sweeper = Plugins.instance()._instantiate(composed.hydra.sweeper)
+        sweeper.config, sweeper.batches = composed, trainer
+        space = "optimizer.lr=1e-3,1e-2,1e-1" if "hydra/sweeper/sampler=grid" in typed else RATE
+        try:
+            sweeper.sweep([space, "activation=gelu", "dataset=digits", *fixed])
+        finally:
+            found = yaml.safe_load((tmp_path / "s" / "optimization_results.yaml").read_text())
     return found, studies[0]
 
 
@@ -300,11 +293,8 @@ def test_a_share_of_failures_may_end_it(tmp_path, monkeypatch, capsys):
 
 
 def test_jobs_at_once_are_asked_for_at_once_where_the_launcher_runs_them_so(tmp_path, monkeypatch):
-    sizes = []
-    trainer = Trainer()
-    launch = trainer.launch
-    trainer.launch = lambda overrides, initial_job_idx: (
-        sizes.append(len(overrides)) or launch(overrides, initial_job_idx)
-    )
+    sizes, trainer = [], Trainer()
+    run = trainer.run
+    trainer.run = lambda jobs: sizes.append(len(jobs)) or run(jobs)
     searched(tmp_path, monkeypatch, trainer, "hydra.sweeper.n_jobs=5")
     assert sizes == [5, 5, 2]

@@ -12,14 +12,14 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from actbench import naming
-from actbench.command import auto, checking, composing, launchers, sharing, slurm, slurm_jobs, task_function
+from actbench.command import auto, checking, composing, ray_node, sharing, slurm, slurm_jobs, task_function
 from actbench.command.override import key_of
 from actbench.command.pending import Numbered, Pending
 from actbench.command.planning import BASIC, Job
 from actbench.command.quoting import quoted
 from actbench.command.running import Command
 from actbench.command.sharing import HELD, Waiting
-from actbench.errors import Failure, UserError
+from actbench.errors import Failure, UserError, in_a_line
 from actbench.files.atomic import write_text
 from actbench.files.output import PersistentConsole
 from actbench.records import RunSummary
@@ -103,10 +103,6 @@ class Batches:
 
     def _launch(self, jobs: Sequence[Job], first: int) -> list[Job]:
         """Has the launcher run the jobs; returns those that it left alone, since other processes hold them."""
-        with launchers.prepared(self.config, jobs):
-            return self._launch_prepared(jobs, first)
-
-    def _launch_prepared(self, jobs: Sequence[Job], first: int) -> list[Job]:
         function = partial(task_function.job_if_free, command=self.command)
         launcher = Plugins.instance().instantiate_launcher(
             config=self.config, hydra_context=self.context, task_function=function
@@ -114,11 +110,39 @@ class Batches:
         at_once, held = self.config.hydra.sweeper.get("max_batch_size") or len(jobs), []
         for place in range(0, len(jobs), at_once):
             batch = jobs[place : place + at_once]
-            ended = launcher.launch([*map(_for_a_launcher, batch)], initial_job_idx=first + place)
+            try:
+                ended = launcher.launch([*map(_for_a_launcher, batch)], initial_job_idx=first + place)
+            except Exception as error:
+                held += self._left_by(error, batch)
+                continue
             for job, returned in zip(batch, ended, strict=True):
                 if returned.return_value == HELD:  # or it raises what the job has raised
                     held.append(job)
         return held
+
+    def _left_by(self, error: Exception, batch: Sequence[Job]) -> list[Job]:
+        """Ray has given up a job, as a rule since its process died once too often; the others are to go on.
+
+        Returns:
+            The jobs that still run, or have not begun. It has been said which were given up.
+
+        Raises:
+            Exception: it is no error of Ray's, or none of the jobs had begun.
+        """
+        due = [job for job in batch if _complete(job) is None and reader.status(job.folder) != "failed"]
+        begun = [job.folder for job in due if Attempts(job.folder).last() is not None]
+        given_up = {*sharing.free(begun)[0]} if ray_node.is_rays(error) else set()
+        if not given_up:
+            raise error
+        for job in due:
+            if job.folder in given_up:
+                what, how = (
+                    f"Ray has given it up: {in_a_line(error).split('. ')[0]}",
+                    "the same command goes on with it",
+                )
+                failure = Failure(what, where=str(job.folder), how=how)
+                task_function.report_failure(failure, self.command, job.settings)
+        return [job for job in due if job.folder not in given_up]
 
 
 def run_here(jobs: Sequence[Job], command: Command, first: int = 0) -> None:
@@ -159,10 +183,10 @@ def run_here(jobs: Sequence[Job], command: Command, first: int = 0) -> None:
         command.sweep.end()
 
 
-def run_alone(job: Job, command: Command) -> None:
-    """Runs the only job of a command; where another process is working on it, once that one has ended."""
+def run_alone(job: Job, command: Command, number: int | None = None) -> None:
+    """Runs one job in this process; where another one is working on it, once that one has ended."""
     waiting = Waiting(command)
-    while (held := run(job, command)) is not None:
+    while (held := run(job, command, number)) is not None:
         waiting.wait([held])
 
 

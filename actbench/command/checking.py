@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from actbench.command import slurm
+from actbench.command import launchers
 from actbench.command.planning import Job
 from actbench.custom import measure_files
 from actbench.errors import Problem, UserError
 from actbench.settings import Settings
 from actbench.store import reader
+from actbench.store.attempts import Attempts, check_version
 
 
 def check(jobs: Sequence[Job], problems: Sequence[Problem], whole: str = "") -> None:
@@ -33,6 +34,7 @@ def check(jobs: Sequence[Job], problems: Sequence[Problem], whole: str = "") -> 
             reader.check_owner(job.folder, job.settings)
             _check_writable(job.folder)
             if is_due(job.settings, job.folder):
+                check_version(job.folder, Attempts(job.folder).last())
                 waiting.append(job)
         except UserError as error:
             every += error.problems
@@ -40,7 +42,7 @@ def check(jobs: Sequence[Job], problems: Sequence[Problem], whole: str = "") -> 
         from actbench.command import digests
         from actbench.train import checks, machine
 
-        elsewhere = slurm.is_chosen(waiting[0].config)
+        elsewhere = launchers.elsewhere(waiting[0].config)
         for sentence in measure_files.unused(waiting[0].settings.trust):
             print(sentence, file=sys.stderr)
         for job in waiting:

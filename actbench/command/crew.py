@@ -219,7 +219,10 @@ class Worker:
         while True:
             try:
                 what, arguments = pickle.load(stream)
-            except (EOFError, OSError, ValueError, pickle.UnpicklingError):
+            except EOFError:  # it has ended, or is about to
+                break
+            except Exception:  # whatever pickle raises: it cannot be understood any more
+                self.process.kill()
                 break
             self.crew.told(self, what, arguments)
         self.crew.gone(self, self.process.wait())

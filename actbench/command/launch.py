@@ -16,6 +16,7 @@ from actbench.command import (
     duplicate_runs,
     earlier,
     extending,
+    launchers,
     override,
     race,
     race_terms,
@@ -101,7 +102,7 @@ def prepare(line: CommandLine, understood: Understood, words: Sequence[str], *, 
     if terms is not None:
         problems += race_terms.against_study(jobs[0].folder.parent, jobs, terms)
     if jobs and not problems:
-        problems += _of_the_queue(line, jobs[0], terms)
+        problems += _of_the_launcher(line, jobs[0], terms)
     extended = Extended(jobs)
     if product and not problems:
         extended = extending.without_seeds_on_disk(jobs)
@@ -120,13 +121,12 @@ def prepare(line: CommandLine, understood: Understood, words: Sequence[str], *, 
     return Launch([*jobs], understood.overrides, line.multirun, terms, [*dict.fromkeys(remarks)])
 
 
-def _of_the_queue(line: CommandLine, job: Job, terms: Terms | None) -> list[Problem]:
-    """What is wrong with where the jobs are to run, as far as it is known before any of them is submitted."""
-    launcher = job.config.hydra.launcher
+def _of_the_launcher(line: CommandLine, job: Job, terms: Terms | None) -> list[Problem]:
+    """What is wrong with where the jobs are to run, as far as it is known before any of them starts."""
     queued = line.multirun and slurm.is_chosen(job.config)
     if line.detach and not queued:
         return [Problem("leaves jobs to Slurm, and this command has none", "--detach", "-m ... hydra/launcher=slurm")]
     if line.detach and (terms is not None or job.config.hydra.runtime.choices["hydra/sweeper"] not in SWEEPS):
         what = "cannot leave: what is trained next depends on the results so far"
         return [Problem(what, "--detach", "leave it out; the same command goes on whenever it is typed")]
-    return slurm.problems(launcher) if queued else []
+    return launchers.problems(job.config) if line.multirun else []

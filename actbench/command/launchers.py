@@ -9,27 +9,41 @@ from collections.abc import Iterator, Sequence
 
 from omegaconf import DictConfig
 
-from actbench.command import ray_node
+from actbench.command import ray_node, slurm
 from actbench.command.planning import Job
+from actbench.errors import Problem
 
 _ALL_ON_ONE_GPU = ("joblib", "submitit_local")  # they start jobs side by side, and leave to each which GPU it takes
+
+
+def problems(config: DictConfig) -> list[Problem]:
+    """What would keep the chosen launcher from running any job, as far as it is known before one is started.
+
+    Args:
+        config: of the command, with Hydra's part.
+    """
+    if slurm.is_chosen(config):
+        return slurm.problems(config.hydra.launcher)
+    return ray_node.problems(config) if ray_node.is_chosen(config) else []
+
+
+def elsewhere(config: DictConfig) -> bool:
+    """Whether jobs run on other machines, which may have devices that this one lacks."""
+    return slurm.is_chosen(config) or (ray_node.is_chosen(config) and ray_node.address(config) is not None)
 
 
 @contextlib.contextmanager
 def prepared(config: DictConfig, jobs: Sequence[Job]) -> Iterator[None]:
     """Within the block the chosen launcher may be made and called.
 
-    Raises:
-        Failure: it cannot work.
+    Args:
+        config: of the command, with Hydra's part, which may be changed.
+        jobs: of a search or a race, an example.
     """
     launcher = config.hydra.runtime.choices["hydra/launcher"]
     if launcher in _ALL_ON_ONE_GPU and (warning := of_one_gpu(launcher, config, jobs)):
         print(warning, file=sys.stderr)
-    if not ray_node.is_chosen(config):
-        yield
-        return
-    ray_node.prepare(config, gpus=_gpus(jobs))
-    with ray_node.told(config):
+    with ray_node.started(config, gpus=_gpus(jobs)) if ray_node.is_chosen(config) else contextlib.nullcontext():
         yield
 
 

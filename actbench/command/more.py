@@ -9,7 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from actbench import naming
-from actbench.command import arguments, composing, race, race_look, search, stored, task_function, training
+from actbench.command import (
+    arguments,
+    composing,
+    hydra_settings,
+    race,
+    race_look,
+    search,
+    stored,
+    task_function,
+    training,
+)
 from actbench.command.extending import depends_on_seed, with_seeds
 from actbench.command.override import key_of
 from actbench.command.planning import Job
@@ -61,7 +71,10 @@ def _more(asked: argparse.Namespace, words: Sequence[str]) -> int:
     race.register()
     place = _place(asked.study)
     typed = [for_hydra(word) for word in asked.overrides]
-    launched = [word for word in typed if key_of(word).startswith("hydra")]
+    launched = [word for word in typed if hydra_settings.is_hydras(word)]
+    with composing.composing():
+        if problems := [problem for word in launched if (problem := hydra_settings.typed(word))]:
+            raise UserError.of(problems)
     entrants = _entrants(found, place, [word for word in typed if word not in launched])
     if needless:  # what was typed has been checked all the same
         return _nothing_to_do(asked.study, block, look, terms)

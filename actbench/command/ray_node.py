@@ -9,18 +9,22 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import tempfile
+import time
 from collections.abc import Iterator
-from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, open_dict
 
-from actbench.errors import Failure
+from actbench.errors import Failure, Problem
 
 NAME = "ray"
+_HERE = "local"  # Ray's word for an address where there is no cluster yet
 _STORE = 75 << 20  # bytes of shared memory, the least that Ray takes: what it hands from job to job is small
+_LONGEST = 24  # bytes of the path of a folder for Ray's
 _WAIT = 5.0  # seconds until a cluster answers
+_SAID = 1.0  # seconds until all that jobs have said is printed
 _RETRIES = 3  # of a job whose process is killed
 
 _NODE = {
@@ -44,54 +48,105 @@ def is_chosen(config: DictConfig) -> bool:
     return bool(config.hydra.runtime.choices["hydra/launcher"] == NAME)
 
 
+def address(config: DictConfig) -> str | None:
+    """Of the cluster that is to be used: what was typed, or RAY_ADDRESS; None where Ray is started on this machine."""
+    typed = config.hydra.launcher.ray.init.get("address")
+    found = os.environ.get("RAY_ADDRESS") if typed is None else str(typed)
+    return None if found in (None, "", _HERE) else found
+
+
+def problems(config: DictConfig) -> list[Problem]:
+    """What would keep Ray from running any job, as far as it is known before one is started."""
+    where = address(config)
+    if where is None:
+        return []
+    host, _, port = where.removeprefix("ray://").rpartition(":")
+    if not port.isdecimal():  # `auto`, or a name: Ray knows
+        return []
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_WAIT).close()
+    except (OSError, OverflowError) as error:
+        return [_nobody(config, error)]
+    return []
+
+
 def prepare(config: DictConfig, *, gpus: int) -> None:
     """Fills in what depends on where the jobs run; call it before the launcher is made.
 
     Args:
         config: of the command, with Hydra's part.
         gpus: of this machine, that may be used.
-
-    Raises:
-        Failure: no cluster answers at the address that was typed.
     """
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # it would keep a token in the home folder
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")  # lines of two runs may look alike
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    init, remote = config.hydra.launcher.ray.init, config.hydra.launcher.ray.remote
+    init, remote, there = config.hydra.launcher.ray.init, config.hydra.launcher.ray.remote, address(config)
     with open_dict(config):
-        if init.get("address") is not None:
-            _check(str(init.address))
+        init.address = there or _HERE  # else it would look for a cluster that somebody has started here
+        if there is not None:
             init.object_store_memory = None  # which belongs to the cluster
         elif init.get("object_store_memory") is None:
             init.object_store_memory = _STORE
         if remote.get("num_gpus") is None:
-            remote.num_gpus = 1 if gpus and init.get("address") is None else 0
+            remote.num_gpus = 1 if gpus and there is None else 0
 
 
-def _check(address: str) -> None:
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not port.isdigit():  # `auto`, or a name: Ray knows
-        return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_WAIT).close()
-    except (OSError, OverflowError) as error:
-        raise _nobody(address, error) from error
-
-
-def _nobody(address: Any, error: Exception) -> Failure:
+def _nobody(config: DictConfig, error: Exception) -> Problem:
+    where = address(config)
+    key = "RAY_ADDRESS" if where == os.environ.get("RAY_ADDRESS") else "hydra.launcher.ray.init.address"
     reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
-    return Failure(
+    return Problem(
         f"no Ray cluster answers there{reason}",
-        where=f"hydra.launcher.ray.init.address={address}",
-        how="ray start --head starts one; without an address, Ray starts on this machine for this command alone",
+        f"{key}={where}",
+        "ray start --head starts one; without an address, Ray starts on this machine for this command alone",
     )
 
 
+def is_rays(error: Exception) -> bool:
+    """Whether an exception says what became of a job in Ray, such as that its process was killed too often."""
+    return type(error).__module__.startswith("ray.exceptions")
+
+
 @contextlib.contextmanager
-def told(config: DictConfig) -> Iterator[None]:
-    """Within the block, what Ray raises where it finds no cluster is one message."""
-    try:
-        yield
-    except ConnectionError as error:
-        raise _nobody(config.hydra.launcher.ray.init.address, error) from error
+def started(config: DictConfig, *, gpus: int) -> Iterator[None]:
+    """Within the block Hydra's launcher may start Ray, or connect to it; afterwards that is over, and nothing is left.
+
+    Args:
+        config, gpus: as for `prepare`.
+
+    Raises:
+        Failure: there is no cluster.
+    """
+    prepare(config, gpus=gpus)
+    import ray
+
+    init, before = config.hydra.launcher.ray.init, ray.is_initialized()  # by a program that has called
+    with contextlib.ExitStack() as stack:
+        if init.address == _HERE and "_temp_dir" not in init:
+            folder = tempfile.TemporaryDirectory(prefix="ray_", dir=_short(), ignore_cleanup_errors=True)
+            with open_dict(config):
+                init._temp_dir = stack.enter_context(folder)
+        if not before:
+            stack.callback(_stop)
+        try:
+            yield
+        except ConnectionError as error:
+            if address(config) is None:
+                raise
+            raise Failure.of([_nobody(config, error)]) from error
+
+
+def _stop() -> None:
+    """Ray prints what its jobs say a moment later."""
+    import ray
+
+    if ray.is_initialized():
+        time.sleep(_SAID)
+        ray.shutdown()
+
+
+def _short() -> str:
+    """A folder for temporary files: below it Ray makes sockets, whose paths may have 107 bytes."""
+    usual = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+    return usual if len(os.fsencode(usual)) <= _LONGEST else "/tmp"

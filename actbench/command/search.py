@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import pickle
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra import compose
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
@@ -25,7 +27,16 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from actbench.command import batches, planning, search_samplers, search_storage
+from actbench.command import (
+    batches,
+    composing,
+    hydra_settings,
+    planning,
+    search_samplers,
+    search_storage,
+    task_function,
+)
+from actbench.command.batches import Batches
 from actbench.command.duplicate_runs import NOT_COMPARED
 from actbench.command.override import key_of
 from actbench.command.planning import Job
@@ -33,7 +44,7 @@ from actbench.command.running import Command
 from actbench.command.search_pruning import Pruning
 from actbench.command.search_space import described, space_of, swept
 from actbench.command.search_study import Terms, Trial, Trials
-from actbench.errors import in_a_line, without_password
+from actbench.errors import UserError, in_a_line, without_password
 from actbench.files.atomic import write_text
 from actbench.store import reader
 from actbench.store import search as search_file
@@ -110,16 +121,13 @@ class Search(Sweeper):
         self.command = Command()
         self.expect: Callable[[int], None] = lambda _: None  # is told how many trials there will be
 
-    launcher: Any
+    batches: Batches
     config: Any
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.config = _without_password(config)
-        self.hydra_context = hydra_context
         self.command = getattr(task_function, "keywords", {}).get("command") or self.command
-        self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=_for_jobs(self.config)
-        )
+        self.batches = Batches(_for_jobs(self.config), hydra_context, self.command)
 
     def sweep(self, arguments: list[str]) -> list[str]:
         """Trains what the sampler asks for, and ends with what was found, also where it is interrupted.
@@ -182,22 +190,33 @@ class Search(Sweeper):
 
     def _batch(self, trials: Trials, batch: Sequence[Trial]) -> list[Trial]:
         """Runs some trials at once, and reports how they ended. Those that are interrupted are left as they are."""
-        fixed = trials.terms.fixed
-        overrides = [(*trial.overrides, *fixed) for trial in batch]
+        asked = {trial.number: self._job((*trial.overrides, *trials.terms.fixed), trials.folder) for trial in batch}
+        jobs = {number: job for number, job in asked.items() if job is not None}
+        first, self._run = self._run, self._run + len(jobs)
         if self.command.pruning is not None:
-            self.command.pruning.trials = {self._run + place: trial.number for place, trial in enumerate(batch)}
-        try:
-            returns = self.launcher.launch(overrides, initial_job_idx=self._run)
-            pairs = zip(batch, returns, strict=True)
-            ended = [_with_outcome(trial, returned) for trial, returned in pairs]
-        except (HydraException, OmegaConfBaseException) as error:  # no job could be made of what was chosen
-            print(f"not started: {' '.join(overrides[0])}: {in_a_line(error)}")
-            ended = [replace(trial, ended="failed") for trial in batch]
-        self._run += len(batch)
+            self.command.pruning.trials = dict(enumerate(jobs, start=first))
+        if self._alone:
+            for number, job in enumerate(jobs.values(), start=first):
+                batches.run_alone(job, self.command, number)
+        elif jobs:
+            self.batches.run([*jobs.values()])
+        ended = [_with_outcome(trial, asked[trial.number]) for trial in batch]
         for trial in ended:
             trials.tell(trial)
         self._write(trials)
         return ended
+
+    def _job(self, overrides: Sequence[str], study: Path) -> Job | None:
+        """The job of a trial; None where none can be made of what was chosen, which is said."""
+        try:
+            config = compose("config", overrides=[*overrides], return_hydra_config=True)
+            hydra_settings.check(config, overrides)
+            settings = composing.to_settings(composing.without_hydra(config), config.hydra.runtime.choices)
+        except (HydraException, OmegaConfBaseException, UserError) as error:
+            failure = error if isinstance(error, UserError) else UserError(in_a_line(error), where=" ".join(overrides))
+            task_function.report_failure(failure, self.command, None)
+            return None
+        return Job(tuple(overrides), settings, study / settings.folder, pickle.dumps(config))
 
     def _write(self, trials: Trials) -> None:
         """The trials of all processes as a file in the study, from which the report is made."""
@@ -259,18 +278,17 @@ def _value(trial: Trial) -> float:
     return -math.inf if trial.value is None else trial.value
 
 
-def _with_outcome(trial: Trial, returned: Any) -> Trial:
-    """How a job ended, by what it returned and by what is in its folder. One diverged seed makes a trial diverged."""
-    try:
-        value = float(returned.return_value)
-        folder = Path(returned.hydra_cfg.hydra.runtime.output_dir)
-        summary = reader.summary(folder)
-    except Exception:  # of the job, which has reported it
+def _with_outcome(trial: Trial, job: Job | None) -> Trial:
+    """How a trial ended, by what is in the folder of its run. One diverged seed makes a trial diverged."""
+    if job is None:
         return replace(trial, ended="failed")
-    trial = replace(trial, folder=folder.name)
+    trial = replace(trial, folder=job.folder.name)
+    try:
+        summary = reader.summary(job.folder)
+    except (OSError, UserError):
+        summary = None
     if summary is not None and (summary.diverged or summary.status == "diverged"):
         return replace(trial, ended="diverged")
-    if math.isnan(value):
+    if summary is None or summary.status not in ("completed", "pruned"):
         return replace(trial, ended="failed")
-    ended = "pruned" if summary is not None and summary.status == "pruned" else "completed"
-    return replace(trial, ended=ended, value=value)
+    return replace(trial, ended=summary.status, value=summary.metrics["val_accuracy"].mean)

@@ -6,6 +6,8 @@ types the command again follows jobs that Slurm still has. Whether a run is comp
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import time
@@ -20,7 +22,7 @@ from actbench.command import next_commands, sharing, slurm, task_function
 from actbench.command.planning import Job
 from actbench.command.running import Command
 from actbench.command.sharing import HELD
-from actbench.errors import Failure, UserError, in_a_line
+from actbench.errors import Failure, UserError, in_a_line, printable
 from actbench.files.atomic import write_text
 from actbench.files.reading import MB, read_text
 from actbench.store import reader
@@ -109,12 +111,15 @@ class SlurmJobs:
 
         state = Singleton.get_state()
         arguments = [(words, "hydra.sweep.dir", number, f"job_id_for_{number}", state) for number, _, words in due]
+        there = {*self.folder.iterdir()}
         try:
-            submitted = _executor(self.launcher.params).map_array(self.launcher, *zip(*arguments, strict=True))
+            with contextlib.redirect_stderr(io.StringIO()):  # what sbatch says is in the error, too
+                submitted = _executor(self.launcher.params).map_array(self.launcher, *zip(*arguments, strict=True))
         except Exception as error:  # of any kind, by submitit's version
-            said = in_a_line(error)
+            for path in {*self.folder.iterdir()} - there:
+                path.unlink(missing_ok=True)
             how = "sinfo and sacctmgr show what there is; hydra.launcher.KEY=VALUE says what to ask for"
-            raise UserError(f"Slurm takes no job: {said}", where="hydra/launcher=slurm", how=how) from error
+            raise UserError(f"Slurm takes no job: {_said(error)}", where="hydra/launcher=slurm", how=how) from error
         tasks = {str(one.job_id): job for one, (_, job, _) in zip(submitted, due, strict=True)}
         content = {task: job.folder.name for task, job in tasks.items()}
         write_text(self.folder / f"{_array(next(iter(tasks)))}.json", json.dumps(content))
@@ -205,9 +210,13 @@ class SlurmJobs:
             stored = reader.summary(job.folder)
             if stored is not None and stored.status == "failed":
                 what = f"the run failed: {stored.reason}"
+            elif stored is not None and stored.status == "interrupted" and state not in _WHY:  # too often, as a rule
+                what, how = f"Slurm's job {task} has ended {stored.reason}", "hydra.launcher.max_num_timeout=MORE"
         except (OSError, UserError):
             pass  # the report tells it
         how = f"{how}; {log} has its log" if how else f"{log} has its log"
+        if not self.folder.is_dir():
+            what, how = f"{what}: {self.study} has been removed", "the same command trains it again"
         task_function.report_failure(Failure(what, where=str(job.folder), how=how), self.command, job.settings)
         shown.failed()
         return []
@@ -215,6 +224,16 @@ class SlurmJobs:
     def _log(self, task: str) -> Path:
         paths = [self.folder / f"{task}_0_log.{ending}" for ending in ("err", "out")]
         return task_function.relative(next((path for path in paths if path.exists()), paths[-1]).absolute())
+
+
+def _said(error: Exception) -> str:
+    """What sbatch has said, in a line.
+
+    >>> _said(RuntimeError("sbatch: error: Too many jobs\\nsbatch: error: Batch job submission failed"))
+    'Too many jobs; Batch job submission failed'
+    """
+    lines = [line.removeprefix("sbatch: error: ").strip() for line in str(error).splitlines()]
+    return printable("; ".join(filter(None, lines))) or in_a_line(error)
 
 
 def _array(task: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -17,8 +17,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
 from hydra.core.utils import configure_log
 from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig
 
-from actbench.command import batches, composing, race, search, task_function
+from actbench.command import batches, composing, launchers, race, search, task_function
 from actbench.command.complaints import FAILED
 from actbench.command.planning import BASIC, Job
 from actbench.command.race_terms import Terms
@@ -63,45 +64,55 @@ def start(
     Raises:
         UserError: Hydra fails, for example to start a launcher.
     """
-    with _in_words(overrides), composing.composing(), _shown(jobs, command, multirun=multirun):
+    with _in_words(overrides), composing.composing():
         if not multirun:
-            if len(jobs) == 1:
-                batches.run_alone(jobs[0], command)
-            else:
-                batches.run_here(jobs, command)
+            with _shown(jobs, command, several=len(jobs) > 1):
+                if len(jobs) == 1:
+                    batches.run_alone(jobs[0], command)
+                else:
+                    batches.run_here(jobs, command)
             return jobs
         loader = GlobalHydra.instance().config_loader()
         context = HydraContext(config_loader=loader, callbacks=_NoCallbacks())  # type: ignore[arg-type]
         config = loader.load_configuration("config", [*overrides, batches.MULTIRUN], run_mode=RunMode.MULTIRUN)
+        if problems := launchers.problems(config):
+            raise UserError.of(problems)
         if command.display is None:  # else logging is the caller's
             configure_log(config.hydra.hydra_logging, config.hydra.verbose)
         if begin and (terms or config.hydra.runtime.choices["hydra/sweeper"] == BASIC):
             batches.note(config)
-        if terms is not None:
-            return race.start(jobs, terms, config, context, command)
-        if config.hydra.runtime.choices["hydra/sweeper"] == BASIC:
-            batches.Batches(config, context, command).run(jobs)
-            return jobs
-        function = partial(task_function.job, command=command)
-        sweeper = Plugins.instance().instantiate_sweeper(config=config, hydra_context=context, task_function=function)
-        if command.sweep is not None and isinstance(sweeper, search.Search):
-            sweeper.expect = command.sweep.expect_trials
-        ended = sweeper.sweep(arguments=search.arguments_of(jobs[0], list(config.hydra.overrides.task)))
-        if isinstance(sweeper, search.Search):  # whose trials may have been run by other processes
-            command.exit_codes += [0 if how in ("completed", "pruned") else FAILED for how in ended]
+        here = config.hydra.runtime.choices["hydra/launcher"] == BASIC
+        with launchers.prepared(config, jobs), _shown(jobs, command, several=True) if here else nullcontext():
+            return _sweep(jobs, config, context, command, terms)
+
+
+def _sweep(
+    jobs: Sequence[Job], config: DictConfig, context: HydraContext, command: Command, terms: Terms | None
+) -> Sequence[Job]:  # fmt: skip
+    if terms is not None:
+        return race.start(jobs, terms, config, context, command)
+    if config.hydra.runtime.choices["hydra/sweeper"] == BASIC:
+        batches.Batches(config, context, command).run(jobs)
         return jobs
+    function = partial(task_function.job, command=command)
+    sweeper = Plugins.instance().instantiate_sweeper(config=config, hydra_context=context, task_function=function)
+    if command.sweep is not None and isinstance(sweeper, search.Search):
+        sweeper.expect = command.sweep.expect_trials
+    ended = sweeper.sweep(arguments=search.arguments_of(jobs[0], list(config.hydra.overrides.task)))
+    if isinstance(sweeper, search.Search):  # whose trials may have been run by other processes
+        command.exit_codes += [0 if how in ("completed", "pruned") else FAILED for how in ended]
+    return jobs
 
 
 @contextmanager
-def _shown(jobs: Sequence[Job], command: Command, *, multirun: bool) -> Iterator[None]:
-    """Has one display show all runs of a command that trains several here, one after the other."""
-    elsewhere = multirun and jobs[0].config.hydra.runtime.choices["hydra/launcher"] != BASIC
-    if elsewhere or not (multirun or len(jobs) > 1 or command.display):
+def _shown(jobs: Sequence[Job], command: Command, *, several: bool) -> Iterator[None]:
+    """Has one display show all runs of a command that trains `several` here, one after the other."""
+    if not (several or command.display):
         yield
         return
     if command.display is not None:
         with command.display() as command.sweep:
-            if not multirun and len(jobs) == 1:
+            if not several:
                 command.sweep.expect([jobs[0].settings])
             yield
         return

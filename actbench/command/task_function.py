@@ -176,12 +176,15 @@ def _hand_over(stop: Stop, command: Command) -> NoReturn:
 
     Raises:
         _Interrupted: with the exit code.
+        Failure: submitit would have Slurm start the job again, and has done so too often.
     """
     try:
         if command.display is None:
             stop.hand_over()
     except SystemExit as ended:
         raise _Interrupted(ended.code) from None
+    except Exception as error:  # of submitit, which has not had the job started again
+        raise Failure(f"the run has stopped, and is not started again: {in_a_line(error)}") from error
     raise _Interrupted(128 + stop.signal)
 
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from actbench import __version__
 from actbench.custom.isolation import isolated
 from actbench.datasets.remarks import described
 from actbench.errors import Failure, UserError, in_a_line
@@ -22,6 +21,7 @@ from actbench.records import Epoch, RunSummary
 from actbench.settings import Settings
 from actbench.sinks.terminal import Headline, Terminal
 from actbench.store import reader
+from actbench.store.attempts import check_version
 from actbench.store.folder import RunFolder
 from actbench.store.lock import Held, Hold
 from actbench.train import Training, fit, machine
@@ -74,7 +74,7 @@ def _hold_and_run(
         if finished is not None and not reader.lacks_int8(settings, finished):
             terminal.end(finished, reader.last_layers(folder), folder, stored=True)
             return finished
-        _check_version(folder, hold)
+        check_version(folder, hold.before)
         hold.begin()
         _check_killed(folder, hold)
         training = build(settings)
@@ -96,17 +96,6 @@ def _hold_and_run(
     finally:
         hold.release(complete=reader.status(folder) in ("completed", "diverged"))
         terminal.close()
-
-
-def _check_version(folder: Path, hold: Hold) -> None:
-    """The epochs of one run are trained by one version: their numbers could differ otherwise."""
-    by = hold.before
-    if by is not None and by.version != __version__ and (folder / reader.RESUME).exists():
-        raise UserError(
-            f"was begun by actbench {by.version} ({by.who}, {by.since}), and this is {__version__}",
-            where=str(folder),
-            how=f"go on with that version, or remove {folder / reader.RESUME} to begin again with this one",
-        )
 
 
 def _check_killed(folder: Path, hold: Hold) -> None:

@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from actbench import __version__
-from actbench.errors import printable
+from actbench.errors import UserError, printable
 from actbench.files.reading import MB, read_text
 from actbench.store.owner import ATTEMPTS, RESUME
 
@@ -144,3 +144,18 @@ class Attempts:
         finally:
             os.close(file)
         return of.st_ino, of.st_size
+
+
+def check_version(folder: Path, last: Attempt | None) -> None:
+    """Raises a UserError where the run goes on after epochs of another version: their numbers could differ otherwise.
+
+    Args:
+        folder: of the run.
+        last: attempt at it.
+    """
+    if last is not None and last.version != __version__ and (folder / RESUME).exists():
+        raise UserError(
+            f"was begun by actbench {last.version} ({last.who}, {last.since}), and this is {__version__}",
+            where=str(folder),
+            how=f"go on with that version, or remove {folder / RESUME} to begin again with this one",
+        )
