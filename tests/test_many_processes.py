@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import json
 import os
+import pickle
 import signal
 import time
 from functools import partial
@@ -27,7 +30,7 @@ from actbench.command.planning import Job
 from actbench.errors import Failure
 from actbench.files import atomic
 from actbench.store import joint, lock
-from actbench.store.attempts import Attempts
+from actbench.store.attempts import Attempt, Attempts
 from actbench.store.lock import Held, Hold
 
 SWEEP = ["-m", *SMALL, "tensorboard=false", "activation=relu,gelu,tanh"]
@@ -255,6 +258,13 @@ def test_attempts_that_cannot_be_read_are_none(tmp_path, lines):
     assert Attempts(tmp_path).last().command == "c"
 
 
+@pytest.mark.parametrize("by", [None, Attempt("node1", 4711, "2026-01-01T00:00:00+00:00", "0.1.0", "c1")])
+def test_who_holds_a_run_can_be_told_to_another_process(by):
+    held = Held(Path("outputs/s/r"), by)
+    received = pickle.loads(pickle.dumps(held))
+    assert (str(received), received.folder, received.by) == (str(held), held.folder, by)
+
+
 def test_who_has_lost_its_lock_writes_no_more(tmp_path):
     """As on a network file system, where the lock of a host that was silent for long is given to another one."""
     hold = Hold(tmp_path, "c")
@@ -275,6 +285,40 @@ def test_a_file_system_without_locks_is_one_clear_message(tmp_path, monkeypatch)
         Hold(tmp_path)
     with lock.alone(tmp_path / ".x.lock", 1.0) as waited:  # what can be done without goes on without
         assert not waited
+
+
+def test_a_lock_on_a_file_that_was_removed_meanwhile_is_none(tmp_path, monkeypatch):
+    """Between the moments in which it is opened and locked, whoever has completed the run removes it."""
+    flock, removed = fcntl.flock, []
+
+    def late(file, how):
+        if how & fcntl.LOCK_EX and not removed:
+            removed.append(True)
+            (tmp_path / ".lock").unlink()
+        return flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with contextlib.suppress(Held):
+        Hold(tmp_path)
+    hold = Hold(tmp_path)
+    with pytest.raises(Held):
+        Hold(tmp_path)
+    assert removed
+    hold.release(complete=True)
+
+
+@pytest.mark.filterwarnings("ignore:flock not supported")
+def test_without_flock_a_marker_excludes_others(tmp_path, monkeypatch):
+    def missing(_file, _how):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", missing)
+    hold = Hold(tmp_path)
+    with pytest.raises(Held):
+        Hold(tmp_path)
+    hold.release(complete=True)
+    Hold(tmp_path).release(complete=True)
+    assert not [*tmp_path.iterdir()]
 
 
 def test_who_waits_for_a_block_is_told_so_and_does_not_wait_for_ever(tmp_path):

@@ -179,12 +179,16 @@ def run(job: Job, command: Command, number: int | None = None) -> Held | None:
     try:
         if _complete(job) is None:
             hold = sharing.take(job.folder, command)
-        task = _written_down(job, number)
+        task = _current(job, number)
+        if hold is not None:
+            _write_down(job, task)
         task_function.attempt(task, command, job.settings, hold)
     except Held as held:
         return held
     except Failure as error:
         task_function.report_failure(error, command, job.settings)
+    except OSError as error:
+        task_function.report_disk(error, job.folder, job.settings.study, command, job.settings)
     finally:
         HydraConfig.instance().cfg = None
         if hold is not None:
@@ -192,8 +196,8 @@ def run(job: Job, command: Command, number: int | None = None) -> Held | None:
     return None
 
 
-def _written_down(job: Job, number: int | None) -> DictConfig:
-    """The configuration of a job, which is Hydra's current one from now on, and lies in the run's folder."""
+def _current(job: Job, number: int | None) -> DictConfig:
+    """The configuration of a job, which is Hydra's current one from now on."""
     config = job.config
     with open_dict(config):
         if number is None:
@@ -204,13 +208,17 @@ def _written_down(job: Job, number: int | None) -> DictConfig:
             config.hydra.overrides.hydra.append(MULTIRUN)
         config.hydra.runtime.output_dir = str(job.folder.absolute())
     HydraConfig.instance().set_config(config)  # for the job, and for `${hydra:...}`
-    task = composing.without_hydra(config)
+    return composing.without_hydra(config)
+
+
+def _write_down(job: Job, task: DictConfig) -> None:
+    """Leaves the configuration of a job in the run's folder, as Hydra does."""
+    config = job.config
     folder = job.folder / config.hydra.output_subdir
     folder.mkdir(parents=True, exist_ok=True)
     parts = {"config": task, "hydra": OmegaConf.masked_copy(config, "hydra"), "overrides": config.hydra.overrides.task}
     for name, part in parts.items():
         write_text(folder / f"{name}.yaml", OmegaConf.to_yaml(part))
-    return task
 
 
 def _for_a_launcher(job: Job) -> list[str]:

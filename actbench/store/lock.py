@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -27,9 +28,13 @@ class Held(Failure):
     """Another process is working in a run's folder; `by` is what it has written of itself, None where it has not."""
 
     def __init__(self, folder: Path, by: Attempt | None) -> None:
-        self.folder, self.who = folder, "another process" if by is None else by.who
+        self.folder, self.by = folder, by
+        self.who = "another process" if by is None else by.who
         self.since = "" if by is None else f", since {by.since}"
         super().__init__(f"{self.who} is working in it{self.since}", where=str(folder), how="wait for it")
+
+    def __reduce__(self) -> tuple[Any, ...]:  # a worker sends it; an exception would be made again from its message
+        return type(self), (self.folder, self.by)
 
 
 class Hold:
