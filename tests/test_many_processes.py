@@ -8,7 +8,9 @@ import fcntl
 import json
 import os
 import pickle
+import shutil
 import signal
+import subprocess
 import time
 from functools import partial
 from pathlib import Path
@@ -43,6 +45,13 @@ def wait_until(there, seconds=100):
         time.sleep(0.01)
 
 
+def namespaces():
+    """Whether this process may make new ones."""
+    unshare = shutil.which("unshare")
+    command = [unshare, "--fork", "--pid", "--mount-proc", "--uts", "true"]
+    return unshare is not None and subprocess.run(command, capture_output=True, timeout=10).returncode == 0
+
+
 def attempts_at(study, name):
     """How often somebody began to train a run, by its `.attempts`."""
     (path,) = study.glob(f"{name}-*/.attempts")
@@ -53,11 +62,12 @@ def attempts_at(study, name):
 
 
 def test_stopped_killed_and_resumed_at_random_no_job_is_done_twice_and_none_lost(request, tmp_path):
-    """`--moments 100` is 200 jobs in 6 processes."""
+    """`--moments 100` is 200 jobs in 6 processes, each of which is process 1 of a host of its own, where that is allowed."""
     option = request.config.getoption
     jobs = 2 * option("moments")
     numbers = ["--jobs", jobs, "--processes", 6 if jobs > 100 else 3, "--disturbances", max(jobs // 3, 6)]
-    done = script("many_processes.py", *map(str, numbers), "--draw", str(option("draw")), cwd=tmp_path, timeout=3600)
+    numbers += ["--draw", option("draw"), *(["--hosts"] if namespaces() else [])]
+    done = script("many_processes.py", *map(str, numbers), cwd=tmp_path, timeout=3600)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
     assert done.stdout.endswith("no job twice, none lost, every result bit-equal\n")
 
