@@ -24,6 +24,8 @@ from helpers import fake_run, settings_of
 import actbench
 from actbench import UserError
 from actbench.job.job import Sinks
+from actbench.store import joint
+from actbench.store.lock import Hold
 
 TINY = {"train__epochs": 1, "model__width": 8, "train__threads": 1, "tensorboard": False}
 WORDS = ["dataset=digits", "train.epochs=1", "model.width=8", "train.threads=1", "tensorboard=false", "num_seeds=3"]
@@ -79,6 +81,19 @@ def test_it_is_what_the_command_leaves(studied, actbench, tmp_path):
         assert (decision.name, decision.word, decision.n) == (theirs["name"], theirs["word"], theirs["n"])
         assert decision.interval.low == theirs["low"] and decision.interval.high == theirs["high"]
     assert (home / found.folder / "report" / "report.html").exists()
+
+
+def test_a_call_tries_no_more_what_has_failed_in_another_process_at_work_in_the_study(tmp_path):
+    folder = tmp_path / "outputs" / "s" / settings_of(*WORDS, "activation=relu").folder
+    folder.mkdir(parents=True)
+    with joint.command_in(folder.parent) as command:
+        hold = Hold(folder, command)
+        hold.begin()
+        hold.fail()
+        hold.release(complete=False)
+        with pytest.raises(UserError, match=f"the run failed in process {os.getpid()} on "):
+            actbench.run(*WORDS, "activation=relu", "study=s", progress=False)
+    assert actbench.run(*WORDS, "activation=relu", "study=s", progress=False).status == "completed"
 
 
 def test_its_tables_are_those_of_the_files(studied):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import pickle
 import signal
 from functools import partial
 from types import SimpleNamespace
@@ -20,7 +22,7 @@ from actbench import cores
 from actbench.command import crew, crew_size
 from actbench.command.pending import Pending
 from actbench.command.running import Command as Running
-from actbench.store.lock import Held
+from actbench.store.lock import Held, Hold
 
 # two shards of two stacked seeds each, whose bits depend on how the seeds are split
 SPLIT = ["-m", "dataset=digits", "dataset.train_size=300", "num_seeds=4", "model.width=128", "train.threads=2", "study=s",
@@ -77,6 +79,55 @@ def test_what_stops_the_command_stops_its_workers_with_everything_on_disk(alone,
         os.kill(worker, 0)
     assert Command(*SPLIT, "train.epochs=15", "workers=1", cwd=tmp_path).wait().returncode == 0
     assert outcome_of_study(study) == alone
+
+
+def test_a_worker_passes_over_what_another_command_holds(alone, tmp_path):
+    study, go = tmp_path / "outputs" / "s", tmp_path / "go"
+    names = {name.partition("-")[0]: name for name in alone}
+    held = []
+    for activation in ("gelu", "silu"):
+        (study / names[activation]).mkdir(parents=True)
+        held.append(Hold(study / names[activation]))
+    waiting = partial(faults.after_epoch, 1, faults.wait_for_file, go)
+    command = Command(*SPLIT, "train.epochs=15", "workers=2", cwd=tmp_path, before=waiting)
+    wait_until((study / names["tanh"] / "summary.json").exists)
+    go.touch()
+    command.wait_for("waiting for 2 runs in outputs/s: ")
+    for hold in held:
+        hold.release(complete=False)
+    done = command.wait()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert outcome_of_study(study) == alone
+
+
+def test_a_run_that_cannot_be_written_fails_alone_in_a_worker_too(alone, tmp_path):
+    study, go = tmp_path / "outputs" / "s", tmp_path / "go"
+    (name,) = (name for name in alone if name.startswith("gelu"))
+    (study / name).mkdir(parents=True)
+    (study / name / ".hydra").write_text("in the way")
+    waiting = partial(faults.after_epoch, 1, faults.wait_for_file, go)
+    command = Command(*SPLIT, "train.epochs=15", "workers=2", cwd=tmp_path, before=waiting)
+    wait_until(lambda: len([*study.glob("*/summary.json")]) == 2)  # by the worker
+    go.touch()
+    done = command.wait()
+    assert done.returncode == 2
+    assert done.stderr.count(f"outputs/s/{name}/.hydra: File exists") == 1, done.stderr
+    assert "Traceback" not in done.stderr and "was ended" not in done.stdout
+    assert len([*study.glob("*/summary.json")]) == 3
+
+
+def test_the_job_of_a_worker_whose_words_cannot_be_shown_is_given_back():
+    gone, sent = [], io.BytesIO(pickle.dumps(("printed", ("stdout", "x"))))
+    one = object.__new__(crew.Worker)
+    one.process = SimpleNamespace(stdin=io.BytesIO(), stdout=sent, wait=lambda: -15)
+
+    def told(*_arguments):
+        raise BrokenPipeError
+
+    one.crew = SimpleNamespace(command=Running(), told=told, gone=lambda by, how: gone.append((by, how)))
+    one._listen()
+    assert gone == [(one, -15)]
+    assert sent.closed and one.process.stdin.closed
 
 
 def test_an_error_in_a_worker_is_told_once(tmp_path):

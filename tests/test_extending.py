@@ -100,6 +100,7 @@ def test_a_larger_number_of_seeds_trains_the_missing_ones_and_is_one_row(actbenc
     assert done.stderr == "relu-mlp in outputs/s: seeds 0-2 are there already, seeds 3-4 are trained\n"
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert folders(tmp_path) == ["0-2", "3-4"]
+    typed = {path: path.stat().st_mtime_ns for path in tmp_path.glob("outputs/s/*/.hydra/*")}
     assert [(row["configuration"], row["seed"]) for row in results(tmp_path)] == [("relu", str(k)) for k in range(5)]
     again = actbench("-m", *RUN, "num_seeds=4", "activation=relu,gelu")
     assert again.returncode == 0
@@ -109,6 +110,7 @@ def test_a_larger_number_of_seeds_trains_the_missing_ones_and_is_one_row(actbenc
     assert single.returncode == 0
     assert "already complete" in single.stdout
     assert folders(tmp_path) == ["0-2", "0-3", "3-4"]
+    assert {path: path.stat().st_mtime_ns for path in typed} == typed  # they say what their runs were begun with
 
 
 def test_seeds_that_are_added_are_those_of_one_large_run(actbench, tmp_path):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import json
 import os
 import pickle
+import shutil
 import signal
+import subprocess
 import time
 from functools import partial
 from pathlib import Path
@@ -42,6 +46,13 @@ def wait_until(there, seconds=100):
         time.sleep(0.01)
 
 
+def namespaces():
+    """Whether this process may make new ones."""
+    unshare = shutil.which("unshare")
+    command = [unshare, "--fork", "--pid", "--mount-proc", "--uts", "true"]
+    return unshare is not None and subprocess.run(command, capture_output=True, timeout=10).returncode == 0
+
+
 def attempts_at(study, name):
     """How often somebody began to train a run, by its `.attempts`."""
     (path,) = study.glob(f"{name}-*/.attempts")
@@ -53,11 +64,12 @@ def attempts_at(study, name):
 
 
 def test_stopped_killed_and_resumed_at_random_no_job_is_done_twice_and_none_lost(request, tmp_path):
-    """`--moments 100` is 200 jobs in 6 processes."""
+    """`--moments 100` is 200 jobs in 6 processes, each of which is process 1 of a host of its own, where that is allowed."""
     option = request.config.getoption
     jobs = 2 * option("moments")
     numbers = ["--jobs", jobs, "--processes", 6 if jobs > 100 else 3, "--disturbances", max(jobs // 3, 6)]
-    done = script("many_processes.py", *map(str, numbers), "--draw", str(option("draw")), cwd=tmp_path, timeout=3600)
+    numbers += ["--draw", option("draw"), *(["--hosts"] if namespaces() else [])]
+    done = script("many_processes.py", *map(str, numbers), cwd=tmp_path, timeout=3600)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
     assert done.stdout.endswith("no job twice, none lost, every result bit-equal\n")
 
@@ -346,6 +358,13 @@ def test_attempts_that_cannot_be_read_are_none(tmp_path, lines):
     assert Attempts(tmp_path).last().command == "c"
 
 
+@pytest.mark.parametrize("by", [None, Attempt("node1", 4711, "2026-01-01T00:00:00+00:00", "0.1.0", "c1")])
+def test_who_holds_a_run_can_be_told_to_another_process(by):
+    held = Held(Path("outputs/s/r"), by)
+    received = pickle.loads(pickle.dumps(held))
+    assert (str(received), received.folder, received.by) == (str(held), held.folder, by)
+
+
 def test_who_has_lost_its_lock_writes_no_more(tmp_path):
     """As on a network file system, where the lock of a host that was silent for long is given to another one."""
     hold = Hold(tmp_path, "c")
@@ -366,6 +385,40 @@ def test_a_file_system_without_locks_is_one_clear_message(tmp_path, monkeypatch)
         Hold(tmp_path)
     with lock.alone(tmp_path / ".x.lock", 1.0) as waited:  # what can be done without goes on without
         assert not waited
+
+
+def test_a_lock_on_a_file_that_was_removed_meanwhile_is_none(tmp_path, monkeypatch):
+    """Between the moments in which it is opened and locked, whoever has completed the run removes it."""
+    flock, removed = fcntl.flock, []
+
+    def late(file, how):
+        if how & fcntl.LOCK_EX and not removed:
+            removed.append(True)
+            (tmp_path / ".lock").unlink()
+        return flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with contextlib.suppress(Held):
+        Hold(tmp_path)
+    hold = Hold(tmp_path)
+    with pytest.raises(Held):
+        Hold(tmp_path)
+    assert removed
+    hold.release(complete=True)
+
+
+@pytest.mark.filterwarnings("ignore:flock not supported")
+def test_without_flock_a_marker_excludes_others(tmp_path, monkeypatch):
+    def missing(_file, _how):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", missing)
+    hold = Hold(tmp_path)
+    with pytest.raises(Held):
+        Hold(tmp_path)
+    hold.release(complete=True)
+    Hold(tmp_path).release(complete=True)
+    assert not [*tmp_path.iterdir()]
 
 
 def test_who_waits_for_a_block_is_told_so_and_does_not_wait_for_ever(tmp_path):

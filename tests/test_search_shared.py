@@ -18,6 +18,8 @@ from outcome import _rows, outcome_of_run
 from processes import Command, process
 
 pytest.importorskip("optuna", minversion="4")
+from optuna.trial import TrialState
+
 from actbench.command import search_samplers, search_storage
 from actbench.command.search_space import described, space_of
 from actbench.command.search_study import Terms, Trials
@@ -121,6 +123,15 @@ def test_what_was_tried_already_is_not_run_again(tmp_path):
         tanh = trial.params["activation"] == "tanh"
         assert (trial.ended, trial.value) == (("diverged", None) if tanh else ("completed", 90.0))
         assert trial.folder == "f"
+
+
+def test_a_trial_that_somebody_else_has_ended_meanwhile_stays_as_it_is(tmp_path):
+    """In the dashboard, or another host that had taken it over."""
+    with trials_of(tmp_path) as trials:
+        (trial,) = trials.take(1)
+        trials.study.tell(trial.number, state=TrialState.FAIL)
+        trials.tell(type(trial)(trial.number, trial.params, "completed", 50.0))
+        assert [one.ended for one in trials.ended()] == ["failed"]
 
 
 # ---------------------------------------------------------------- killed, and gone on with

@@ -216,6 +216,8 @@ def run(job: Job, command: Command, number: int | None = None) -> Held | None:
         return held
     except Failure as error:
         task_function.report_failure(error, command, job.settings)
+    except OSError as error:
+        task_function.report_disk(error, job.folder, job.settings.study, command, job.settings)
     finally:
         HydraConfig.instance().cfg = None
         if hold is not None:

@@ -113,7 +113,7 @@ class Crew:
 
     def _start(self, why: str) -> None:
         self._decided = True
-        number, limit = crew_size.processes([job.settings for job in self.pending.settings()], self.asked)
+        number, limit = crew_size.processes([job.settings for job in self.pending.left()], self.asked)
         if number > 1:
             self._say(f"{number} processes share the runs, since {why}; {limit} (workers=1: one after the other)")
             self.workers = [Worker(self) for _ in range(number - 1)]
@@ -216,16 +216,20 @@ class Worker:
         with contextlib.suppress(OSError, ValueError):
             pickle.dump(start, self.process.stdin)
             self.process.stdin.flush()
-        while True:
-            try:
-                what, arguments = pickle.load(stream)
-            except EOFError:  # it has ended, or is about to
-                break
-            except Exception:  # whatever pickle raises: it cannot be understood any more
-                self.process.kill()
-                break
-            self.crew.told(self, what, arguments)
-        self.crew.gone(self, self.process.wait())
+        try:
+            while True:
+                try:
+                    what, arguments = pickle.load(stream)
+                except EOFError:  # it has ended, or is about to
+                    break
+                except Exception:  # whatever pickle raises: it cannot be understood any more
+                    self.process.kill()
+                    break
+                self.crew.told(self, what, arguments)
+        finally:  # whatever has happened, nobody waits for its job
+            self.close()
+            stream.close()
+            self.crew.gone(self, self.process.wait())
 
     def give(self, job: Numbered) -> None:
         self.job, self.idle = job, False

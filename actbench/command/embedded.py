@@ -36,6 +36,7 @@ from actbench.command.planning import Job
 from actbench.command.running import Command
 from actbench.custom import source_files
 from actbench.errors import Problem, UserError
+from actbench.store import joint
 
 if TYPE_CHECKING:
     from actbench.sinks.sweep import Sweep
@@ -87,7 +88,8 @@ def call(
         command = Command(words, display=display)
         stopped_by = 0
         try:
-            starting.start(found.jobs, found.overrides, command, multirun=found.multirun, terms=found.terms)
+            with joint.command_in(found.jobs[0].folder.parent) as command.id:
+                starting.start(found.jobs, found.overrides, command, multirun=found.multirun, terms=found.terms)
         except SystemExit as ended:  # by which a job tells of a signal
             stopped_by = ended.code - 128 if isinstance(ended.code, int) else 0
         except OSError as error:

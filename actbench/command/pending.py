@@ -28,7 +28,7 @@ class Pending:
     def __len__(self) -> int:
         return len(self._next)
 
-    def settings(self) -> Sequence[Job]:
+    def left(self) -> Sequence[Job]:
         """The jobs that nobody has taken yet."""
         return [job for _, job in [*self._next]]
 

@@ -139,13 +139,12 @@ class Search(Sweeper):
             UserError: the study in the storage searches something else.
         """
         folder = Path(self.config.hydra.sweep.dir)
-        folder.mkdir(parents=True, exist_ok=True)
+        batches.note(self.config)  # as Hydra's own sweeper: it says what was typed
         overrides = [*(f"{key}={value}" for key, value in self._params.items()), *arguments]
         terms = terms_of(self.config.hydra.sweeper, arguments)
         grid = space_of(overrides)[1]
         if self._sampler["name"] == "grid":
             self._n_trials = min(self._n_trials, math.prod(map(len, grid.values())))
-        OmegaConf.save(self.config, folder / "multirun.yaml")  # as Hydra's own sweeper: it says what was typed
         url, name = search_storage.address(self._storage, folder), self._name or folder.name
         pruner = search_samplers.pruner(self._pruner) if self._pruner else None
         trials = Trials(

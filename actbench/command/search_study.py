@@ -148,11 +148,13 @@ class Trials:
         return taken
 
     def tell(self, trial: Trial) -> None:
-        """Reports how a trial ended. One that diverged is told as failed, with the reason beside it."""
+        """Reports how a trial ended, unless somebody else has ended it. One that diverged is told as failed."""
         from optuna.trial import TrialState
 
         state = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED}.get(trial.ended, TrialState.FAIL)
         frozen = self._all()[trial.number]
+        if frozen.state.is_finished():
+            return
         self.storage.set_trial_user_attr(frozen._trial_id, _ENDED, trial.ended)
         self.storage.set_trial_user_attr(frozen._trial_id, _RUN, trial.folder)
         try:

@@ -44,7 +44,8 @@ def _failed_elsewhere(folder: Path, hold: Hold) -> Failure:
     except UserError:
         pass  # the report tells it
     who = f" in {by.who}" if by is not None else ""
-    return Failure(f"the run failed{who}{reason}", where=str(folder), how="typed again, the command tries it again")
+    how = "typed again when all processes in this study have ended, the command tries it again"
+    return Failure(f"the run failed{who}{reason}", where=str(folder), how=how)
 
 
 def free(folders: Sequence[Path]) -> tuple[list[Path], list[Held]]:
@@ -96,9 +97,8 @@ class Waiting:
 
 def _told(held: Sequence[Held]) -> str:
     """`waiting for outputs/s/relu-mlp-5a18816cd0-seeds0-4: process 4711 on node1 is working in it, since 12:30:15`."""
-    several = len(held) > 1
-    named = [f"{one.folder.name} ({one.who}{one.since})" for one in held[:_NAMED]]
-    if not several:
+    if len(held) == 1:
         return f"waiting for {held[0].folder}: {held[0].problems[0].what}"
+    named = [f"{one.folder.name} ({one.who}{one.since})" for one in held[:_NAMED]]
     more = [f"{len(held) - _NAMED} more"] if len(held) > _NAMED else []
     return f"waiting for {len(held)} runs in {held[0].folder.parent}: {', '.join([*named, *more])}"

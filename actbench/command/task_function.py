@@ -100,9 +100,7 @@ def attempt(
     except UserError as error:
         report_failure(error, command, settings)
     except OSError as error:
-        command.disk_errors.append(error)
-        then = next_commands.how_to_go_on(command.typed, str(composed.study))
-        report_failure(of_the_disk(error, str(folder), then=then), command, settings)
+        report_disk(error, folder, str(composed.study), command, settings)
     except _Interrupted:
         raise
     except (Exception, SystemExit) as error:  # the user's own code may call `sys.exit()`
@@ -124,6 +122,13 @@ def report_failure(error: UserError, command: Command, settings: Settings | None
     if command.sweep is None or not command.sweep.fail(error, settings):
         complain(error)
     command.exit_codes.append(code_of(error) if code is None else code)
+
+
+def report_disk(error: OSError, folder: Path, study: str, command: Command, settings: Settings | None) -> None:
+    """Says that the run in `folder` has failed since its files could not be written."""
+    command.disk_errors.append(error)
+    then = next_commands.how_to_go_on(command.typed, study)
+    report_failure(of_the_disk(error, str(folder), then=then), command, settings)
 
 
 def _run(settings: Settings, hydra_config: Any, folder: Path, command: Command, hold: Hold | None) -> float:

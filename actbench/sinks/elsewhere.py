@@ -22,28 +22,29 @@ class Elsewhere:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock, self._next = clock, float("-inf")
-        self._due: dict[Path, str] = {}  # folder -> its name
-        self.done: frozenset[str] = frozenset()  # names of those that were completed elsewhere
+        self._due: dict[str, Path] = {}  # name -> folder
+        self.done: set[str] = set()  # names of those that were completed elsewhere
 
     def expect(self, folders: Iterable[Path]) -> None:
         """These are due. Of those that are complete but for scores in INT8, nobody can tell who scores them."""
-        self._due |= {folder: folder.name for folder in folders if reader.status(folder) not in _COMPLETE}
+        self._due.update((folder.name, folder) for folder in folders if reader.status(folder) not in _COMPLETE)
 
     def taken(self, name: str) -> None:
         """This process has taken it."""
-        self._due = {folder: own for folder, own in self._due.items() if own != name}
+        self._due.pop(name, None)
 
     def found(self, name: str) -> None:
         """It was found complete."""
         self.taken(name)
-        self.done |= {name}
+        self.done.add(name)
 
     def look(self) -> int:
         """Looks again, unless that was done a moment ago; returns how many there are."""
         began = self._clock()
         if began >= self._next:
-            begun = {parent: _names(parent) for parent in {folder.parent for folder in self._due}}
-            for folder, name in [*self._due.items()]:
+            due = [*self._due.items()]  # which another thread may change
+            begun = {parent: _names(parent) for parent in {folder.parent for _, folder in due}}
+            for name, folder in due:
                 if name in begun[folder.parent] and reader.status(folder) in _COMPLETE:
                     self.found(name)
             self._next = self._clock() + max(_APART, (self._clock() - began) / _SHARE)

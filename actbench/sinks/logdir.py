@@ -11,21 +11,20 @@ until another one ends (`sinks.mean`). What belongs to runs that are no longer i
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from actbench.files.atomic import remove_strays, write_text
 from actbench.files.reading import MB, read_text
 from actbench.settings import Settings
 from actbench.sinks import place_index
 from actbench.sinks.tags import Thin
+from actbench.store import lock
 
 FOLDER = "tensorboard"  # of a study
 OWNER = ".run"  # in NAME: the run's folder, and that of each seed, `seed=K<TAB>FOLDER`; once, each seed=K had its own
@@ -103,16 +102,9 @@ def events_of(folder: Path) -> Path | None:
     return _place_of(folder.parent / FOLDER, folder.name) or _place_of(folder / FOLDER, folder.name)
 
 
-@contextlib.contextmanager
-def alone(root: Path) -> Iterator[None]:
+def alone(root: Path) -> AbstractContextManager[bool]:
     """Within the block no other process begins or ends a run in `root`, unless that takes very long."""
-    lock = FileLock(root / _LOCK, timeout=_WAIT)
-    with contextlib.suppress(Timeout):
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+    return lock.alone(root / _LOCK, _WAIT)
 
 
 # ---------------------------------------------------------------- a run begins

@@ -135,7 +135,7 @@ class Attempts:
     def _append(self, command: str, *, failed: bool = False, stopped: bool = False) -> tuple[int, int]:
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         attempt = Attempt(platform.node(), os.getpid(), now, __version__, command, failed, stopped, self._resumed())
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
         file = os.open(self.path, flags, 0o666)
         try:
             whole = f"\n{json.dumps(asdict(attempt))}\n"  # the line before may have been cut short

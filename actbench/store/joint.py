@@ -18,13 +18,12 @@ from actbench.files.atomic import remove_strays
 
 FILE = ".command"
 _WAIT = 5.0  # seconds for somebody who is writing the id, which takes microseconds
-_ID = 8  # characters
 
 
 @contextlib.contextmanager
 def command_in(study: Path) -> Iterator[str]:
     """The id of the command that this process is a part of within the block; `study` is made if it is not there."""
-    own, handle = secrets.token_hex(_ID // 2), -1
+    own, handle = secrets.token_hex(4), -1
     made = [folder for folder in (study, *study.parents) if not folder.exists()]
     try:
         try:
@@ -50,8 +49,7 @@ def _join(path: Path, own: str) -> tuple[int, str]:
 
     ends = time.monotonic() + _WAIT
     while True:
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | os.O_CLOEXEC | os.O_NONBLOCK
-        handle = os.open(path, flags, 0o666)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
         try:
             if _locks(handle, fcntl.LOCK_EX):  # nobody else is there
                 os.ftruncate(handle, 0)
