@@ -21,5 +21,7 @@ def made(kind: type[Kind], values: Mapping[str, Any]) -> Kind:
 def like(instance: Kind, **changed: Any) -> Kind:
     """What `dataclasses.replace` returns for such a class; what is cached on the instance by a property is left out."""
     fields: dict[str, Any] = type(instance).__dataclass_fields__  # type: ignore[attr-defined]
-    values = vars(instance)
-    return made(type(instance), {name: values[name] for name in fields} | changed)
+    other = made(type(instance), {**vars(instance), **changed})
+    for cached in vars(other).keys() - fields.keys():
+        del vars(other)[cached]
+    return other
