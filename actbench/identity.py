@@ -1,4 +1,4 @@
-"""What keeps the identity of a run the same over versions: how its targets are written, and what they have got since."""
+"""What keeps the ids of runs the same over versions: how targets are written, and what they have got since."""
 
 from __future__ import annotations
 
