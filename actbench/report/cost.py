@@ -106,8 +106,7 @@ def of_epochs(times: Sequence[float], waiting: Sequence[float]) -> Cost:
     """
     if not times:
         return Cost(math.nan, math.nan, math.nan, 0, obstacle=_FEW, kind="few")
-    median = statistics.median(times)
-    low, _, high = statistics.quantiles(times, n=4, method="inclusive") if len(times) > 1 else (times[0],) * 3
+    low, median, high = statistics.quantiles(times, n=4, method="inclusive") if len(times) > 1 else (times[0],) * 3
     known = [share for share in waiting if math.isfinite(share)]
     waited = statistics.median(known) if known else math.nan
     obstacle = kind = ""
@@ -171,12 +170,11 @@ def _kinds(configuration: Configuration) -> Kinds:
 
 
 def _kind(run: Run) -> Kind:
-    environment = runs.environment(run)
-    keys = (
-        "host", "device", "threads", "workers", "threads_of_a_worker", "limited_to_cores", "cpu_capability",
-    )  # fmt: skip
-    seeds = run.settings.num_seeds
-    return (seeds, *(str(environment.get(key)) for key in keys), str(run.settings.probe), str(run.settings.probe_every))
+    told = map(str, map(runs.environment(run).get, _MEASURED_BY))
+    return run.settings.num_seeds, *told, str(run.settings.probe), str(run.settings.probe_every)
+
+
+_MEASURED_BY = ("host", "device", "threads", "workers", "threads_of_a_worker", "limited_to_cores", "cpu_capability")
 
 
 def not_dearer(configurations: Sequence[Configuration]) -> list[Configuration]:

@@ -28,8 +28,10 @@ _USUAL, _GROWTH = 40, 3  # `actbench more` stops at 40 seeds, or at three times 
 
 def study_of(folder: Path) -> Path:
     """The folder of the study in which a run's folder is."""
-    above, name = os.path.split(folder)
-    return _path(above or ".") if name not in ("", ".", "..") else Path(os.path.normpath(folder / ".."))
+    above, _, name = str(folder).rpartition(os.sep)
+    if above and name != "..":
+        return _path(above)
+    return folder.parent if name not in (".", "..") else Path(os.path.normpath(folder / ".."))
 
 
 _path = lru_cache(maxsize=256)(Path)  # many runs are in one study
@@ -71,8 +73,8 @@ def _takes_more(verdict: Verdict, study: Path) -> bool:
     names, ids = set(), set()
     shared: dict[tuple[int, int], Settings] = {}  # many runs share their choices
     for run in (*verdict.beside, *(run for decision in verdict.decisions for run in decision.configuration.runs)):
-        if study_of(run.folder) == study:
-            names.add(os.path.basename(run.folder))
+        if study_of(run.folder) is study or study_of(run.folder) == study:
+            names.add(run.folder.name)
             ids.add(run.settings.id)
             shared[id(run.settings.dataset), run.settings.train.epochs] = run.settings
     protocols = {settings.protocol() for settings in shared.values()}

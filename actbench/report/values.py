@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from actbench.records import RunSummary
+from actbench.records import Estimate, RunSummary
+from actbench.store.packed import Metrics
 
 
 class Values(Mapping[str, Mapping[int, float]]):
@@ -31,7 +32,7 @@ class Values(Mapping[str, Mapping[int, float]]):
         for summary in self._of:
             newest |= dict.fromkeys(summary.seeds)
             if metric in summary.metrics:
-                newest |= zip(summary.seeds, summary.metrics[metric].values, strict=True)
+                newest |= zip(summary.seeds, _values_of(summary.metrics, metric), strict=True)
         return {seed: value for seed in sorted(newest) if (value := newest[seed]) is not None}
 
     def __contains__(self, metric: object) -> bool:
@@ -42,3 +43,7 @@ class Values(Mapping[str, Mapping[int, float]]):
 
     def __len__(self) -> int:
         return len(self._names)
+
+
+def _values_of(metrics: Mapping[str, Estimate], name: str) -> Sequence[float | None]:
+    return metrics.values_of(name) if isinstance(metrics, Metrics) else metrics[name].values

@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, ItemsView, Iterator, Mapping, Sequence
 from dataclasses import fields
+from itertools import starmap
 from typing import Any, NamedTuple
 
 from actbench import __version__
@@ -19,13 +20,14 @@ from actbench.copies import made
 from actbench.records import Estimate, Finding, RunSummary
 from actbench.settings import GROUPS, Choice, Settings, Train
 
-_FORMAT = 3  # of this module; a change of what is read of a run's files is one, too
+_FORMAT = 4  # of this module; a change of what is read of a run's files is one, too
 _FIELDS = {kind: tuple(one.name for one in fields(kind)) for kind in (Settings, Choice, Train, RunSummary, Finding)}
 VERSION = f"{__version__} {_FORMAT} " + hashlib.sha256(repr(_FIELDS).encode()).hexdigest()[:12]
 _REST = tuple(name for name in _FIELDS[Settings] if name not in (*GROUPS, "train", "seed"))  # of settings: one part
 _OWN = ("seconds", "samples_per_second", "diverged", "metrics", "findings")  # of a summary
 _KNOWN = ("id", "seeds", "activation")  # of a summary: its settings tell
 _TOLD = tuple(name for name in _FIELDS[RunSummary] if name not in (*_OWN, *_KNOWN))
+_SYMPTOM = tuple(name for name in _FIELDS[Finding] if name != "evidence")  # of a finding: a part
 
 
 class Timed(NamedTuple):
@@ -72,6 +74,7 @@ class Parts:
         self.rest = _Built(self.texts, _rest_of_settings)
         self.places = _Built(self.texts, lambda names: {name: place for place, name in enumerate(names)})
         self.choices = _Built(self.texts, lambda content: Choice(*content))
+        self.symptoms = _Built(self.texts, lambda content: {**content, "remedies": tuple(content["remedies"])})
         self.trains = _Built(self.texts, lambda content: Train(*content))
         self._known: dict[int, tuple[Any, str]] = {}  # id -> the object, so that it stays, and its name
 
@@ -98,8 +101,11 @@ class Metrics(Mapping[str, Estimate]):
         self._places, self._values = places, values
 
     def __getitem__(self, name: str) -> Estimate:
-        values = self._values[self._places[name]]
-        return Estimate.of([math.nan if value is None else value for value in values])
+        return Estimate.of([math.nan if value is None else value for value in self.values_of(name)])
+
+    def values_of(self, name: str) -> Sequence[float | None]:
+        """The values alone, of which many are asked for."""
+        return self._values[self._places[name]]
 
     def __contains__(self, name: object) -> bool:
         return name in self._places
@@ -110,8 +116,11 @@ class Metrics(Mapping[str, Estimate]):
     def __len__(self) -> int:
         return len(self._places)
 
+    def items(self) -> ItemsView[str, Estimate]:
+        return {name: self[name] for name in self._places}.items()
+
     def __repr__(self) -> str:
-        return repr({**self})
+        return repr(dict(self.items()))
 
 
 def pack(stored: Stored, parts: Parts) -> str | None:
@@ -124,7 +133,7 @@ def pack(stored: Stored, parts: Parts) -> str | None:
         told = {name: getattr(summary, name) for name in _TOLD}
         values = [one.values for one in summary.metrics.values()]
         findings = None if summary.findings is None else [
-            (parts.name((one.symptom, one.cause, one.remedies, one.code)), one.evidence) for one in summary.findings
+            (parts.name({name: getattr(one, name) for name in _SYMPTOM}), one.evidence) for one in summary.findings
         ]  # fmt: skip
         shared = {key: None if key == "time" else value for key, value in stored.environment.items()}
         own = {key: stored.environment[key] for key in ("time",) if key in stored.environment}
@@ -146,24 +155,19 @@ def unpack(text: str, parts: Parts) -> Stored:
         identity, seed, choices, train, rest, told, seconds, speed, diverged, names, values, findings, epochs, own,
         shared,
     ) = json.loads(text)  # fmt: skip
-    of_settings = parts.rest[rest] | dict(zip(GROUPS, map(parts.choices.__getitem__, choices), strict=True))
-    of_settings |= {"train": parts.trains[train], "seed": seed, "id": identity}  # which was checked when it was read
-    settings = made(Settings, of_settings)
+    own_settings = {"train": parts.trains[train], "seed": seed, "id": identity}  # which was checked when it was read
+    chosen = zip(GROUPS, map(parts.choices.__getitem__, choices), strict=True)
+    settings = made(Settings, parts.rest[rest], chosen, own_settings)
     results = {
         "id": identity, "seeds": tuple(range(seed, seed + settings.num_seeds)), "activation": settings.activation.name,
         "seconds": seconds, "samples_per_second": speed, "diverged": dict(diverged),
-        "metrics": Metrics(parts.places[names], values),
-        "findings": findings
-        if findings is None
-        else tuple(_finding(evidence, *parts.plain[name]) for name, evidence in findings),
+        "metrics": Metrics(parts.places[names], values), "findings": None,
     }  # fmt: skip
-    summary = made(RunSummary, {**parts.plain[told], **results})
-    return Stored(settings, summary, tuple(Timed(*one) for one in epochs), parts.plain[shared] | own)
-
-
-def _finding(evidence: str, symptom: str, cause: str, remedies: Sequence[str], code: str) -> Finding:
-    about = {"symptom": symptom, "evidence": evidence, "cause": cause, "remedies": tuple(remedies), "code": code}
-    return made(Finding, about)
+    if findings is not None:
+        found = [made(Finding, parts.symptoms[name], {"evidence": evidence}) for name, evidence in findings]
+        results["findings"] = tuple(found)
+    summary = made(RunSummary, parts.plain[told], results)
+    return Stored(settings, summary, tuple(starmap(Timed, epochs)), parts.plain[shared] | own)
 
 
 def _rest_of_settings(content: dict[str, Any]) -> dict[str, Any]:
