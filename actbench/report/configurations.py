@@ -50,8 +50,8 @@ class Configuration:
 
     def mean(self, metric: str) -> float:
         """The mean over seeds; −inf where there is none, so that it ranks last."""
-        mean = self.estimate(metric).mean
-        return -math.inf if mean is None else mean
+        values = self.values.get(metric)  # without an estimate: many are ordered, and few are shown
+        return math.fsum(values.values()) / len(values) if values else -math.inf
 
     @property
     def n(self) -> int:
@@ -165,11 +165,11 @@ def in_order(configurations: Sequence[Configuration]) -> tuple[list[Configuratio
     uneven = any(own != shared for own in seeds) and len(shared) >= MIN_SEEDS
 
     def key(configuration: Configuration) -> tuple[float, str]:
-        mean = configuration.estimate(METRIC).mean
-        if uneven:
-            accuracies = configuration.values.get(METRIC, {})
-            mean = Estimate.of([value for seed, value in accuracies.items() if seed in shared]).mean
-        return (float("inf") if mean is None else -mean), configuration.name
+        if not uneven:
+            return -configuration.mean(METRIC), configuration.name
+        accuracies = configuration.values.get(METRIC, {})
+        mean = Estimate.of([value for seed, value in accuracies.items() if seed in shared]).mean
+        return (math.inf if mean is None else -mean), configuration.name
 
     remark = f"ranked by the {len(shared)} seeds that all configurations have in common" if uneven else ""
     return sorted(configurations, key=key), [remark] if remark else []

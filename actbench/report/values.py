@@ -30,9 +30,10 @@ class Values(Mapping[str, Mapping[int, float]]):
     def _by_seed(self, metric: str) -> Mapping[int, float]:
         newest: dict[int, float | None] = {}
         for summary in self._of:
-            newest |= dict.fromkeys(summary.seeds)
             if metric in summary.metrics:
                 newest |= zip(summary.seeds, _values_of(summary.metrics, metric), strict=True)
+            else:
+                newest |= dict.fromkeys(summary.seeds)
         return {seed: value for seed in sorted(newest) if (value := newest[seed]) is not None}
 
     def __contains__(self, metric: object) -> bool:
