@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 from actbench.settings import CONTENT, GROUPS, Settings
@@ -26,6 +28,26 @@ def shown(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
+def distinct(settings: Sequence[Settings]) -> list[Settings]:
+    """Those with a choice, or a value beside the choices, that none before them has: they tell all that varies.
+
+    Many settings share their choices: of ten thousand at as many learning rates a few hundred are left.
+    """
+    seen: set[Any] = set()
+    kept = []
+    for item in settings:
+        own = {*zip(_PLACES, map(id, _choices(item)), strict=True), _rest(item)}
+        if not own <= seen:
+            seen |= own
+            kept.append(item)
+    return kept
+
+
+_PLACES = range(len(GROUPS) + 1)
+_choices = attrgetter(*GROUPS, "train")
+_rest = attrgetter("dropout", "dropout_kind", "sites", "weights", "weights_content", "split")  # of `flat_rest`
+
+
 def varying(settings: Sequence[Settings]) -> list[str]:
     """The keys whose values differ, in the order of `Settings.flat`.
 
@@ -33,15 +55,12 @@ def varying(settings: Sequence[Settings]) -> list[str]:
     `negative_slope` adds nothing to `activation=gelu`.
     """
     values: dict[str, dict[Any, set[str]]] = {}
-    seen: dict[int, Any] = {}  # many settings share a choice
-    for item in settings:
+    for item in distinct(settings):
         for group in GROUPS:
             of_choice = item.flat_of(group)
-            if id(of_choice) not in seen:
-                seen[id(of_choice)] = of_choice
-                for key, value in of_choice.items():
-                    choice = None if key == group else of_choice[group]
-                    values.setdefault(key, {}).setdefault(choice, set()).add(shown(value))
+            for key, value in of_choice.items():
+                choice = None if key == group else of_choice[group]
+                values.setdefault(key, {}).setdefault(choice, set()).add(shown(value))
         for key, value in item.flat_rest().items():
             values.setdefault(key, {}).setdefault(None, set()).add(shown(value))
     return [
@@ -58,10 +77,8 @@ def names(settings: Sequence[Settings], keys: Sequence[str] | None = None) -> li
 
     The `id` is added where that does not tell two apart. `keys` are those that vary, if they are known.
     """
-    keys = varying(settings) if keys is None else keys
-    wanted = (*keys, *_ACTIVATIONS)
-    flats = [_flat_at(item, wanted) for item in settings]
-    plain = [_name(flat, keys) or activations(flat) for flat in flats]
+    plain = fragments(settings, varying(settings) if keys is None else keys)
+    plain = [name or activations_of(item) for name, item in zip(plain, settings, strict=True)]
     times = Counter(plain)
     return [name if times[name] == 1 else f"{name} {item.id}" for name, item in zip(plain, settings, strict=True)]
 
@@ -72,31 +89,34 @@ def by_id(settings: Sequence[Settings]) -> dict[str, str]:
     return dict(zip(configurations, names([*configurations.values()]), strict=True))
 
 
-def fragment(settings: Settings, keys: Sequence[str]) -> str:
-    """The part of a name that `keys` make."""
-    return _name(_flat_at(settings, (*keys, *_ACTIVATIONS)), keys)
-
-
-def _flat_at(settings: Settings, keys: Iterable[str]) -> dict[str, Any]:
-    """The part of `Settings.flat` at some keys, without building the whole."""
-    found: dict[str, Any] = {}
-    for key in keys:
-        group = key.partition(".")[0]
-        of = settings.flat_of(group) if group in GROUPS else settings.flat_rest()
-        if key in of:
-            found[key] = of[key]
+def fragments(settings: Sequence[Settings], keys: Sequence[str]) -> list[str]:
+    """The part of each name that `keys` make."""
+    wanted = dict.fromkeys(key.partition(".")[0] for key in (*keys, *_ACTIVATIONS))
+    groups = [group for group in wanted if group in GROUPS]
+    choices, plain = attrgetter(*groups), len(groups) < len(wanted)
+    known: dict[Any, str] = {}  # many settings share these choices
+    found = []
+    for item in settings:
+        of = (*map(id, choices(item)), *((_rest(item), id(item.train)) if plain else ()))
+        if of not in known:
+            flat = item.flat_rest() if plain else {}
+            for group in groups:
+                flat |= item.flat_of(group)
+            known[of] = _name(flat, keys)
+        found.append(known[of])
     return found
 
 
 def _name(flat: dict[str, Any], keys: Sequence[str]) -> str:
     contents = [key for key in keys if key in flat and key.endswith(f".{CONTENT}")]
-    words = [activations(flat)] if {*_ACTIVATIONS, *(f"{key}.{CONTENT}" for key in _ACTIVATIONS)} & {*keys} else []
+    words = [activations(flat)] if not _OF_ACTIVATIONS.isdisjoint(keys) else []
     words += [_version(key, flat[key]) for key in contents]
-    rest = [key for key in keys if key in flat and key not in (*_ACTIVATIONS, *contents)]
+    rest = tuple(key for key in keys if key in flat and key not in _ACTIVATIONS and key not in contents)
     return " ".join([*words, *(f"{short}={shown(flat[key])}" for key, short in zip(rest, _short(rest), strict=True))])
 
 
 _ACTIVATIONS = ("activation", "upper_activation")
+_OF_ACTIVATIONS = {*_ACTIVATIONS, *(f"{key}.{CONTENT}" for key in _ACTIVATIONS)}
 
 
 def _version(key: str, version: str) -> str:
@@ -116,7 +136,8 @@ def activations_of(settings: Settings) -> str:
     return activations({group: getattr(settings, group).name for group in _ACTIVATIONS})
 
 
-def _short(keys: Sequence[str]) -> list[str]:
+@lru_cache(maxsize=256)
+def _short(keys: tuple[str, ...]) -> list[str]:
     """Without the group, where that is clear: `lr`; but `norm.momentum` beside `optimizer.momentum`."""
     last = [key.rpartition(".")[2] for key in keys]
     return [short if last.count(short) == 1 else key for key, short in zip(keys, last, strict=True)]

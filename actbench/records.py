@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
+from actbench.copies import made
+
 if TYPE_CHECKING:
     from actbench.measures.layers import LayerRecord
     from actbench.measures.scores import EpochRecord
@@ -130,14 +132,12 @@ class Estimate:
         >>> Estimate.of([97.0, 98.0, 99.0]).ci95  # 98 ± 4.303 · 1 / sqrt(3)
         (95.51586..., 100.48413...)
         """
-        finite = [value for value in values if math.isfinite(value)]
-        kept = tuple(value if math.isfinite(value) else None for value in values)
+        kept = tuple([value if math.isfinite(value) else None for value in values])
+        finite = [value for value in kept if value is not None]
         n = len(finite)
-        if n == 0:
-            return cls(None, None, None, 0, kept)
-        mean = math.fsum(finite) / n
-        if n == 1:
-            return cls(mean, None, None, 1, kept)
+        mean = math.fsum(finite) / n if n else None
+        if mean is None or n == 1:  # of which there are very many
+            return made(cls, {"mean": mean, "std": None, "ci95": None, "n": n, "values": kept})
         std = math.sqrt(math.fsum((value - mean) ** 2 for value in finite) / (n - 1))
         from scipy.special import stdtrit  # only here, since `actbench list` needs no SciPy
 
@@ -213,7 +213,7 @@ class RunSummary:
     diverged: dict[int, int]
     epochs_done: int
     parameters: int
-    metrics: dict[str, Estimate]
+    metrics: Mapping[str, Estimate]
     seconds: dict[str, float]
     samples_per_second: float
     execution: str  # how the seeds ran: `stacked, eager`, or `seed by seed, eager: ` and the reason

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from actbench.copies import like
-from actbench.identity import identity_of_target
+from actbench.identity import DECAY, LATER_OF_DATASETS, identity_of_target, later_parameters
 
 
 @dataclass(frozen=True)
@@ -71,15 +71,7 @@ _ONLY_OTHER: dict[str, Any] = {"dropout_kind": "standard", "sites": "all", "weig
 # Settings that are not written into `settings.yaml` where they are as usual.
 _UNWRITTEN = _ONLY_OTHER | {"weights": None, "tensorboard_every": 1, "tensorboard_detail": "full", "checkpoints": True}
 
-# Parameters that a target of ours has got since version 0.1.0, with the values by which runs without them were trained.
-# One that is added from now on belongs here, so that stored runs are the configuration of its default.
-_LATER: dict[str, dict[str, Any]] = {"actbench.models.mlp": {"residual": False, "gated": False}}
-
-# The same for datasets. At these values they are left out of an identity, so that the ids of earlier runs stay.
-_LATER_OF_DATASETS: dict[str, Any] = {"scaling": "standard"}
 _PLACES = ("path", "test_path")  # parameters of datasets of ours that name files of the user's
-
-DECAY = "decay"  # of an optimizer of torch's: which parameters `weight_decay` is for
 
 
 def is_torchs(optimizer: Choice) -> bool:
@@ -93,12 +85,14 @@ def decays_all(optimizer: Choice) -> bool:
     return not is_torchs(optimizer) or chosen == "all" or not optimizer.params.get("weight_decay")
 
 
-def _with(later: dict[str, Any], choice: Choice) -> Choice:
-    """The choice with parameters that it may not have, in front of its own; the same one each time."""
-    if [*choice.params][: len(later)] == [*later]:
-        return choice
-    known: dict[str, Choice] = vars(choice).setdefault("_later", {})
-    return known.setdefault(str(later), replace(choice, params={**later, **choice.params}))
+def _now(group: str, choice: Choice) -> Choice:
+    """The choice with the parameters of ours that it has not got, in front of its own; the same one each time."""
+    known: dict[str, Choice] = vars(choice).setdefault("_now", {})  # many runs share one choice
+    if group not in known:
+        later = later_parameters(group, choice.target, choice.params)
+        there = [*choice.params][: len(later)] == [*later]
+        known[group] = choice if there else replace(choice, params={**later, **choice.params})
+    return known[group]
 
 
 def _built(kind: Any, content: Any) -> Any:
@@ -202,7 +196,7 @@ class Settings:
         """The parameters of the dataset that count: not where files are whose content counts, nor any at the value by
         which earlier versions loaded the dataset.
         """
-        later, nothing = _LATER_OF_DATASETS, object()
+        later, nothing = LATER_OF_DATASETS, object()
         ours = str(self.dataset.target).startswith("actbench.")
         return {key: value for key, value in self._placeless().items() if not ours or later.get(key, nothing) != value}
 
@@ -219,13 +213,12 @@ class Settings:
 
     def with_later_parameters(self) -> Settings:
         """The same settings with the parameters that a choice of ours has got since the run was stored."""
-        later = _LATER.get(str(identity_of_target("model", self.model.target)), {})
-        changed: dict[str, Any] = {"model": _with(later, self.model)}
-        if str(self.dataset.target).startswith("actbench."):
-            changed["dataset"] = _with(_LATER_OF_DATASETS, self.dataset)
-        if is_torchs(self.optimizer) and self.optimizer.params.get("weight_decay"):
-            changed["optimizer"] = _with({DECAY: "all"}, self.optimizer)
-        if all(getattr(self, group) is choice for group, choice in changed.items()):
+        changed: dict[str, Any] = {}
+        for group in ("model", "dataset", "optimizer"):
+            choice = getattr(self, group)
+            if (now := _now(group, choice)) is not choice:
+                changed[group] = now
+        if not changed:
             return self
         other = like(self, **changed)
         if all(getattr(self, group).params == choice.params for group, choice in changed.items()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import os
 import re
 import shutil
@@ -14,18 +15,27 @@ import tempfile
 import zlib
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import yaml
 from helpers import fake_run, settings_of
 
+from actbench import naming
 from actbench.files import reading
 from actbench.files.sections import parse_in_sections
-from actbench.report import command, page, runs, side_by_side
+from actbench.records import Estimate
+from actbench.report import command, drawing, page, runs, side_by_side
 from actbench.report import plots as drawn
-from actbench.report.text_table import TextTable
-from actbench.settings import Choice
+from actbench.report.comparison import Comparison
+from actbench.report.configurations import Block, Configuration
+from actbench.report.plots import differences
+from actbench.report.shared_settings import shared_settings
+from actbench.report.text_table import Rows, TextTable
+from actbench.report.values import Values
+from actbench.report.verdict import decide
+from actbench.settings import GROUPS, Choice
 from actbench.sinks.tags import Thin
 from actbench.store import packed, read_before
 from actbench.store.read_before import FILE, ReadBefore
@@ -297,6 +307,70 @@ def test_runs_that_are_alike_share_their_choices(study):
     found = runs.find([study]).runs
     for group in ("model", "init", "dataset", "train"):
         assert len({id(getattr(run.settings, group)) for run in found}) == 1
+
+
+def test_a_choice_that_is_shared_counts_like_one_that_is_read_again():
+    """Names and shared settings are made of the few that differ; each with choices of its own gives the same."""
+    typed = [("relu", 0.1), ("relu", 0.2), ("gelu", 0.1), ("leaky_relu", 0.1), ("leaky_relu", 0.4), ("gelu", 0.1)]
+    apart = [settings_of(f"activation={name}", f"optimizer.lr={rate}", "init.gain=1.5") for name, rate in typed]
+    known: dict[str, object] = {}
+    alike = [
+        replace(one, **{group: known.setdefault(repr(getattr(one, group)), getattr(one, group)) for group in GROUPS})
+        for one in apart
+    ]
+    assert [alike.index(one) for one in naming.distinct(alike)] == [0, 1, 2, 3, 4]
+    keys = naming.varying(apart)
+    assert keys == naming.varying(alike) == ["activation", "optimizer.lr"]
+    assert naming.names(apart) == naming.names(alike)
+    assert naming.names(alike[:3]) == ["relu lr=0.1", "relu lr=0.2", "gelu lr=0.1"]
+    assert shared_settings(apart, keys) == shared_settings(alike, keys)
+    assert "init.gain=1.5" in shared_settings(alike, keys)[0]
+
+
+# ---------------------------------------------------------------- values, rows and pictures of very many
+
+
+def test_values_are_those_of_the_newest_run_that_has_the_seed():
+    def summary(seeds, **metrics):
+        estimates = {name: Estimate.of([math.nan if v is None else v for v in of]) for name, of in metrics.items()}
+        return SimpleNamespace(seeds=seeds, metrics=estimates)
+
+    values = Values(
+        [summary((2, 0, 1), a=[2.0, 0.5, None], b=[1.0, 1.0, 1.0]), summary((1, 0), a=[7.0, None], c=[3.0, 4.0])]
+    )
+    assert {**values} == {"a": {1: 7.0, 2: 2.0}, "b": {2: 1.0}, "c": {0: 4.0, 1: 3.0}}
+    assert [*values["a"]] == [1, 2] and [*values] == ["a", "b", "c"]
+    assert "d" not in values and values.get("d", {}) == {}
+
+
+def test_rows_are_made_when_they_are_asked_for():
+    made = []
+    rows = Rows(lambda name, number: made.append(name) or (name, str(number)), ["a", "b", "c"], range(3))
+    assert len(rows) == 3 and not made
+    assert (rows[1], rows[-1], rows[1:]) == (("b", "1"), ("c", "2"), [("b", "1"), ("c", "2")])
+    assert made == ["b", "c"]
+    assert [*rows] == [("a", "0"), ("b", "1"), ("c", "2")]
+    with pytest.raises(IndexError):
+        rows[3]
+
+
+def test_the_picture_of_differences_has_the_rows_that_its_caption_counts():
+    """Of ninety, two of three have too few seeds to be compared."""
+    of, metrics = settings_of(), ("test_accuracy", "val_accuracy")
+    configurations = [
+        Configuration(
+            name=f"c{k}", settings=of, runs=(), diverged={}, seconds_per_epoch=1.0, samples_per_second=1.0, parameters=1,
+            values={name: {s: 97 - k / 9 + s / 100 for s in range(1 if k % 3 else 5)} for name in metrics},
+        )
+        for k in range(90)
+    ]  # fmt: skip
+    block = Block(title="", shared="", configurations=tuple(configurations), waiting=(), remarks=(), varying=())
+    comparison = Comparison(block, decide(block), None, None, ())
+    found = differences.draw(comparison, [])
+    rows = [label.get_text() for label in found.figure.axes[0].get_yticklabels()]
+    assert rows == [f"c{3 * k}" for k in range(24)]
+    assert found.caption.endswith("The best 24 of 30 configurations that are compared.")
+    assert {*rows} | {f"c{k}" for k in range(24)} == {*drawing.names_in_pictures(comparison)}
 
 
 # ---------------------------------------------------------------- long tables

@@ -17,7 +17,7 @@ from actbench.command import afterwards, opening
 from actbench.errors import UserError
 from actbench.report import command, pages, studies
 from actbench.report.command import make_report
-from actbench.store import decide
+from actbench.store import decide, lock
 
 TINY = ["dataset=digits", "train.epochs=1", "model.width=8", "tensorboard=false", "train.threads=1", "num_seeds=3"]
 
@@ -204,6 +204,25 @@ def test_two_processes_make_one_page(tmp_path):
     done = [command.wait() for command in both]
     assert [one.stdout for one in done] == ["s/report/report.html\n"] * 2
     assert sorted("made in" in one.stderr for one in done) == [False, True]
+
+
+@pytest.mark.parametrize(("words", "alone"), [((), True), (("--output", "elsewhere"), False), (("--table",), False)])
+def test_a_report_by_hand_is_made_while_no_other_process_makes_that_page(typed, tmp_path, monkeypatch, words, alone):
+    """From reading the runs on: else an older page would be left beside a newer verdict.json."""
+    fake(tmp_path / "outputs" / "s", "gelu", 97.0)
+    held = []
+
+    def watched(*arguments, **options):
+        for study in ("outputs/s", "."):
+            name = "report" if study != "." else "elsewhere"
+            with lock.alone(tmp_path / study / f".{name}.lock", 0) as busy:
+                held.append(busy)
+        return make_report(*arguments, **options)
+
+    monkeypatch.setattr(command, "make_report", watched)
+    assert typed("report", "outputs/s", *words)[0] == 0
+    assert held == [alone, words[:1] == ("--output",)]
+    assert not [*tmp_path.rglob(".*.lock")]
 
 
 # ---------------------------------------------------------------- actbench open

@@ -14,6 +14,7 @@ import pytest
 from pages import NAMES, NASTY, study, write_page
 
 from actbench.errors import printable
+from actbench.report import drawing, outline
 from actbench.report.text_table import TextTable
 
 pytestmark = pytest.mark.rendered
@@ -51,6 +52,7 @@ def pages(tmp_path_factory):
     """The page of each kind, made once it is asked for: `pages("many")` -> its path."""
     made: dict[str, Path] = {}
     names = {"two": NAMES[:2], "six": NAMES[:6], "many": NAMES, "long": NAMES[:2], "nasty": (*NASTY, "relu")}
+    names["some"] = NAMES[:6]
 
     def of(kind):
         if kind not in made:
@@ -61,7 +63,11 @@ def pages(tmp_path_factory):
             if kind == "long":
                 rows = tuple((f"<b>study {number}</b>", f"{number * 7 % 400}", "-", "-") for number in range(400))
                 studies = TextTable("Studies", ("study", "value", "name", "when"), rows)
-            made[kind] = write_page(folder / "page", runs, own_plots=kind != "two", studies=studies)
+            with pytest.MonkeyPatch.context() as patch:
+                if kind == "some":  # as of ten thousand: pictures show a few, which alone have switches
+                    patch.setattr(outline, "_SWITCHES", 3)
+                    patch.setattr(drawing, "SHOWN", 3)
+                made[kind] = write_page(folder / "page", runs, own_plots=kind != "two", studies=studies)
         return made[kind]
 
     return of
@@ -235,6 +241,16 @@ def test_a_configuration_is_switched_off_everywhere(show):
     assert of.series() == set() and of.rows(1) == []
     of.chip("relu").press("Enter")
     assert of.series() == {"relu"}
+
+
+def test_of_very_many_configurations_it_says_how_many_there_are_beside_those_in_pictures(show):
+    of = show("some")
+    said = of.page.locator(".switches summary")
+    assert said.text_content() == "Configurations in pictures: 3 of 3 shown, of 6 in all"
+    assert len(of.rows(0)) == 6
+    of.chip("gelu").click()
+    assert said.text_content() == "Configurations in pictures: 2 of 3 shown, of 6 in all"
+    assert len(of.rows(0)) == 5
 
 
 def test_a_panel_is_pale_where_all_that_it_shows_is_off(show):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -109,16 +110,17 @@ def of_study(
     Raises:
         UserError: there is no such folder, or no run with results in it, or none of them can be read.
     """
-    from actbench.report import looks
+    from actbench.report import looks, pages
 
-    report = command.make_report([folder], command.Asked(margin=margin))
     unwritten: list[Problem] = []
-    if write and report.comparisons:
-        looks.record(report.studies)
-        try:
-            command.write(report, folder / "report", elsewhere="output_dir")
-        except UserError as error:  # the results are there, whatever happened to the page
-            unwritten += error.problems
+    with pages.alone(folder / "report") if write else contextlib.nullcontext():
+        report = command.make_report([folder], command.Asked(margin=margin))
+        if write and report.comparisons:
+            looks.record(report.studies)
+            try:
+                command.write(report, folder / "report", elsewhere="output_dir")
+            except UserError as error:  # the results are there, whatever happened to the page
+                unwritten += error.problems
     problems = [*failed, *report.problems, *unwritten]
     found = [Comparison(one, folder, problems) for one in report.comparisons]
     ids = {*about}

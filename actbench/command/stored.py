@@ -19,7 +19,8 @@ from actbench.command.quoting import quoted
 from actbench.command.suggestions import brief, enumerated
 from actbench.errors import Problem, UserError
 from actbench.files.reading import read_yaml
-from actbench.settings import DECAY, Settings, is_torchs
+from actbench.identity import DECAY
+from actbench.settings import Settings, is_torchs
 from actbench.store import reader
 from actbench.store.plausible import check_stays, reason
 

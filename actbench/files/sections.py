@@ -65,6 +65,7 @@ def _word(section: str) -> dict[str, str] | None:
     return {line[1]: line[2]}
 
 
+@lru_cache(maxsize=_KEPT)
 def _is_no_text(word: str) -> bool:
     import yaml
 

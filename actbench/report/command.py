@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shlex
 from collections.abc import Callable, Sequence
@@ -86,6 +87,12 @@ def main(arguments: argparse.Namespace) -> int:
     Raises:
         UserError: with what could not be read or done, after everything else was reported.
     """
+    folder = None if arguments.table else arguments.output or _default_folder(arguments.paths)
+    with contextlib.nullcontext() if folder is None else pages.alone(folder):  # of a sweep that ends, for one
+        return _report(arguments, folder)
+
+
+def _report(arguments: argparse.Namespace, folder: Path | None) -> int:
     asked = Asked(arguments.margin, arguments.test_set, arguments.baseline, arguments.per)
     try:
         report = make_report(arguments.paths, asked, of_command=True)
@@ -98,9 +105,8 @@ def main(arguments: argparse.Namespace) -> int:
         report.published = published(ours)
     if arguments.fail_if is not None and report.comparisons:
         _judge(report, arguments.fail_if)
-    mistyped = any(problem.where.startswith(("--baseline", "--per", "--fail-if")) for problem in report.problems)
-    nothing_written = arguments.table or mistyped  # it would not be what was asked for
-    folder = None if nothing_written else arguments.output or _default_folder(arguments.paths)
+    if any(problem.where.startswith(("--baseline", "--per", "--fail-if")) for problem in report.problems):
+        folder = None  # it would not be what was asked for
     paths = [str(path) for path in arguments.paths]
     whole = shlex.join(["actbench", "report", *paths, *asked.words, *["--published"] * arguments.published, "--full"])
     _show_and_write(report, Shown(folder, whole, _opening(folder), full=arguments.full))
@@ -118,7 +124,7 @@ def after_sweep(study: Path, *, told: bool = False) -> None:
     """
     print()
     folder, whole = study / "report", shlex.join(["actbench", "report", str(study), "--full"])
-    with pages.alone(study) as after_another:
+    with pages.alone(folder) as after_another:
         report = make_report([study], of_command=True)
         made = after_another and pages.is_current(study, [comparison.block for comparison in report.comparisons])
         shown = Shown(folder, whole, _opening(folder), elsewhere="output_dir=FOLDER", told=told, made=made)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from actbench import naming
 from actbench.choices import usual_parameters
-from actbench.copies import like
+from actbench.copies import like, made
 from actbench.records import Estimate, RunSummary
 from actbench.report.formatting import count
 from actbench.report.runs import Run, trained_at
 from actbench.report.shared_settings import shared_settings
 from actbench.report.simultaneous import MIN_SEEDS
+from actbench.report.values import Values
 from actbench.settings import Settings
 
 METRIC = "test_accuracy"  # what is ranked and tested
@@ -34,7 +35,7 @@ class Configuration:
     name: str
     settings: Settings
     runs: tuple[Run, ...]
-    values: dict[str, dict[int, float]]
+    values: Mapping[str, Mapping[int, float]]
     diverged: dict[int, int]
     seconds_per_epoch: float
     samples_per_second: float
@@ -49,8 +50,8 @@ class Configuration:
 
     def mean(self, metric: str) -> float:
         """The mean over seeds; −inf where there is none, so that it ranks last."""
-        mean = self.estimate(metric).mean
-        return -math.inf if mean is None else mean
+        values = self.values.get(metric)  # without an estimate: many are ordered, and few are shown
+        return math.fsum(values.values()) / len(values) if values else -math.inf
 
     @property
     def n(self) -> int:
@@ -90,8 +91,12 @@ class Block:
 def blocks(runs: Iterable[Run]) -> list[Block]:
     """One block for each protocol; the one with most runs comes first."""
     by_protocol: dict[tuple[object, ...], list[Run]] = {}
+    alike: dict[tuple[object, ...], list[Run]] = {}  # many runs share their choices
     for run in map(_with_later_parameters, runs):
-        by_protocol.setdefault(run.settings.protocol(run.dataset), []).append(run)
+        of = id(run.settings.dataset), id(run.settings.train), run.dataset
+        if of not in alike:
+            alike[of] = by_protocol.setdefault(run.settings.protocol(run.dataset), [])
+        alike[of].append(run)
     titles = {protocol: _title(members[0]) for protocol, members in by_protocol.items()}
     number_of = Counter(titles.values())
     for protocol, title in titles.items():
@@ -160,10 +165,11 @@ def in_order(configurations: Sequence[Configuration]) -> tuple[list[Configuratio
     uneven = any(own != shared for own in seeds) and len(shared) >= MIN_SEEDS
 
     def key(configuration: Configuration) -> tuple[float, str]:
+        if not uneven:
+            return -configuration.mean(METRIC), configuration.name
         accuracies = configuration.values.get(METRIC, {})
-        of_shared = [value for seed, value in accuracies.items() if seed in shared]
-        mean = (Estimate.of(of_shared) if uneven else configuration.estimate(METRIC)).mean
-        return (float("inf") if mean is None else -mean), configuration.name
+        mean = Estimate.of([value for seed, value in accuracies.items() if seed in shared]).mean
+        return (math.inf if mean is None else -mean), configuration.name
 
     remark = f"ranked by the {len(shared)} seeds that all configurations have in common" if uneven else ""
     return sorted(configurations, key=key), [remark] if remark else []
@@ -179,37 +185,25 @@ def _aliases(members: Sequence[Run]) -> list[str]:
 
 def _merge(name: str, runs: Sequence[Run], remarks: list[str]) -> Configuration:
     """The complete runs of one configuration, oldest first, as one; where two have a seed, the newer one counts."""
-    values: dict[str, dict[int, float]] = {}
+    summaries = [run.summary for run in runs if run.summary is not None]  # all of them
     diverged: dict[int, int] = {}
     earlier: set[int] = set()
-    for run in runs:
-        summary = run.summary
-        assert summary is not None
-        again = {*summary.seeds} & earlier
-        if again and _accuracies(summary, again) != {seed: values.get(METRIC, {}).get(seed) for seed in again}:
-            remarks.append(f"{name}: {_seeds(again)} trained twice with different results; {run.folder} is used")
-        for seed in again:
-            diverged.pop(seed, None)
-            for of_seeds in values.values():
-                of_seeds.pop(seed, None)
-        earlier |= {*summary.seeds}
+    for number, summary in enumerate(summaries):
+        if again := earlier.intersection(summary.seeds):
+            before = Values(summaries[:number]).get(METRIC, {})
+            if _accuracies(summary, again) != {seed: before.get(seed) for seed in again}:
+                folder = runs[number].folder
+                remarks.append(f"{name}: {_seeds(again)} trained twice with different results; {folder} is used")
+            diverged = {seed: epoch for seed, epoch in diverged.items() if seed not in again}
+        earlier.update(summary.seeds)
         diverged |= summary.diverged
-        for metric, estimate in summary.metrics.items():
-            pairs = zip(summary.seeds, estimate.values, strict=True)
-            values.setdefault(metric, {}).update({seed: value for seed, value in pairs if value is not None})
     seconds_per_epoch, samples_per_second = _speed(_counting(runs))
-    first = runs[0].summary
-    assert first is not None
-    return Configuration(
-        name=name,
-        settings=runs[0].settings,
-        runs=tuple(runs),
-        values={metric: dict(sorted(of_seeds.items())) for metric, of_seeds in values.items()},
-        diverged=dict(sorted(diverged.items())),
-        seconds_per_epoch=seconds_per_epoch,
-        samples_per_second=samples_per_second,
-        parameters=first.parameters,
-    )
+    values = {
+        "name": name, "settings": runs[0].settings, "runs": tuple(runs), "values": Values(summaries),
+        "diverged": dict(sorted(diverged.items())), "seconds_per_epoch": seconds_per_epoch,
+        "samples_per_second": samples_per_second, "parameters": summaries[0].parameters,
+    }  # fmt: skip
+    return made(Configuration, values)
 
 
 def _speed(runs: Sequence[Run]) -> tuple[float, float]:

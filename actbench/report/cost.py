@@ -18,7 +18,7 @@ from actbench.report import runs
 from actbench.report.configurations import Block, Configuration
 from actbench.report.formatting import count, listed, seconds, thousands
 from actbench.report.runs import Run
-from actbench.report.text_table import TextTable
+from actbench.report.text_table import Rows, TextTable
 
 EPOCHS = 3  # with fewer measured epochs there is no spread to compare a median with
 WIDEST = 0.3  # of the quartiles, as a share of the median
@@ -106,8 +106,7 @@ def of_epochs(times: Sequence[float], waiting: Sequence[float]) -> Cost:
     """
     if not times:
         return Cost(math.nan, math.nan, math.nan, 0, obstacle=_FEW, kind="few")
-    median = statistics.median(times)
-    low, _, high = statistics.quantiles(times, n=4, method="inclusive") if len(times) > 1 else (times[0],) * 3
+    low, median, high = statistics.quantiles(times, n=4, method="inclusive") if len(times) > 1 else (times[0],) * 3
     known = [share for share in waiting if math.isfinite(share)]
     waited = statistics.median(known) if known else math.nan
     obstacle = kind = ""
@@ -171,12 +170,11 @@ def _kinds(configuration: Configuration) -> Kinds:
 
 
 def _kind(run: Run) -> Kind:
-    environment = runs.environment(run)
-    keys = (
-        "host", "device", "threads", "workers", "threads_of_a_worker", "limited_to_cores", "cpu_capability",
-    )  # fmt: skip
-    seeds = run.settings.num_seeds
-    return (seeds, *(str(environment.get(key)) for key in keys), str(run.settings.probe), str(run.settings.probe_every))
+    told = map(str, map(runs.environment(run).get, _MEASURED_BY))
+    return run.settings.num_seeds, *told, str(run.settings.probe), str(run.settings.probe_every)
+
+
+_MEASURED_BY = ("host", "device", "threads", "workers", "threads_of_a_worker", "limited_to_cores", "cpu_capability")
 
 
 def not_dearer(configurations: Sequence[Configuration]) -> list[Configuration]:
@@ -220,18 +218,7 @@ def cost_table(block: Block, of: Sequence[Cost] | None = None) -> TextTable:
     """
     of = costs(block.configurations) if of is None else of
     header = ("configuration", "s / epoch", "middle half", "epochs", "samples / s", "params", "comparable")
-    rows = tuple(
-        (
-            configuration.name,
-            NOISY if cost.noisy else cost.number,
-            "–" if cost.noisy else cost.quartiles,
-            str(cost.epochs),
-            "–" if cost.noisy else thousands(configuration.samples_per_second),
-            thousands(configuration.parameters),
-            "yes" if cost.comparable else f"no: {cost.in_short}",
-        )
-        for configuration, cost in zip(block.configurations, of, strict=True)
-    )
+    rows = Rows(_cost_row, block.configurations, of)
     note = (
         "s / epoch: wall time of an epoch, validation included, divided by the seeds that shared it; median over "
         "epochs. Middle half: from the first to the third quartile of the epochs. Samples / s: of training, all seeds"
@@ -240,6 +227,18 @@ def cost_table(block: Block, of: Sequence[Cost] | None = None) -> TextTable:
         nobody = sum(cost.comparable for cost in of) < 2
         note += f". {'What an epoch costs cannot be compared here' if nobody else 'Not comparable'}: {'; '.join(kinds)}"
     return TextTable("Cost", header, rows, note=note, section="cost", gist=_gist(block, of))
+
+
+def _cost_row(configuration: Configuration, cost: Cost) -> tuple[str, ...]:
+    return (
+        configuration.name,
+        NOISY if cost.noisy else cost.number,
+        "–" if cost.noisy else cost.quartiles,
+        str(cost.epochs),
+        "–" if cost.noisy else thousands(configuration.samples_per_second),
+        thousands(configuration.parameters),
+        "yes" if cost.comparable else f"no: {cost.in_short}",
+    )
 
 
 def _kinds_of_obstacles(of: Sequence[Cost]) -> list[str]:

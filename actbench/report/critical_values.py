@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
+import scipy  # whose parts are imported once they are asked for: many a report needs none
 from numpy.typing import ArrayLike, NDArray
-from scipy import special  # alone: the other parts of SciPy take longer to import than a small report needs
 
 Array = NDArray[np.floating[Any]]
 
 _Z, _Z_WEIGHT = np.polynomial.legendre.leggauss(96)  # for the largest mean, in standard deviations
 _Z = 8 * _Z
 _Z_WEIGHT = _Z_WEIGHT * np.exp(-(_Z**2) / 2) / (_Z_WEIGHT @ np.exp(-(_Z**2) / 2))
-_BELOW = special.ndtr(_Z)
 _U, _U_WEIGHT = np.polynomial.legendre.leggauss(64)  # for the estimate of the standard deviation
 _LARGEST = 1e6  # degrees of freedom: the normal distribution
 _NODES = 48  # of the table of critical values
@@ -61,9 +60,15 @@ def _exceedance(t: float, k: int, df: float) -> float:
     s, weight = _scale(df)
     edge = math.sqrt(2) * t * s[:, None]  # (64, 1): in standard deviations of one mean
     # One mean is the largest, z, and all others are within the range below it.
-    each = k * _power(_BELOW - special.ndtr(_Z - edge), k - 1)
+    each = k * _power(_below() - scipy.special.ndtr(_Z - edge), k - 1)
     inside = np.clip(each @ _Z_WEIGHT, 0.0, 1.0)  # (64,): given s
     return float(np.clip(weight @ (1 - inside), 0.0, 1.0))
+
+
+@cache
+def _below() -> Array:
+    """The distribution function of one mean at the nodes."""
+    return np.asarray(scipy.special.ndtr(_Z))
 
 
 def _power(base: Array, exponent: int) -> Array:
@@ -80,9 +85,12 @@ def _power(base: Array, exponent: int) -> Array:
 @lru_cache(maxsize=4096)
 def _scale(df: float) -> tuple[Array, Array]:
     """Nodes and weights for sqrt(chi² / df), over the logarithm of chi² between its extreme quantiles."""
-    low, high = math.log(2 * special.gammaincinv(df / 2, 1e-9)), math.log(2 * special.gammainccinv(df / 2, 1e-13))
+    low, high = (
+        math.log(2 * scipy.special.gammaincinv(df / 2, 1e-9)),
+        math.log(2 * scipy.special.gammainccinv(df / 2, 1e-13)),
+    )
     x = low + (high - low) * (_U + 1) / 2
-    density = np.exp(df / 2 * x - np.exp(x) / 2 - df / 2 * math.log(2) - special.gammaln(df / 2))  # of log chi²
+    density = np.exp(df / 2 * x - np.exp(x) / 2 - df / 2 * math.log(2) - scipy.special.gammaln(df / 2))  # of log chi²
     weight = _U_WEIGHT * density
     return np.exp(x / 2) / math.sqrt(df), weight / weight.sum()
 
@@ -126,7 +134,7 @@ def _exact(level: float, k: int, df: float, near: float | None = None) -> float:
     Args:
         near: about where it is, if that is known, which saves half the time.
     """
-    low, high = (float(special.stdtrit(df, 1 - level / 2 / number)) for number in (1, k * (k - 1) / 2))
+    low, high = (float(scipy.special.stdtrit(df, 1 - level / 2 / number)) for number in (1, k * (k - 1) / 2))
     if k == 2:
         return low
 

@@ -164,22 +164,35 @@ def heading(figure: Figure, comparison: Comparison, what: str, how: str = "") ->
     figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=10)
 
 
-def shown_configurations(comparison: Comparison, *, diverged: bool = False) -> tuple[list[Configuration], str]:
+def shown_configurations(
+    comparison: Comparison, *, diverged: bool = False, compared: bool = False
+) -> tuple[list[Configuration], str]:
     """The best configurations and those that are not decided, with the baseline among them, and a sentence on them.
 
-    It is empty where all are shown. With `diverged`, also those of which every seed diverged; they come last.
+    It is empty where all are shown. With `diverged`, also those of which every seed diverged; they come last. With
+    `compared`, only those that the verdict has an interval of.
     """
+    verdict, what = comparison.verdict, "configurations that are compared" if compared else "configurations"
     usable = [configuration for configuration in comparison.block.configurations if configuration.n or diverged]
-    shown, baseline = _best_and_undecided(usable, comparison.verdict), comparison.baseline
-    if baseline is not None and baseline.configuration not in shown:
-        shown[-1] = baseline.configuration
+    if compared:
+        usable = [one for one in usable if (decision := verdict.of(one)) is not None and decision.low is not None]
+    shown, baseline = _best_and_undecided(usable, verdict), comparison.baseline and comparison.baseline.configuration
+    if baseline is not None and baseline in usable and baseline not in shown:
+        shown[-1] = baseline
     if len(shown) == len(usable):
         return shown, ""
     best = next((k for k, (one, other) in enumerate(zip(shown, usable, strict=False)) if one is not other), len(shown))
     if best >= len(shown) - 1:  # the last one may be the baseline
-        return shown, f" The best {len(shown)} of {len(usable):,} configurations."
+        return shown, f" The best {len(shown)} of {len(usable):,} {what}."
     others = f"the best {len(shown) - best} of the others that may be the best or are as good"
-    return shown, f" {len(shown)} of {len(usable):,} configurations: the best {best}, and {others}."
+    return shown, f" {len(shown)} of {len(usable):,} {what}: the best {best}, and {others}."
+
+
+def names_in_pictures(comparison: Comparison) -> list[str]:
+    """The configurations that plots show where they do not show all, in the order of the block."""
+    kinds: tuple[dict[str, bool], ...] = ({}, {"diverged": True}, {"compared": True})
+    chosen = {id(one) for kind in kinds for one in shown_configurations(comparison, **kind)[0]}
+    return [one.name for one in comparison.block.configurations if id(one) in chosen]
 
 
 def _best_and_undecided(usable: Sequence[Configuration], verdict: Verdict) -> list[Configuration]:

@@ -30,8 +30,9 @@ def int8_table(configurations: Sequence[Configuration], problems: list[Problem])
     The order ignores accuracy: on MNIST the losses are smaller than the differences between seeds. Files that cannot be
     read are added to `problems`.
     """
-    lost = {configuration.name: _accuracy_lost(configuration) for configuration in configurations}
-    quantised = [configuration for configuration in configurations if lost[configuration.name]]
+    scored = [one for one in configurations if any(name in one.values for name in _ACCURACY.values())]
+    lost = {configuration.name: _accuracy_lost(configuration) for configuration in scored}
+    quantised = [configuration for configuration in scored if lost[configuration.name]]
     if not quantised:
         return None
     quantised.sort(key=_better_snr, reverse=True)

@@ -35,7 +35,7 @@ def studies(blocks: Iterable[Block], problems: list[Problem]) -> list[Study]:
             name, with_result = configuration.settings.id, {*configuration.values.get(METRIC, {})}
             for run in configuration.counting:
                 seeds = seen.setdefault(study_of(run.folder), {})
-                seeds[name] = tuple(sorted({*seeds.get(name, ()), *(with_result & {*run.settings.seeds})}))
+                seeds[name] = tuple(sorted(with_result.intersection(run.settings.seeds).union(seeds.get(name, ()))))
     found = []
     for folder, seeds in seen.items():
         try:

@@ -23,7 +23,8 @@ Rows = Mapping[str, tuple[type, Mapping[int, Sequence[Any]]]]  # measurement -> 
 
 def measure_tables(configurations: Sequence[Configuration], problems: list[Problem]) -> list[TextTable]:
     """The tables, those of this package first; files that cannot be read are added to `problems`."""
-    of_configurations = read_each(configurations, _last_rows, problems)
+    reported = {name: kind for name, kind in registry.tables().items() if kind.reported}
+    of_configurations = read_each(configurations, lambda one: _last_rows(one, reported), problems)
     present = dict.fromkeys(name for rows in of_configurations.values() for name in rows)
     measurements = sorted(present, key=lambda name: name not in registry.tables())  # stable: in the order of the files
     return [
@@ -32,12 +33,12 @@ def measure_tables(configurations: Sequence[Configuration], problems: list[Probl
     ]
 
 
-def _last_rows(configuration: Configuration) -> Rows:
+def _last_rows(configuration: Configuration, reported: Mapping[str, type]) -> Rows:
     """The last rows of each measurement, of the seeds that did not diverge; where two runs have a seed, the newer's."""
     last_rows: dict[str, tuple[type, dict[int, Sequence[Any]]]] = {}
     for run in configuration.runs:  # oldest first
-        for name, kind in {**_reported(), **own_tables.read(run.folder)}.items():
-            rows: list[Any] = reader.records(run.folder / f"{name}.csv", kind)
+        for name, kind in {**reported, **own_tables.read(run.folder)}.items():
+            rows: list[Any] = reader.table(run.folder, kind)
             if not rows and name not in last_rows and name in registry.tables():
                 continue  # not measured in this run
             end = max((_epoch(row) for row in rows), default=0)
@@ -47,10 +48,6 @@ def _last_rows(configuration: Configuration) -> Rows:
             same = column_kinds(earlier_kind) == column_kinds(kind)
             last_rows[name] = (kind, {**(earlier if same else {}), **of_seeds})
     return last_rows
-
-
-def _reported() -> dict[str, type]:
-    return {name: kind for name, kind in registry.tables().items() if kind.reported}
 
 
 def _epoch(row: Any) -> float:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shlex
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from actbench.store.decide import Decide
 
 if TYPE_CHECKING:
     from actbench.report.verdict import Verdict
+    from actbench.settings import Settings
 
 _SHOWN = 3  # studies, where the configurations are in several
 _USUAL, _GROWTH = 40, 3  # `actbench more` stops at 40 seeds, or at three times what there is
@@ -26,7 +28,13 @@ _USUAL, _GROWTH = 40, 3  # `actbench more` stops at 40 seeds, or at three times 
 
 def study_of(folder: Path) -> Path:
     """The folder of the study in which a run's folder is."""
-    return folder.parent if folder.name not in ("", "..") else Path(os.path.normpath(folder / ".."))
+    above, _, name = str(folder).rpartition(os.sep)
+    if above and name != "..":
+        return _path(above)
+    return folder.parent if name not in (".", "..") else Path(os.path.normpath(folder / ".."))
+
+
+_path = lru_cache(maxsize=256)(Path)  # many runs are in one study
 
 
 def more(verdict: Verdict, configurations: Sequence[Configuration], seeds: int = 0, *, everyone: bool = False) -> str:
@@ -62,27 +70,24 @@ def _trusted(verdict: Verdict, study: Path) -> list[str]:
 
 def _takes_more(verdict: Verdict, study: Path) -> bool:
     """Whether a study has several configurations, all of which may be compared with each other."""
-    runs = [*verdict.beside, *(run for decision in verdict.decisions for run in decision.configuration.runs)]
-    known = {str(run.folder): run.settings for run in runs}
-    own = {path: settings for path, settings in known.items() if _is_in(path, study)}
-    ids = {settings.id for settings in own.values()}
-    shared = {(id(one.dataset), one.train.epochs): one for one in own.values()}  # many runs share their choices
+    names, ids = set(), set()
+    shared: dict[tuple[int, int], Settings] = {}  # many runs share their choices
+    for run in (*verdict.beside, *(run for decision in verdict.decisions for run in decision.configuration.runs)):
+        if study_of(run.folder) is study or study_of(run.folder) == study:
+            names.add(run.folder.name)
+            ids.add(run.settings.id)
+            shared[id(run.settings.dataset), run.settings.train.epochs] = run.settings
     protocols = {settings.protocol() for settings in shared.values()}
     with contextlib.suppress(OSError):
         for name in os.listdir(study):
-            folder = study / name
             if len(protocols) > 1:
                 return False
-            if str(folder) not in known and (folder / "settings.yaml").exists():  # of another block, or not asked for
+            if name not in names and (study / name / "settings.yaml").exists():  # of another block, or not asked for
                 with contextlib.suppress(UserError):
-                    settings = reader.settings_of(folder)
+                    settings = reader.settings_of(study / name)
                     ids.add(settings.id)
                     protocols.add(settings.protocol())
     return len(ids) > 1 and len(protocols) == 1
-
-
-def _is_in(folder: str, study: Path) -> bool:
-    return os.path.dirname(folder) == str(study) or study_of(Path(folder)) == study
 
 
 def _terms(verdict: Verdict, study: Path) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from actbench.report.comparison import Comparison
 from actbench.report.configurations import Block
-from actbench.report.drawing import shown_configurations
+from actbench.report.drawing import names_in_pictures
 from actbench.report.evidence import evidence
 from actbench.report.formatting import count, listed
 from actbench.report.plots import Plot
@@ -50,7 +50,8 @@ class Section:
 class Part:
     """One block of the page, or the published figures: what is in sight, then its sections.
 
-    `names` are those of its configurations, which can be switched off.
+    `names` are those of its configurations, which can be switched off, `number` is how many there are: of very many
+    only those that pictures show have a switch.
     """
 
     anchor: str
@@ -58,6 +59,7 @@ class Part:
     shared: str = ""
     note: str = ""
     names: Sequence[str] = ()
+    number: int = 0
     verdict: Sequence[str] = ()  # first on the page
     sentences: Sequence[str] = ()
     remarks: Sequence[str] = ()
@@ -103,16 +105,15 @@ def block_part(comparison: Comparison, plots: Sequence[tuple[str, Plot]], *, num
     pictures = [
         Picture(file, plot, inline(plot.svg, f"{plot.name}{tail}-", plot.caption)) for file, plot in plots
     ]  # fmt: skip
-    against = evidence(comparison.verdict)
+    against, names = evidence(comparison.verdict), names_of(block)
     tables = [*comparison_tables(comparison), *([against] if against else [])]
     return Part(
         anchor=f"block{tail}",
         title="Results" if alone else block.title,
         shared=block.shared,
         note=block.note,
-        names=names
-        if len(names := names_of(block)) <= _SWITCHES
-        else [one.name for one in shown_configurations(comparison)[0]],
+        names=names if len(names) <= _SWITCHES else names_in_pictures(comparison),
+        number=len(names),
         verdict=comparison.sentences,
         remarks=comparison.remarks,
         pictures=[picture for picture in pictures if picture.plot.section == TOP],

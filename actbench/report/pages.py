@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -18,7 +19,6 @@ from actbench.store import lock
 from actbench.store.plausible import check_stays
 
 FILE = "report.html"
-LOCK = ".report.lock"  # beside the folder of the report, while one is made
 _WAIT = 120.0  # seconds for another process that makes the same page; a page takes fewer
 _LARGEST = 32 * MB  # of a verdict that is read
 
@@ -50,7 +50,7 @@ def current(folder: Path, *, about: str = "") -> Page:
         UserError: there is no run, or the page cannot be written.
     """
     path = folder / "report" / FILE
-    with alone(folder):
+    with alone(path.parent):
         found = runs.find([folder])
         made, problems = 0.0, found.problems
         if not _shows(path, blocks(found.runs), found.runs):
@@ -61,12 +61,14 @@ def current(folder: Path, *, about: str = "") -> Page:
     return Page(path, made, *block, problems)
 
 
-def alone(folder: Path) -> AbstractContextManager[bool]:
-    """Within the block no other process makes the page of `folder`; says whether one has made it just before.
+def alone(report: Path) -> AbstractContextManager[bool]:
+    """Within the block no other process writes the files of this report; says whether one has done so just before.
 
-    A block lasts from reading the runs to writing the page: the last one of several shows them all.
+    A block lasts from reading the runs to writing the page: the last one of several shows them all, and no page is
+    left beside the `verdict.json` of another. The lock is a file beside the folder, `.report.lock` for `report`.
     """
-    return lock.alone(folder / LOCK, _WAIT)
+    beside = Path(os.path.abspath(report))
+    return lock.alone(beside.parent / f".{beside.name}.lock", _WAIT)
 
 
 def is_current(folder: Path, compared: Sequence[Block]) -> bool:

@@ -14,8 +14,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import special
 
 Array = NDArray[np.floating[Any]]
 Counts = NDArray[np.integer[Any]]
@@ -90,7 +90,7 @@ def _bartlett(variance: Array, n: Counts, both: Mask, alike: Mask) -> Array:
     statistic = -(df * np.log(ratio)).sum(-1)
     inverse = np.divide(1.0, df, out=np.zeros_like(df), where=df > 0).sum(-1)
     correction = 1 + (inverse - 1 / np.maximum(df.sum(-1), 1)) / (3 * np.maximum(size - 1, 1))
-    tail = special.chdtrc(np.maximum(size - 1, 1), np.maximum(statistic / correction, 0.0))
+    tail = scipy.special.chdtrc(np.maximum(size - 1, 1), np.maximum(statistic / correction, 0.0))
     return np.where(size >= 3, np.minimum(1.0, tail / UNLIKE), 1.0)
 
 
@@ -100,7 +100,9 @@ def _tail(variance: Array, n: Counts, both: Mask, size: Counts) -> Array:
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(others > 0, own / others, np.where(own > 0, 1e12, 1.0))
     df = np.maximum(n.max(-1) - 1.0, 1.0)
-    return np.where(size >= 3, special.fdtrc(df, np.maximum((size - 2) * df, 1.0), np.clip(ratio, 0.0, 1e12)), 1.0)
+    return np.where(
+        size >= 3, scipy.special.fdtrc(df, np.maximum((size - 2) * df, 1.0), np.clip(ratio, 0.0, 1e12)), 1.0
+    )
 
 
 def _residual(variance: Array, both: Mask, size: Counts) -> tuple[Array, Array]:

@@ -75,23 +75,23 @@ def _folders(path: Path, problems: list[Problem]) -> Iterator[tuple[str, Path]]:
             continue
         try:
             with os.scandir(folder) as entries:
-                inside = {entry.name: _is_folder(entry) for entry in entries}
+                inside = {entry.name: (_is_folder(entry), entry.is_symlink()) for entry in entries}
         except OSError as error:
             what = error.strerror or str(error)
             problems.append(Problem(what, str(error.filename), "its runs are not in the comparison"))
             continue
-        subfolders = sorted(name for name, is_folder in inside.items() if is_folder)
-        if _RUN_FILES & {name for name, is_folder in inside.items() if not is_folder} or (
+        subfolders = sorted(name for name, (is_folder, _) in inside.items() if is_folder)
+        if _RUN_FILES & {name for name, (is_folder, _) in inside.items() if not is_folder} or (
             ".hydra" in subfolders and _begun(Path(folder))
         ):
             yield real, Path(folder)  # a run's folder holds no other
             continue
-        deeper = []
+        deeper, at, really_at = [], os.path.join(folder, ""), os.path.join(real, "")
         for name in subfolders:
             if not name.startswith("."):
-                below = os.path.join(folder, name)
-                if not os.path.islink(below):
-                    deeper.append((below, os.path.join(real, name)))
+                below = at + name
+                if not inside[name][1]:
+                    deeper.append((below, really_at + name))
                 elif not _leads_out(below, home, path, problems):
                     deeper.append((below, os.path.realpath(below)))
         waiting += reversed(deeper)
@@ -99,7 +99,7 @@ def _folders(path: Path, problems: list[Problem]) -> Iterator[tuple[str, Path]]:
 
 def _has_settings(folder: str) -> bool:
     try:
-        return not stat.S_ISDIR(os.lstat(os.path.join(folder, "settings.yaml")).st_mode)
+        return not stat.S_ISDIR(os.lstat(f"{folder}/settings.yaml").st_mode)
     except OSError:
         return False
 

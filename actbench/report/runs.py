@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from actbench.copies import made
 from actbench.errors import Problem, UserError
@@ -19,15 +19,8 @@ from actbench.records import RunSummary
 from actbench.report import run_folders
 from actbench.settings import Settings
 from actbench.store import read_before, reader
-from actbench.store.packed import Stored
+from actbench.store.packed import Stored, Timed
 from actbench.store.read_before import ReadBefore
-
-
-class Timed(NamedTuple):
-    """The wall time of one epoch for all seeds, and the share of it in which threads waited for a core (or NaN)."""
-
-    seconds: float
-    waiting: float
 
 
 @dataclass(frozen=True)
@@ -84,12 +77,12 @@ def find(paths: Sequence[Path], *, of_command: bool = False) -> FoundRuns:
     folders = run_folders.below(paths, found.problems)
     caches: dict[str, ReadBefore] = {}
     with _without_collecting():
-        known = {folder: run for folder in folders if (run := _kept(folder, caches)) is not None}
-        if of_command and len(folders) - len(known) > _MANY:
-            known |= _read_side_by_side([folder for folder in folders if folder not in known], caches)
-        for folder in folders:
+        kept = [_kept(folder, caches) for folder in folders]
+        others = [folder for folder, run in zip(folders, kept, strict=True) if run is None]
+        read = _read_side_by_side(others, caches) if of_command and len(others) > _MANY else {}
+        for folder, run in zip(folders, kept, strict=True):
             try:
-                found.runs.append(known[folder] if folder in known else _read(folder, caches))
+                found.runs.append(run or read.get(folder) or _read(folder, caches))
             except UserError as error:
                 found.problems += error.problems
         for cache in caches.values():
@@ -146,14 +139,13 @@ def stored_of(run: Run) -> Stored | None:
     """What is kept of a run; None of one without all files."""
     if run.summary is None or run.surroundings is None:
         return None
-    times = tuple((epoch.seconds, epoch.waiting) for epoch in run.epochs)
-    return Stored(run.settings, run.summary, times, run.surroundings)
+    return Stored(run.settings, run.summary, run.epochs, run.surroundings)
 
 
 def _of_stored(folder: Path, stored: Stored) -> Run:
-    epochs = tuple(Timed(*epoch) for epoch in stored.epochs)
-    values = {"settings": stored.settings, "summary": stored.summary, "surroundings": stored.environment}
-    return made(Run, {"folder": folder, "epochs": epochs, **values})
+    settings, summary, epochs, environment = stored
+    values = {"settings": settings, "summary": summary, "epochs": epochs, "surroundings": environment}
+    return made(Run, {"folder": folder, **values})
 
 
 def from_files(folder: Path) -> Run:

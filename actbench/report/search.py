@@ -19,6 +19,7 @@ from actbench.report.columns import heading, interval_cell
 from actbench.report.configurations import Block, Configuration
 from actbench.report.formatting import count
 from actbench.report.importance import LEAST, importance
+from actbench.report.more_command import study_of
 from actbench.report.text_table import TextTable
 from actbench.store import search as stored
 from actbench.store.search import Trial
@@ -43,19 +44,18 @@ class SearchOfStudy:
 
 def searches(block: Block, problems: list[Problem]) -> list[SearchOfStudy]:
     """The searches that the runs of a block come from; files that cannot be read are added to `problems`."""
-    by_study: dict[Path, dict[str, Configuration]] = {}
-    for configuration in block.configurations:
-        for run in configuration.runs:
-            by_study.setdefault(run.folder.parent, {})[run.folder.name] = configuration
     found = []
-    for study, configurations in sorted(by_study.items()):
+    for study in sorted({study_of(run.folder) for one in block.configurations for run in one.runs}):
         try:
             search = stored.read(study)
         except UserError as error:
             problems += [problem for problem in error.problems if problem not in problems]
             continue
-        if search is not None and any(trial.folder in configurations for trial in search.trials):
-            found.append(SearchOfStudy(study, search, configurations))
+        if search is not None:
+            own = [(run, one) for one in block.configurations for run in one.runs if study_of(run.folder) == study]
+            configurations = {run.folder.name: configuration for run, configuration in own}
+            if any(trial.folder in configurations for trial in search.trials):
+                found.append(SearchOfStudy(study, search, configurations))
     return found
 
 

@@ -26,6 +26,8 @@ def shared_settings(settings: Sequence[Settings], varying: Sequence[str]) -> tup
         settings: of each configuration.
         varying: the keys that tell the configurations apart; they are in their names.
     """
+    lead = "shared by all: " if len(settings) > 1 else ""
+    settings = naming.distinct(settings)
     flats = [of_one.flat() for of_one in settings]
     words: list[str] = []
     unusual: list[str] = []
@@ -42,7 +44,7 @@ def shared_settings(settings: Sequence[Settings], varying: Sequence[str]) -> tup
             words += _described(key, value_of, not_default, everywhere)
         elif everywhere and key in _MAIN and len(value_of) == 1 and [*value_of.values()] != [_NOTHING.get(key)]:
             words += [f"{key}={naming.shown(value)}" for value in value_of.values()]
-    return ("shared by all: " if len(settings) > 1 else "") + " ".join(words), tuple(unusual)
+    return lead + " ".join(words), tuple(unusual)
 
 
 def _described(key: str, value_of: Mapping[str, Any], not_default: set[str], everywhere: bool) -> list[str]:

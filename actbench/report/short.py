@@ -148,7 +148,7 @@ def _title(comparison: Comparison, width: int) -> Text:
 def _results(comparison: Comparison, table: TextTable, shown: int, width: int) -> list[Text]:
     """The best rows, with that of the baseline and of what is to be used, and how many there are beside them."""
     wanted = {name for name in (comparison.verdict.baseline, _used(comparison)) if name}
-    names = [row[0] for row in table.rows]
+    names = [one.name for one in comparison.block.configurations]  # not all rows are made for them
     further = [number for number, name in enumerate(names) if name in wanted and number >= shown]
     if shown < len(names):
         further = [number for number, name in enumerate(names) if name in wanted and number >= shown - len(further)]

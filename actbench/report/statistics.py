@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
+import scipy
 
 from actbench.records import Estimate
 from actbench.report.simultaneous import MIN_SEEDS
@@ -55,7 +55,7 @@ def paired_test(first: Sequence[float], second: Sequence[float]) -> PairedTest:
             return PairedTest(difference, 1.0, 0.0, improvement, note="equal")
         return PairedTest(difference, improvement=improvement, note="no spread to test by")
     t = difference.mean / (difference.std / math.sqrt(len(a)))
-    p = 2 * float(special.stdtr(len(a) - 1, -abs(t)))  # Student's, two-sided
+    p = 2 * float(scipy.special.stdtr(len(a) - 1, -abs(t)))  # Student's, two-sided
     return PairedTest(difference, p, difference.mean / difference.std, improvement)
 
 
@@ -75,5 +75,5 @@ def prediction_interval(
         return None
     estimate = Estimate.of(values)
     assert estimate.mean is not None and estimate.std is not None
-    half = -float(special.stdtrit(len(values) - 1, 0.025)) * estimate.std * math.sqrt(1 + 1 / len(values))
+    half = -float(scipy.special.stdtrit(len(values) - 1, 0.025)) * estimate.std * math.sqrt(1 + 1 / len(values))
     return max(at_least, estimate.mean - half), min(at_most, estimate.mean + half)

@@ -12,7 +12,7 @@ from actbench.report.configurations import Block, Configuration
 from actbench.report.cost import Cost, cost_table, costs
 from actbench.report.formatting import count, ends, points, seed_range, signed, thousands
 from actbench.report.runs import state
-from actbench.report.text_table import TextTable
+from actbench.report.text_table import Rows, TextTable
 from actbench.report.tuning import Tuned
 from actbench.report.verdict import Decision, Verdict
 
@@ -48,7 +48,7 @@ def _results(comparison: Comparison, of: Sequence[Cost]) -> TextTable:
         "configuration", heading("test_accuracy"), *_verdict_header(verdict), "n", *map(heading, measured),
         "s / epoch", "params",
     )  # fmt: skip
-    rows = tuple(_result(one, verdict, measured, cost) for one, cost in zip(configurations, of, strict=True))
+    rows = Rows(lambda one, cost: _result(one, verdict, measured, cost), configurations, of)
     note = f"the best mean comes first; means over n seeds; ±: 95 % interval of the mean alone{_verdict_note(verdict)}"
     note += "; s / epoch: per seed, with validation, median (middle half) of the epochs"
     if "dead_ratio" in measured:

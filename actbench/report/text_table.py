@@ -2,9 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, overload
 
 from actbench.report.sections import TOP
+
+Row = tuple[str, ...]
+
+
+class Rows(Sequence[Row]):
+    """Rows that are made once they are asked for, from what each is about: a terminal shows ten of ten thousand."""
+
+    def __init__(self, make: Callable[..., Row], *columns: Sequence[Any]) -> None:
+        self._make, self._of = make, list(zip(*columns, strict=True))
+        self._made: dict[int, Row] = {}
+
+    def __len__(self) -> int:
+        return len(self._of)
+
+    @overload
+    def __getitem__(self, place: int) -> Row: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Row]: ...
+    def __getitem__(self, place: int | slice) -> Row | list[Row]:
+        numbers = range(len(self))[place]
+        if isinstance(numbers, range):
+            return [self[number] for number in numbers]
+        if numbers not in self._made:
+            self._made[numbers] = self._make(*self._of[numbers])
+        return self._made[numbers]
 
 
 @dataclass(frozen=True)
@@ -21,7 +48,7 @@ class TextTable:
 
     title: str
     header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    rows: Sequence[Row]
     marks: tuple[str, ...] = ()
     note: str = ""
     text: bool = False

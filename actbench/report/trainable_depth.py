@@ -20,10 +20,12 @@ def depth_series(block: Block) -> DepthSeries:
     """What was trained at several depths, in the block's order; empty where the depth does not vary."""
     other_keys = [key for key in block.varying if key != DEPTH]
     series: DepthSeries = {}
-    for configuration in block.configurations if DEPTH in block.varying else ():
-        flat = configuration.settings.flat()
+    configurations = block.configurations if DEPTH in block.varying else ()
+    names = naming.fragments([one.settings for one in configurations], other_keys)
+    for configuration, name in zip(configurations, names, strict=True):
+        flat = configuration.settings.flat_of("model")
         if DEPTH in flat:
-            name = naming.fragment(configuration.settings, other_keys) or naming.activations(flat)
+            name = name or naming.activations_of(configuration.settings)
             series.setdefault(name, {})[flat[DEPTH]] = configuration
     return {name: dict(sorted(by_depth.items())) for name, by_depth in series.items() if len(by_depth) > 1}
 

@@ -61,13 +61,14 @@ def tune(
     if per == "none" or not own or not rest:
         return None, [f"only {key} varies, so there is nothing to tune"] if per not in (None, "none") else []
     table: Table = {}
-    for configuration in block.configurations:
-        value = naming.fragment(configuration.settings, own) or key
-        table.setdefault(value, {})[naming.fragment(configuration.settings, rest)] = configuration
+    settings = [one.settings for one in block.configurations]
+    named = zip(naming.fragments(settings, own), naming.fragments(settings, rest), block.configurations, strict=True)
+    for value, setting, configuration in named:
+        table.setdefault(value or key, {})[setting] = configuration
     tried, remarks = _equal_terms(table, key)
     if len(tried) < 2 or len(table) < 2:
         return None, [f"no tuning per {key}: there are no two settings that were both tried with two of its values"]
-    best = naming.fragment(baseline.settings, own) if baseline else None
+    best = naming.fragments([baseline.settings], own)[0] if baseline else None
     return _tuned(block, key, table, tried, best, terms, problems), remarks
 
 

@@ -6,6 +6,7 @@ Their rows are in a table each, `NAME.csv`. A run without such measurements has 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, field, make_dataclass
 from pathlib import Path
@@ -59,6 +60,8 @@ def read(folder: Path) -> dict[str, type]:
     Raises:
         UserError: it is damaged.
     """
+    if not os.path.lexists(f"{folder}/{FILE}"):
+        return {}
     path = folder / FILE
     try:
         check_stays(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -58,15 +59,21 @@ def lacking(content: Any, kind: type, folder: Path, *, beside: Sequence[str] = (
     """
     if not isinstance(content, dict):
         return "does not hold names and values"
-    needed = [*beside, *(column.name for column in fields(kind) if column.default is MISSING)]
-    known = [*beside, *(column.name for column in fields(kind))]
-    missing = [key for key in needed if key not in content]
-    beyond = [key for key in content if key not in known]
+    needed, known = _columns(kind)
+    missing = [key for key in (*beside, *needed) if key not in content]
+    beyond = [key for key in content if key not in known and key not in beside]
     if not missing and not beyond:
         return ""
     what = f"has no `{missing[0]}`" if missing else f"has a `{beyond[0]}` that is not known here"
     theirs = _version(folder)
     return f"{what}; it was written by actbench {theirs}" if theirs not in ("", __version__) else what
+
+
+@cache
+def _columns(kind: Any) -> tuple[tuple[str, ...], frozenset[str]]:
+    """The fields of a class that have no default, and all of them."""
+    columns = fields(kind)
+    return tuple(one.name for one in columns if one.default is MISSING), frozenset(one.name for one in columns)
 
 
 def environment(folder: Path) -> dict[str, Any]:

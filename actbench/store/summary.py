@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -112,7 +113,6 @@ def _inconsistent(stored: RunSummary) -> str:
         is_amount(s) and isinstance(s, int) for s in stored.seeds
     ):
         return "`seeds` is not a list of different numbers"
-    percentages = {quantity.summary for quantity in registry.declared() if quantity.unit == "%"}
     for name, metric in stored.metrics.items():
         values = [math.nan if value is None else float(value) for value in metric.values]
         again = Estimate.of(values)
@@ -120,12 +120,17 @@ def _inconsistent(stored: RunSummary) -> str:
             return f"`{name}` has {len(values)} values for {len(stored.seeds)} seeds"
         if again.n != metric.n or not _close(again.mean, metric.mean):
             return f"the mean of `{name}` ({metric.mean}) is not that of its values ({again.mean})"
-        low, high = (0, 100) if name in percentages else (-math.inf, math.inf)
+        low, high = (0, 100) if name in _percentages() else (-math.inf, math.inf)
         if any(not low <= value <= high for value in values if math.isfinite(value)):
             return f"`{name}` has a value outside {low} to {high}"
     if stored.status == "completed" and "test_accuracy" not in stored.metrics:
         return "it is completed and has no `test_accuracy`"
     return ""
+
+
+@cache
+def _percentages() -> frozenset[str]:
+    return frozenset(quantity.summary for quantity in registry.declared() if quantity.unit == "%")
 
 
 def _close(a: float | None, b: float | None) -> bool:

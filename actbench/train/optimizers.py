@@ -13,7 +13,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from actbench.errors import UserError
-from actbench.settings import DECAY, Choice, Settings, decays_all, is_torchs
+from actbench.identity import DECAY
+from actbench.settings import Choice, Settings, decays_all, is_torchs
 from actbench.sites.exchange import Exchanged
 from actbench.stacking import activation_sites
 from actbench.train.construct import construct, constructor_of

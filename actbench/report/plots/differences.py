@@ -68,7 +68,7 @@ class Bar:
 
 def draw(comparison: Comparison, problems: list[Problem]) -> Drawing | None:  # noqa: ARG001
     """A row for each configuration that is compared; None where none is."""
-    shown, selection = shown_configurations(comparison)
+    shown, selection = shown_configurations(comparison, compared=True)
     verdict = comparison.verdict
     bars = against_the_best(verdict, shown)
     if not bars:

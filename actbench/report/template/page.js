@@ -156,11 +156,13 @@
   function makeSwitches(part, list, off, changed) {
     const names = all("li", list).map((item) => plain(item.textContent));
     const said = make("span", { role: "status" });
+    const every = Number(list.dataset.all); // more than there are switches, where pictures show only some
+    const rest = every > names.length ? `, of ${every.toLocaleString("en")} in all` : "";
     const show = (hidden) => {
       off.clear();
       hidden.forEach((name) => off.add(name));
       names.forEach((name, number) => switches[number].setAttribute("aria-pressed", String(!off.has(name))));
-      said.textContent = `${names.length - off.size} of ${names.length} shown`;
+      said.textContent = `${names.length - off.size} of ${names.length} shown${rest}`;
       changed();
     };
     const only = (name) => show(names.filter((other) => other !== name));
@@ -177,7 +179,7 @@
     const group = make("div", { role: "group" }, ...both, ...switches);
     group.setAttribute("aria-label", "configurations that are shown");
     const note = make("p", { className: "soft", textContent: "What is off is pale in the pictures, and not in the tables." });
-    const fold = make("details", { className: "switches" }, make("summary", {}, "Configurations: ", said), group, note);
+    const fold = make("details", { className: "switches" }, make("summary", {}, rest ? "Configurations in pictures: " : "Configurations: ", said), group, note);
     fold.open = names.length <= 8 && window.matchMedia("(min-width: 40rem)").matches;
     list.replaceWith(fold);
     const keepClear = () => (document.documentElement.style.scrollPaddingTop = `${fold.offsetHeight}px`); // it stays there
