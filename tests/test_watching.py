@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import copy
+import dataclasses
 import io
 import pickle
 import random
@@ -304,6 +306,71 @@ def test_inputs_of_any_kind():
     assert looks.table.samples.tolist() == [4, 8, 8, 8]  # the batch that was written to is no longer what it was
 
 
+class Attributes(dict):
+    __getattr__ = dict.__getitem__
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    x: torch.Tensor
+    notes: list
+
+
+class Holder:
+    def __init__(self, x, notes):
+        self.x, self.notes, self.itself = x, notes, self
+
+
+Named = collections.namedtuple("Named", ["x", "notes"])
+
+
+@pytest.mark.parametrize("kind", [Attributes, Record, Holder, Named, collections.UserDict])
+def test_a_batch_of_any_kind_is_the_users_own(kind):
+    """`forward` may write to it: with a watch it is written to as often as without, and it stays of its kind."""
+
+    class Writes(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 3)
+
+        def forward(self, batch):
+            assert type(batch) is kind
+            x, notes = (batch["x"], batch["notes"]) if kind is collections.UserDict else (batch.x, batch.notes)
+            notes.append(float(x.mul_(2).sum()))
+            return F.relu(self.layer(x)) @ torch.ones(3, 2)
+
+    network = Writes()
+    batch = kind(x=torch.ones(6, 4), notes=[])
+    with watch(network, every=1) as looks:
+        network(batch)
+    x, notes = (batch["x"], batch["notes"]) if kind is collections.UserDict else (batch.x, batch.notes)
+    assert notes == [48.0] and float(x.sum()) == 48
+    assert looks.table.samples.tolist() == [6]
+
+
+def test_options_of_the_training_loop_hold_for_a_held_out_set():
+    class Wide(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 3)
+
+        def forward(self, x, on, mask=None, *, scale):
+            assert on is True and scale == 2.0 and (mask is None or mask.shape == x.shape)
+            return F.relu(self.layer(x if mask is None else x * mask)) @ torch.ones(3, 2)
+
+    x, y = torch.randn(12, 4), torch.zeros(12)
+    for held_out, call in [
+        (x, lambda network, z: network(z, True, scale=2.0)),
+        ((x, y), lambda network, z: network(z, True, scale=2.0)),
+        ((x, x, y), lambda network, z: network(z, True, z, scale=2.0)),
+        ({"x": x, "mask": x, "y": y}, lambda network, z: network(x=z, on=True, mask=z, scale=2.0)),
+    ]:
+        network = Wide()
+        with watch(network, holdout=held_out) as looks:
+            call(network, torch.randn(5, 4))
+        assert looks.table.samples.tolist() == [12]
+
+
 def test_a_held_out_set_in_any_form():
     inputs, targets = torch.randn(10, 8), torch.zeros(10)
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(inputs, targets), 4, shuffle=True)
@@ -434,6 +501,8 @@ def watched_twice():
         (lambda: in_a_loop(sequence(), torch.randn(3, 8), holdout=torch.randn(0, 8)), "has no samples"),
         (lambda: in_a_loop(sequence(), torch.randn(3, 8), holdout={"x": torch.randn(3, 8)}), "is a dict with 'x'"),
         (lambda: watch(sequence(), holdout=iter([torch.zeros(2)])), "only once"),
+        (lambda: watch(sequence(), holdout=np.zeros((3, 8))), "is a ndarray"),
+        (lambda: watch(torch.compile(nn.DataParallel(sequence()))), "is a DataParallel"),
         (lambda: watch(sequence(), every=0), "every=0 is not a number of steps"),
         (lambda: watch(sequence(), writer="runs"), "has no add_scalar"),
         (watched_twice, "is being watched already"),

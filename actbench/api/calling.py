@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actbench.api import comparisons, runs
 from actbench.api.comparisons import Comparison
 from actbench.api.runs import Run
-from actbench.errors import Problem, UserError
+from actbench.errors import Problem, UserError, a_type_of
 from actbench.files import places
+from actbench.report import run_folders
 
 if TYPE_CHECKING:
     from actbench.api.words import Words
     from actbench.command.embedded import Called
     from actbench.sinks.sweep import Sweep
 
-_OUTPUTS = "outputs"
+_OUTPUTS = Path("outputs")
 
 
 def compare(
@@ -130,14 +132,27 @@ def load(path: str | Path, *, margin: float | None = None) -> Run | Comparison:
     Raises:
         UserError: there is no such folder, no run with results in it, or it cannot be read.
     """
-    if problems := _margin(margin):
+    problems = _margin(margin)
+    if not isinstance(path, (str, Path)):
+        problems.append(Problem(f"is {a_type_of(path)}", "actbench.load(path)", "a folder, or the name of a study"))
+    if problems:
         raise UserError.of(problems)
-    folder = Path(path).expanduser()
-    if not folder.exists() and (Path(_OUTPUTS) / folder).is_dir():
-        folder = Path(_OUTPUTS) / folder
+    folder = _found(Path(path).expanduser())
     if (folder / "settings.yaml").exists():
         return runs.of_folders([folder])
     return comparisons.of_study(folder, margin=margin)
+
+
+def _found(folder: Path) -> Path:
+    """The folder, or the study of this name where there is none, or one of something else: code, or data."""
+    study = _OUTPUTS / folder
+    if not study.is_dir():
+        return folder
+    try:
+        run_folders.below([folder], [])
+    except UserError:
+        return study
+    return folder
 
 
 # ---------------------------------------------------------------- what they share
@@ -163,19 +178,19 @@ class _Call:
     ) -> Called:  # fmt: skip
         """Keeps the objects and trains; what was kept is taken back where the call is wrong."""
         from actbench.api.kept import Kept
-        from actbench.command import embedded
+        from actbench.command import complaints, embedded
 
         kept = Kept(self.study)
         with embedded.ALONE, places.also(kept.folder):
             try:
                 add(self.words, kept)
                 wrong = [*self.words.problems, *problems]
-                called = embedded.call(
-                    [*flags, *self.words.all], _display(self.progress), self._tell, problems=wrong
-                )  # fmt: skip
-            except UserError:
+                called = embedded.call([*flags, *self.words.all], _display(self.progress), self._tell, problems=wrong)
+            except BaseException as error:  # also an interruption before the first run
                 if not [*self.study.glob("*/settings.yaml")]:
                     kept.take_back()
+                if isinstance(error, OSError):
+                    raise complaints.of_the_disk(error, str(self.study), then="then call it again") from error
                 raise
             finally:
                 kept.forget()
@@ -221,14 +236,14 @@ def _display(progress: bool) -> Callable[[], Sweep]:
 
 
 def _number(seeds: Any, problems: list[Problem]) -> int:
-    if isinstance(seeds, int) and not isinstance(seeds, bool) and seeds > 0:
-        return seeds
+    if isinstance(seeds, Integral) and not isinstance(seeds, bool) and seeds > 0:  # also a number of NumPy's
+        return int(seeds)
     problems.append(Problem("is not the number of seeds, 1 or more", f"seeds={seeds!r}"[:60], "seeds=5"))
     return 1
 
 
 def _margin(margin: Any) -> list[Problem]:
-    number = isinstance(margin, (int, float)) and not isinstance(margin, bool)
+    number = isinstance(margin, Real) and not isinstance(margin, bool)
     if margin is None or (number and 0 < margin < 100):
         return []
     return [Problem("is not a number of percentage points above 0", f"margin={margin!r}"[:60], "margin=0.1")]

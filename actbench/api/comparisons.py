@@ -38,11 +38,13 @@ class Comparison:
         self, of: reported.Comparison, folder: Path, problems: Sequence[Problem] = (), others: Sequence[Comparison] = ()
     ) -> None:
         self._of = of
+        for run in of.block.runs:  # whose files are read again for the pictures, wherever the program has gone by then
+            vars(run)["folder"] = run.folder.absolute()
         self.folder = folder.absolute()
         self.problems = tuple(problems)
         self.others = tuple(others)
         self.verdict: Verdict = Verdict.of(verdict_file.block(of))
-        self.plot = Plots(of, Path.cwd())
+        self.plot = Plots(of)
         self._by_name = {one.name: Run(one.counting) for one in of.block.configurations}
         self.runs: list[Run] = [*self._by_name.values()]
 
@@ -78,7 +80,8 @@ class Comparison:
     def unfinished(self) -> list[Problem]:
         """What is the matter with each run of it that has no results: it was interrupted, or failed."""
         return [
-            Problem(f"{name} has no results: {state(run)}", str(run.folder)) for name, run in self._of.block.waiting
+            Problem(f"{name} has no results: {state(run)}", str(near(run.folder)))
+            for name, run in self._of.block.waiting
         ]
 
     def __getitem__(self, name: str) -> Run:
@@ -111,7 +114,7 @@ def of_study(
     """
     from actbench.report import looks
 
-    report = command.make_report([folder], command.Asked(margin=margin))
+    report = command.make_report([folder], command.Asked(margin=None if margin is None else float(margin)))
     unwritten: list[Problem] = []
     if write and report.comparisons:
         looks.record(report.studies)

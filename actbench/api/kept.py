@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import os
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from actbench.api.source import Source
-from actbench.files.atomic import write_bytes
+from actbench.files.atomic import replacing, write_bytes
 from actbench.files.places import KEPT
 
 
@@ -56,10 +55,9 @@ class Kept:
             total.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
         path = self.folder / f"data_{total.hexdigest()[:8]}.npz"
         if not path.exists():
-            part = path.with_name(f".{path.stem}.{os.getpid()}.part.npz")  # another process may keep the same
             self._make(path.parent)
-            np.savez(part, **dict(arrays))
-            part.replace(path)
+            with replacing(path) as part, part.open("wb") as file:
+                np.savez(file, **dict(arrays))
             self._before[path] = None
         return path.name
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from actbench.api import source
+from actbench.api import loaded, source
 from actbench.api.arrays import as_arrays
 from actbench.api.kept import Kept
 from actbench.choices import builds, choices_of
@@ -98,7 +99,7 @@ class Words:
     def _model(self, model: Any, kept: Kept) -> None:
         if isinstance(model, str):
             if signatures.target_of(model):
-                self._try(lambda: source.check_loaded(signatures.module_of(model)))
+                self._try(lambda: loaded.check_loaded(signatures.module_of(model)))
             self.words.append(f"model={model}")
         elif not _is_definition(model):
             is_network = hasattr(model, "state_dict")
@@ -115,8 +116,9 @@ class Words:
         if home is not None:
             return f"{home}:{model.__qualname__}"
         module = self._kept(model, source.source_of(model, "model"), kept)
-        name = _free(model.__name__, "model", module)
-        kept.choice("model", name, own_models.as_yaml(f"{module}:{model.__name__}"))
+        text = own_models.as_yaml(f"{module}:{model.__name__}")
+        name = _free(model.__name__, "model", text)
+        kept.choice("model", name, text)
         return name
 
     def activations(self, activations: Any, kept: Kept) -> None:
@@ -151,24 +153,23 @@ class Words:
         home = source.module_of(one)
         if home is not None and home.partition(".")[0] in LIBRARIES and inspect.isclass(one):
             target = f"torch.nn.{one.__name__}" if home.startswith("torch.nn.") else f"{home}.{one.__qualname__}"
-            return self._choice(one, target, {}, kept, home)
+            return self._choice(one, target, {}, kept)
         if home is not None and (inspect.isclass(one) or not _takes_a_tensor(one)):
             self._trusted.append(home)
-            return self._choice(
-                one, f"{home}.{one.__qualname__}", _defaults(f"{home}.{one.__qualname__}", where), kept, home
-            )
+            target = f"{home}.{one.__qualname__}"
+            return self._choice(one, target, _defaults(target, where), kept)
         if inspect.isclass(one) or not _takes_a_tensor(one):
             module = self._kept(one, source.source_of(one, where), kept)
-            return self._choice(
-                one, f"{module}.{one.__name__}", _defaults(f"{module}.{one.__name__}", where), kept, module
-            )
+            target = f"{module}.{one.__name__}"
+            return self._choice(one, target, _defaults(target, where), kept)
         module = self._kept(one, source.as_activation(one, where), kept)
-        return self._choice(one, f"{module}.{source.WRAPPED}", {}, kept, module)
+        return self._choice(one, f"{module}.{source.WRAPPED}", {}, kept)
 
-    def _choice(self, one: Any, target: str, params: Mapping[str, Any], kept: Kept, module: str) -> str:
-        name = _free(one.__name__, "activation", module)
+    def _choice(self, one: Any, target: str, params: Mapping[str, Any], kept: Kept) -> str:
         content = {"_target_": target, "_partial_": True, **params}
-        kept.choice("activation", name, f"# {target}\n{yaml.safe_dump(content, sort_keys=False)}")
+        text = f"# {target}\n{yaml.safe_dump(content, sort_keys=False)}"
+        name = _free(one.__name__, "activation", text)
+        kept.choice("activation", name, text)
         return name
 
     def _kept(self, one: Any, text: source.Source, kept: Kept) -> str:
@@ -218,12 +219,12 @@ def _value(value: Any) -> str:
         return typed("x", str(value)).removeprefix("x=")
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
+    if hasattr(value, "item") and getattr(value, "shape", None) == ():  # a number of NumPy's, also where it is a float
+        return _value(value.item())
     if isinstance(value, (int, float)):
         return repr(value)
     if isinstance(value, Sequence):
         return f"[{','.join(map(_value, value))}]"
-    if hasattr(value, "item") and getattr(value, "shape", None) == ():  # a number of NumPy's
-        return _value(value.item())
     raise TypeError
 
 
@@ -247,10 +248,11 @@ def _is_definition(value: Any) -> bool:
     return inspect.isclass(value) or inspect.isfunction(value)
 
 
-def _free(name: str, group: str, module: str) -> str:
-    """The name for a choice: no other choice has it."""
-    taken = [listed for listed in choices_of(group) if listed.name.lower() == name.lower()]
-    return f"{name}_{module.rpartition('_')[2][:4]}" if any(not _is_kept(listed.path) for listed in taken) else name
+def _free(name: str, group: str, text: str) -> str:
+    """The name for a choice: no other one has it, and no earlier version of it, whose runs could not go on."""
+    taken = [listed.path for listed in choices_of(group) if listed.name.lower() == name.lower()]
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return name if all(_is_kept(path) and path.read_text() == text for path in taken) else f"{name}_{digest[:4]}"
 
 
 def _is_kept(path: Path) -> bool:

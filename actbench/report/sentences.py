@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from actbench.diagnosis import stalled_loss
 from actbench.report import recommendation, settling, typed_command
 from actbench.report.configurations import METRIC, Block, Configuration
 from actbench.report.formatting import count, duration, ends, listed, points, signed
@@ -25,7 +26,8 @@ def of(verdict: Verdict, block: Block) -> list[str]:
     if not verdict.decisions:
         return [_nothing_complete(block)]
     waiting = {name for name, _ in block.waiting}
-    sentences = [*_use(verdict, waiting), *_avoid(verdict), *_compared_with_baseline(verdict)]
+    sentences = [*_use(verdict, waiting), *_learned_nothing(verdict)]
+    sentences += [*_avoid(verdict), *_compared_with_baseline(verdict)]
     sentences += [*_undecided(verdict), *_limited_by_images(verdict), *_hopeless(verdict), *_too_few_seeds(verdict)]
     sentences += _not_finished(verdict, block)
     if block.note:
@@ -108,6 +110,18 @@ def _use(verdict: Verdict, waiting: Collection[str] = ()) -> Iterator[str]:
         )
     elif all(decision.word == "diverged" for decision in verdict.decisions):
         yield "Use none of these: seeds diverged in every configuration. A smaller learning rate or clip=norm may help."
+
+
+def _learned_nothing(verdict: Verdict) -> Iterator[str]:
+    """Where no network knows more than chance, the best of them is the best at guessing."""
+    trained = [decision.configuration for decision in verdict.decisions if decision.configuration.n]
+    runs = [run for one in trained for run in one.counting]
+    found = [{finding.code for finding in run.summary.findings or ()} for run in runs if run.summary is not None]
+    if found and all(stalled_loss.RULE.code in codes for codes in found):
+        yield (
+            "None of them has learned much, so that their differences say little about activations: the training loss "
+            f"does not fall early. The finding {stalled_loss.RULE.code} says what to try."
+        )
 
 
 def _use_this(verdict: Verdict, good: Sequence[Decision]) -> str:
