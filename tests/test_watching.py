@@ -9,6 +9,9 @@ import io
 import pickle
 import random
 import re
+import subprocess
+import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -368,7 +371,34 @@ def test_options_of_the_training_loop_hold_for_a_held_out_set():
         network = Wide()
         with watch(network, holdout=held_out) as looks:
             call(network, torch.randn(5, 4))
-        assert looks.table.samples.tolist() == [12]
+        assert looks.table.samples.tolist() == [12, 12]
+
+
+def test_a_single_sample_without_a_batch():
+    """Those before it are no longer vector."""
+    network = sequence()
+    with watch(network, every=1) as looks:
+        for _ in range(3):
+            network(torch.randn(8))
+    assert looks.table.step.tolist() == [0, 1, 2, 3]
+
+
+def test_the_first_use_draws_no_random_number():
+    """Libraries that it imports draw some, and by then the program has seeded its generators."""
+    code = """
+        import random, numpy, torch, actbench
+        network = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU(), torch.nn.Linear(2, 2))
+        def state():
+            return random.getstate(), numpy.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+        x, before = torch.ones(2, 2), state()
+        with actbench.watch(network) as looks:
+            network(x)
+        looks.table, str(looks.diagnosis())
+        assert state() == before
+        actbench.compare
+        assert state() == before
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
 
 
 def test_a_held_out_set_in_any_form():
@@ -502,6 +532,7 @@ def watched_twice():
         (lambda: in_a_loop(sequence(), torch.randn(3, 8), holdout={"x": torch.randn(3, 8)}), "is a dict with 'x'"),
         (lambda: watch(sequence(), holdout=iter([torch.zeros(2)])), "only once"),
         (lambda: watch(sequence(), holdout=np.zeros((3, 8))), "is a ndarray"),
+        (lambda: watch(sequence().to("meta")), "is on the meta device"),
         (lambda: watch(torch.compile(nn.DataParallel(sequence()))), "is a DataParallel"),
         (lambda: watch(sequence(), every=0), "every=0 is not a number of steps"),
         (lambda: watch(sequence(), writer="runs"), "has no add_scalar"),

@@ -89,7 +89,7 @@ def test_lightning_networks_in_lists_and_metrics(tmp_path):
         def __init__(self):
             super().__init__()
             self.parts = nn.ModuleList([nn.Sequential(nn.Linear(8, 4), nn.ReLU()), nn.Linear(4, 8)])
-            self.heads = nn.ModuleDict({"a": nn.ModuleList([nn.Sequential(nn.Linear(8, 8), nn.Tanh())])})
+            self.heads = nn.ModuleDict({"a": nn.ModuleList([nn.Sequential(nn.Linear(8, 8), nn.GELU())])})
             self.mean, self.loss = torchmetrics.MeanMetric(), nn.MSELoss()
 
         def training_step(self, batch, _):

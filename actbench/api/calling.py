@@ -53,17 +53,17 @@ def compare(
         model: a name (`"mlp"`, `"mynet:Net"`), a class of `torch.nn.Module`, or a function that returns a new network.
             The source of one that is defined in a notebook is kept in the study's folder `own`, with all that it uses,
             and it is trained from there.
-        data: a name (`"mnist"`), a folder of images, a `.csv` or `.npz` file, arrays `(x, y)` or
-            `((x_train, y_train), (x_test, y_test))` of NumPy or torch, a `torch.utils.data.Dataset`, or two of them.
-            Arrays are kept in the study's folder, once.
+        data: a name (`"mnist"`, or `"digits"`, which are scaled to the 28×28 of MNIST), a folder of images, a `.csv` or
+            `.npz` file, arrays `(x, y)` or `((x_train, y_train), (x_test, y_test))` of NumPy or torch, a
+            `torch.utils.data.Dataset`, or two of them. Arrays are kept in the study's folder, once.
         activations: names, classes of `torch.nn.Module`, functions of a tensor. `"own"`: those that a network of one's
             own has. They may be left out where `overrides` choose them.
         seeds: how many, from `seed` (0) on.
         margin: percentage points of test accuracy within which activations are as good as each other; by default 0.1,
-            or that with which the study began.
+            or that with which a race in the study began.
         progress: whether it is shown how far the training is.
         keys: any other key of the command, `__` for a dot: `train__epochs=3`, or `**{"train.epochs": 3}`. A string is
-            what would be typed.
+            what would be typed, so that `optimizer__lr="1e-3,3e-3"` compares at both.
 
     Raises:
         UserError: with all that is wrong with the arguments (nothing was trained then); or no run has ended well.
@@ -110,7 +110,8 @@ def run(*overrides: str, model: Any = None, data: Any = None, progress: bool = T
     activation = keys.pop("activation", None)
     call = _Call(overrides, keys, progress)
     several = None if activation is None else [activation]
-    called = call.trained([], lambda words, kept: _objects(words, kept, model, data, several, needed=False), [])
+    problems = call.words.take_several("actbench.compare trains several, and compares them")
+    called = call.trained([], lambda words, kept: _objects(words, kept, model, data, several, needed=False), problems)
     if called.errors:
         raise UserError.of(problem for error in called.errors for problem in error.problems)
     return runs.of_folders(called.folders)
@@ -132,12 +133,15 @@ def load(path: str | Path, *, margin: float | None = None) -> Run | Comparison:
     Raises:
         UserError: there is no such folder, no run with results in it, or it cannot be read.
     """
+    from actbench.api.words import expanded
+
     problems = _margin(margin)
-    if not isinstance(path, (str, Path)):
-        problems.append(Problem(f"is {a_type_of(path)}", "actbench.load(path)", "a folder, or the name of a study"))
+    if not isinstance(path, (str, Path)) or not str(path).strip():
+        what = "is empty" if isinstance(path, str) else f"is {a_type_of(path)}"
+        problems.append(Problem(what, "actbench.load(path)", "a folder, or the name of a study"))
     if problems:
         raise UserError.of(problems)
-    folder = _found(Path(path).expanduser())
+    folder = _found(expanded(path))
     if (folder / "settings.yaml").exists():
         return runs.of_folders([folder])
     return comparisons.of_study(folder, margin=margin)
@@ -162,7 +166,7 @@ class _Call:
     """A call: its words, and the study that it trains in."""
 
     def __init__(self, overrides: Sequence[str], keys: dict[str, Any], progress: bool) -> None:
-        from actbench.api.words import Words
+        from actbench.api.words import Words, expanded
         from actbench.command import composing
 
         self.words = Words(overrides, keys)
@@ -171,7 +175,7 @@ class _Call:
         if name is None:
             name = composing.stamp()
             self.words.add("study", name)
-        self.study = Path(self.words.value("output_dir") or _OUTPUTS).expanduser() / name
+        self.study = expanded(self.words.value("output_dir") or _OUTPUTS) / name
 
     def trained(
         self, flags: Sequence[str], add: Callable[[Words, Any], None], problems: Sequence[Problem]
@@ -191,6 +195,8 @@ class _Call:
                     kept.take_back()
                 if isinstance(error, OSError):
                     raise complaints.of_the_disk(error, str(self.study), then="then call it again") from error
+                if isinstance(error, UserError):
+                    error.problems = tuple(map(kept.as_given, error.problems))
                 raise
             finally:
                 kept.forget()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -89,6 +89,10 @@ class Comparison:
         if name not in self._by_name:
             raise KeyError(f"{name}: there are {', '.join(self._by_name)}")
         return self._by_name[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of the configurations, as of a dict."""
+        return iter(self._by_name)
 
     def __repr__(self) -> str:
         return f"<Comparison of {self._of.block.title}: {self.verdict}\n {near(self.folder)}>"

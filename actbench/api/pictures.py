@@ -35,13 +35,16 @@ class Picture:
         """Writes it as what the path's ending says, `.svg` or `.png`.
 
         Raises:
-            UserError: it ends in something else.
+            UserError: it ends in something else, or cannot be written.
         """
         kinds = {".svg": self.svg, ".png": self.png}
         path = Path(path)
         if path.suffix.lower() not in kinds:
             raise UserError("is neither .svg nor .png", where=str(path), how=f"{path.stem}.svg")
-        write_bytes(path, kinds[path.suffix.lower()])
+        try:
+            write_bytes(path, kinds[path.suffix.lower()])
+        except OSError as error:
+            raise UserError(error.strerror or str(error), where=str(path), how="a folder that is there") from error
         return path
 
     def _repr_png_(self) -> bytes:

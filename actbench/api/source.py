@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
 import inspect
 import linecache
 import math
@@ -218,10 +219,12 @@ def _text(target: Any, where: str) -> str:
     """The lines that define it, with its decorators."""
     unknown = UserError(f"the source of `{target.__name__}` is not known", where=where, how=_HOW)
     codes = codes_of(target)
-    if not codes:
+    if not codes:  # a class without a method of its own: a dataclass, an Enum
         try:
             return textwrap.dedent(inspect.getsource(target)).rstrip()
         except (OSError, TypeError) as error:
+            if text := _in_a_cell(target.__name__):
+                return text
             raise unknown from error
     lines = linecache.getlines(codes[0].co_filename)
     try:
@@ -236,6 +239,18 @@ def _text(target: Any, where: str) -> str:
         if first <= codes[0].co_firstlineno <= (node.end_lineno or first):
             return textwrap.dedent("".join(lines[first - 1 : node.end_lineno])).rstrip()
     raise unknown
+
+
+def _in_a_cell(name: str) -> str:
+    """The definition of a class in the last cell of a notebook that has one; empty where none has."""
+    cells = [entry[2] for entry in [*linecache.cache.values()] if len(entry) == 4 and entry[1] is None]
+    for lines in reversed(cells):
+        with contextlib.suppress(SyntaxError, ValueError, RecursionError):
+            for node in ast.parse("".join(lines)).body:
+                if isinstance(node, ast.ClassDef) and node.name == name:
+                    first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
+                    return "".join(lines[first - 1 : node.end_lineno]).rstrip()
+    return ""
 
 
 def _reached(module: ModuleType, dotted: str) -> Any:

@@ -59,6 +59,12 @@ class Words:
         given = [word.partition("=")[2] for word in self.words if key_of(word) == key]
         return given[-1].strip("'\"") if given else None
 
+    def take_several(self, how: str) -> list[Problem]:
+        """Takes the words with several values out, of which a sweep would be made; a problem for each."""
+        several = [word for word in self.words if len(split(word.partition("=")[2])) > 1]
+        self.words = [word for word in self.words if word not in several]
+        return [Problem("has several values", word, how) for word in several]
+
     def add(self, key: str, text: Any) -> None:
         """The word for a key whose value is a text."""
         self.words.append(typed(key, text))
@@ -189,7 +195,9 @@ class Words:
             self.add("dataset.path", kept.arrays(arrays[0]))
 
     def _path(self, data: str | Path) -> None:
-        path = Path(data).expanduser()
+        if not str(data).strip():
+            raise UserError("is empty", where="data", how=_DATA)
+        path = expanded(data)
         if isinstance(data, str) and (
             data in names_of("dataset") or ("/" not in data and not path.exists() and not path.suffix)
         ):
@@ -209,6 +217,14 @@ class Words:
 
 
 # ---------------------------------------------------------------- values
+
+
+def expanded(path: str | Path) -> Path:
+    """The path with the user's home for `~`; one of a user who is not known stays as it is."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def _value(value: Any) -> str:

@@ -152,7 +152,7 @@ def _mapping(items: dict[Any, Any], like: Mapping[Any, Any]) -> Mapping[Any, Any
         copied.update(items)
     except Exception:  # a kind that cannot be changed
         return items
-    return copied  # type: ignore[no-any-return]
+    return copied
 
 
 def _tensors(values: Any, depth: int = 0) -> Iterator[Tensor]:
