@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,10 +9,9 @@ from typing import Any
 
 import yaml
 
-from actbench.api import loaded, source
+from actbench.api import definitions, loaded, source
 from actbench.api.arrays import as_arrays
 from actbench.api.kept import Kept
-from actbench.choices import builds, choices_of
 from actbench.command import own_models
 from actbench.command.override import key_of
 from actbench.command.quoting import split, typed
@@ -107,7 +105,7 @@ class Words:
             if signatures.target_of(model):
                 self._try(lambda: loaded.check_loaded(signatures.module_of(model)))
             self.words.append(f"model={model}")
-        elif not _is_definition(model):
+        elif not definitions.is_definition(model):
             is_network = hasattr(model, "state_dict")
             how = "the class, or a function that returns a new one: each seed begins with its own" if is_network else ""
             self._wrong(f"is {_a(model)}, neither the name of a model nor a class or function", "model", how or _MODEL)
@@ -123,7 +121,7 @@ class Words:
             return f"{home}:{model.__qualname__}"
         module = self._kept(model, source.source_of(model, "model"), kept)
         text = own_models.as_yaml(f"{module}:{model.__name__}")
-        name = _free(model.__name__, "model", text)
+        name = definitions.free(model.__name__, "model", text)
         kept.choice("model", name, text)
         return name
 
@@ -148,33 +146,33 @@ class Words:
             if not one or {*one} & {*",= "}:
                 raise UserError("is not one name", where=f"activations, {one!r}", how="activations=['relu', 'gelu']")
             return one
-        if not _is_definition(one) and not inspect.isbuiltin(one):
+        if not definitions.is_definition(one) and not inspect.isbuiltin(one):
             is_module = hasattr(one, "state_dict")
             how = "the class, or a function that returns a new one: each layer has its own" if is_module else ""
             raise UserError(
                 f"is {_a(one)}, neither a name nor a class or function", where=where, how=how or _ACTIVATION
             )
-        if (known := _named(one)) is not None:
+        if (known := definitions.named(one)) is not None:
             return known
         home = source.module_of(one)
         if home is not None and home.partition(".")[0] in LIBRARIES and inspect.isclass(one):
             target = f"torch.nn.{one.__name__}" if home.startswith("torch.nn.") else f"{home}.{one.__qualname__}"
             return self._choice(one, target, {}, kept)
-        if home is not None and (inspect.isclass(one) or not _takes_a_tensor(one)):
+        if home is not None and (inspect.isclass(one) or not definitions.takes_a_tensor(one)):
             self._trusted.append(home)
             target = f"{home}.{one.__qualname__}"
-            return self._choice(one, target, _defaults(target, where), kept)
-        if inspect.isclass(one) or not _takes_a_tensor(one):
+            return self._choice(one, target, definitions.defaults(target, where), kept)
+        if inspect.isclass(one) or not definitions.takes_a_tensor(one):
             module = self._kept(one, source.source_of(one, where), kept)
             target = f"{module}.{one.__name__}"
-            return self._choice(one, target, _defaults(target, where), kept)
+            return self._choice(one, target, definitions.defaults(target, where), kept)
         module = self._kept(one, source.as_activation(one, where), kept)
         return self._choice(one, f"{module}.{source.WRAPPED}", {}, kept)
 
     def _choice(self, one: Any, target: str, params: Mapping[str, Any], kept: Kept) -> str:
         content = {"_target_": target, "_partial_": True, **params}
         text = f"# {target}\n{yaml.safe_dump(content, sort_keys=False)}"
-        name = _free(one.__name__, "activation", text)
+        name = definitions.free(one.__name__, "activation", text)
         kept.choice("activation", name, text)
         return name
 
@@ -255,54 +253,3 @@ def _shown(value: Any) -> str:
 
 def _a(value: Any) -> str:
     return "nothing" if value is None else a_type_of(value)
-
-
-# ---------------------------------------------------------------- definitions
-
-
-def _is_definition(value: Any) -> bool:
-    return inspect.isclass(value) or inspect.isfunction(value)
-
-
-def _free(name: str, group: str, text: str) -> str:
-    """The name for a choice: no other one has it, and no earlier version of it, whose runs could not go on."""
-    taken = [listed.path for listed in choices_of(group) if listed.name.lower() == name.lower()]
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    return name if all(_is_kept(path) and path.read_text() == text for path in taken) else f"{name}_{digest[:4]}"
-
-
-def _is_kept(path: Path) -> bool:
-    from actbench.files.places import KEPT
-
-    return path.parts[-4:-2] == (KEPT, "conf")
-
-
-def _named(one: Any) -> str | None:
-    """The choice of ours that a class or function of torch is."""
-    home = str(getattr(one, "__module__", None) or "torch")
-    if home.partition(".")[0] != "torch":
-        return None
-    ours = {builds(listed): listed.name for listed in choices_of("activation") if not listed.own}
-    if inspect.isclass(one):
-        return ours.get(f"torch.nn.{one.__name__}")
-    return one.__name__ if one.__name__ in ours.values() and not inspect.isclass(one) else None
-
-
-def _takes_a_tensor(function: Any) -> bool:
-    """Whether it is a function of a tensor, and not one that returns a new module: it has to be given something."""
-    if inspect.isbuiltin(function):
-        return True
-    parameters = [*inspect.signature(function).parameters.values()]
-    return any(
-        one.default is one.empty and one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) for one in parameters
-    )
-
-
-def _defaults(target: str, where: str) -> dict[str, Any]:
-    """The parameters of a class, which become keys; those without a default it cannot have."""
-    found = signatures.signature_of(target)
-    parameters = dict(found.parameters) if found is not None else {}
-    if lacking := [name for name, value in parameters.items() if value == signatures.REQUIRED]:
-        how = "give it a default: each layer has one of its own, which is made with the defaults"
-        raise UserError(f"needs {', '.join(lacking)} to be made", where=where, how=how)
-    return parameters

@@ -8,8 +8,7 @@ import shlex
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from actbench.diagnosis import stalled_loss
-from actbench.report import recommendation, settling, typed_command
+from actbench.report import nothing_learned, recommendation, settling, typed_command
 from actbench.report.configurations import METRIC, Block, Configuration
 from actbench.report.formatting import count, duration, ends, listed, points, signed
 from actbench.report.more_command import more
@@ -26,10 +25,9 @@ def of(verdict: Verdict, block: Block) -> list[str]:
     if not verdict.decisions:
         return [_nothing_complete(block)]
     waiting = {name for name, _ in block.waiting}
-    sentences = [*_use(verdict, waiting), *_learned_nothing(verdict)]
-    sentences += [*_avoid(verdict), *_compared_with_baseline(verdict)]
-    sentences += [*_undecided(verdict), *_limited_by_images(verdict), *_hopeless(verdict), *_too_few_seeds(verdict)]
-    sentences += _not_finished(verdict, block)
+    sentences = [*_use(verdict, waiting), *nothing_learned.sentences(verdict), *_avoid(verdict)]
+    sentences += [*_compared_with_baseline(verdict), *_undecided(verdict), *_limited_by_images(verdict)]
+    sentences += [*_hopeless(verdict), *_too_few_seeds(verdict), *_not_finished(verdict, block)]
     if block.note:
         sentences.append(f"All of this is about the dataset {_dataset(block)}. {block.note}.")
     return sentences
@@ -110,18 +108,6 @@ def _use(verdict: Verdict, waiting: Collection[str] = ()) -> Iterator[str]:
         )
     elif all(decision.word == "diverged" for decision in verdict.decisions):
         yield "Use none of these: seeds diverged in every configuration. A smaller learning rate or clip=norm may help."
-
-
-def _learned_nothing(verdict: Verdict) -> Iterator[str]:
-    """Where no network knows more than chance, the best of them is the best at guessing."""
-    trained = [decision.configuration for decision in verdict.decisions if decision.configuration.n]
-    runs = [run for one in trained for run in one.counting]
-    found = [{finding.code for finding in run.summary.findings or ()} for run in runs if run.summary is not None]
-    if found and all(stalled_loss.RULE.code in codes for codes in found):
-        yield (
-            "None of them has learned much, so that their differences say little about activations: the training loss "
-            f"does not fall early. The finding {stalled_loss.RULE.code} says what to try."
-        )
 
 
 def _use_this(verdict: Verdict, good: Sequence[Decision]) -> str:
