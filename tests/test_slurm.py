@@ -355,24 +355,24 @@ def _run_of_name(name, study):
     return path
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2400)
 def test_preempted_requeued_killed_and_out_of_time_it_is_bit_equal(request, tmp_path):
     if request.config.getoption("moments") < LONG:
         pytest.skip(f"takes minutes: pytest tests/test_slurm.py --moments {LONG}")
-    _in_slurm("_long", tmp_path, timeout=800, cpus=5)
+    _in_slurm("_long", tmp_path, timeout=2300, cpus=5)
 
 
 def _long(home):
     home = Path(home)
     sweep = ["-m", *RUN, "train.epochs=600", "activation=relu,gelu,silu,tanh,elu"]
-    here = Command(*sweep, "study=here", cwd=home).wait(300)
+    here = Command(*sweep, "study=here", cwd=home).wait(900)
     assert here.returncode == 0, here.stderr
     _disturbed(home, [*sweep, "study=there", *ON_SLURM])
     _compare(home / "outputs" / "there", home / "outputs" / "here")
     words = [*sweep, "study=timed", *ON_SLURM, "hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=50"]
     words += ["hydra.launcher.max_num_timeout=99"]  # a busy machine trains little in each
     with _queued_at_once():
-        done = Command(*words, cwd=home).wait(400)
+        done = Command(*words, cwd=home).wait(1200)
     assert done.returncode == 0, done.stdout + done.stderr
     logs = "".join(path.read_text() for path in (home / "outputs" / "timed" / ".submitit").glob("*.out"))
     assert "this job is timed-out" in logs and "Requeued job" in logs
@@ -393,7 +393,7 @@ def _disturbed(home, words):
         _slurm("scancel", "--signal=USR2", signalled)
         _slurm("scontrol", "requeue", requeued)
         os.kill(_worker(killed), signal.SIGKILL)
-        done = follows.wait(400)
+        done = follows.wait(900)
     assert done.returncode == 1, done.stdout + done.stderr
     assert done.stderr.count("error: ") == 1 and f"Slurm's job {killed} " in done.stderr, done.stderr
     assert "Bypassing signal SIGTERM" in "".join(path.read_text() for path in (study / ".submitit").glob("*.out"))
