@@ -126,6 +126,7 @@ def compile_in_place(network):
         (Net, {}),
         (Net, {"low": True}),
         (Net, {"holdout": torch.randn(50, 8)}),
+        (Net, {"holdout": torch.randn(50, 8), "low": True}),
         pytest.param(Reentrant, {}, marks=pytest.mark.filterwarnings("ignore:None of the inputs")),
         (NotReentrant, {}),
         *[

@@ -149,7 +149,9 @@ class WatchedNetwork:
     def _rows(self, batch: Batch, last: bool) -> list[LookRow]:
         device = self._device()
         kind, enabled, dtype = self._autocast or (device.type, False, torch.float32)
-        with observing.without_trace(device), _restoring(self.holdout), torch.autocast(kind, enabled=False):
+        # with torch 2.6, weights that a pass without gradients has cast would be taken by the training step around it
+        uncached = torch.autocast(kind, enabled=False, cache_enabled=False)
+        with observing.without_trace(device), _restoring(self.holdout), uncached:
             with torch.autocast(kind, dtype=dtype, enabled=enabled):  # as the training loop has it
                 watch, samples = self._observed(batch, device, last)
             if samples == 0:
