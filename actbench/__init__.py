@@ -8,6 +8,7 @@
 package imports neither torch nor Hydra: they are imported with the first use of a name.
 """
 
+import random
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,11 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'actbench' has no attribute '{name}'", name=name, obj=sys.modules[__name__])
-    value = getattr(import_module(_HOMES[name]), name)
+    state = random.getstate()
+    try:
+        value = getattr(import_module(_HOMES[name]), name)
+    finally:
+        random.setstate(state)  # modules of libraries draw numbers, and a program has seeded them by now
     globals()[name] = value
     return value
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import collections
 import copy
+import dataclasses
 import io
 import pickle
 import random
 import re
+import subprocess
+import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -304,6 +309,98 @@ def test_inputs_of_any_kind():
     assert looks.table.samples.tolist() == [4, 8, 8, 8]  # the batch that was written to is no longer what it was
 
 
+class Attributes(dict):
+    __getattr__ = dict.__getitem__
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    x: torch.Tensor
+    notes: list
+
+
+class Holder:
+    def __init__(self, x, notes):
+        self.x, self.notes, self.itself = x, notes, self
+
+
+Named = collections.namedtuple("Named", ["x", "notes"])
+
+
+@pytest.mark.parametrize("kind", [Attributes, Record, Holder, Named, collections.UserDict])
+def test_a_batch_of_any_kind_is_the_users_own(kind):
+    """`forward` may write to it: with a watch it is written to as often as without, and it stays of its kind."""
+
+    class Writes(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 3)
+
+        def forward(self, batch):
+            assert type(batch) is kind
+            x, notes = (batch["x"], batch["notes"]) if kind is collections.UserDict else (batch.x, batch.notes)
+            notes.append(float(x.mul_(2).sum()))
+            return F.relu(self.layer(x)) @ torch.ones(3, 2)
+
+    network = Writes()
+    batch = kind(x=torch.ones(6, 4), notes=[])
+    with watch(network, every=1) as looks:
+        network(batch)
+    x, notes = (batch["x"], batch["notes"]) if kind is collections.UserDict else (batch.x, batch.notes)
+    assert notes == [48.0] and float(x.sum()) == 48
+    assert looks.table.samples.tolist() == [6]
+
+
+def test_options_of_the_training_loop_hold_for_a_held_out_set():
+    class Wide(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 3)
+
+        def forward(self, x, on, mask=None, *, scale):
+            assert on is True and scale == 2.0 and (mask is None or mask.shape == x.shape)
+            return F.relu(self.layer(x if mask is None else x * mask)) @ torch.ones(3, 2)
+
+    x, y = torch.randn(12, 4), torch.zeros(12)
+    for held_out, call in [
+        (x, lambda network, z: network(z, True, scale=2.0)),
+        ((x, y), lambda network, z: network(z, True, scale=2.0)),
+        ((x, x, y), lambda network, z: network(z, True, z, scale=2.0)),
+        ({"x": x, "mask": x, "y": y}, lambda network, z: network(x=z, on=True, mask=z, scale=2.0)),
+    ]:
+        network = Wide()
+        with watch(network, holdout=held_out) as looks:
+            call(network, torch.randn(5, 4))
+        assert looks.table.samples.tolist() == [12, 12]
+
+
+def test_a_single_sample_without_a_batch():
+    """Those before it are no longer vector."""
+    network = sequence()
+    with watch(network, every=1) as looks:
+        for _ in range(3):
+            network(torch.randn(8))
+    assert looks.table.step.tolist() == [0, 1, 2, 3]
+
+
+def test_the_first_use_draws_no_random_number():
+    """Libraries that it imports draw some, and by then the program has seeded its generators."""
+    code = """
+        import random, numpy, torch, actbench
+        network = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU(), torch.nn.Linear(2, 2))
+        def state():
+            return random.getstate(), numpy.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+        x, before = torch.ones(2, 2), state()
+        with actbench.watch(network) as looks:
+            network(x)
+        looks.table, str(looks.diagnosis())
+        assert state() == before
+        actbench.compare
+        assert state() == before
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
+
+
 def test_a_held_out_set_in_any_form():
     inputs, targets = torch.randn(10, 8), torch.zeros(10)
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(inputs, targets), 4, shuffle=True)
@@ -434,6 +531,9 @@ def watched_twice():
         (lambda: in_a_loop(sequence(), torch.randn(3, 8), holdout=torch.randn(0, 8)), "has no samples"),
         (lambda: in_a_loop(sequence(), torch.randn(3, 8), holdout={"x": torch.randn(3, 8)}), "is a dict with 'x'"),
         (lambda: watch(sequence(), holdout=iter([torch.zeros(2)])), "only once"),
+        (lambda: watch(sequence(), holdout=np.zeros((3, 8))), "is a ndarray"),
+        (lambda: watch(sequence().to("meta")), "is on the meta device"),
+        (lambda: watch(torch.compile(nn.DataParallel(sequence()))), "is a DataParallel"),
         (lambda: watch(sequence(), every=0), "every=0 is not a number of steps"),
         (lambda: watch(sequence(), writer="runs"), "has no add_scalar"),
         (watched_twice, "is being watched already"),

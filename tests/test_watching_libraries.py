@@ -79,6 +79,39 @@ def test_lightning(tmp_path, calls_itself, layers):
     assert same(states)
 
 
+def test_lightning_networks_in_lists_and_metrics(tmp_path):
+    """A ModuleList is never called itself, and a metric counts what it is shown."""
+    lightning = pytest.importorskip("lightning")
+    torchmetrics = pytest.importorskip("torchmetrics")
+    from actbench.watching.lightning import WatchCallback
+
+    class Module(lightning.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.parts = nn.ModuleList([nn.Sequential(nn.Linear(8, 4), nn.ReLU()), nn.Linear(4, 8)])
+            self.heads = nn.ModuleDict({"a": nn.ModuleList([nn.Sequential(nn.Linear(8, 8), nn.GELU())])})
+            self.mean, self.loss = torchmetrics.MeanMetric(), nn.MSELoss()
+
+        def training_step(self, batch, _):
+            x = self.heads["a"][0](self.parts[1](self.parts[0](batch[0])))
+            self.mean(x.detach())
+            return self.loss(x, batch[0])
+
+        def configure_optimizers(self):
+            return torch.optim.Adam(self.parameters())
+
+    states, counts = [], []
+    for callbacks in ([WatchCallback(every=1)], []):
+        torch.manual_seed(0)
+        module = Module()
+        states.append(fitted(module, callbacks, tmp_path))
+        counts.append((module.mean.update_count, module.mean.compute().item()))
+        if callbacks:
+            assert callbacks[0].watch.table.layer.unique().tolist() == ["parts.0.1", "heads.a.0.1"]
+            assert callbacks[0].watch.table.step.max() == 8
+    assert same(states) and counts[0] == counts[1]
+
+
 # ---------------------------------------------------------------- transformers and Accelerate
 
 
@@ -130,8 +163,10 @@ def _train(rank, folder):
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", f"file://{folder}/together", rank=rank, world_size=2)
     results = {name: _loop(rank, name) for name in ("off", "outer", "inner")}
-    torch.save(results, f"{folder}/{rank}.pt")
     torch.distributed.destroy_process_group()
+    looks = results["outer"][2]
+    told = str(looks.diagnosis()).splitlines()[0]  # afterwards, as any process of the script does
+    torch.save({name: (*of[:2], told) for name, of in results.items()}, f"{folder}/{rank}.pt")
 
 
 def _loop(rank, watched):
@@ -149,7 +184,7 @@ def _loop(rank, watched):
         optimizer.step()
     if watched != "off":
         looks.close()
-    return network.state_dict(), looks.table.step.tolist()
+    return network.state_dict(), looks.table.step.tolist(), looks if watched == "outer" else None
 
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed training")
@@ -157,5 +192,6 @@ def test_rank_0_looks_and_no_process_waits(tmp_path):
     torch.multiprocessing.spawn(_train, (str(tmp_path),), nprocs=2)
     for rank, steps in ((0, [0, 2, 4, 5]), (1, [])):
         results = torch.load(tmp_path / f"{rank}.pt")
+        assert (results["outer"][2] == "no look was taken") is (rank == 1)
         assert [results[name][1] for name in ("off", "outer", "inner")] == [[], steps, steps]
         assert all(same([results["off"][0], results[name][0]]) for name in ("outer", "inner"))

@@ -1,16 +1,20 @@
 """What a network is called with: kept, cut and repeated without touching what the training loop holds.
 
-A batch is the positional and the keyword arguments of one call; tensors may be nested in lists, tuples and dicts.
+A batch is the positional and the keyword arguments of one call; tensors may be nested in lists, tuples, dicts and
+objects such as dataclasses.
 """
 
 from __future__ import annotations
 
+import copy
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from actbench.errors import UserError, a_type_of
 
@@ -102,40 +106,82 @@ def joined(batches: Sequence[Batch]) -> Sequence[Batch]:
 
 
 def _alike(one: Batch, other: Batch) -> bool:
-    """Whether two batches have tensors in the same places, of the same shape but for the samples, and nothing else."""
+    """Whether two batches have tensors in the same places, of the same shape but for the samples, and nothing else.
+
+    Where no tensor has more than one axis, it may be that of a single sample.
+    """
     if one.kwargs.keys() != other.kwargs.keys() or len(one.args) != len(other.args):
         return False
     values = [*one.args, *one.kwargs.values()], [*other.args, *other.kwargs.values()]
-    return all(
+    return max((tensor.ndim for tensor in one.tensors()), default=0) > 1 and all(
         isinstance(a, Tensor) and isinstance(b, Tensor) and a.ndim == b.ndim > 0 and a.shape[1:] == b.shape[1:]
         and a.dtype == b.dtype and a.device == b.device
         for a, b in zip(*values, strict=True)
     )  # fmt: skip
 
 
-def _map(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+def _map(value: Any, change: Callable[[Tensor], Tensor], depth: int = 0) -> Any:
     if isinstance(value, Tensor):
         return change(value)
     if isinstance(value, tuple):
-        moved = [_map(one, change) for one in value]
-        return type(value)(*moved) if hasattr(value, "_fields") else tuple(moved)
+        moved = [_map(one, change, depth) for one in value]
+        if hasattr(value, "_fields"):
+            return type(value)(*moved)
+        return tuple(moved) if type(value) is tuple else value  # a torch.Size
     if isinstance(value, list):
-        return [_map(one, change) for one in value]
-    if isinstance(value, dict):
-        return {key: _map(one, change) for key, one in value.items()}
-    if isinstance(value, Mapping):  # Hugging Face's BatchEncoding
-        return dict(_map({**value}, change))
-    return value
+        return [_map(one, change, depth) for one in value]
+    if isinstance(value, Mapping):
+        return _mapping({key: _map(one, change, depth) for key, one in value.items()}, value)
+    if depth == _DEPTH or not holds_tensors(value):
+        return value
+    try:
+        copied = copy.copy(value)
+    except Exception:  # it is no plain holder of values
+        return value
+    for name, one in _attributes(value).items():
+        object.__setattr__(copied, name, _map(one, change, depth + 1))  # also of a frozen dataclass
+    return copied
 
 
-def _tensors(values: Any) -> Iterator[Tensor]:
+def _mapping(items: dict[Any, Any], like: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """Of the kind that `forward` expects: some have their items as attributes, as Hugging Face's BatchEncoding has."""
+    if type(like) is dict:
+        return items
+    try:
+        copied: Any = copy.copy(like)
+        copied.update(items)
+    except Exception:  # a kind that cannot be changed
+        return items
+    return copied
+
+
+def _tensors(values: Any, depth: int = 0) -> Iterator[Tensor]:
     for value in values:
         if isinstance(value, Tensor):
             yield value
         elif isinstance(value, (list, tuple)):
-            yield from _tensors(value)
+            yield from _tensors(value, depth)
         elif isinstance(value, Mapping):
-            yield from _tensors(value.values())
+            yield from _tensors(value.values(), depth)
+        elif depth < _DEPTH:
+            yield from _tensors(_attributes(value).values(), depth + 1)
+
+
+_DEPTH = 2  # of objects within objects, which may refer to each other in a circle
+
+
+def holds_tensors(value: Any) -> bool:
+    """Whether an argument of a call is a part of the batch, and no option."""
+    return next(_tensors([value]), None) is not None
+
+
+def _attributes(value: Any) -> Mapping[str, Any]:
+    """What an object holds that carries a batch, such as a dataclass; nothing of a module, a class or a function."""
+    if isinstance(value, (nn.Module, type, ModuleType)) or inspect.isroutine(value):
+        return {}
+    if is_dataclass(value):
+        return {one.name: getattr(value, one.name) for one in fields(value) if hasattr(value, one.name)}
+    return getattr(value, "__dict__", {})
 
 
 # ---------------------------------------------------------------- a held-out set
@@ -154,9 +200,11 @@ class Holdout:
                 raise UserError("has no tensors", where="actbench.watch(holdout=…)", how=_HOW)
             return
         wrong = isinstance(self.given, (list, tuple, str, bytes)) or not hasattr(self.given, "__iter__")
+        wrong |= hasattr(self.given, "__array__")  # of NumPy or pandas, whose rows are no batches
         if wrong or hasattr(self.given, "__next__"):
             what = f"is {a_type_of(self.given)}" + ("" if wrong else ", which has its samples only once")
-            raise UserError(what, where="actbench.watch(holdout=…)", how=_HOW)
+            how = "torch.as_tensor(x), of the type that the network takes" if hasattr(self.given, "__array__") else _HOW
+            raise UserError(what, where="actbench.watch(holdout=…)", how=how)
 
     def batches(self, like: Batch, device: torch.device) -> Iterator[Batch]:
         """What the network is called with: as many of the first tensors as it takes, or the keywords that it takes.
@@ -187,20 +235,30 @@ def _in_chunks(given: Any) -> Iterator[Any]:
 
 
 def _as_call(one: Any, like: Batch) -> Batch:
+    """A call with held-out samples in the place of the batch, and with the options of the training loop."""
+    options = {key: value for key, value in like.kwargs.items() if not holds_tensors(value)}
+    places = [number for number, value in enumerate(like.args) if holds_tensors(value)]
     if isinstance(one, Mapping):
-        if like.kwargs:
-            return Batch((), {key: value for key, value in one.items() if key in like.kwargs})
-        if len(like.args) == 1 and isinstance(like.args[0], Mapping):
-            return Batch((dict(one),), {})
+        if len(places) == 1 and isinstance(like.args[places[0]], Mapping):
+            return Batch(_with(like.args, places, [one]), options)
+        if len(options) < len(like.kwargs):
+            of_keywords = {key: value for key, value in one.items() if key in like.kwargs}
+            return Batch(_with(like.args, places, []), options | of_keywords)
         what = (
             f"is a dict with {', '.join(map(repr, one))}, and the loop calls the network with tensors: {like.shapes()}"
         )
         raise UserError(
             what, where="actbench.watch(holdout=…)", how="a tensor or tuples of what the network is called with"
         )
-    if isinstance(one, (tuple, list)):
-        tensors = tuple(one)
-        if like.kwargs and not like.args:
-            return Batch((), dict(zip(like.kwargs, tensors, strict=False)))
-        return Batch(tensors[: max(1, len(like.args))], {})
-    return Batch((one,), {})
+    given = tuple(one) if isinstance(one, (tuple, list)) else (one,)
+    if places or len(options) == len(like.kwargs):
+        return Batch(_with(like.args, places, given) if places else given[:1], options)
+    names = [key for key in like.kwargs if key not in options]
+    return Batch(like.args, options | dict(zip(names, given, strict=False)))
+
+
+def _with(args: Sequence[Any], places: Sequence[int], given: Sequence[Any]) -> tuple[Any, ...]:
+    """Positional arguments with others in the places of tensors, up to the first place that has none."""
+    end = places[len(given)] if len(given) < len(places) else len(args)
+    replaced = dict(zip(places, given, strict=False))
+    return tuple(replaced.get(number, value) for number, value in enumerate(args[:end]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from lightning.pytorch import Callback
@@ -51,7 +52,7 @@ class WatchCallback(Callback):
     def on_train_start(self, trainer: Any, pl_module: nn.Module) -> None:
         """Begins to watch."""
         held_out = check(pl_module, self.every, None, self.holdout, None)
-        networks = {"": pl_module, **{name: unwrapped(child) for name, child in pl_module.named_children()}}
+        networks = {"": pl_module, **dict(_networks(pl_module))}
         self.watch = Watch(
             networks, every=self.every, writer=_writer(trainer), holdout=held_out, step=lambda: trainer.global_step
         )
@@ -66,6 +67,19 @@ class WatchCallback(Callback):
         """Leaves the module as it was."""
         if self.watch is not None:
             self.watch.stop()
+
+
+def _networks(module: nn.Module, above: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """The modules that `training_step` may call by themselves, each with its name.
+
+    What only holds others, such as a ModuleList, is never called, and a metric's `forward` counts.
+    """
+    for name, child in module.named_children():
+        child = unwrapped(child)
+        if type(child).forward is nn.Module.forward:
+            yield from _networks(child, f"{above}{name}.")
+        elif not any(kind.__module__.startswith("torchmetrics.") for kind in type(child).__mro__):
+            yield f"{above}{name}", child
 
 
 def _writer(trainer: Any) -> Any:

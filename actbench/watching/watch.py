@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from numbers import Integral
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ class Watch:
     ) -> None:  # fmt: skip
         self.rows: list[LookRow] = []
         self._writer, self._tags, self._is_open = writer, Tags(), False
+        self._is_elsewhere = False  # in another process, of rank 0
         self._pending: list[LookRow] = []  # of one step, to be written
         settings: Any = {
             "every": every, "step": step, "holdout": holdout, "report": self._take, "nesting": Nesting(),
@@ -52,7 +54,8 @@ class Watch:
         Raises:
             UserError: the network is being watched already.
         """
-        if self._is_open or not _is_first_process():
+        self._is_elsewhere = not _is_first_process()
+        if self._is_open or self._is_elsewhere:
             return self
         opened = []
         try:
@@ -135,7 +138,7 @@ class Watch:
         Raises:
             UserError: nothing was looked at yet.
         """
-        if not self.rows and _is_first_process():
+        if not self.rows and not self._is_elsewhere:
             self._check_called()
         layers = {name: layer for network in self._networks for name, layer in network.layers.items()}
         exact = any(network.holdout is not None for network in self._networks)
@@ -236,12 +239,17 @@ def check(model: Any, every: Any, writer: Any, holdout: Any, step: Any) -> Holdo
         if isinstance(model, type):
             what, how = f"is the class {model.__name__}", f"an object of it: {model.__name__}()"
         problems.append(Problem(what, f"{where}(model)", how))
-    elif type(model).__name__ in _WRAPPERS:
-        problems.append(Problem(f"is {a_type_of(model)}", f"{where}(model)", _WRAPPERS[type(model).__name__]))
+    elif (kind := type(unwrapped(model)).__name__) in _WRAPPERS:
+        problems.append(Problem(f"is {a_type_of(unwrapped(model))}", f"{where}(model)", _WRAPPERS[kind]))
     elif isinstance(model, torch.jit.ScriptModule):
         what = "is a ScriptModule, whose activations cannot be seen"
         problems.append(Problem(what, f"{where}(model)", "the network before torch.jit.script; torch.compile works"))
-    if not isinstance(every, int) or isinstance(every, bool) or every < 1:
+    elif any(tensor.is_meta for tensor in model.parameters()):
+        what = "is on the meta device, where there are no numbers to look at"
+        problems.append(
+            Problem(what, f"{where}(model)", 'model.to_empty(device="cpu"), and weights, before it is watched')
+        )
+    if not isinstance(every, Integral) or isinstance(every, bool) or every < 1:
         problems.append(
             Problem(f"every={every!r} is not a number of steps", where, "every=100: a whole number, 1 or more")
         )
