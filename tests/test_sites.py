@@ -304,6 +304,24 @@ def test_a_fused_encoder_layer_of_torch_is_looked_into():
     assert [site.why_not for site in network.found] == ["the softmax of an attention", ""]
 
 
+def test_a_place_is_the_same_however_often_it_is_passed():
+    """Python runs code in another way once it has run some times: a builtin such as `sum` is called differently."""
+
+    class Summed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+
+        def forward(self, x):
+            parts = tuple(F.relu(self.layer(part)) for part in (x, 2 * x))
+            return sum(F.relu(self.layer(part)) for part in parts)
+
+    network = Exchanged(Summed(), torch.randn(4, 4), lambda sites: {site.name: nn.Tanh() for site in sites})
+    for _ in range(30):
+        network(torch.randn(4, 4))
+    assert len(network.exchanged) == 2
+
+
 def test_finding_sites_leaves_the_network_and_random_numbers_alone():
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Dropout())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import opcode
 import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -98,10 +99,23 @@ def place_of(frame: FrameType | None, path_of: PathOf) -> Place | None:
             owner = owner or module
             code = frame.f_code
             name = getattr(code, "co_qualname", code.co_name)
-            steps.append(Step(file, name, code.co_firstlineno, frame.f_lasti))
+            steps.append(Step(file, name, code.co_firstlineno, _instruction(frame)))
             line = line or frame.f_lineno
         frame = frame.f_back
     return Place(path_of(owner) or "", tuple(steps), line, recomputed, lost) if owner is not None else None
+
+
+_PRECALL = opcode.opmap.get("PRECALL", -1)  # in Python 3.11 alone
+_TO_ITS_CALL = 4  # bytes
+
+
+def _instruction(frame: FrameType) -> int:
+    """Where in its code a frame is.
+
+    Python 3.11 calls a builtin such as `sum` at its CALL, and after some times already at the PRECALL before it.
+    """
+    at = frame.f_lasti
+    return at + _TO_ITS_CALL if _PRECALL >= 0 and frame.f_code.co_code[at] == _PRECALL else at
 
 
 def is_in_custom_function(frame: FrameType | None) -> bool:
