@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from actbench.report import recommendation, settling, typed_command
+from actbench.report import nothing_learned, recommendation, settling, typed_command
 from actbench.report.configurations import METRIC, Block, Configuration
 from actbench.report.formatting import count, duration, ends, listed, points, signed
 from actbench.report.more_command import more
@@ -25,9 +25,9 @@ def of(verdict: Verdict, block: Block) -> list[str]:
     if not verdict.decisions:
         return [_nothing_complete(block)]
     waiting = {name for name, _ in block.waiting}
-    sentences = [*_use(verdict, waiting), *_avoid(verdict), *_compared_with_baseline(verdict)]
-    sentences += [*_undecided(verdict), *_limited_by_images(verdict), *_hopeless(verdict), *_too_few_seeds(verdict)]
-    sentences += _not_finished(verdict, block)
+    sentences = [*_use(verdict, waiting), *nothing_learned.sentences(verdict), *_avoid(verdict)]
+    sentences += [*_compared_with_baseline(verdict), *_undecided(verdict), *_limited_by_images(verdict)]
+    sentences += [*_hopeless(verdict), *_too_few_seeds(verdict), *_not_finished(verdict, block)]
     if block.note:
         sentences.append(f"All of this is about the dataset {_dataset(block)}. {block.note}.")
     return sentences

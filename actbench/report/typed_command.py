@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Sequence
 
+from actbench.files import places
 from actbench.report import runs
 from actbench.report.more_command import study_of
 from actbench.report.runs import Run
@@ -39,6 +40,8 @@ def rest_of_sweep(run: Run) -> str:
 
 def _typed(run: Run) -> Sequence[str]:
     """The words behind `actbench`, with the study's name; nothing where they are not recorded, or are of elsewhere."""
+    if (study_of(run.folder) / places.KEPT).is_dir():  # trained from Python: no command line has what it was given
+        return ()
     argv = runs.environment(run).get("argv")
     if not isinstance(argv, list) or not argv or not all(isinstance(word, str) for word in argv):
         return ()

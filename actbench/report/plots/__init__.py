@@ -15,6 +15,7 @@ from __future__ import annotations
 import importlib
 import io
 import pkgutil
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
@@ -62,9 +63,16 @@ def name_of(module: ModuleType) -> str:
 def draw_plot(module: ModuleType, comparison: Comparison, problems: list[Problem]) -> Plot | None:
     """The plot of one of `plot_modules`; None if the comparison has no data for it."""
     name = name_of(module)
-    with matplotlib.rc_context({**STYLE, **svg.STYLE, "svg.hashsalt": name}):
+    with _ONE_AT_A_TIME, matplotlib.rc_context({**_USUAL, **STYLE, **svg.STYLE, "svg.hashsalt": name}):
         drawing = module.draw(comparison, problems)
         return _saved(name, module.SECTION, drawing) if drawing is not None else None
+
+
+_ONE_AT_A_TIME = threading.RLock()  # Matplotlib's parameters belong to the process
+_OF_A_PROGRAM = ("backend", "interactive", "toolbar", "timezone", "webagg", "tk", "macosx", "keymap", "docstring")
+_USUAL = {  # whatever style a program or a matplotlibrc has set: the same picture everywhere
+    name: value for name, value in matplotlib.rcParamsDefault.items() if not name.startswith(_OF_A_PROGRAM)
+}
 
 
 def _saved(name: str, section: str, drawing: Drawing) -> Plot:
