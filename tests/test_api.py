@@ -24,6 +24,7 @@ from helpers import fake_run, settings_of
 import actbench
 from actbench import UserError
 from actbench.job.job import Sinks
+from actbench.records import Finding
 
 TINY = {"train__epochs": 1, "model__width": 8, "train__threads": 1, "tensorboard": False}
 WORDS = ["dataset=digits", "train.epochs=1", "model.width=8", "train.threads=1", "tensorboard=false", "num_seeds=3"]
@@ -98,7 +99,7 @@ def test_its_tables_are_those_of_the_files(studied):
         [stored["mean"], stored["std"], *stored["ci95"]]
     )
     assert run.status == "completed" and run.seeds == [0, 1, 2] and run.units.columns[0] == "seed"
-    assert [one.settings.activation.name for one in found.runs] == list(found.table.index)
+    assert [one.settings.activation.name for one in found.runs] == list(found.table.index) == list(found)
 
 
 def test_the_verdict_reads_as_the_sentences(studied):
@@ -130,8 +131,9 @@ def test_its_pictures_are_those_of_the_report(studied, monkeypatch, tmp_path):
         found.plot.diferences()
     with pytest.raises(UserError, match="has no data in this comparison"):
         found.plot.depth()
-    with pytest.raises(UserError, match=r"neither .svg nor .png"):
-        picture.save(tmp_path / "d.gif")
+    for path, expected in (("d.gif", r"neither .svg nor .png"), ("no/d.png", "No such file or directory")):
+        with pytest.raises(UserError, match=expected):
+            picture.save(tmp_path / path)
 
 
 def test_a_notebook_shows_it_as_safe_html(studied, monkeypatch):
@@ -165,6 +167,11 @@ def test_more_seeds_of_a_run_are_trained_beside_those_there_are(home):
     both = actbench.run("activation=gelu", data="digits", num_seeds=2, study="s", progress=False, **TINY)
     assert both.seeds == [0, 1] and len(list((home / "outputs" / "s").glob("gelu*"))) == 2
     assert both.by_seed.loc[0].equals(first.by_seed.loc[0])
+
+
+def test_numbers_of_numpy_are_numbers():
+    found = small("relu", seeds=np.int64(1), margin=np.float32(0.5), optimizer__lr=np.float64(0.01))
+    assert found.verdict.margin == 0.5 and found["relu"].settings.optimizer.params["lr"] == 0.01
 
 
 def test_words_of_the_command_and_keywords_are_the_same(home):
@@ -358,6 +365,11 @@ def test_what_goes_on_is_shown(capsys):
         ({"activations": ["relu"], "data": (np.zeros(5), np.zeros(5, int))}, "data, x: has the shape (5,)"),
         ({"activations": ["relu"], "data": (np.zeros((50, 3)), np.zeros(50))}, "labels are whole numbers"),
         ({"activations": ["relu"], "data": (np.zeros((2, 3)), np.zeros(2, int), 3)}, "data: is a tuple of 3"),
+        ({"activations": ["relu"], "data": ""}, "data: is empty"),
+        ({"activations": ["relu"], "data": (torch.eye(9).to_sparse(), range(9))}, "data: is a tuple of 2"),
+        ({"activations": ["relu"], "data": (torch.eye(9).to_sparse(), np.arange(9))}, "is a tensor that is not dense"),
+        ({"activations": ["relu"], "data": (np.full((9, 3), np.nan), np.arange(9) % 2)}, "data: NaN or infinite"),
+        ({"activations": ["relu"], "seeds": 10**9}, "num_seeds=1000000000"),
         ({"activations": ["relu"], "epochs": 3}, "did you mean train.epochs=3?"),
         ({"activations": ["relu"], "optimizer__lr": "much"}, "optimizer.lr=much"),
         ({"activations": ["relu"], "optimizer__lr": object()}, "optimizer.lr: is an object, not a plain value"),
@@ -408,6 +420,15 @@ def test_loading_what_is_not_there(home):
         actbench.load("studyy")
     with pytest.raises(UserError, match="margin=0: is not a number"):
         actbench.load("study", margin=0)
+    for wrong, expected in ((3, "is an int"), ("", "is empty"), ("~nobody_is_called_so/s", "there is no such folder")):
+        with pytest.raises(UserError, match=expected):
+            actbench.load(wrong)
+
+
+def test_a_run_has_one_configuration(home):
+    with pytest.raises(UserError, match=r"activation=relu,gelu: has several values\n    actbench.compare trains"):
+        actbench.run("activation=relu,gelu", data="digits", optimizer__lr="0.1,0.2", progress=False)
+    assert [*home.iterdir()] == []
 
 
 def test_what_is_never_ranked_together_is_beside_it(home):
@@ -419,6 +440,85 @@ def test_what_is_never_ranked_together_is_beside_it(home):
     found = actbench.load(home / "s")
     assert list(found.table.index) == ["gelu", "relu"] and len(found.others) == 1
     assert found.others[0].runs[0].settings.train.epochs == 2
+
+
+def test_that_nothing_was_learned_is_said(home):
+    """The best of networks that all guess is no advice; one that has learned is compared as ever."""
+    finding = Finding("loss does not fall early", "2.3 → 2.3", "Steps are too short.", ("x",), code="stalled-loss")
+    for study, findings in (("guessing", [(finding,), (finding,)]), ("one_learns", [(finding,), ()])):
+        for activation, found, mean in zip(("relu", "gelu"), findings, (10.0, 12.0), strict=True):
+            settings = settings_of("dataset=digits", f"activation={activation}", "num_seeds=3")
+            fake_run(home / study / settings.folder, settings, [mean, mean + 0.1, mean + 0.2], findings=found)
+        assert ("None of them has learned much" in str(actbench.load(study).verdict)) is (study == "guessing")
+
+
+def test_no_command_is_offered_that_lacks_what_python_was_given(home, monkeypatch):
+    """A shell does not know the network of a notebook; `actbench more` finds it in the study."""
+    from actbench.report import runs, typed_command
+
+    words = ["-m", "activation=own,gelu", "model=Net", "study=s"]
+    monkeypatch.setattr(runs, "environment", lambda _: {"argv": ["actbench", *words]})
+    run = runs.Run(home / "s" / "own-Net", settings_of("activation=relu"), None)
+    run.folder.mkdir(parents=True)
+    assert typed_command.going_on([run]) == f"actbench {' '.join(words)}"
+    (home / "s" / "own").mkdir()
+    assert typed_command.going_on([run]) == ""
+
+
+def test_a_study_is_found_beside_a_folder_of_its_name(studied, monkeypatch):
+    """`compare(study="s")` beside the code in a folder `s`."""
+    monkeypatch.chdir(studied[1])
+    (studied[1] / "s").mkdir()
+    try:
+        assert actbench.load("s").folder == studied[1] / "outputs" / "s"
+    finally:
+        (studied[1] / "s").rmdir()
+
+
+def test_a_program_may_go_elsewhere(studied, tmp_path, monkeypatch):
+    """Pictures and tables are read again from where the results were, and the current folder is never changed."""
+    found, home = studied
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "chdir", lambda _: pytest.fail("another thread may need the current folder"))
+    assert found.plot.curves().svg
+    assert len(found["relu"].history) == 3 and str(home) in repr(found)
+
+
+@pytest.mark.rendered
+def test_pictures_are_the_same_in_any_style(studied):
+    """A notebook has its own; the report is to look as it does everywhere."""
+    import matplotlib
+
+    def drawn():
+        return re.sub(rb"zero:\d+", b"", studied[0].plot.differences().svg)  # it is counted
+
+    before, backend = drawn(), matplotlib.get_backend()
+    style = {"axes.facecolor": "black", "axes.grid": True, "font.size": 30, "text.color": "white", "lines.linewidth": 9}
+    with matplotlib.rc_context(style):
+        assert drawn() == before
+        assert {key: matplotlib.rcParams[key] for key in style} == style
+    assert matplotlib.get_backend() == backend
+
+
+def test_an_interruption_before_the_first_run_leaves_nothing(home, monkeypatch):
+    from actbench.command import launch
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(launch, "prepare", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        actbench.compare(data=(np.eye(8), np.arange(8) % 2), activations=["relu"], study="s", progress=False)
+    assert [*home.iterdir()] == []
+
+
+def test_a_place_that_cannot_be_written_to(home):
+    """Arrays are kept before anything else is written."""
+    (home / "file").write_text("")
+    data = np.eye(8), np.arange(8) % 2
+    with pytest.raises(UserError, match=r"output_dir=FOLDER that you may write to"):
+        actbench.compare(data=data, activations=["relu"], study="s", output_dir="file", progress=False)
+    assert [path.name for path in home.iterdir()] == ["file"]
 
 
 # ---------------------------------------------------------------- the package

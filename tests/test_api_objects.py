@@ -7,6 +7,7 @@ import importlib.machinery
 import importlib.util
 import linecache
 import os
+import subprocess
 import sys
 import textwrap
 import types
@@ -133,6 +134,48 @@ def test_the_source_of_a_definition_stands_by_itself(notebook, tmp_path):
     assert "zeros" not in text and "bent" not in text  # nothing that it does not use
 
 
+def test_what_a_definition_uses_is_written_down(notebook, tmp_path):
+    """Constants of every plain kind, submodules, definitions without code of their own, and what it took from torch."""
+    import torch.utils.checkpoint
+
+    assert torch.utils.checkpoint
+    notebook.cell("""
+        from __future__ import annotations
+        import dataclasses, enum, math
+        import numpy as np
+        import torch
+        import torch.utils.checkpoint
+        import torch.nn.functional as F
+        from math import inf
+        from torch import nn
+        PLAIN = {"a": [1, (2.0, None), {"x", "y"}, ()], "b": {}}
+        DTYPE, DEVICE, EDGE, COUNT = torch.float64, torch.device("cpu"), np.float64(0.25), np.int32(6)
+        @dataclasses.dataclass
+        class Config:
+            width: int = 5
+        class Kind(enum.Enum):
+            WIDE = 1
+        class Empty(nn.Sequential):
+            pass
+        class Uses(nn.Module):
+            act = staticmethod(F.gelu)
+            def __init__(self, config: NotThere = None):
+                super().__init__()
+                self.layer = Empty(nn.Linear((config or Config()).width, COUNT, dtype=DTYPE, device=DEVICE))
+            def forward(self, x):
+                run = torch.utils.checkpoint.checkpoint
+                return run(self.layer, self.act(x), use_reentrant=False) * EDGE + (inf if PLAIN["b"] else Kind.WIDE.value)
+    """)
+    text = source.source_of(notebook.module.Uses, "model").text
+    (tmp_path / "standing.py").write_text(text)
+    code = "import torch, standing; torch.manual_seed(0); n = standing.Uses(); print(n(torch.ones(2, 5).double()).tolist(), standing.PLAIN)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True)
+    torch.manual_seed(0)
+    ours = notebook.module.Uses()(torch.ones(2, 5).double()).tolist()
+    assert done.stdout.startswith(str(ours))
+    assert source.source_of(notebook.module.Uses, "model").text == text
+
+
 def test_a_network_of_a_notebook_is_kept_and_trained(notebook, home, digits):
     module = notebook.module
     found = actbench.compare(
@@ -157,6 +200,10 @@ def test_a_network_of_a_notebook_is_kept_and_trained(notebook, home, digits):
     notebook.cell(NET.replace("sqrt(4)", "sqrt(9)"))  # the cell is edited, and run again
     edited = actbench.compare(model=module.Net, data=digits, activations=["own"], study="s", model__depth=2, **TINY)
     assert len([*home.glob("outputs/s/own/net_*.py")]) == 2 and len(edited.table) == 6
+    stored = {run.folder: yaml.safe_load((run.folder / "settings.yaml").read_text())["model"] for run in edited.runs}
+    for folder, choice in stored.items():  # each version keeps a file of its own, so that each can go on
+        written = yaml.safe_load((home / "outputs/s/own/conf/model" / f"{choice['name']}.yaml").read_text())
+        assert written["_target_"] == choice["target"], folder
 
 
 def test_the_command_goes_on_with_it_once_it_is_trusted(notebook, home, digits, capsys, monkeypatch):

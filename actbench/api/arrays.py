@@ -81,6 +81,8 @@ def _array(one: Any, where: str) -> Any:
     if isinstance(one, torch.Tensor):
         one = one.detach().cpu()
         one = one.float() if one.dtype is torch.bfloat16 else one
+        if one.layout is not torch.strided or one.is_nested:
+            raise UserError("is a tensor that is not dense", where=where, how="x.to_dense(), say")
     try:
         array = np.asarray(one)
     except (ValueError, TypeError) as error:

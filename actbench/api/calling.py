@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actbench.api import comparisons, runs
 from actbench.api.comparisons import Comparison
 from actbench.api.runs import Run
-from actbench.errors import Problem, UserError
+from actbench.errors import Problem, UserError, a_type_of
 from actbench.files import places
+from actbench.report import run_folders
 
 if TYPE_CHECKING:
     from actbench.api.words import Words
     from actbench.command.embedded import Called
     from actbench.sinks.sweep import Sweep
 
-_OUTPUTS = "outputs"
+_OUTPUTS = Path("outputs")
 
 
 def compare(
@@ -51,17 +53,17 @@ def compare(
         model: a name (`"mlp"`, `"mynet:Net"`), a class of `torch.nn.Module`, or a function that returns a new network.
             The source of one that is defined in a notebook is kept in the study's folder `own`, with all that it uses,
             and it is trained from there.
-        data: a name (`"mnist"`), a folder of images, a `.csv` or `.npz` file, arrays `(x, y)` or
-            `((x_train, y_train), (x_test, y_test))` of NumPy or torch, a `torch.utils.data.Dataset`, or two of them.
-            Arrays are kept in the study's folder, once.
+        data: a name (`"mnist"`, or `"digits"`, which are scaled to the 28×28 of MNIST), a folder of images, a `.csv` or
+            `.npz` file, arrays `(x, y)` or `((x_train, y_train), (x_test, y_test))` of NumPy or torch, a
+            `torch.utils.data.Dataset`, or two of them. Arrays are kept in the study's folder, once.
         activations: names, classes of `torch.nn.Module`, functions of a tensor. `"own"`: those that a network of one's
             own has. They may be left out where `overrides` choose them.
         seeds: how many, from `seed` (0) on.
         margin: percentage points of test accuracy within which activations are as good as each other; by default 0.1,
-            or that with which the study began.
+            or that with which a race in the study began.
         progress: whether it is shown how far the training is.
         keys: any other key of the command, `__` for a dot: `train__epochs=3`, or `**{"train.epochs": 3}`. A string is
-            what would be typed.
+            what would be typed, so that `optimizer__lr="1e-3,3e-3"` compares at both.
 
     Raises:
         UserError: with all that is wrong with the arguments (nothing was trained then); or no run has ended well.
@@ -108,7 +110,8 @@ def run(*overrides: str, model: Any = None, data: Any = None, progress: bool = T
     activation = keys.pop("activation", None)
     call = _Call(overrides, keys, progress)
     several = None if activation is None else [activation]
-    called = call.trained([], lambda words, kept: _objects(words, kept, model, data, several, needed=False), [])
+    problems = call.words.take_several("actbench.compare trains several, and compares them")
+    called = call.trained([], lambda words, kept: _objects(words, kept, model, data, several, needed=False), problems)
     if called.errors:
         raise UserError.of(problem for error in called.errors for problem in error.problems)
     return runs.of_folders(called.folders)
@@ -130,14 +133,30 @@ def load(path: str | Path, *, margin: float | None = None) -> Run | Comparison:
     Raises:
         UserError: there is no such folder, no run with results in it, or it cannot be read.
     """
-    if problems := _margin(margin):
+    from actbench.api.words import expanded
+
+    problems = _margin(margin)
+    if not isinstance(path, (str, Path)) or not str(path).strip():
+        what = "is empty" if isinstance(path, str) else f"is {a_type_of(path)}"
+        problems.append(Problem(what, "actbench.load(path)", "a folder, or the name of a study"))
+    if problems:
         raise UserError.of(problems)
-    folder = Path(path).expanduser()
-    if not folder.exists() and (Path(_OUTPUTS) / folder).is_dir():
-        folder = Path(_OUTPUTS) / folder
+    folder = _found(expanded(path))
     if (folder / "settings.yaml").exists():
         return runs.of_folders([folder])
     return comparisons.of_study(folder, margin=margin)
+
+
+def _found(folder: Path) -> Path:
+    """The folder, or the study of this name where there is none, or one of something else: code, or data."""
+    study = _OUTPUTS / folder
+    if not study.is_dir():
+        return folder
+    try:
+        run_folders.below([folder], [])
+    except UserError:
+        return study
+    return folder
 
 
 # ---------------------------------------------------------------- what they share
@@ -147,7 +166,7 @@ class _Call:
     """A call: its words, and the study that it trains in."""
 
     def __init__(self, overrides: Sequence[str], keys: dict[str, Any], progress: bool) -> None:
-        from actbench.api.words import Words
+        from actbench.api.words import Words, expanded
         from actbench.command import composing
 
         self.words = Words(overrides, keys)
@@ -156,26 +175,28 @@ class _Call:
         if name is None:
             name = composing.stamp()
             self.words.add("study", name)
-        self.study = Path(self.words.value("output_dir") or _OUTPUTS).expanduser() / name
+        self.study = expanded(self.words.value("output_dir") or _OUTPUTS) / name
 
     def trained(
         self, flags: Sequence[str], add: Callable[[Words, Any], None], problems: Sequence[Problem]
     ) -> Called:  # fmt: skip
         """Keeps the objects and trains; what was kept is taken back where the call is wrong."""
         from actbench.api.kept import Kept
-        from actbench.command import embedded
+        from actbench.command import complaints, embedded
 
         kept = Kept(self.study)
         with embedded.ALONE, places.also(kept.folder):
             try:
                 add(self.words, kept)
                 wrong = [*self.words.problems, *problems]
-                called = embedded.call(
-                    [*flags, *self.words.all], _display(self.progress), self._tell, problems=wrong
-                )  # fmt: skip
-            except UserError:
+                called = embedded.call([*flags, *self.words.all], _display(self.progress), self._tell, problems=wrong)
+            except BaseException as error:  # also an interruption before the first run
                 if not [*self.study.glob("*/settings.yaml")]:
                     kept.take_back()
+                if isinstance(error, OSError):
+                    raise complaints.of_the_disk(error, str(self.study), then="then call it again") from error
+                if isinstance(error, UserError):
+                    error.problems = tuple(map(kept.as_given, error.problems))
                 raise
             finally:
                 kept.forget()
@@ -221,14 +242,14 @@ def _display(progress: bool) -> Callable[[], Sweep]:
 
 
 def _number(seeds: Any, problems: list[Problem]) -> int:
-    if isinstance(seeds, int) and not isinstance(seeds, bool) and seeds > 0:
-        return seeds
+    if isinstance(seeds, Integral) and not isinstance(seeds, bool) and int(seeds) > 0:  # also a number of NumPy's
+        return int(seeds)
     problems.append(Problem("is not the number of seeds, 1 or more", f"seeds={seeds!r}"[:60], "seeds=5"))
     return 1
 
 
 def _margin(margin: Any) -> list[Problem]:
-    number = isinstance(margin, (int, float)) and not isinstance(margin, bool)
+    number = isinstance(margin, Real) and not isinstance(margin, bool)
     if margin is None or (number and 0 < margin < 100):
         return []
     return [Problem("is not a number of percentage points above 0", f"margin={margin!r}"[:60], "margin=0.1")]

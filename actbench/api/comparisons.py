@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,11 +38,13 @@ class Comparison:
         self, of: reported.Comparison, folder: Path, problems: Sequence[Problem] = (), others: Sequence[Comparison] = ()
     ) -> None:
         self._of = of
+        for run in of.block.runs:  # whose files are read again for the pictures, wherever the program has gone by then
+            vars(run)["folder"] = run.folder.absolute()
         self.folder = folder.absolute()
         self.problems = tuple(problems)
         self.others = tuple(others)
         self.verdict: Verdict = Verdict.of(verdict_file.block(of))
-        self.plot = Plots(of, Path.cwd())
+        self.plot = Plots(of)
         self._by_name = {one.name: Run(one.counting) for one in of.block.configurations}
         self.runs: list[Run] = [*self._by_name.values()]
 
@@ -78,7 +80,8 @@ class Comparison:
     def unfinished(self) -> list[Problem]:
         """What is the matter with each run of it that has no results: it was interrupted, or failed."""
         return [
-            Problem(f"{name} has no results: {state(run)}", str(run.folder)) for name, run in self._of.block.waiting
+            Problem(f"{name} has no results: {state(run)}", str(near(run.folder)))
+            for name, run in self._of.block.waiting
         ]
 
     def __getitem__(self, name: str) -> Run:
@@ -86,6 +89,10 @@ class Comparison:
         if name not in self._by_name:
             raise KeyError(f"{name}: there are {', '.join(self._by_name)}")
         return self._by_name[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of the configurations, as of a dict."""
+        return iter(self._by_name)
 
     def __repr__(self) -> str:
         return f"<Comparison of {self._of.block.title}: {self.verdict}\n {near(self.folder)}>"
@@ -111,7 +118,7 @@ def of_study(
     """
     from actbench.report import looks
 
-    report = command.make_report([folder], command.Asked(margin=margin))
+    report = command.make_report([folder], command.Asked(margin=None if margin is None else float(margin)))
     unwritten: list[Problem] = []
     if write and report.comparisons:
         looks.record(report.studies)

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import os
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from actbench.api.source import Source
-from actbench.files.atomic import write_bytes
+from actbench.errors import Problem
+from actbench.files.atomic import replacing, write_bytes
 from actbench.files.places import KEPT
 
 
@@ -31,6 +32,7 @@ class Kept:
         self.study, self.folder = study, study / KEPT
         self._there = next(folder for folder in (study, *study.absolute().parents) if folder.is_dir())
         self._modules: list[str] = []
+        self._arrays: Path | None = None
         self._before: dict[Path, bytes | None] = {}  # what there was of each file that was written
 
     def module(self, name: str, source: Source) -> str:
@@ -55,13 +57,17 @@ class Kept:
             total.update(f"{name} {array.dtype.str} {array.shape}".encode())
             total.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
         path = self.folder / f"data_{total.hexdigest()[:8]}.npz"
+        self._arrays = path.absolute()
         if not path.exists():
-            part = path.with_name(f".{path.stem}.{os.getpid()}.part.npz")  # another process may keep the same
             self._make(path.parent)
-            np.savez(part, **dict(arrays))
-            part.replace(path)
+            with replacing(path) as part, part.open("wb") as file:
+                np.savez(file, **dict(arrays))
             self._before[path] = None
         return path.name
+
+    def as_given(self, problem: Problem) -> Problem:
+        """A problem with arrays, which names the file in which they are kept, as one with `data`."""
+        return replace(problem, where=problem.where.replace(str(self._arrays), "data")) if self._arrays else problem
 
     def forget(self) -> None:
         """Lets the modules be imported anew: another study of this process keeps files of its own."""

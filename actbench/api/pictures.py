@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,13 +35,16 @@ class Picture:
         """Writes it as what the path's ending says, `.svg` or `.png`.
 
         Raises:
-            UserError: it ends in something else.
+            UserError: it ends in something else, or cannot be written.
         """
         kinds = {".svg": self.svg, ".png": self.png}
         path = Path(path)
         if path.suffix.lower() not in kinds:
             raise UserError("is neither .svg nor .png", where=str(path), how=f"{path.stem}.svg")
-        write_bytes(path, kinds[path.suffix.lower()])
+        try:
+            write_bytes(path, kinds[path.suffix.lower()])
+        except OSError as error:
+            raise UserError(error.strerror or str(error), where=str(path), how="a folder that is there") from error
         return path
 
     def _repr_png_(self) -> bytes:
@@ -56,8 +57,8 @@ class Picture:
 class Plots:
     """The pictures of a comparison by their names; `dir(comparison.plot)` lists those that there are."""
 
-    def __init__(self, comparison: Comparison, home: Path) -> None:
-        self._comparison, self._home = comparison, home
+    def __init__(self, comparison: Comparison) -> None:
+        self._comparison = comparison
 
     def differences(self) -> Picture:
         """Differences of test accuracy from the best of the others, with the intervals of the verdict."""
@@ -89,23 +90,8 @@ class Plots:
         module = next(module for module in plot_modules() if name_of(module) == name)
         problems: list[Problem] = []
         with_results = any(configuration.n for configuration in self._comparison.block.configurations)
-        with _within(self._home):
-            plot = draw_plot(module, self._comparison, problems) if with_results else None
+        plot = draw_plot(module, self._comparison, problems) if with_results else None
         if plot is None:
             what = "has no data in this comparison"
             raise UserError.of([*problems, Problem(what, f"plot.{name}()", "the report's page has all that there are")])
         return Picture(name, plot.caption, plot.svg, plot.png)
-
-
-@contextlib.contextmanager
-def _within(home: Path) -> Iterator[None]:
-    """The folders of runs are named from where they were read, and the program may have gone elsewhere since."""
-    now = Path.cwd()
-    if now == home:
-        yield
-        return
-    os.chdir(home)
-    try:
-        yield
-    finally:
-        os.chdir(now)

@@ -39,7 +39,8 @@ class Run:
         first = self._parts[0]
         self.folder: Path = first.folder
         self.settings: Settings = first.settings
-        self.status: str = first.summary.status if first.summary else ""
+        statuses = [summary.status for summary in self.summaries]
+        self.status: str = "completed" if "completed" in statuses else statuses[0]
 
     @property
     def seeds(self) -> list[int]:

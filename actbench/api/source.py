@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
 import inspect
 import linecache
 import math
 import symtable
 import sys
 import textwrap
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import CodeType, FunctionType, ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
+from actbench.api.loaded import ANNOTATIONS, check_loaded, codes_of, is_what_it_says
 from actbench.custom.source_files import chain, is_installed
 from actbench.errors import UserError
 
@@ -40,7 +40,7 @@ class Source:
     @property
     def text(self) -> str:
         """The whole of it, the same for the same definitions."""
-        head = "\n".join(sorted(self.imports.values()))
+        head = "\n".join(sorted(self.imports.values(), key=lambda line: ("__future__" not in line, line)))
         return "\n\n\n".join([*([head] if head else []), *self.parts.values()]) + "\n"
 
 
@@ -62,28 +62,6 @@ def module_of(target: Any) -> str | None:
     if not is_installed(file):
         check_loaded(name)
     return name
-
-
-def check_loaded(name: str) -> None:
-    """Raises a UserError where the file of an imported module has other code by now than this process runs."""
-    file, module = chain(name).get(name), sys.modules.get(name)
-    if module is None or file is None or _is_rewritten(module):
-        return
-    try:
-        known = _prints(compile(file.read_bytes(), str(file), "exec", dont_inherit=True))
-    except (OSError, SyntaxError, ValueError):
-        known = frozenset()
-    own = [one for one in vars(module).values() if getattr(one, "__module__", None) == name]
-    codes = [code for one in own for code in _codes(one) if code.co_filename in (str(file), module.__file__)]
-    if any(_print(code) not in known for code in codes):
-        how = f"importlib.reload({name}), and what was imported from it once more; or restart Python"
-        raise UserError("was changed after it was imported", where=str(file), how=how)
-
-
-def _is_rewritten(module: ModuleType | None) -> bool:
-    """Whether the code of a module is not what its file compiles to: pytest rewrites `assert` in tests, for example."""
-    loader = getattr(getattr(module, "__spec__", None), "loader", None)
-    return loader is not None and type(loader) is not SourceFileLoader
 
 
 def source_of(target: Any, where: str) -> Source:
@@ -127,16 +105,19 @@ def _define(name: str, target: Any, source: Source, where: str, above: list[str]
         what = f"`{target.__qualname__}` is defined within a function, or is a lambda"
         raise UserError(what, where=where, how=_HOW)
     text = _text(target, where)
-    rewritten = _is_rewritten(sys.modules.get(target.__module__))
-    if not rewritten and any(_print(code) not in _known(target, text) for code in _codes(target)):
+    if not is_what_it_says(target, text):
         what = f"`{target.__name__}` is not what its source says by now"
         raise UserError(what, where=where, how="run the cell that defines it once more, or restart Python")
     if target.__name__ != name:
         text = f"{text}\n\n\n{name} = {target.__name__}"
+    if any(code.co_flags & ANNOTATIONS for code in codes_of(target)):
+        source.imports["annotations"] = "from __future__ import annotations"
     used = vars(sys.modules[target.__module__]) if inspect.isclass(target) else target.__globals__
     for other in _globals_in(text):
         if other in used and other not in (*above, name, target.__name__):
             _use(other, used[other], source, where, [*above, name])
+            if isinstance(used[other], ModuleType):
+                _use_below(other, used[other].__name__, text, source)
     source.parts[name] = text
 
 
@@ -152,12 +133,24 @@ def _use(name: str, value: Any, source: Source, where: str, above: list[str]) ->
         _note_own(module, source)
     elif inspect.isclass(value) or isinstance(value, FunctionType):
         _define(name, value, source, where, above)
-    elif _is_plain(value):
-        source.parts[name] = f"{name} = {value!r}"
+    elif (written := _written(value)) is not None:
+        source.parts[name] = f"{name} = {written}"
+        if "torch." in written:
+            source.imports.setdefault("torch", "import torch")
     elif getattr(builtins, name, None) is not value:
         what = f"it uses `{name}` of the notebook, a {type(value).__name__}, which cannot be written down with it"
         how = "make it within the class, give it as a plain number or word, or define all of it in a module of your own"
         raise UserError(what, where=where, how=how)
+
+
+def _use_below(name: str, package: str, text: str, source: Source) -> None:
+    """Adds the modules of a package that are reached through its name: `sklearn.datasets` is not there by itself."""
+    for node in ast.walk(ast.parse(text)):
+        dotted = ast.unparse(node) if isinstance(node, ast.Attribute) else ""
+        module = f"{package}.{dotted.removeprefix(f'{name}.')}"
+        if dotted.startswith(f"{name}.") and module in sys.modules:
+            source.imports[module] = f"import {module}"
+            _note_own(module, source)
 
 
 def _importable(value: Any) -> tuple[str, str] | None:
@@ -183,12 +176,26 @@ def _note_own(module: str, source: Source) -> None:
         source.own.append(module)
 
 
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, (list, tuple, set)):
-        return all(map(_is_plain, value)) and type(value) in (list, tuple, set) and bool(value or value == [])
-    if isinstance(value, dict):
-        return type(value) is dict and all(_is_plain(item) for pair in value.items() for item in pair)
-    return type(value) in _PLAIN and not (isinstance(value, float) and not math.isfinite(value))
+def _written(value: Any) -> str | None:
+    """A plain value as an expression: numbers, words, dtypes and devices, and containers of these; None of others."""
+    kind = type(value)
+    if kind is dict:
+        keys, items = _written([*value]), _written([*value.values()])
+        return None if keys is None or items is None else f"dict(zip({keys}, {items}))"
+    if kind in (list, tuple, set):
+        parts = [_written(one) for one in value]
+        words = [part for part in parts if part is not None]
+        if len(words) < len(parts):
+            return None
+        listed = f"[{', '.join(sorted(words) if kind is set else words)}]"  # the order of a set is another every time
+        return listed if kind is list else f"{kind.__name__}({listed})"
+    if kind is float and not math.isfinite(value):
+        return f"float('{value}')"
+    if (kind.__module__, kind.__name__) in (("torch", "dtype"), ("torch", "device")):
+        return str(value) if kind.__name__ == "dtype" else f"torch.device('{value}')"
+    if hasattr(value, "item") and kind.__module__ == "numpy" and getattr(value, "shape", None) == ():
+        return _written(value.item())
+    return repr(value) if kind in _PLAIN else None
 
 
 def _globals_in(text: str) -> list[str]:
@@ -211,11 +218,13 @@ def _globals_in(text: str) -> list[str]:
 def _text(target: Any, where: str) -> str:
     """The lines that define it, with its decorators."""
     unknown = UserError(f"the source of `{target.__name__}` is not known", where=where, how=_HOW)
-    codes = _codes(target)
-    if not codes:
+    codes = codes_of(target)
+    if not codes:  # a class without a method of its own: a dataclass, an Enum
         try:
             return textwrap.dedent(inspect.getsource(target)).rstrip()
         except (OSError, TypeError) as error:
+            if text := _in_a_cell(target.__name__):
+                return text
             raise unknown from error
     lines = linecache.getlines(codes[0].co_filename)
     try:
@@ -232,7 +241,16 @@ def _text(target: Any, where: str) -> str:
     raise unknown
 
 
-# ---------------------------------------------------------------- its code
+def _in_a_cell(name: str) -> str:
+    """The definition of a class in the last cell of a notebook that has one; empty where none has."""
+    cells = [entry[2] for entry in [*linecache.cache.values()] if len(entry) == 4 and entry[1] is None]
+    for lines in reversed(cells):
+        with contextlib.suppress(SyntaxError, ValueError, RecursionError):
+            for node in ast.parse("".join(lines)).body:
+                if isinstance(node, ast.ClassDef) and node.name == name:
+                    first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
+                    return "".join(lines[first - 1 : node.end_lineno]).rstrip()
+    return ""
 
 
 def _reached(module: ModuleType, dotted: str) -> Any:
@@ -240,44 +258,3 @@ def _reached(module: ModuleType, dotted: str) -> Any:
     for name in dotted.split("."):
         reached = getattr(reached, name, None)
     return reached
-
-
-def _codes(target: Any) -> list[CodeType]:
-    """The code of a function, or of the functions that a class defines; not what a decorator has put around or made."""
-    if inspect.isclass(target):
-        members = vars(target).values()
-        members_code = [_codes(one.fget if isinstance(one, property) else getattr(one, "__func__", one))
-                        for one in members if not inspect.isclass(one)]  # fmt: skip
-        own = [code for codes in members_code for code in codes]
-        return [code for code in own if code.co_filename == own[0].co_filename]
-    inner = inspect.unwrap(target) if callable(target) else target
-    return [inner.__code__] if isinstance(inner, FunctionType) and inner.__code__.co_filename != "<string>" else []
-
-
-def _known(target: Any, text: str) -> frozenset[Any]:
-    """What the text of a definition does; and all that its file does, since an import above it changes the code."""
-    import __future__
-
-    codes = _codes(target)
-    flags = codes[0].co_flags & __future__.annotations.compiler_flag if codes else 0
-    file = "".join(linecache.getlines(codes[0].co_filename)) if codes else ""
-    compiled = [compile(one, "own", "exec", dont_inherit=True, flags=flags) for one in (text, file)]
-    return frozenset().union(*map(_prints, compiled))
-
-
-def _prints(code: CodeType) -> frozenset[Any]:
-    """What all code within a module's code does."""
-    return frozenset(_print(inner) for inner in _within(code))
-
-
-def _within(code: CodeType) -> Iterator[CodeType]:
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield constant
-            yield from _within(constant)
-
-
-def _print(code: CodeType) -> Any:
-    """What a piece of code does, wherever it stands."""
-    constants = tuple(_print(one) if isinstance(one, CodeType) else repr(one) for one in code.co_consts)
-    return code.co_name, code.co_code, code.co_names, code.co_varnames, code.co_freevars, constants

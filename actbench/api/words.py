@@ -9,10 +9,9 @@ from typing import Any
 
 import yaml
 
-from actbench.api import source
+from actbench.api import definitions, loaded, source
 from actbench.api.arrays import as_arrays
 from actbench.api.kept import Kept
-from actbench.choices import builds, choices_of
 from actbench.command import own_models
 from actbench.command.override import key_of
 from actbench.command.quoting import split, typed
@@ -58,6 +57,12 @@ class Words:
         given = [word.partition("=")[2] for word in self.words if key_of(word) == key]
         return given[-1].strip("'\"") if given else None
 
+    def take_several(self, how: str) -> list[Problem]:
+        """Takes the words with several values out, of which a sweep would be made; a problem for each."""
+        several = [word for word in self.words if len(split(word.partition("=")[2])) > 1]
+        self.words = [word for word in self.words if word not in several]
+        return [Problem("has several values", word, how) for word in several]
+
     def add(self, key: str, text: Any) -> None:
         """The word for a key whose value is a text."""
         self.words.append(typed(key, text))
@@ -98,9 +103,9 @@ class Words:
     def _model(self, model: Any, kept: Kept) -> None:
         if isinstance(model, str):
             if signatures.target_of(model):
-                self._try(lambda: source.check_loaded(signatures.module_of(model)))
+                self._try(lambda: loaded.check_loaded(signatures.module_of(model)))
             self.words.append(f"model={model}")
-        elif not _is_definition(model):
+        elif not definitions.is_definition(model):
             is_network = hasattr(model, "state_dict")
             how = "the class, or a function that returns a new one: each seed begins with its own" if is_network else ""
             self._wrong(f"is {_a(model)}, neither the name of a model nor a class or function", "model", how or _MODEL)
@@ -115,8 +120,9 @@ class Words:
         if home is not None:
             return f"{home}:{model.__qualname__}"
         module = self._kept(model, source.source_of(model, "model"), kept)
-        name = _free(model.__name__, "model", module)
-        kept.choice("model", name, own_models.as_yaml(f"{module}:{model.__name__}"))
+        text = own_models.as_yaml(f"{module}:{model.__name__}")
+        name = definitions.free(model.__name__, "model", text)
+        kept.choice("model", name, text)
         return name
 
     def activations(self, activations: Any, kept: Kept) -> None:
@@ -140,35 +146,34 @@ class Words:
             if not one or {*one} & {*",= "}:
                 raise UserError("is not one name", where=f"activations, {one!r}", how="activations=['relu', 'gelu']")
             return one
-        if not _is_definition(one) and not inspect.isbuiltin(one):
+        if not definitions.is_definition(one) and not inspect.isbuiltin(one):
             is_module = hasattr(one, "state_dict")
             how = "the class, or a function that returns a new one: each layer has its own" if is_module else ""
             raise UserError(
                 f"is {_a(one)}, neither a name nor a class or function", where=where, how=how or _ACTIVATION
             )
-        if (known := _named(one)) is not None:
+        if (known := definitions.named(one)) is not None:
             return known
         home = source.module_of(one)
         if home is not None and home.partition(".")[0] in LIBRARIES and inspect.isclass(one):
             target = f"torch.nn.{one.__name__}" if home.startswith("torch.nn.") else f"{home}.{one.__qualname__}"
-            return self._choice(one, target, {}, kept, home)
-        if home is not None and (inspect.isclass(one) or not _takes_a_tensor(one)):
+            return self._choice(one, target, {}, kept)
+        if home is not None and (inspect.isclass(one) or not definitions.takes_a_tensor(one)):
             self._trusted.append(home)
-            return self._choice(
-                one, f"{home}.{one.__qualname__}", _defaults(f"{home}.{one.__qualname__}", where), kept, home
-            )
-        if inspect.isclass(one) or not _takes_a_tensor(one):
+            target = f"{home}.{one.__qualname__}"
+            return self._choice(one, target, definitions.defaults(target, where), kept)
+        if inspect.isclass(one) or not definitions.takes_a_tensor(one):
             module = self._kept(one, source.source_of(one, where), kept)
-            return self._choice(
-                one, f"{module}.{one.__name__}", _defaults(f"{module}.{one.__name__}", where), kept, module
-            )
+            target = f"{module}.{one.__name__}"
+            return self._choice(one, target, definitions.defaults(target, where), kept)
         module = self._kept(one, source.as_activation(one, where), kept)
-        return self._choice(one, f"{module}.{source.WRAPPED}", {}, kept, module)
+        return self._choice(one, f"{module}.{source.WRAPPED}", {}, kept)
 
-    def _choice(self, one: Any, target: str, params: Mapping[str, Any], kept: Kept, module: str) -> str:
-        name = _free(one.__name__, "activation", module)
+    def _choice(self, one: Any, target: str, params: Mapping[str, Any], kept: Kept) -> str:
         content = {"_target_": target, "_partial_": True, **params}
-        kept.choice("activation", name, f"# {target}\n{yaml.safe_dump(content, sort_keys=False)}")
+        text = f"# {target}\n{yaml.safe_dump(content, sort_keys=False)}"
+        name = definitions.free(one.__name__, "activation", text)
+        kept.choice("activation", name, text)
         return name
 
     def _kept(self, one: Any, text: source.Source, kept: Kept) -> str:
@@ -188,7 +193,9 @@ class Words:
             self.add("dataset.path", kept.arrays(arrays[0]))
 
     def _path(self, data: str | Path) -> None:
-        path = Path(data).expanduser()
+        if not str(data).strip():
+            raise UserError("is empty", where="data", how=_DATA)
+        path = expanded(data)
         if isinstance(data, str) and (
             data in names_of("dataset") or ("/" not in data and not path.exists() and not path.suffix)
         ):
@@ -210,6 +217,14 @@ class Words:
 # ---------------------------------------------------------------- values
 
 
+def expanded(path: str | Path) -> Path:
+    """The path with the user's home for `~`; one of a user who is not known stays as it is."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def _value(value: Any) -> str:
     """A value as it is typed; a string is what would be typed itself."""
     if isinstance(value, str):
@@ -218,12 +233,12 @@ def _value(value: Any) -> str:
         return typed("x", str(value)).removeprefix("x=")
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
+    if hasattr(value, "item") and getattr(value, "shape", None) == ():  # a number of NumPy's, also where it is a float
+        return _value(value.item())
     if isinstance(value, (int, float)):
         return repr(value)
     if isinstance(value, Sequence):
         return f"[{','.join(map(_value, value))}]"
-    if hasattr(value, "item") and getattr(value, "shape", None) == ():  # a number of NumPy's
-        return _value(value.item())
     raise TypeError
 
 
@@ -238,53 +253,3 @@ def _shown(value: Any) -> str:
 
 def _a(value: Any) -> str:
     return "nothing" if value is None else a_type_of(value)
-
-
-# ---------------------------------------------------------------- definitions
-
-
-def _is_definition(value: Any) -> bool:
-    return inspect.isclass(value) or inspect.isfunction(value)
-
-
-def _free(name: str, group: str, module: str) -> str:
-    """The name for a choice: no other choice has it."""
-    taken = [listed for listed in choices_of(group) if listed.name.lower() == name.lower()]
-    return f"{name}_{module.rpartition('_')[2][:4]}" if any(not _is_kept(listed.path) for listed in taken) else name
-
-
-def _is_kept(path: Path) -> bool:
-    from actbench.files.places import KEPT
-
-    return path.parts[-4:-2] == (KEPT, "conf")
-
-
-def _named(one: Any) -> str | None:
-    """The choice of ours that a class or function of torch is."""
-    home = str(getattr(one, "__module__", None) or "torch")
-    if home.partition(".")[0] != "torch":
-        return None
-    ours = {builds(listed): listed.name for listed in choices_of("activation") if not listed.own}
-    if inspect.isclass(one):
-        return ours.get(f"torch.nn.{one.__name__}")
-    return one.__name__ if one.__name__ in ours.values() and not inspect.isclass(one) else None
-
-
-def _takes_a_tensor(function: Any) -> bool:
-    """Whether it is a function of a tensor, and not one that returns a new module: it has to be given something."""
-    if inspect.isbuiltin(function):
-        return True
-    parameters = [*inspect.signature(function).parameters.values()]
-    return any(
-        one.default is one.empty and one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) for one in parameters
-    )
-
-
-def _defaults(target: str, where: str) -> dict[str, Any]:
-    """The parameters of a class, which become keys; those without a default it cannot have."""
-    found = signatures.signature_of(target)
-    parameters = dict(found.parameters) if found is not None else {}
-    if lacking := [name for name, value in parameters.items() if value == signatures.REQUIRED]:
-        how = "give it a default: each layer has one of its own, which is made with the defaults"
-        raise UserError(f"needs {', '.join(lacking)} to be made", where=where, how=how)
-    return parameters

@@ -76,7 +76,8 @@ def call(
         problems: that were found before; nothing is trained then, but all other problems are found as well.
 
     Raises:
-        UserError: the words are wrong, with all problems (nothing has been written then), or a disk fails.
+        UserError: the words are wrong, with all problems; nothing has been written then.
+        OSError: a disk fails.
     """
     with alone(), task_function.as_typed(words):
         _forget(words)
@@ -90,9 +91,6 @@ def call(
             starting.start(found.jobs, found.overrides, command, multirun=found.multirun, terms=found.terms)
         except SystemExit as ended:  # by which a job tells of a signal
             stopped_by = ended.code - 128 if isinstance(ended.code, int) else 0
-        except OSError as error:
-            where = str(found.jobs[0].folder.parent)
-            raise complaints.of_the_disk(error, where, then="then call it again") from error
     return Called(found.jobs, command.errors, stopped_by)
 
 

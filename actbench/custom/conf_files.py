@@ -63,7 +63,7 @@ def near(path: Path) -> Path:
     """A path as a person would type it: relative to the current folder where it is below it."""
     try:
         return path.relative_to(Path.cwd())
-    except ValueError:
+    except (ValueError, FileNotFoundError):  # it is not below, or the current folder is gone
         return path
 
 

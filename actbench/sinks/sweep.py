@@ -185,8 +185,8 @@ class Sweep:
 
     @property
     def tells_failures(self) -> bool:
-        """Whether stderr is the same terminal, so that what its lines say is said to everybody."""
-        return self.area is not None and self.area.shows_stderr
+        """Whether stderr is the same terminal, so that what its lines say is said to everybody; or nobody is told."""
+        return self.console.quiet or (self.area is not None and self.area.shows_stderr)
 
     def fail(self, error: UserError, settings: Settings | None = None, folder: Path | None = None) -> bool:
         """The run that trains has failed, or one that could not even begin; returns `tells_failures`.
