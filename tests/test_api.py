@@ -467,6 +467,19 @@ def test_that_nothing_was_learned_is_said(home):
         assert ("None of them has learned much" in str(actbench.load(study).verdict)) is (study == "guessing")
 
 
+def test_no_command_is_offered_that_lacks_what_python_was_given(home, monkeypatch):
+    """A shell does not know the network of a notebook; `actbench more` finds it in the study."""
+    from actbench.report import runs, typed_command
+
+    words = ["-m", "activation=own,gelu", "model=Net", "study=s"]
+    monkeypatch.setattr(runs, "environment", lambda _: {"argv": ["actbench", *words]})
+    run = runs.Run(home / "s" / "own-Net", settings_of("activation=relu"), None)
+    run.folder.mkdir(parents=True)
+    assert typed_command.going_on([run]) == f"actbench {' '.join(words)}"
+    (home / "s" / "own").mkdir()
+    assert typed_command.going_on([run]) == ""
+
+
 def test_a_study_is_found_beside_a_folder_of_its_name(studied, monkeypatch):
     """`compare(study="s")` beside the code in a folder `s`."""
     monkeypatch.chdir(studied[1])

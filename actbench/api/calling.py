@@ -242,7 +242,7 @@ def _display(progress: bool) -> Callable[[], Sweep]:
 
 
 def _number(seeds: Any, problems: list[Problem]) -> int:
-    if isinstance(seeds, Integral) and not isinstance(seeds, bool) and seeds > 0:  # also a number of NumPy's
+    if isinstance(seeds, Integral) and not isinstance(seeds, bool) and int(seeds) > 0:  # also a number of NumPy's
         return int(seeds)
     problems.append(Problem("is not the number of seeds, 1 or more", f"seeds={seeds!r}"[:60], "seeds=5"))
     return 1
