@@ -151,6 +151,74 @@ def test_watching_changes_no_bit(make, how):
     assert looks.table.step.unique().tolist() == [0, 2, 4, 6, 7]
 
 
+class Stateful(nn.Module):
+    """Draws from generators of its own, and counts in what is no list."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(8, 16), nn.Linear(16, 3)
+        self.own, self.numpys, self.pythons = torch.Generator(), np.random.default_rng(0), random.Random(0)
+        self.counter, self.groups, self.array = collections.Counter(), collections.defaultdict(list), np.zeros(2)
+
+    def forward(self, x):
+        self.counter["calls"] += 1
+        self.groups["shapes"].append(x.shape)
+        self.array += 1
+        noise = torch.rand(x.shape, generator=self.own) + self.numpys.random() + self.pythons.random()
+        return self.b(F.relu(self.a(x + noise + self.array[0])))
+
+    @property
+    def calls(self):
+        return self.counter, dict(self.groups), self.array.tolist()
+
+
+def test_state_of_any_kind_is_the_networks_own():
+    assert trained(Stateful, on=True)[0] == trained(Stateful, on=False)[0]
+
+
+def test_cached_parametrizations_keep_their_gradients():
+    gradients = []
+    for on in (True, False):
+        torch.manual_seed(0)
+        network = sequence()
+        nn.utils.parametrizations.weight_norm(network[0])
+        looks = watch(network)
+        if on:
+            looks.start()
+        with nn.utils.parametrize.cached():
+            network(torch.ones(4, 8)).sum().backward()
+        looks.stop()
+        gradients.append([parameter.grad for parameter in network.parameters()])
+    assert all(map(torch.equal, *gradients))
+
+
+def test_a_metric_within_a_network_counts_what_it_is_shown():
+    torchmetrics = pytest.importorskip("torchmetrics")
+
+    class Measured(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.metric = nn.Linear(8, 3), torchmetrics.MeanMetric()
+
+        def forward(self, x):
+            x = F.relu(self.layer(x))
+            self.metric(x.detach().mean())
+            return x * torch.ones(3)
+
+    network = Measured()
+    with watch(network, every=1):
+        for _ in range(3):
+            network(torch.randn(4, 8))
+    assert network.metric.update_count == 3
+
+
+def test_an_activation_by_itself_is_watched():
+    network = sequence()
+    with watch(network[1]) as looks:
+        network(torch.randn(4, 8))
+    assert looks.table.units.tolist() == [16, 16]
+
+
 def test_a_compiled_network_is_compiled_no_more_often():
     counts = []
     for on in (False, True):

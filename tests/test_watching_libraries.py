@@ -79,6 +79,20 @@ def test_lightning(tmp_path, calls_itself, layers):
     assert same(states)
 
 
+def test_remedies_name_the_module_of_lightning():
+    """`model.encoder[1]`, and not the layer's place within the network that is watched."""
+    from actbench.watching.watch import Watch
+
+    encoder = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 2))
+    with torch.no_grad():
+        encoder[0].bias.fill_(-100)
+    looks = Watch({"encoder": encoder}, every=1, writer=None, holdout=None, step=None).start()
+    encoder(torch.randn(8, 8))
+    looks.close()
+    remedies = " ".join(looks.diagnosis().findings[0].remedies)
+    assert "relu at model.encoder[1]" in remedies and "model.encoder[0].weight" in remedies
+
+
 def test_lightning_networks_in_lists_and_metrics(tmp_path):
     """A ModuleList is never called itself, and a metric counts what it is shown."""
     lightning = pytest.importorskip("lightning")

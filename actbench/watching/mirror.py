@@ -5,12 +5,15 @@ What a pass changes besides parameters (modes, buffers, counters and lists that 
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+import copy
+import random
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from functools import partial
 from types import MethodType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -43,8 +46,18 @@ def mirror(network: nn.Module) -> nn.Module:
         memo.setdefault(id(module), memo.get(id(unwrapped(module)), module))
     for module in originals:
         if unwrapped(module) is module:
-            memo[id(module)].__dict__.update(_state_of(module, memo))
+            _fill(memo[id(module)], module, _state_of(module, memo))
     return memo[id(network)]
+
+
+def _fill(copied: nn.Module, module: nn.Module, state: dict[str, Any]) -> None:
+    """Gives a copy its attributes; by its own way where it has one, as a metric that keeps functions of itself."""
+    kind: Any = type(module)
+    if any(getattr(kind, name, None) is getattr(nn.Module, name, None) for name in ("__getstate__", "__setstate__")):
+        copied.__dict__.update(state)
+    else:
+        kept = kind.__getstate__(module)
+        copied.__setstate__({name: value for name, value in state.items() if name in kept})
 
 
 def is_compiled(module: nn.Module) -> bool:
@@ -105,6 +118,15 @@ def _copied(value: Any, memo: dict[int, Any], depth: int) -> Any:
         return tuple(map(inner, value))
     if type(value) in (dict, OrderedDict):
         return type(value)((key, inner(one)) for key, one in value.items())
+    if type(value) in (defaultdict, Counter):
+        copied = copy.copy(value)
+        copied.clear()
+        copied.update((key, inner(one)) for key, one in value.items())
+        return copied
+    if isinstance(value, torch.Generator):
+        return torch.Generator(value.device).set_state(value.get_state())
+    if isinstance(value, (np.ndarray, np.random.Generator, np.random.RandomState, random.Random)):
+        return copy.deepcopy(value)
     if type(value) is partial:
         return partial(inner(value.func), *map(inner, value.args), **{k: inner(v) for k, v in value.keywords.items()})
     return value

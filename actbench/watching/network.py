@@ -173,7 +173,7 @@ class WatchedNetwork:
         if self.sites is None:
             self.sites = observing.find_sites(self.module, batch)
             self._check_sites()
-            about = observing.about_layers(self.module, self.sites)
+            about = observing.about_layers(self.module, self.sites, self.prefix)
             self.layers = {self.prefix + name: layer for name, layer in about.items()}
         untrained = batch if self.passes == 0 and observing.is_untrained(self.module) else None
         batches = self._batches(batch, device, last)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
+from torch.nn.utils import parametrize
 
 from actbench.activations import traits
 from actbench.activations.coupling import is_known
@@ -41,12 +42,23 @@ def without_trace(device: torch.device) -> Iterator[None]:
             stack.enter_context(torch.random.fork_rng(devices=devices))
             stack.enter_context(torch.no_grad())
             stack.enter_context(saved_tensors_hooks(_unchanged, _unchanged))  # hides those of a checkpoint around it
+            stack.enter_context(_without_cache())
             stack.enter_context(warnings.catch_warnings())
             warnings.simplefilter("ignore")
             yield
     finally:
         np.random.set_state(of_numpy)
         random.setstate(of_python)
+
+
+@contextmanager
+def _without_cache() -> Iterator[None]:
+    """The weights that a look computes are not those that training takes from `parametrize.cached()`."""
+    enabled, parametrize._cache_enabled = parametrize._cache_enabled, 0
+    try:
+        yield
+    finally:
+        parametrize._cache_enabled = enabled
 
 
 def _unchanged(tensor: Tensor) -> Tensor:
@@ -81,6 +93,7 @@ def find_sites(network: nn.Module, batch: Batch) -> tuple[Site, ...]:
         trial.ends_with(tensor)
     for one in found.values():  # reasons not to exchange it, which are none not to look at it
         one.is_output &= one.kind in kinds.GATES
+        one.on_input &= one.module != ""  # the network is an activation itself
         if one.place is not None:
             one.place = replace(one.place, lost=False)
     return tuple(named([*found.values()], {name for name, _ in copied.named_modules()}))
@@ -163,8 +176,12 @@ def is_untrained(network: nn.Module) -> bool:
     return bool(known) and all(int(count) == 0 for count in known)
 
 
-def about_layers(network: nn.Module, sites: Sequence[Site]) -> dict[str, Layer]:
-    """Name of a site -> what a diagnosis asks of it; the traits are measured once for each kind of activation."""
+def about_layers(network: nn.Module, sites: Sequence[Site], prefix: str = "") -> dict[str, Layer]:
+    """Name of a site -> what a diagnosis asks of it; the traits are measured once for each kind of activation.
+
+    Args:
+        prefix: of the paths of its modules, where it is a part of what is watched.
+    """
     copied = Exchanged(mirror(network), None, found=sites)
     at, measured = copied.activation_sites(), {}
     layers: dict[str, Layer] = {}
@@ -173,8 +190,8 @@ def about_layers(network: nn.Module, sites: Sequence[Site]) -> dict[str, Layer]:
             continue
         if site.kind not in measured:
             measured[site.kind] = traits.measure(at[site.name])
-        weight = in_code(site.weights[0]) if site.weights else ""
-        place = str(site.place or "") if site.module is None else in_code(site.module)
+        weight = in_code(prefix + site.weights[0]) if site.weights else ""
+        place = str(site.place or "") if site.module is None else in_code((prefix + site.module).rstrip("."))
         normalised = len(site.weights) > 1 and any(_is_norm(network, name) for name in site.weights[1:])
         layers[site.name] = Layer(site.kind, measured[site.kind], len(site.shape), place, weight, normalised)
     return layers
