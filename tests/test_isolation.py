@@ -20,7 +20,7 @@ import torch
 from helpers import settings_of
 from rich.console import Console
 
-from actbench.custom.isolation import isolated
+from actbench.custom.isolation import _default_device, isolated
 from actbench.datasets.shared import is_untouched, seal
 from actbench.inits import auto_gain
 from actbench.job import run
@@ -69,7 +69,7 @@ def process():
     """What a process is: all that a job could change."""
     return {
         "python": random.getstate(), "numpy": np.random.get_state()[1].tolist(), "torch": torch.get_rng_state().tolist(),
-        "dtype": torch.get_default_dtype(), "device": torch.get_default_device(), "grad": torch.is_grad_enabled(),
+        "dtype": torch.get_default_dtype(), "device": _default_device(), "grad": torch.is_grad_enabled(),
         "anomaly": torch.is_anomaly_enabled(), "deterministic": torch.are_deterministic_algorithms_enabled(),
         "fill": torch.utils.deterministic.fill_uninitialized_memory, "autocast": torch.is_autocast_enabled("cpu"),
         "denormal": float(torch.tensor([1e-40]).mul(1)), "threads": torch.get_num_threads(),

@@ -87,6 +87,13 @@ def _flushes_denormals() -> bool:
     return not bool(torch.tensor([1e-40], dtype=torch.float32, device="cpu").mul_(1).ne(0))
 
 
+def _default_device() -> torch.device:
+    try:
+        return torch.get_default_device()
+    except AttributeError:  # of torch 2.6, once it has been set to None
+        return torch.device("cpu")
+
+
 def _set_default_device(device: torch.device) -> None:
     torch.set_default_device(None if device.type == "cpu" else device)  # without a default device it is the CPU
 
@@ -117,7 +124,7 @@ def _attribute(owner: Any, name: str) -> Flag:
 
 _cuda, _cudnn = torch.backends.cuda, torch.backends.cudnn
 _FLAGS_OF_LIBRARIES: tuple[Flag, ...] = (
-    (torch.get_default_device, _set_default_device),  # first: the others make tensors
+    (_default_device, _set_default_device),  # first: the others make tensors
     (torch.get_default_dtype, torch.set_default_dtype),
     (torch.is_grad_enabled, torch.set_grad_enabled),
     (_anomaly, lambda value: torch.autograd.set_detect_anomaly(*value)),
