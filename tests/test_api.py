@@ -103,7 +103,7 @@ def test_its_tables_are_those_of_the_files(studied):
     means = results[results["metric"] == "test_accuracy"].groupby("configuration")["value"].mean()
     for name, accuracy in found.table["test_accuracy"].items():
         assert accuracy == pytest.approx(means[name])
-    assert list(found.table["test_accuracy"]) == sorted(means, reverse=True)
+    assert list(found.table["test_accuracy"]) == pytest.approx(sorted(means, reverse=True))
     run = found["gelu"]
     folder = home / run.folder
     pd.testing.assert_frame_equal(run.layers, pd.read_csv(folder / "layers.csv"), check_dtype=False)
