@@ -234,7 +234,7 @@ def _one(home: Path, arguments, trains) -> str:
             return f"has not ended after {PATIENCE} s"
         time.sleep(0.002)
     code = os.waitstatus_to_exitcode(status)
-    return _judged(code, out.read_text(errors="replace"), err.read_text(errors="replace"), folders)
+    return _judged(code, out.read_text(errors="replace"), err.read_text(errors="replace"), folders, arguments)
 
 
 def _child(folders, out, err, arguments, trains) -> None:
@@ -296,8 +296,9 @@ def _stop_where_it_would_take_long(trains) -> None:
 _OURS = {"outputs", "out", "deep", "here", "rep"}  # what a line may name as its folder
 
 
-def _judged(code, out, err, folders) -> str:
+def _judged(code, out, err, folders, arguments=()) -> str:
     wrong = []
+    named = {word.partition("=")[2].split("/")[0] for word in arguments}  # `output_dir=ot`, a misspelt folder
     if code not in (0, 1, 2, 130):
         wrong.append(f"exit code {code}")
     if "Traceback (most recent call last)" in out + err:
@@ -309,7 +310,7 @@ def _judged(code, out, err, folders) -> str:
     if code != 0 and not err.strip():
         wrong.append("no message")
     strays = [str(path) for name in ("home", "tmp") for path in folders[name].rglob("*") if not _is_torchs(path)]
-    strays += [str(path) for path in folders["cwd"].iterdir() if path.name not in _OURS]
+    strays += [str(path) for path in folders["cwd"].iterdir() if path.name not in _OURS | named]
     if strays:
         wrong.append(f"wrote {strays[:3]}")
     return f"{'; '.join(wrong)}: {err.strip()[-700:]}" if wrong else ""

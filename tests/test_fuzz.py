@@ -62,3 +62,12 @@ def test_what_breaks_the_law_is_seen(tmp_path, code, out, err, file, complaint):
         (tmp_path / file).touch()
     assert fuzzing._judged(code, out, err, folders).startswith(complaint)
     assert bool(fuzzing._judged(code, out, err, folders)) == bool(complaint)
+
+
+def test_a_folder_that_the_line_names_is_no_stray(tmp_path):
+    folders = {name: tmp_path / name for name in ("cwd", "home", "tmp", "data")}
+    for folder in folders.values():
+        folder.mkdir()
+    (tmp_path / "cwd" / "ot").mkdir()
+    assert fuzzing._judged(0, "", "", folders, ["output_dir=ot/x"]) == ""
+    assert fuzzing._judged(0, "", "", folders, ["output_dir=out"]).startswith("wrote")

@@ -226,6 +226,8 @@ class Worker:
                     self.process.kill()
                     break
                 self.crew.told(self, what, arguments)
+        except OSError:  # what it says cannot be shown any more
+            pass
         finally:  # whatever has happened, nobody waits for its job
             self.close()
             stream.close()
