@@ -196,7 +196,7 @@ def sixteen(monkeypatch):
     ("due", "words", "asked", "number", "why"),
     [
         (40, ["num_seeds=16"], None, 16, "16 cores"),
-        (3, ["num_seeds=16"], None, 4, "there are 4"),
+        (3, ["num_seeds=16"], None, 4, "there are 4 runs"),
         (40, ["num_seeds=5"], None, 5, "3 threads"),
         (40, ["num_seeds=1"], None, 1, "train.threads=1"),
         (40, ["num_seeds=1", "train.threads=1"], None, 16, "16 cores"),

@@ -38,7 +38,7 @@ def named(one: Any) -> str | None:
     ours = {builds(listed): listed.name for listed in choices_of("activation") if not listed.own}
     if inspect.isclass(one):
         return ours.get(f"torch.nn.{one.__name__}")
-    return one.__name__ if one.__name__ in ours.values() and not inspect.isclass(one) else None
+    return one.__name__ if one.__name__ in ours.values() else None
 
 
 def takes_a_tensor(function: Any) -> bool:

@@ -22,7 +22,7 @@ def processes(due: Sequence[Settings], asked: int | None) -> tuple[int, str]:
         return 1, ""  # which one run can fill, and which several would share
     number = cores.available()
     threads = max((_threads_of_a_kernel(settings) for settings in due), default=1)
-    limits = [(len(due) + 1, f"there are {len(due) + 1}"), (number, f"there are {number} cores")]
+    limits = [(len(due) + 1, f"there are {len(due) + 1} runs"), (number, f"there are {number} cores")]
     if asked is not None:
         return min(asked, len(due) + 1), f"{number} cores"
     if threads > 1:
