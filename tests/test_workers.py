@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import threading
 from dataclasses import replace
 
@@ -27,12 +28,13 @@ CONVOLUTIONS = ["num_seeds=3", "model=cnn", "model.channels=[3,4]", "model.dense
 def on_cores():
     """Parts of a configuration as a machine of so many cores would have them; small stacks are split as well."""
 
-    def make(cores, *overrides, splits=None):
+    def make(cores, *overrides, splits=None, shared=False):
         before = torch.get_num_threads()
         torch.set_num_threads(cores)
         try:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(choosing, "WORTH_A_THREAD", 0)
+                patch.setattr(choosing, "WORTH_SHARING", 0 if shared else math.inf)
                 return build_training(patch, splits or random_splits(), *overrides)
         finally:
             torch.set_num_threads(before)
@@ -44,13 +46,17 @@ def trained(training):
     return [no_times(epoch) for epoch in fit(training, control=Control())]
 
 
-def test_seeds_that_share_the_cores_train_as_alone(on_cores):
-    """Contract 1, in float64: four shares of a stack against one."""
+@pytest.mark.parametrize(
+    ("cores", "shared", "sizes"),
+    [(4, False, [2, 1, 1, 1]), (4, True, [1, 1, 1, 1, 1]), (2, False, [3, 2]), (2, True, [2, 2, 1])],
+)
+def test_seeds_that_share_the_cores_train_as_alone(on_cores, cores, shared, sizes):
+    """Contract 1, in float64: parts of a stack, which may be more than there are threads, against one."""
     splits = in_double(random_splits())
-    apart = on_cores(4, *STACKED, splits=splits)
+    apart = on_cores(cores, *STACKED, splits=splits, shared=shared)
     together = on_cores(1, *STACKED, splits=splits)
-    assert [shard.seeds for shard in apart.network.shards] == [2, 1, 1, 1]
-    assert apart.network.execution == "stacked, 4 workers"
+    assert [shard.seeds for shard in apart.network.shards] == sizes
+    assert apart.network.execution == f"stacked, {cores} workers" and apart.workers.number == cores
     assert together.network.execution == "stacked"
     ours, theirs = trained(apart), trained(together)
     for a, b in zip(apart.network.state_dicts(), together.network.state_dicts(), strict=True):
@@ -65,10 +71,11 @@ def test_seeds_that_share_the_cores_train_as_alone(on_cores):
         assert a.get("UnitEvent") == b.get("UnitEvent")
 
 
-def test_networks_that_train_one_by_one_do_not_know_who_trains_beside_them(on_cores):
+@pytest.mark.parametrize("cores", [2, 3])
+def test_networks_that_train_one_by_one_do_not_know_who_trains_beside_them(on_cores, cores):
     """Bit for bit: what a shard computes depends neither on the others nor on the number of workers."""
-    alone, beside = on_cores(1, *CONVOLUTIONS), on_cores(3, *CONVOLUTIONS)
-    assert len(beside.network.shards) == 3
+    alone, beside = on_cores(1, *CONVOLUTIONS), on_cores(cores, *CONVOLUTIONS)
+    assert len(beside.network.shards) == 3 and beside.workers.number == cores
     assert trained(alone) == trained(beside)
     assert_equal_bits(bits(alone), bits(beside))
 
@@ -153,6 +160,38 @@ def test_one_that_fails_ends_the_others_and_is_told(on_cores):
     counted = len(steps)
     assert counted <= training.steps_per_epoch
     assert len(steps) == counted  # and nobody goes on
+
+
+def test_the_item_with_the_most_work_left_comes_next():
+    left, taken = {"a": 2, "b": 4, "c": 3}, []
+
+    def work(item):
+        taken.append(item)
+        left[item] -= 1
+        return left[item]
+
+    Workers(1, 1).share(work, [*left])
+    assert taken[:3] == ["a", "b", "c"] and taken[3] == "b"  # at first it is not known who has how much to do
+    assert {item: taken.count(item) for item in "abc"} == {"a": 2, "b": 4, "c": 3}
+    assert taken[3:] == ["b", "b", "c", "a", "b", "c"]
+
+
+def test_while_one_is_busy_the_others_share_the_rest():
+    """Three items for two threads: neither waits for the other, and no item is in two hands."""
+    left, hands, done = dict.fromkeys("abc", 20), {item: threading.Lock() for item in "abc"}, threading.Event()
+
+    def work(item):
+        assert hands[item].acquire(blocking=False)
+        if item == "a":
+            assert done.wait(60)  # until b and c are through
+        left[item] -= 1
+        if left["b"] == left["c"] == 0:
+            done.set()
+        hands[item].release()
+        return left[item]
+
+    Workers(2, 1).share(work, ["a", "b", "c"])
+    assert set(left.values()) == {0}
 
 
 def test_an_interrupted_caller_waits_until_nobody_works_any_more():

@@ -12,7 +12,7 @@ import copy
 import math
 from collections.abc import Sequence
 from contextlib import nullcontext
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +36,9 @@ LARGE_LAYER = 1 << 20  # weights of the largest layer
 MANY_TOKEN_VALUES = 1 << 10  # values that the tokens of a sample have together
 # ... and from this one on, a stack is faster when it is split over several threads.
 WORTH_A_THREAD = 1 << 18  # multiplications of a layer for a batch and one seed
+# From here on a seed that would be one more than the other threads have trains alone, and the threads share it: its
+# kernels take longer than the calls that a stack saves.
+WORTH_SHARING = 1 << 22
 
 
 def make_replicas(
@@ -86,28 +89,29 @@ def make_replicas(
             raise NotStackable(reason)
         if uses_global_rng:
             raise NotStackable("the network draws from torch's global random number generator")
-        split = most if _mean_weights_of_layers(networks[0]) * batch >= WORTH_A_THREAD else 1
-        groups = _stacked(networks, generators, split, optimizer, sample)
+        work = _mean_weights_of_layers(networks[0]) * batch
+        parts = _split(len(networks), most if work >= WORTH_A_THREAD else 1, shared=work >= WORTH_SHARING)
+        groups = _stacked(networks, generators, parts, optimizer, sample)
         way, why, shards = "stacked", "", [1] * len(groups)
     except NotStackable as reason:
         if execution == "stacked":
             raise
         groups = _single(networks, generators, uses_global_rng)
-        way, why, shards = "seed by seed", f": {reason}", [len(networks[part]) for part in _split(len(networks), most)]
+        way, why, shards = "seed by seed", f": {reason}", [1] * len(groups) if most > 1 else [len(groups)]
     faster = way == "seed by seed" and device.type == "cpu" and not uses_global_rng
     if takes_channels_last and (faster or memory_format == "channels_last"):
         for group in groups:
             _to_channels_last(group)
         way += ", channels_last"
     if len(shards) > 1:
-        way += f", {len(shards)} workers"
+        way += f", {min(len(shards), most)} workers"
     return Replicas(groups, way + why, shards)
 
 
 def _stacked(
-    networks: Sequence[nn.Module], generators: Generators, number: int, optimizer: type, sample: Tensor
+    networks: Sequence[nn.Module], generators: Generators, parts: Sequence[slice], optimizer: type, sample: Tensor
 ) -> Sequence[ReplicaGroup]:
-    """The networks in `number` stacks.
+    """A stack for each part of the networks.
 
     Raises:
         NotStackable: they would not train as they do one by one.
@@ -118,7 +122,7 @@ def _stacked(
     if len(set(owners)) < len(owners):
         raise NotStackable("two of its layers share a parameter")
     groups: list[ReplicaGroup] = []
-    for part in _split(len(networks), number):
+    for part in parts:
         own = [network for network in networks[part] if isinstance(network, Exchanged)]
         stack = StackedOwn(own, generators[part], sample) if own else StackedReplicas(networks[part], generators[part])
         if not computes_the_same(stack, networks[part], generators[part], sample):
@@ -134,14 +138,20 @@ def _single(networks: Sequence[nn.Module], generators: Generators, uses_global_r
     return [SingleReplica(network, generator, uses_global_rng=uses_global_rng) for network, generator in pairs]
 
 
-def _split(seeds: int, number: int) -> list[slice]:
-    """The seeds in `number` neighbouring parts of sizes as equal as possible.
+def _split(seeds: int, threads: int, *, shared: bool = False) -> list[slice]:
+    """The seeds in neighbouring parts: one for each thread, of sizes as equal as possible.
+
+    Args:
+        shared: whether the parts are of one size, and the seeds that are left over are parts of their own.
 
     >>> _split(5, 2)
     [slice(0, 3, None), slice(3, 5, None)]
+    >>> _split(5, 2, shared=True)
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
     """
-    edges = [-(-seeds * k // number) for k in range(number + 1)]
-    return [slice(*edge) for edge in pairwise(edges)]
+    size, over = divmod(seeds, threads)
+    sizes = [*[size] * threads, *[1] * over] if shared else [size + (k < over) for k in range(threads)]
+    return [slice(*edge) for edge in pairwise(accumulate(sizes, initial=0))]
 
 
 # ---------------------------------------------------------------- is stacking possible, and is it faster?

@@ -44,15 +44,15 @@ def build(settings: Settings) -> Training:
     dropout, augmentation = generators(seeds, "dropout", device), generators(seeds, "augment", device)
     optimizer = optimizer_constructor(settings)
     threads = torch.get_num_threads()
+    cores = usable_cores(settings, device, threads)
     network = build_replicas(
-        settings, networks, dropout, optimizer=optimizer, sample=splits.train_x[:4].cpu(), device=device,
-        cores=usable_cores(settings, device, threads),
+        settings, networks, dropout, optimizer=optimizer, sample=splits.train_x[:4].cpu(), device=device, cores=cores,
     ).to(device)  # fmt: skip
 
     optimizers = [build_optimizer(settings, optimizer, g.network, device, plain=g.template[0]) for g in network.groups]
     schedulers = [build_scheduler(settings, optimizer, len(splits.train_y)) for optimizer in optimizers]
     random_numbers = [*dropout, *augmentation]
-    number = len(network.shards)
+    number = min(len(network.shards), cores)
     return Training(
         seeds=seeds,
         network=network,

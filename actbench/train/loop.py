@@ -51,7 +51,7 @@ def fit(training: Training, *, control: Control, done: int = 0, diverged: Sequen
         for shard in shards:
             shard.begin(order)
         for end in _steps_with_a_look(training, number):
-            training.workers.map(partial(ShardTrainer.train, end=end, control=control), shards)
+            training.workers.share(partial(ShardTrainer.train, end=end, control=control), shards)
             if any(shard.step < end for shard in shards):  # `control.stop` was set
                 return
             if end < training.steps_per_epoch:

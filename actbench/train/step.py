@@ -26,6 +26,7 @@ from actbench.train.state import Training
 from actbench.train.updates import Update, update_of
 
 GRADIENT_LOOKS = 8  # number of steps in each epoch at which gradient norms are measured
+PARTS = 32  # of an epoch; after each, a thread may go on with another shard
 
 
 @dataclass
@@ -106,9 +107,15 @@ class ShardTrainer:
         self.gradients: list[GradientLook] = []  # of the steps in `looks`
         self.busy: list[float] = []  # at these steps, how busy the GPU was (0 to 1)
 
-    def train(self, end: int, control: Control) -> None:
-        """Takes the steps of the epoch up to `end`, or until `control.stop` is set or another shard fails."""
-        while self.step < end and not (control.stop or self.training.workers.interrupted):
+    def train(self, end: int, control: Control) -> float:
+        """Takes the next few steps of the epoch, `end` at most; returns how many are left, times the number of seeds.
+
+        None are left once `control.stop` is set or another shard has failed.
+        """
+        few = min(end, self.step + -(-self.training.steps_per_epoch // PARTS))
+        while self.step < few:
+            if control.stop or self.training.workers.interrupted:
+                return 0.0
             outcome = self.take_step(self.batches[self.step], self.step in self.looks)
             self.scores.append(Scores(outcome.losses, outcome.hits))
             if outcome.gradients is not None:
@@ -120,6 +127,7 @@ class ShardTrainer:
             self.step += 1
             if self.seeds.start == 0:
                 control.steps += 1
+        return float((end - self.step) * len(self.batches[0]))
 
 
 def shard_trainers(training: Training) -> list[ShardTrainer]:
