@@ -66,7 +66,7 @@ def resolved(config: DictConfig) -> dict[Any, Any]:
     return content
 
 
-Known = dict[str, tuple[Any, Any]]  # a group of choices, or `train` -> its plain values, and what was made of them
+Known = dict[str, tuple[Any, Any]]  # a field of the settings -> the plain values that it was made of, and the field
 
 
 def settings_of(
@@ -76,7 +76,7 @@ def settings_of(
     """The settings of what `resolved` returns; see `to_settings`.
 
     Args:
-        known: what was made of groups that other configurations have too: the same object stands for it here.
+        known: fields of other settings, which are taken where `content` has the same object of plain values.
     """
     known, problems = {} if known is None else known, list[Problem]()
     content, note = auto.without_note(content, names)
@@ -95,10 +95,11 @@ def settings_of(
     values |= {"trust": tuple([trust] if isinstance(trust, str) else trust)}
     exchanges = choices["activation"].target is not None  # activation=own has nothing that `sites` could change
     values |= {"sites": _patterns(flat["sites"]) if exchanges else "all"}
-    values |= {"measures": measure_files.enrolled(values["trust"])}
+    if "measures" not in known or known["measures"][0] is not content["trust"]:
+        known["measures"] = content["trust"], measure_files.enrolled(values["trust"])
     if "train" not in known or known["train"][0] is not content["train"]:
         known["train"] = content["train"], Train(**{key: flat[f"train.{key}"] for key in _TRAIN_KEYS})
-    return with_contents(Settings(**values, train=known["train"][1]))
+    return with_contents(Settings(**values, measures=known["measures"][1], train=known["train"][1]))
 
 
 def _patterns(sites: Any) -> str | tuple[str, ...]:

@@ -148,9 +148,11 @@ def without_seeds_on_disk(jobs: Iterable[Job]) -> Extended:
     """
     extended = Extended()
     studies: dict[Path, Study] = {}
+    there: set[Path] = set()
     for job in jobs:
         parts = parts_of(job, studies.setdefault(job.folder.parent, Study(job.folder.parent)))
-        extended.jobs += [part for part in parts.all if part.folder not in {own.folder for own in extended.jobs}]
+        extended.jobs += [part for part in parts.all if part.folder not in there]
+        there.update(part.folder for part in parts.all)
         if parts.all != (job,):
             extended.remarks.append(_remark(job, parts))
     return extended

@@ -6,13 +6,13 @@ numbers, the optimizer, its scheduler and the clip are made and stepped, on a fe
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
+from actbench.copies import like
 from actbench.custom import loading
 from actbench.custom.trust import is_own
 from actbench.settings import GROUPS, Settings
@@ -42,8 +42,7 @@ class Checked:
         """Whether nothing can be wrong with this one, since nothing was with others."""
         if _has_own_code(settings) or _kind(settings) not in self._kinds:
             return False
-        steps = [asdict(getattr(settings, group)) for group in _STEPPED]
-        key = json.dumps([steps, asdict(settings.dataset), asdict(settings.train)])
+        key = repr([getattr(settings, name) for name in (*_STEPPED, "dataset", "train")])
         if key not in self._stepped and _can_be_stepped(settings):
             self._stepped.add(key)
         return key in self._stepped
@@ -56,10 +55,9 @@ def _has_own_code(settings: Settings) -> bool:
 
 def _kind(settings: Settings) -> str:
     """What jobs have in common that differ in such numbers."""
-    content: dict[str, Any] = {**asdict(settings), **dict.fromkeys(_NO_MATTER)}
-    for group in _STEPPED:
-        content[group]["params"] = _without_numbers(content[group]["params"])
-    return json.dumps(content)
+    stepped = {group: getattr(settings, group) for group in _STEPPED}
+    stepped = {group: replace(choice, params=_without_numbers(choice.params)) for group, choice in stepped.items()}
+    return repr(like(settings, **dict.fromkeys(_NO_MATTER), **stepped))
 
 
 def _without_numbers(value: Any) -> Any:
@@ -67,7 +65,7 @@ def _without_numbers(value: Any) -> Any:
         return {key: _without_numbers(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_without_numbers(inner) for inner in value]
-    return {} if isinstance(value, float) else value
+    return float if isinstance(value, float) else value
 
 
 def _can_be_stepped(settings: Settings) -> bool:
