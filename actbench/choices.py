@@ -25,6 +25,7 @@ class Listed:
     own: bool  # from the user's ./conf
 
 
+@lru_cache(maxsize=1)
 def packaged_conf() -> Path:
     """Our configuration folder: inside the installed package, or beside it in a checkout."""
     package = Path(__file__).resolve().parent

@@ -49,12 +49,12 @@ def decide() -> Decision:
     return Decision("digits", reason) if reason else Decision("mnist")
 
 
-def take_note(content: dict[Any, Any], names: Mapping[str, Any]) -> str:
-    """Removes the note from a configuration and returns it; an empty string if there is none."""
+def without_note(content: Mapping[Any, Any], names: Mapping[str, Any]) -> tuple[Mapping[Any, Any], str]:
+    """A configuration without the note, and the note; an empty string if there is none."""
     dataset = content.get("dataset")
-    if names.get("dataset") != "digits" or not isinstance(dataset, dict):
-        return ""
-    return str(dataset.pop("note", ""))
+    if names.get("dataset") != "digits" or not isinstance(dataset, dict) or "note" not in dataset:
+        return content, ""
+    return {**content, "dataset": {key: value for key, value in dataset.items() if key != "note"}}, str(dataset["note"])
 
 
 def resolve(jobs: Sequence[Job]) -> list[Job]:

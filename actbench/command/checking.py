@@ -41,6 +41,7 @@ def check(jobs: Sequence[Job], problems: Sequence[Problem], whole: str = "") -> 
     if waiting:
         from actbench.command import digests
         from actbench.train import checks, machine
+        from actbench.train.checked import Checked
 
         elsewhere = launchers.elsewhere(waiting[0].config)
         for sentence in measure_files.unused(waiting[0].settings.trust):
@@ -49,9 +50,14 @@ def check(jobs: Sequence[Job], problems: Sequence[Problem], whole: str = "") -> 
             for sentence in digests.changes(job.settings, job.folder.parent):
                 print(sentence, file=sys.stderr)
         machine.prepare(waiting[0].settings.train.threads)
-        for settings in {job.settings.folder: job.settings for job in waiting}.values():
+        checked = Checked()
+        for settings in {job.folder.name: job.settings for job in waiting}.values():
+            if checked.covers(settings):
+                continue
             try:
                 checks.check(settings, quick=bool(every), elsewhere=elsewhere)
+                if not every:
+                    checked.add(settings)
             except UserError as error:
                 every += error.problems
     if whole and len(every) == len(problems):

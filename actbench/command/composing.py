@@ -44,6 +44,15 @@ def to_settings(config: DictConfig, names: Mapping[str, Any], *, dataset: auto.D
     Raises:
         UserError: with every mistake in it.
     """
+    return settings_of(resolved(config), names, dataset=dataset)
+
+
+def resolved(config: DictConfig) -> dict[Any, Any]:
+    """A composed configuration without Hydra's own part as plain values.
+
+    Raises:
+        UserError: a value is missing, or leads nowhere.
+    """
     try:
         content = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
@@ -54,11 +63,26 @@ def to_settings(config: DictConfig, names: Mapping[str, Any], *, dataset: auto.D
             ) from error
         raise UserError(in_words(error), where="configuration", how="look at `actbench --cfg job`") from error
     assert isinstance(content, dict)
-    problems: list[Problem] = []
-    note = auto.take_note(content, names)
-    content.pop(sweep_lines.KEY, None)  # of the whole sweep: this run's is among its overrides
-    choices = _choices(content, names, problems)
-    flat = _flat({str(key): value for key, value in content.items() if key not in (*GROUPS, "hydra")}, problems)
+    return content
+
+
+Known = dict[str, tuple[Any, Any]]  # a field of the settings -> the plain values that it was made of, and the field
+
+
+def settings_of(
+    content: Mapping[Any, Any], names: Mapping[str, Any], *, dataset: auto.Decision | None = None,
+    known: Known | None = None,
+) -> Settings:  # fmt: skip
+    """The settings of what `resolved` returns; see `to_settings`.
+
+    Args:
+        known: fields of other settings, which are taken where `content` has the same object of plain values.
+    """
+    known, problems = {} if known is None else known, list[Problem]()
+    content, note = auto.without_note(content, names)
+    choices = _choices(content, names, problems, known)
+    besides = (*GROUPS, "hydra", sweep_lines.KEY)  # lines are of the whole sweep: this run's is among its overrides
+    flat = _flat({str(key): value for key, value in content.items() if key not in besides}, problems)
     if problems:
         raise UserError.of(problems)
     if choices["dataset"].name == auto.NAME:
@@ -71,8 +95,11 @@ def to_settings(config: DictConfig, names: Mapping[str, Any], *, dataset: auto.D
     values |= {"trust": tuple([trust] if isinstance(trust, str) else trust)}
     exchanges = choices["activation"].target is not None  # activation=own has nothing that `sites` could change
     values |= {"sites": _patterns(flat["sites"]) if exchanges else "all"}
-    values |= {"measures": measure_files.enrolled(values["trust"])}
-    return with_contents(Settings(**values, train=Train(**{key: flat[f"train.{key}"] for key in _TRAIN_KEYS})))
+    if "measures" not in known or known["measures"][0] is not content["trust"]:
+        known["measures"] = content["trust"], measure_files.enrolled(values["trust"])
+    if "train" not in known or known["train"][0] is not content["train"]:
+        known["train"] = content["train"], Train(**{key: flat[f"train.{key}"] for key in _TRAIN_KEYS})
+    return with_contents(Settings(**values, measures=known["measures"][1], train=known["train"][1]))
 
 
 def _patterns(sites: Any) -> str | tuple[str, ...]:
@@ -80,14 +107,25 @@ def _patterns(sites: Any) -> str | tuple[str, ...]:
     return tuple(map(str, sites)) if isinstance(sites, list) else str(sites)
 
 
-def _choices(content: Mapping[Any, Any], names: Mapping[str, Any], problems: list[Problem]) -> dict[str, Choice]:
+def _choices(
+    content: Mapping[Any, Any], names: Mapping[str, Any], problems: list[Problem], known: Known
+) -> dict[str, Choice]:
     for group in GROUPS:
         if isinstance(content.get(group), dict) and names.get(group) in (None, "None"):
             problems.append(Problem("is not one choice", group, f"several are a sweep: actbench -m {group}=a,b"))
     if names.get("upper_activation") == conf_source.OWN:
         how = "sites=PATTERN says which activations are exchanged; the others are left as they are"
         problems.append(Problem("is for all of a network alone", f"upper_activation={conf_source.OWN}", how))
-    return {group: _choice(group, content.get(group), str(names.get(group)), problems) for group in GROUPS}
+    choices = {}
+    for group in GROUPS:
+        of, choice = known.get(group, (None, None))
+        if choice is None or of is not content.get(group):
+            before = len(problems)
+            choice = _choice(group, content.get(group), str(names.get(group)), problems)
+            if len(problems) == before:
+                known[group] = content.get(group), choice
+        choices[group] = choice
+    return choices
 
 
 def _choice(group: str, content: Any, name: str, problems: list[Problem]) -> Choice:

@@ -155,7 +155,10 @@ def parsed(text: str, where: str) -> tuple[str, DictConfig | ListConfig]:
 
 
 def values_of(group: str, name: str) -> dict[str, object] | None:
-    """The content of a choice's YAML file, ours before the user's; None where there is no such file."""
+    """The content of a choice's YAML file, ours before the user's; None where there is no such file.
+
+    It is read once, and must not be changed.
+    """
     return values_and_comments(group, name)[0]
 
 
@@ -167,16 +170,20 @@ def values_and_comments(group: str, name: str) -> tuple[dict[str, object] | None
     for number, conf in enumerate(conf_folders()):
         path = conf / folder / f"{name}.yaml"
         if path.exists():
-            text, config = _read(path, f"{folder}/{name}" if number else "")
-            content = OmegaConf.to_container(config, resolve=False)
-            values = {str(key): value for key, value in content.items()} if isinstance(content, dict) else None
-            return values, dict(_comments(text))
+            stat = path.stat()
+            own = f"{folder}/{name}" if number else ""
+            return _values_and_comments(path, own, stat.st_mtime_ns, stat.st_size)
     return ({} if name == "none" and group in GROUPS else None), {}
 
 
 @lru_cache(maxsize=512)
-def _comments(text: str) -> tuple[tuple[str, str], ...]:
-    return tuple((item.name, item.comment) for item in parameters_in(text.splitlines()))
+def _values_and_comments(
+    path: Path, own: str, modified: int, size: int
+) -> tuple[dict[str, object] | None, dict[str, str]]:
+    text, pickled = _remembered(path, own, modified, size)
+    content = OmegaConf.to_container(pickle.loads(pickled), resolve=False)
+    values = {str(key): value for key, value in content.items()} if isinstance(content, dict) else None
+    return values, {item.name: item.comment for item in parameters_in(text.splitlines())}
 
 
 def choice_of(group: str, name: str) -> Choice:

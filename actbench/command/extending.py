@@ -6,7 +6,6 @@ comparison takes all of them together.
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
@@ -14,8 +13,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-
-from omegaconf import OmegaConf
 
 from actbench.command.override import key_of
 from actbench.command.planning import Job
@@ -107,7 +104,8 @@ def trained(job: Job, study: Study) -> set[int]:
 
 def depends_on_seed(job: Job) -> bool:
     """Whether a setting takes its value from the seeds, so that other seeds would be another configuration."""
-    return any(f"${{{key}".encode() in job.composed for key in ("seed", "num_seeds"))
+    looked_up = ("${seed", "${num_seeds")
+    return any(text.encode() in job.composed or text in str(job.values) for text in looked_up)
 
 
 def consecutive(seeds: Collection[int]) -> list[tuple[int, int]]:
@@ -129,15 +127,9 @@ def with_seeds(job: Job, first: int, number: int) -> Job:
     overrides = [o if key_of(o) not in asked else f"{key_of(o)}={asked[key_of(o)]}" for o in job.overrides]
     overrides += [f"{key}={value}" for key, value in asked.items() if key not in map(key_of, overrides)]
     settings = replace(job.settings, seed=first, num_seeds=number)
-    changed = replace(job, overrides=tuple(overrides), settings=settings, folder=job.folder.parent / settings.folder)
-    if not job.composed:
-        return changed
-    config = job.config
-    OmegaConf.update(config, "seed", first)
-    OmegaConf.update(config, "num_seeds", number)
-    config.hydra.overrides.task = changed.task
-    config.hydra.job.override_dirname = ",".join(sorted(changed.task))
-    return replace(changed, composed=pickle.dumps(config))
+    values = tuple(({**dict(job.values), **asked}).items())
+    folder = job.folder.parent / settings.folder
+    return replace(job, overrides=tuple(overrides), settings=settings, folder=folder, values=values)
 
 
 @dataclass
@@ -156,9 +148,11 @@ def without_seeds_on_disk(jobs: Iterable[Job]) -> Extended:
     """
     extended = Extended()
     studies: dict[Path, Study] = {}
+    there: set[Path] = set()
     for job in jobs:
         parts = parts_of(job, studies.setdefault(job.folder.parent, Study(job.folder.parent)))
-        extended.jobs += [part for part in parts.all if part.folder not in {own.folder for own in extended.jobs}]
+        extended.jobs += [part for part in parts.all if part.folder not in there]
+        there.update(part.folder for part in parts.all)
         if parts.all != (job,):
             extended.remarks.append(_remark(job, parts))
     return extended

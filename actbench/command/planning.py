@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import copy
+import contextlib
 import pickle
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from hydra import compose
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from actbench.command import auto, configurations, duplicate_runs, explaining, hydra_settings
+from actbench.command import alike, auto, configurations, duplicate_runs, explaining, hydra_settings
+from actbench.command.alike import Alike, Values
 from actbench.command.composing import composing, to_settings, without_hydra
 from actbench.command.expanding import BASIC as BASIC
 from actbench.command.expanding import Expansion
@@ -34,7 +36,8 @@ class Job:
     overrides: tuple[str, ...]
     settings: Settings
     folder: Path
-    composed: bytes = b""  # a pickled DictConfig, which takes a hundredth of the memory
+    composed: bytes = b""  # a pickled DictConfig, which takes a hundredth of the memory, and which jobs may share
+    values: Values = ()  # that are put into it
     automatic: bool = False  # `dataset=auto`: the settings assume MNIST until `auto.resolve`
 
     @property
@@ -45,8 +48,7 @@ class Job:
     @property
     def config(self) -> DictConfig:
         """The composed configuration with Hydra's own part; a new copy at each access."""
-        config: DictConfig = pickle.loads(self.composed)
-        return config
+        return alike.filled(self.composed, self.values, self.task)
 
 
 def plan(
@@ -76,6 +78,11 @@ def has_key(overrides: Sequence[str], key: str) -> bool:
     return key in (*explaining.flat_keys(config), "_global_")
 
 
+def _value(override: TypedOverride) -> Any:
+    assert override.parsed is not None  # else nothing would have been planned
+    return override.parsed.value()
+
+
 @dataclass
 class _Planning:
     """The state of planning: the problems so far, and the wrong overrides, which are left out from then on."""
@@ -86,6 +93,8 @@ class _Planning:
     problems: list[Problem] = field(default_factory=list)
     wrong: set[TypedOverride] = field(default_factory=set)
     refused: dict[tuple[str, ...], list[Problem]] = field(default_factory=dict)  # by composition
+    pickled: dict[tuple[str, ...], bytes] = field(default_factory=dict)  # by overrides
+    alike: dict[tuple[tuple[str, ...], tuple[str, ...]], Alike] = field(default_factory=dict)  # by composition and keys
     varied: set[str] = field(default_factory=set)  # keys that are swept over plain values
     lines: list[configurations.Line] = field(default_factory=list)  # of a preset that lists configurations
 
@@ -127,27 +136,6 @@ class _Planning:
 
     # ------------------------------------------------------------ overrides of a job -> its settings
 
-    def _job_config(self, overrides: Sequence[TypedOverride]) -> DictConfig:
-        """The configuration of a job: jobs that differ in plain values alone share one composition.
-
-        The values are put into a copy of it as Hydra would do: composing takes twenty times as long.
-        """
-        values = [override for override in overrides if override.key in self.varied]
-        try:
-            shared = self._config(*(override for override in overrides if override not in values))
-            if not values:
-                return shared
-            config = copy.deepcopy(shared)
-            for override in values:
-                assert override.parsed is not None  # else nothing would have been planned
-                OmegaConf.update(config, override.key, override.parsed.value(), merge=True)
-        except COMPOSING:
-            return self._config(*overrides)
-        task = [override.text for override in overrides if not hydra_settings.is_hydras(override.text)]
-        config.hydra.overrides.task = task
-        config.hydra.job.override_dirname = ",".join(sorted(task))
-        return config
-
     def _job(self, overrides: Sequence[TypedOverride]) -> Job | None:
         """The job without its wrong overrides; None if it cannot be composed even so."""
         for _ in range(3):
@@ -165,11 +153,39 @@ class _Planning:
         return None
 
     def _compose(self, overrides: Sequence[TypedOverride]) -> Job:
+        """Jobs that differ in plain values alone share one composition, and what is made of it."""
+        texts = tuple(override.text for override in overrides)
+        values = tuple((o.key, _value(o)) for o in overrides if o.key in self.varied)
+        shared = [override for override in overrides if override.key not in self.varied]
+        if not values or not alike.are_plain(values):
+            return self._compose_alone(overrides, shared, values)[0]
+        kind = (tuple(override.text for override in shared), tuple(key for key, _ in values))
+        if kind in self.alike and (job := self.alike[kind].job(texts, values)) is not None:
+            return job
+        job, config = self._compose_alone(overrides, shared, values)
+        if kind not in self.alike and job.values:
+            self.alike[kind] = Alike(job, config)
+        return job
+
+    def _compose_alone(
+        self, overrides: Sequence[TypedOverride], shared: Sequence[TypedOverride], values: Values
+    ) -> tuple[Job, DictConfig]:
+        """A job and its configuration, in the general way.
+
+        Args:
+            shared: the overrides but for those that are `values` to be put into the composition of these.
+        """
+        texts = tuple(override.text for override in overrides)
+        task = [text for text in texts if not hydra_settings.is_hydras(text)]
         try:
-            config = self._job_config(overrides)
+            try:
+                composed = self._pickled(shared)
+                config = alike.filled(composed, values, task)
+            except COMPOSING:
+                values, config = (), self._config(*overrides)
+                composed = pickle.dumps(config)
         except COMPOSING as error:
             raise UserError.of(self._diagnose(overrides) or [Problem(in_words(error))]) from error
-        texts = [override.text for override in overrides]
         problems = hydra_settings.for_typing(config, texts) or self._hydras_problems(config, overrides)
         if problems:
             raise UserError.of(problems)
@@ -179,8 +195,18 @@ class _Planning:
         except OmegaConfBaseException as error:
             raise UserError(in_words(error), where="output_dir") from error
         automatic = config.hydra.runtime.choices.get("dataset") == auto.NAME
-        self.known.pop(tuple(texts), None)  # no other job has it
-        return Job(tuple(texts), settings, folder, pickle.dumps(config), automatic)
+        if self.known.pop(texts, None) is not None:  # no other job has it
+            self.pickled.pop(texts, None)
+        return Job(texts, settings, folder, composed, values, automatic), config
+
+    def _pickled(self, overrides: Sequence[TypedOverride]) -> bytes:
+        """The same as `_config`, pickled once."""
+        config, texts = self._config(*overrides), tuple(override.text for override in overrides)
+        if texts not in self.pickled:
+            with contextlib.suppress(OmegaConfBaseException):  # of which the job tells
+                config.hydra.sweep.dir  # noqa: B018  # so that all copies have the same name of the study in them
+            self.pickled[texts] = pickle.dumps(config)
+        return self.pickled[texts]
 
     def _hydras_problems(self, config: DictConfig, overrides: Sequence[TypedOverride]) -> list[Problem]:
         """Settings of Hydra that files may not change: the same for all jobs that share a composition."""

@@ -14,7 +14,7 @@ from actbench.custom import loading
 from actbench.custom.isolation import isolated
 from actbench.custom.randomness import check_augmentation, check_clip, check_optimizer_step
 from actbench.custom.trust import is_own
-from actbench.datasets import TRAINING_SAMPLES
+from actbench.datasets import TRAINING_SAMPLES, Splits
 from actbench.errors import Problem, UserError, in_a_line
 from actbench.measures import own
 from actbench.settings import Choice, Settings
@@ -72,8 +72,7 @@ def check(settings: Settings, *, quick: bool = False, elsewhere: bool = False) -
         )
     valid = attempt(lambda: _examine_activations(settings))
     network = attempt(lambda: build_network(settings, inputs, classes, settings.seed)) if valid else None
-    samples = TRAINING_SAMPLES.get(settings.dataset.name, 55_000) if splits is None else len(splits.train_y)
-    samples = min(samples, settings.dataset.params.get("train_size") or samples)
+    samples = training_samples(settings.dataset, splits)
     if network is not None and not elsewhere:
         attempt(lambda: _check_memory(settings, network))
     if network is not None and (elsewhere or device is not None) and not quick and not problems:
@@ -82,6 +81,12 @@ def check(settings: Settings, *, quick: bool = False, elsewhere: bool = False) -
         attempt(lambda: check_batches(settings, samples))
     if problems:
         raise UserError.of(problems)
+
+
+def training_samples(dataset: Choice, splits: Splits | None) -> int:
+    """How many training samples there are; where the data are not loaded, as many as the dataset is known to have."""
+    samples = TRAINING_SAMPLES.get(dataset.name, 55_000) if splits is None else len(splits.train_y)
+    return min(samples, dataset.params.get("train_size") or samples)
 
 
 def check_batches(settings: Settings, samples: int) -> None:
