@@ -208,7 +208,7 @@ def test_notes_are_read_as_far_as_they_can_be(tmp_path):
     (folder / "12.json").write_text(json.dumps({"12_0": "relu-x", "12_1": "gelu-x", "99_0": "tanh-x"}))
     (folder / "13.json").write_text("{")
     (folder / "14.json").write_text("[]")
-    assert jobs._noted() == {"12_0": "relu-x", "12_1": "gelu-x"}
+    assert jobs.submissions.noted() == {"12_0": "relu-x", "12_1": "gelu-x"}
     jobs.leave(["12_0", "12_1", "9"])
     assert jobs.command.left.splitlines() == [
         "the jobs go on in Slurm",
