@@ -264,7 +264,7 @@ def killed_while_it_submits(home):
     for number, where in enumerate(("pickle", "note"), start=1):
         died = Command(*words, cwd=home, before=partial(_dies, where)).wait()
         assert died.returncode == -signal.SIGKILL, died
-        assert {*queue()} >= {f"{number}_{task}" for task in range(3)}
+        assert {*queue()} >= {f"{number}_{task}" for task in range(3)}, [where, queue("all")]
     follows = Command(*words, cwd=home)
     until(lambda: {job for job in queue() if job.startswith("3_")} == {"3_0", "3_1", "3_2"}, follows.stdout)
     until(lambda: len(queue()) == 3, "jobs without a note are left")
@@ -332,7 +332,7 @@ def random_moments(home, draw, number):
         assert "Traceback" not in one.stdout + one.stderr, one
         assert one.returncode in (0, 1, -signal.SIGKILL, -signal.SIGINT, 128 + signal.SIGINT), one
     assert done.returncode == 0 and "6/6 done" in done.stdout + done.stderr, [done, ended[-1]]
-    assert not queue()
+    until(lambda: not queue(), "jobs are left")
     compare(home)
 
 
