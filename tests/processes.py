@@ -124,6 +124,9 @@ class Command:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._process.pid, which)
 
+    def is_alive(self):
+        return self._process.is_alive()
+
     @property
     def pid(self):
         return self._process.pid

@@ -1,6 +1,7 @@
 """Slurm: what is said where there is none, signals, and a real one on this machine (`scripts/slurm_here.sh`).
 
-By default one short sweep runs there; `--moments 20` also preempts, requeues, kills and runs out of time, in minutes.
+By default one short sweep runs there; `--moments 20` also preempts, requeues, kills and runs out of time, disturbs a sweep
+at 20 random moments, and has a queue without room, in minutes (`in_slurm.py`).
 """
 
 from __future__ import annotations
@@ -11,18 +12,14 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from helpers import settings_of
-from outcome import outcome_of_run
-from processes import Command
 
 from actbench import cores
-from actbench.command import composing, hydra_settings, planning, slurm, slurm_jobs
+from actbench.command import composing, hydra_settings, planning, slurm, slurm_jobs, slurm_submitting
 from actbench.command.planning import Job
 from actbench.command.running import Command as Running
 from actbench.errors import Problem, UserError
@@ -30,8 +27,6 @@ from actbench.job import Stop
 from actbench.train import checks
 
 SLURM = Path(__file__).parents[1] / "scripts" / "slurm_here.sh"
-ON_SLURM = ["hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=1"]
-RUN = ["dataset=digits", "num_seeds=2", "model.width=16", "train.threads=1", "probe=false", "tensorboard=false"]
 LONG = 20  # of `--moments`: from there on all of it is tried
 
 
@@ -134,7 +129,7 @@ def test_a_device_is_looked_for_where_the_job_runs(monkeypatch):
 def _tools(folder, **texts):
     """Slurm's commands as scripts that print something."""
     folder.mkdir()
-    for name in ("sbatch", "srun", "squeue", "sinfo", "scontrol"):
+    for name in ("sbatch", "srun", "squeue", "sinfo", "scontrol", "scancel"):
         path = folder / name
         path.write_text(f"#!/bin/sh\n{texts.get(name, 'exit 0')}\n")
         path.chmod(0o755)
@@ -208,7 +203,7 @@ def test_notes_are_read_as_far_as_they_can_be(tmp_path):
     (folder / "12.json").write_text(json.dumps({"12_0": "relu-x", "12_1": "gelu-x", "99_0": "tanh-x"}))
     (folder / "13.json").write_text("{")
     (folder / "14.json").write_text("[]")
-    assert jobs._noted() == {"12_0": "relu-x", "12_1": "gelu-x"}
+    assert jobs.submissions.noted() == {"12_0": "relu-x", "12_1": "gelu-x"}
     jobs.leave(["12_0", "12_1", "9"])
     assert jobs.command.left.splitlines() == [
         "the jobs go on in Slurm",
@@ -235,16 +230,114 @@ def test_a_job_that_slurm_has_forgotten_is_not_waited_for_for_ever(tmp_path, mon
     assert not [*(tmp_path / "s" / ".submitit").glob("*.json")]
 
 
+# ---------------------------------------------------------------- refusals
+
+
+class _Queue:
+    """Takes the place of submitit and Slurm: `longest` jobs of an array, `most` in all, and what else it refuses."""
+
+    def __init__(self, folder, monkeypatch, *, longest=10**6, most=10**6, told=True, answers=True):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.launcher = SimpleNamespace(params={"submitit_folder": str(folder), "array_parallelism": 4})
+        self.longest, self.most, self.there, self.arrays, self.answers = longest, most, 0, {}, answers
+        self.limits = lambda: (longest, max(most - self.there, 0)) if told else (1000, sys.maxsize)
+        monkeypatch.setattr(slurm, "limits", self.limits)
+        monkeypatch.setattr(slurm, "jobs_of", self.jobs_of)
+        monkeypatch.setattr(slurm_submitting, "_executor", lambda params, after: SimpleNamespace(
+            map_array=lambda launcher, words, *_more: self.take(words, after)
+        ))  # fmt: skip
+
+    def jobs_of(self, _scripts):
+        if not self.answers:
+            raise UserError("Slurm does not answer")
+        return set()
+
+    def take(self, words, after):
+        if len(words) > min(self.longest, self.most - self.there):
+            raise RuntimeError("sbatch: error: AssocMaxSubmitJobLimit")
+        number = len(self.arrays) + 1
+        self.arrays[number], self.there = (len(words), after), self.there + len(words)
+        return [SimpleNamespace(job_id=f"{number}_{task}") for task in range(len(words))]
+
+
+def _due(folder, number):
+    return [(n, Job((), None, folder / f"run{n}"), [f"seed={n}"]) for n in range(number)]
+
+
+def test_a_sweep_that_is_longer_than_an_array_may_be_is_several(tmp_path, monkeypatch):
+    queue, due = _Queue(tmp_path / "q", monkeypatch, longest=1000), _due(tmp_path, 2001)
+    submissions = slurm_submitting.Submissions(queue.launcher)
+    taken = [*submissions.submit(due, [])]
+    assert [len(tasks) for tasks in taken] == [667, 667, 667]
+    assert [job.folder for tasks in taken for job in tasks.values()] == [job.folder for _, job, _ in due]
+    assert [after for _, after in queue.arrays.values()] == [set(), {"1"}, {"1", "2"}]  # four jobs at once, in all
+    assert len(submissions.noted()) == 2001
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told", "found out"])
+@pytest.mark.parametrize("most", [1, 3, 4, 5, 9, 10, 11])
+def test_what_slurm_has_room_for_is_submitted_and_none_twice(tmp_path, monkeypatch, most, told):
+    queue, due = _Queue(tmp_path / "q", monkeypatch, most=most, told=told), _due(tmp_path, 10)
+    submissions = slurm_submitting.Submissions(queue.launcher)
+    taken = {task: job for tasks in submissions.submit(due, []) for task, job in tasks.items()}
+    assert [job.folder for job in taken.values()] == [job.folder for _, job, _ in due[:most]]
+    assert submissions.noted() == {task: job.folder.name for task, job in taken.items()}
+    assert [*submissions.submit(due[most:], taken)] == [] if most < 10 else True  # which is no error
+
+
+@pytest.mark.parametrize(
+    ("queue", "what"),
+    [
+        ({"most": 0}, "Slurm's queue is full"),
+        ({"most": 0, "told": False}, "Slurm takes no job: AssocMaxSubmitJobLimit"),
+        ({"most": 0, "told": False, "answers": False}, "Slurm takes no job: AssocMaxSubmitJobLimit"),
+    ],
+)
+def test_a_slurm_that_takes_none_says_why(tmp_path, monkeypatch, queue, what):
+    submissions = slurm_submitting.Submissions(_Queue(tmp_path / "q", monkeypatch, **queue).launcher)
+    with pytest.raises(UserError) as raised:
+        [*submissions.submit(_due(tmp_path, 10), [])]
+    (problem,) = raised.value.problems
+    assert problem.what == what and "the same command" in problem.how
+
+
+def test_jobs_without_a_note_are_cancelled_and_nobody_elses(tmp_path, monkeypatch):
+    folder = tmp_path / "q"
+    folder.mkdir()
+    submissions = slurm_submitting.Submissions(SimpleNamespace(params={"submitit_folder": str(folder)}))
+    names = ["12.json", "12_0_submitted.pkl", "13_0_submitted.pkl", f"{'a' * 32}.pkl", "13_0_0_log.out"]
+    for name in [*names, ".submission_file_0a.sh", ".submission_file_0b.sh"]:
+        (folder / name).touch()
+    squeue = "echo '12|/x/.submission_file_0a.sh'; echo '13|/y/.submission_file_0b.sh'; echo '14|/y/job.sh'"
+    tools = _tools(tmp_path / "bin", squeue=squeue, scancel=f'echo "$@" >{tmp_path}/cancelled')
+    monkeypatch.setenv("PATH", str(tools), prepend=os.pathsep)
+    assert submissions.clear()
+    assert (tmp_path / "cancelled").read_text() == "13\n"
+    assert {path.name for path in folder.iterdir() if not path.name.startswith(".")} == {
+        "12.json", "12_0_submitted.pkl", "13_0_0_log.out",
+    }  # fmt: skip
+
+
+def test_how_much_room_there_is(monkeypatch, tmp_path):
+    config = "echo 'MaxArraySize            = 3'; echo 'MaxJobCount             = 10000'; echo 'Prolog = (null)'"
+    monkeypatch.setenv(
+        "PATH", str(_tools(tmp_path / "bin", scontrol=config, squeue="echo 1; echo 2")), prepend=os.pathsep
+    )
+    assert slurm.limits() == (2, 9997)  # MaxJobCount itself is one too many
+    monkeypatch.setenv("PATH", str(_tools(tmp_path / "other", scontrol="exit 1")), prepend=os.pathsep)
+    assert slurm.limits() == (1000, sys.maxsize)
+
+
 # ---------------------------------------------------------------- a real one
 
 
-def _in_slurm(function, *arguments, timeout, cpus=4):
-    """Calls a function of this module beside a Slurm of its own; skips, in the script's words, where there is none."""
+def _in_slurm(scenario, *arguments, timeout, cpus=4, more=""):
+    """Calls a function of `in_slurm` beside a Slurm of its own; skips, in the script's words, where there is none."""
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="pip install 'actbench[slurm]'")
     tests = Path(__file__).parent
-    code = f"import sys; sys.path[:0] = [{str(tests)!r}]; import test_slurm; test_slurm.{function}(*sys.argv[1:])"
+    code = f"import sys; sys.path[:0] = [{str(tests)!r}]; import in_slurm; in_slurm.{scenario}(*sys.argv[1:])"
     path = os.pathsep.join([str(tests.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = {**os.environ, "CPUS": str(cpus), "GRACE": "2", "PYTHONPATH": path}
+    environment = {**os.environ, "CPUS": str(cpus), "GRACE": "2", "PYTHONPATH": path, "SLURM_MORE": more}
     command = ["sh", str(SLURM), sys.executable, "-c", code, *map(str, arguments)]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL, env=environment
@@ -254,163 +347,36 @@ def _in_slurm(function, *arguments, timeout, cpus=4):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def _until(there, what, seconds=150):
-    ends = time.monotonic() + seconds
-    while not there():
-        assert time.monotonic() < ends, what
-        time.sleep(0.1)
-
-
-def _slurm(*words):
-    return subprocess.run(words, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL).stdout
-
-
-def _queue(states="PENDING,RUNNING"):
-    """Job -> state and reason."""
-    lines = _slurm("squeue", "--noheader", "--array", f"--states={states}", "--format=%i|%T|%r").splitlines()
-    return {line.split("|")[0]: line.split("|")[1:] for line in lines}
-
-
-@contextlib.contextmanager
-def _queued_at_once():
-    """Jobs that were queued again do not wait for the two minutes that Slurm has them wait."""
-    over = threading.Event()
-
-    def push():
-        while not over.wait(0.5):
-            for job, (_, reason) in _queue("PENDING").items():
-                if reason == "BeginTime":
-                    subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], capture_output=True)
-
-    thread = threading.Thread(target=push)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
-def _run_of(job, study):
-    """The folder of the run that a job of Slurm's trains."""
-    return study / json.loads((study / ".submitit" / f"{job.partition('_')[0]}.json").read_text())[job]
-
-
-def _log(job, study):
-    return (study / ".submitit" / f"{job}_0_log.out").read_text()
-
-
-def _compare(study, undisturbed):
-    """Every run of the study is what it is where nothing has disturbed it."""
-    runs = sorted(path.parent.name for path in undisturbed.glob("*/settings.yaml"))
-    assert runs == sorted(path.parent.name for path in study.glob("*/settings.yaml"))
-    for name in runs:
-        assert outcome_of_run(study / name) == outcome_of_run(undisturbed / name), name
-
-
 def test_a_sweep_in_slurm_is_left_followed_cancelled_requeued_and_bit_equal(tmp_path):
-    _in_slurm("_short", tmp_path, timeout=250)
+    _in_slurm("left_and_followed", tmp_path, timeout=900)
 
 
-def _short(home):
-    home = Path(home)
-    sweep = ["-m", *RUN, "train.epochs=80", "activation=relu,gelu,silu"]
-    here = Command(*sweep, "study=here", cwd=home).wait()
-    assert here.returncode == 0, here.stderr
-    study, words = home / "outputs" / "there", [*sweep, "study=there", *ON_SLURM, "hydra.launcher.array_parallelism=2"]
-
-    left = Command(*words, "--detach", cwd=home).wait()
-    assert left.returncode == 0 and "3 jobs in Slurm, 0/3 runs complete" in left.stdout, left.stderr
-    assert "to cancel:  scancel 1" in left.stderr and not (study / "report").exists()
-    with _queued_at_once():
-        follows = Command(*words, cwd=home)
-        follows.wait_for("2 running, 1 waiting, 0/3 done")
-        follows.send(signal.SIGINT)
-        stopped = follows.wait()
-        assert stopped.returncode in (-signal.SIGINT, 128 + signal.SIGINT), stopped
-        assert "to follow:  actbench -m" in stopped.stderr, stopped.stderr
-        assert not (study / "report").exists() and len(_queue()) == 3
-        follows = Command(*words, cwd=home)
-        follows.wait_for("waiting, 0/3 done")
-        _slurm("scancel", "1_2")
-        _until(lambda: (_run_of("1_0", study) / "resume.pt").exists(), follows.stdout)
-        _slurm("scancel", "--signal=USR2", "1_0")
-        done = follows.wait(200)
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert done.stderr.count("error: ") == 1 and "Slurm's job 1_2 was cancelled" in done.stderr, done.stderr
-    assert "best so far" in done.stdout and "Traceback" not in done.stdout + done.stderr
-    assert "Requeued job 1_0" in _log("1_0", study) and "after epoch" in _log("1_0", study)
-    environment = json.loads((_run_of_name("relu", study) / "environment.json").read_text())
-    assert environment["argv"] == ["actbench", *words, "--detach"]
-    assert environment["resumed_after_epoch"] > 0 and environment["threads"] == 1
-
-    again = Command(*words, cwd=home).wait(200)  # what was cancelled is submitted again, and nothing else
-    assert again.returncode == 0, again.stdout + again.stderr
-    assert "2 of 3 already complete" in again.stdout and "3/3 done" in again.stdout
-    _compare(study, home / "outputs" / "here")
-
-
-def _run_of_name(name, study):
-    (path,) = study.glob(f"{name}-*")
-    return path
-
-
-@pytest.mark.timeout(2400)
-def test_preempted_requeued_killed_and_out_of_time_it_is_bit_equal(request, tmp_path):
-    if request.config.getoption("moments") < LONG:
+@pytest.fixture
+def moments(request):
+    number = request.config.getoption("moments")
+    if number < LONG:
         pytest.skip(f"takes minutes: pytest tests/test_slurm.py --moments {LONG}")
-    _in_slurm("_long", tmp_path, timeout=2300, cpus=5)
+    return number
 
 
-def _long(home):
-    home = Path(home)
-    sweep = ["-m", *RUN, "train.epochs=600", "activation=relu,gelu,silu,tanh,elu"]
-    here = Command(*sweep, "study=here", cwd=home).wait(900)
-    assert here.returncode == 0, here.stderr
-    _disturbed(home, [*sweep, "study=there", *ON_SLURM])
-    _compare(home / "outputs" / "there", home / "outputs" / "here")
-    words = [*sweep, "study=timed", *ON_SLURM, "hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=50"]
-    words += ["hydra.launcher.max_num_timeout=99"]  # a busy machine trains little in each
-    with _queued_at_once():
-        done = Command(*words, cwd=home).wait(1200)
-    assert done.returncode == 0, done.stdout + done.stderr
-    logs = "".join(path.read_text() for path in (home / "outputs" / "timed" / ".submitit").glob("*.out"))
-    assert "this job is timed-out" in logs and "Requeued job" in logs
-    _compare(home / "outputs" / "timed", home / "outputs" / "here")
+@pytest.mark.usefixtures("moments")
+@pytest.mark.timeout(2400)
+def test_preempted_requeued_killed_and_out_of_time_it_is_bit_equal(tmp_path):
+    _in_slurm("disturbed", tmp_path, timeout=2300, cpus=5)
 
 
-def _disturbed(home, words):
-    """All five run; one is preempted, and of the others one is signalled, one queued again, and one killed."""
-    study = home / "outputs" / "there"
-    with _queued_at_once():
-        follows = Command(*words, cwd=home)
-        _until(lambda: len([*study.glob("*/resume.pt")]) == 5, "not all began")
-        _slurm("sbatch", "--partition=high", "--ntasks=1", "--output=/dev/null", "--wrap=sleep 1")
-        _until(lambda: any("1_" in job and state == "PENDING" for job, (state, _) in _queue().items()), "not preempted")
-        running = [job for job, (state, _) in _queue().items() if state == "RUNNING" and "_" in job]
-        signalled, requeued, killed = running[:3]
-        runs = {job: _run_of(job, study) for job in running}
-        _slurm("scancel", "--signal=USR2", signalled)
-        _slurm("scontrol", "requeue", requeued)
-        os.kill(_worker(killed), signal.SIGKILL)
-        done = follows.wait(900)
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert done.stderr.count("error: ") == 1 and f"Slurm's job {killed} " in done.stderr, done.stderr
-    assert "Bypassing signal SIGTERM" in "".join(path.read_text() for path in (study / ".submitit").glob("*.out"))
-    assert json.loads((runs[signalled] / "environment.json").read_text())["resumed_after_epoch"] > 0
-    assert json.loads((runs[requeued] / "environment.json").read_text())["resumed_after_epoch"] > 0
-    again = Command(*words, cwd=home).wait(200)
-    assert again.returncode == 0, again.stdout + again.stderr
+@pytest.mark.usefixtures("moments")
+@pytest.mark.timeout(1200)
+def test_killed_while_it_submits_it_submits_again_and_trains_once(tmp_path):
+    _in_slurm("killed_while_it_submits", tmp_path, timeout=1100)
 
 
-def _worker(job):
-    """The process of a job of an array, that of Python."""
-    array, _, task = job.partition("_")
-    wanted = {f"SLURM_ARRAY_JOB_ID={array}".encode(), f"SLURM_ARRAY_TASK_ID={task}".encode()}
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            words = (folder / "cmdline").read_bytes().split(b"\0")
-            here = {*(folder / "environ").read_bytes().split(b"\0")}
-            if b"submitit.core._submit" in words and b"srun" not in words[0] and wanted <= here:
-                return int(folder.name)
-    raise AssertionError(f"no process of {job}")
+@pytest.mark.usefixtures("moments")
+@pytest.mark.timeout(1800)
+def test_what_slurm_has_no_room_for_is_submitted_later(tmp_path):
+    _in_slurm("refused", tmp_path, timeout=1700, more="MaxJobCount=4\nMaxArraySize=3")
+
+
+@pytest.mark.timeout(3600)
+def test_disturbed_at_random_moments_it_is_bit_equal(moments, request, tmp_path):
+    _in_slurm("random_moments", tmp_path, request.config.getoption("draw"), moments, timeout=3500)

@@ -88,7 +88,8 @@ class Batches:
         due = [(number, job, _for_a_launcher(job)) for number, job in numbered if job.folder not in elsewhere]
         tasks = there.find_or_submit(due) if due else {}
         if self.command.detach:
-            print(f"{len(tasks)} jobs in Slurm, {len(complete)}/{len(jobs)} runs complete", flush=True)
+            rest = f"; it has no room for {more} more: type it again later" if (more := len(there.unsubmitted)) else ""
+            print(f"{len(tasks)} jobs in Slurm, {len(complete)}/{len(jobs)} runs complete{rest}", flush=True)
             return []
         console = PersistentConsole("the jobs go on")
         settings = [job.settings for job in jobs]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import shutil
 import subprocess
+import sys
 from collections.abc import Collection, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from actbench.command.suggestions import brief, enumerated
@@ -19,7 +21,7 @@ _ENDED = {
     "TIMEOUT",
 }  # fmt: skip
 _WAITING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD"}
-_USUAL = ("None", "Priority", "Resources", "BeginTime", "JobArrayTaskLimit", "Prolog", "Cleaning")
+_USUAL = ("None", "Priority", "Resources", "BeginTime", "JobArrayTaskLimit", "Dependency", "Prolog", "Cleaning")
 _LONGEST_ARRAY = 1000  # jobs, where Slurm does not say it
 
 
@@ -92,14 +94,36 @@ def is_waiting(state: str | None) -> bool:
     return state in _WAITING
 
 
-def longest_array() -> int:
-    """The most jobs of one array."""
+def limits() -> tuple[int, int]:
+    """The most jobs of one array, and how many more jobs Slurm has room for, whosever they are, as far as it tells."""
     try:
         lines = _ask(["scontrol", "show", "config"]).splitlines()
+        there = len(_ask(["squeue", "--noheader", "--array", "--states=all", "--format=%i"]).splitlines())
     except UserError:
-        return _LONGEST_ARRAY
-    values = [line.partition("=")[2].strip() for line in lines if line.startswith("MaxArraySize")]
-    return max(int(values[0]) - 1, 1) if values and values[0].isdecimal() else _LONGEST_ARRAY
+        return _LONGEST_ARRAY, sys.maxsize
+    pairs = [[part.strip() for part in line.partition("=")] for line in lines]
+    values = {name: int(value) for name, _, value in pairs if value.isdecimal()}
+    longest, most = values.get("MaxArraySize", _LONGEST_ARRAY + 1) - 1, values.get("MaxJobCount", sys.maxsize)
+    return max(longest, 1), max(most - 1 - there, 0)
+
+
+def jobs_of(scripts: Collection[str]) -> set[str]:
+    """The ids of this user's jobs, without the numbers of their tasks, that have not ended and run one of these files.
+
+    Raises:
+        UserError: Slurm does not answer.
+    """
+    lines = _ask(["squeue", "--noheader", "--me", "--all", "--format=%F|%o"]).splitlines()
+    pairs = [line.strip().partition("|") for line in lines]
+    return {job for job, _, script in pairs if PurePath(script).name in scripts}
+
+
+def cancel(ids: Collection[str]) -> None:
+    """
+    Raises:
+        UserError: Slurm does not answer.
+    """
+    _ask(["scancel", *sorted(ids)])
 
 
 def _ask(command: Sequence[str]) -> str:

@@ -1,18 +1,14 @@
 """The jobs of a study in Slurm: submitted once, and followed until they have ended, by whoever types the command.
 
-submitit submits them and runs the workers. Which job trains which run is noted beside its files, in `ID.json`: who
-types the command again follows jobs that Slurm still has. Whether a run is complete is said by its folder alone.
+Who types the command again follows jobs that Slurm still has, by the notes about them (`slurm_submitting.py`).
+Whether a run is complete is said by its folder alone.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
-import json
 import os
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +18,15 @@ from actbench.command import next_commands, sharing, slurm, task_function
 from actbench.command.planning import Job
 from actbench.command.running import Command
 from actbench.command.sharing import HELD
-from actbench.errors import Failure, UserError, in_a_line, printable
+from actbench.command.slurm_submitting import Due, Submissions, array_of
+from actbench.errors import Failure, UserError
 from actbench.files.atomic import write_text
-from actbench.files.reading import MB, read_text
 from actbench.store import reader
 from actbench.store.lock import alone
 
 _FIRST, _LONGEST, _GROWTH = 1.0, 15.0, 1.2  # seconds between two looks at the queue
 _APART = 3.0  # seconds for which a job has to have ended: files of another machine are seen a little later
+_AGAIN = 60.0  # seconds after which Slurm is asked to take more, though no job has ended
 _SUBMITTING = 120.0  # seconds to wait for another process that submits
 _HELD = ".held"
 _WHY = {
@@ -61,88 +58,63 @@ class SlurmJobs:
     """
 
     def __init__(self, launcher: Any, study: Path, command: Command) -> None:
-        self.launcher, self.study, self.command = launcher, study, command
-        self.folder = Path(launcher.params["submitit_folder"])
+        self.study, self.command = study, command
+        self.submissions = Submissions(launcher)
+        self.folder = self.submissions.folder
+        self.unsubmitted: list[Due] = []
+        self._ended_since: dict[str, float] = {}
+        self._said: set[str] = set()
+        self._silent = False
 
     # ------------------------------------------------------------ submitting
 
     def held_by_others(self, jobs: Sequence[Job]) -> set[Path]:
         """The folders of runs on which processes work that are none of Slurm's jobs of this study."""
-        in_slurm = {*self._noted().values()}
+        in_slurm = {*self.submissions.noted().values()}
         there = [job.folder for job in jobs if job.folder.name not in in_slurm and job.folder.exists()]
         return {*there} - {*sharing.free(there)[0]}
 
-    def find_or_submit(self, due: Sequence[tuple[int, Job, list[str]]]) -> dict[str, Job]:
+    def find_or_submit(self, due: Sequence[Due], followed: Collection[str] = ()) -> dict[str, Job]:
         """The Slurm job of each run, by its id: the one that Slurm has already, or a new one.
 
+        Runs for which Slurm has no room are left in `unsubmitted`.
+
         Args:
-            due: the number of a run, the run, and the overrides for its worker.
+            due: the runs.
+            followed: jobs of others, for what is said should this process leave.
 
         Raises:
-            UserError: Slurm refuses them; those that it has taken go on.
+            UserError: Slurm does not answer, or has no job of this study and takes none.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        since = time.monotonic()
         with alone(self.study / ".submitting", _SUBMITTING):
-            noted = self._noted()
-            states = slurm.states({_array(task) for task in noted}) if noted else {}
+            if time.monotonic() - since < _SUBMITTING:  # else another process may still be at it
+                self.submissions.clear()
+            noted = self.submissions.noted()
+            states = slurm.states({array_of(task) for task in noted}) if noted else {}
             if states is None:
                 raise UserError("Slurm does not answer", where="squeue", how="try again when it does")
-            self._forget(noted, states)
+            self.submissions.forget(noted, states)
             live = {name: task for task, name in noted.items() if not slurm.has_ended(states.get(task))}
             tasks = {live[job.folder.name]: job for _, job, _ in due if job.folder.name in live}
             new = [one for one in due if one[1].folder.name not in live]
-            self.leave(tasks)
-            most = slurm.longest_array() if new else 1
-            for place in range(0, len(new), most):
-                tasks |= self._submit(new[place : place + most])
-                self.leave(tasks)
+            self.unsubmitted = new
+            self.leave([*followed, *tasks])
+            for taken in self.submissions.submit(new, live.values()) if new else ():
+                tasks |= taken
+                self.unsubmitted = self.unsubmitted[len(taken) :]
+                self.leave([*followed, *tasks])
         return tasks
 
     def leave(self, tasks: Collection[str]) -> None:
         """Notes how to come back to the jobs, should this process leave; there is nothing to say of none."""
-        ids = sorted({_array(task) for task in tasks}, key=int)
+        ids = sorted({array_of(task) for task in tasks}, key=int)
         words = [word for word in self.command.typed if word != "--detach"]
         go_on = next_commands.how_to_go_on(words, self.study.name).removeprefix("to go on:").strip()
-        said = f"the jobs go on in Slurm\nto follow:  {go_on}\nto cancel:  scancel {' '.join(ids)}"
+        more = f", without {len(self.unsubmitted)} that it has no room for yet" if self.unsubmitted else ""
+        said = f"the jobs go on in Slurm{more}\nto follow:  {go_on}\nto cancel:  scancel {' '.join(ids)}"
         self.command.left = said if ids else ""
-
-    def _submit(self, due: Sequence[tuple[int, Job, list[str]]]) -> dict[str, Job]:
-        from hydra.core.singleton import Singleton
-
-        state = Singleton.get_state()
-        arguments = [(words, "hydra.sweep.dir", number, f"job_id_for_{number}", state) for number, _, words in due]
-        there = {*self.folder.iterdir()}
-        try:
-            with contextlib.redirect_stderr(io.StringIO()):  # what sbatch says is in the error, too
-                submitted = _executor(self.launcher.params).map_array(self.launcher, *zip(*arguments, strict=True))
-        except Exception as error:  # of any kind, by submitit's version
-            for path in {*self.folder.iterdir()} - there:
-                path.unlink(missing_ok=True)
-            how = "sinfo and sacctmgr show what there is; hydra.launcher.KEY=VALUE says what to ask for"
-            raise UserError(f"Slurm takes no job: {_said(error)}", where="hydra/launcher=slurm", how=how) from error
-        tasks = {str(one.job_id): job for one, (_, job, _) in zip(submitted, due, strict=True)}
-        content = {task: job.folder.name for task, job in tasks.items()}
-        write_text(self.folder / f"{_array(next(iter(tasks)))}.json", json.dumps(content))
-        return tasks
-
-    def _noted(self) -> dict[str, str]:
-        """The name of the run's folder, by the id of its Slurm job; what cannot be read is as good as not there."""
-        found: dict[str, str] = {}
-        for path in sorted(self.folder.glob("*.json")):
-            try:
-                content = json.loads(read_text(path, limit=100 * MB))
-            except (OSError, ValueError, UserError):
-                continue
-            if path.stem.isdecimal() and isinstance(content, dict):
-                found |= {str(task): str(name) for task, name in content.items() if _array(str(task)) == path.stem}
-        return found
-
-    def _forget(self, noted: Mapping[str, str], states: Mapping[str, str]) -> None:
-        """Removes the notes about arrays of which no job is left, and what was submitted; the logs stay."""
-        alive = {_array(task) for task in noted if not slurm.has_ended(states.get(task))}
-        for array in {_array(task) for task in noted} - alive:
-            for path in [*self.folder.glob(f"{array}_*.pkl"), self.folder / f"{array}.json"]:
-                path.unlink(missing_ok=True)
 
     # ------------------------------------------------------------ following
 
@@ -150,42 +122,73 @@ class SlurmJobs:
         """Waits until all jobs have ended, and says how; returns those that other processes are working on.
 
         Args:
-            tasks: the runs by the id of their Slurm job.
+            tasks: the runs by the id of their Slurm job; those that are `unsubmitted` are submitted once they can be.
             shown: a `sinks.following.Following`.
         """
-        left, held, pause, silent = dict(tasks), [], _FIRST, False
-        ended_since: dict[str, float] = {}
-        said: set[str] = set()  # reasons
-        while left:
-            for task, job in [*left.items()]:
-                if self._is_complete(job):
-                    shown.ended(job.settings, reader.completed(job.folder))
-                    del left[task]
-            states = slurm.states({_array(task) for task in left}) if left else {}
-            if states is None:
-                if not silent:
-                    shown.say("Slurm does not answer; waiting until it does")
-                silent, ended_since = True, {}
-            else:
-                silent = False
-                for task in [*left]:
-                    if not slurm.has_ended(states.get(task)):
-                        ended_since.pop(task, None)
-                    elif time.monotonic() - ended_since.setdefault(task, time.monotonic()) > _APART:
-                        job = left.pop(task)
-                        held += self._judge(task, job, states.get(task), shown)
-                waiting = sum(slurm.is_waiting(states.get(task)) for task in left)
-                shown.show(running=len(left) - waiting, waiting=waiting)
-                if waiting == len(left) > 0 and (why := slurm.unusual_reasons({_array(task) for task in left})) - said:
-                    said |= why
-                    shown.say(f"none of them runs: Slurm says {', '.join(sorted(why))} (squeue explains it)")
+        left, held, pause = dict(tasks), [], _FIRST
+        tried, since = len(left), time.monotonic()
+        if self.unsubmitted:
+            shown.say(f"Slurm has no room for {len(self.unsubmitted)} jobs yet; they follow when others have ended")
+        while left or self.unsubmitted:
+            self._take_out_complete(left, shown)
+            if self.unsubmitted and (len(left) < tried or time.monotonic() - since > _AGAIN):
+                self._submit_more(left, shown)
+                tried, since = len(left), time.monotonic()
+            held += self._look(left, shown)
             self.leave(left)
-            if left:
-                time.sleep(min(pause, _APART) if ended_since else pause)
+            if left or self.unsubmitted:
+                time.sleep(min(pause, _APART) if self._ended_since else pause)
                 pause = min(_GROWTH * pause, _LONGEST)
-        noted = self._noted()
-        if noted and (states := slurm.states({_array(task) for task in noted})) is not None:
-            self._forget(noted, states)
+        noted = self.submissions.noted()
+        if noted and (states := slurm.states({array_of(task) for task in noted})) is not None:
+            self.submissions.forget(noted, states)
+        return held
+
+    def _take_out_complete(self, left: dict[str, Job], shown: Any) -> None:
+        for task, job in [*left.items()]:
+            if self._is_complete(job):
+                shown.ended(job.settings, reader.completed(job.folder))
+                del left[task]
+        for one in [*self.unsubmitted]:  # by another command
+            if self._is_complete(one[1]):
+                shown.ended(one[1].settings, reader.completed(one[1].folder))
+                self.unsubmitted.remove(one)
+
+    def _submit_more(self, left: dict[str, Job], shown: Any) -> None:
+        """Submits what there was no room for, as far as it could run at once with what is left."""
+        could = self.submissions.at_once - len(left)
+        if could < min(len(self.unsubmitted), self.submissions.at_once / 2):
+            return  # rather some at a time than one by one
+        now, later = self.unsubmitted[:could], self.unsubmitted[could:]
+        try:
+            left |= self.find_or_submit(now, left)
+            self.unsubmitted += later
+        except UserError as error:
+            self.unsubmitted = [*now, *later]
+            what = error.problems[0].what
+            if what not in self._said:
+                self._said.add(what)
+                shown.say(f"{len(self.unsubmitted)} jobs are not submitted yet: {what}")
+
+    def _look(self, left: dict[str, Job], shown: Any) -> list[Job]:
+        """Takes out the jobs that have ended, and says how; returns those that other processes are working on."""
+        states = slurm.states({array_of(task) for task in left}) if left else {}
+        if states is None:
+            if not self._silent:
+                shown.say("Slurm does not answer; waiting until it does")
+            self._silent, self._ended_since = True, {}
+            return []
+        self._silent, held, now = False, [], time.monotonic()
+        for task in [*left]:
+            if not slurm.has_ended(states.get(task)):
+                self._ended_since.pop(task, None)
+            elif now - self._ended_since.setdefault(task, now) > _APART:
+                held += self._judge(task, left.pop(task), states.get(task), shown)
+        waiting = sum(slurm.is_waiting(states.get(task)) for task in left)
+        shown.show(running=len(left) - waiting, waiting=waiting + len(self.unsubmitted))
+        if waiting == len(left) > 0 and (why := slurm.unusual_reasons({array_of(task) for task in left})) - self._said:
+            self._said |= why
+            shown.say(f"none of them runs: Slurm says {', '.join(sorted(why))} (squeue explains it)")
         return held
 
     def _is_complete(self, job: Job) -> bool:
@@ -224,35 +227,3 @@ class SlurmJobs:
     def _log(self, task: str) -> Path:
         paths = [self.folder / f"{task}_0_log.{ending}" for ending in ("err", "out")]
         return task_function.relative(next((path for path in paths if path.exists()), paths[-1]).absolute())
-
-
-def _said(error: Exception) -> str:
-    """What sbatch has said, in a line.
-
-    >>> _said(RuntimeError("sbatch: error: Too many jobs\\nsbatch: error: Batch job submission failed"))
-    'Too many jobs; Batch job submission failed'
-    """
-    lines = [line.removeprefix("sbatch: error: ").strip() for line in str(error).splitlines()]
-    return printable("; ".join(filter(None, lines))) or in_a_line(error)
-
-
-def _array(task: str) -> str:
-    return task.partition("_")[0]
-
-
-def _executor(params: Mapping[str, Any]) -> Any:
-    """submitit's, as its launcher for Hydra would set it up."""
-    import submitit
-    from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
-
-    common = {field.name for field in fields(BaseQueueConf)}
-    executor = submitit.AutoExecutor(
-        folder=params["submitit_folder"], cluster="slurm", slurm_max_num_timeout=params["max_num_timeout"]
-    )
-    given = {name: value for name, value in params.items() if name not in ("submitit_folder", "max_num_timeout")}
-    if given.get("cpus_per_task"):  # since Slurm 22.05 `srun` does not take it from the job
-        given["srun_args"] = [*(given.get("srun_args") or []), f"--cpus-per-task={given['cpus_per_task']}"]
-    more = given.get("additional_parameters") or {}
-    given["additional_parameters"] = {"requeue": True, **more}  # which some clusters allow only where it is asked for
-    executor.update_parameters(**{name if name in common else f"slurm_{name}": value for name, value in given.items()})
-    return executor
