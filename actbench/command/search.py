@@ -119,7 +119,7 @@ class Search(Sweeper):
         self._params: dict[Any, Any] = {**(params or {})}
         self._run = 0  # trials, by this process
         self.command = Command()
-        self.expect: Callable[[int], None] = lambda _: None  # is told how many trials there will be
+        self.expect: Callable[[int], None] = lambda _: None  # is told how many more trials there will be
 
     batches: Batches
     config: Any
@@ -171,9 +171,9 @@ class Search(Sweeper):
         there = len(trials.ended())
         if there:
             print(f"search: {min(there, self._n_trials)} of {self._n_trials} trials are in {trials.folder} already")
-        self.expect(max(self._n_trials - there, 0))
         told = False
         while True:
+            self.expect(max(self._n_trials - len(trials.ended()), 0))  # of which other processes take some
             batch = trials.take(1 if self._alone else self._n_jobs)
             if batch:
                 ended = self._batch(trials, batch)
