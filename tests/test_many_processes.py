@@ -317,6 +317,21 @@ def test_processes_that_work_at_the_same_time_are_one_command(tmp_path):
         assert len(later) == len(first)
 
 
+def test_the_first_answer_counts_for_all_processes_of_a_command(tmp_path):
+    study = tmp_path / "s"
+    with joint.command_in(study) as first:
+        assert joint.agreed(study, "when", "now") == "now"
+        with joint.command_in(study) as second:
+            assert second == first
+            assert joint.agreed(study, "when", "later") == "now"
+            assert joint.agreed(study, "where", "here") == "here"
+        (study / "run").mkdir()
+    assert [path.name for path in study.iterdir()] == ["run"]
+    with joint.command_in(study):
+        assert joint.agreed(study, "when", "later") == "later"
+    assert joint.agreed(study, "when", "alone") == "alone"  # there are no locks, or the folder is gone
+
+
 # ---------------------------------------------------------------- the lock of a run
 
 

@@ -24,7 +24,7 @@ from actbench.command.planning import Job
 from actbench.command.race_look import Look
 from actbench.command.race_terms import Terms
 from actbench.command.rounds import Rounds, following
-from actbench.store import decide
+from actbench.store import decide, joint
 
 BASE = {"relu": 95.0, "gelu": 95.0, "elu": 94.0, "tanh": 85.0}  # mean accuracies, %
 SHARED = ["dataset=digits", "train.epochs=1", "model.width=8", "tensorboard=false", "train.threads=1"]
@@ -169,6 +169,34 @@ def test_no_round_begins_that_would_take_longer_than_the_minutes(races, scripted
     races.race(Terms(0.1, max_minutes=minutes), "relu", "gelu")
     assert sum(settings.num_seeds for settings in races.jobs) == seeds
     assert ("decide.max_minutes" in races.said[-1]) == (minutes < 1000)
+
+
+def test_the_minutes_are_those_of_all_processes_that_race_together_and_begin_again_with_the_next_command(
+    races, scripted
+):
+    """The second process comes when 10 of 12 minutes are over, and does not know yet how long a seed takes."""
+    scripted({"relu": "undecided", "gelu": "undecided"})
+    terms, others = Terms(0.1, max_minutes=12), Races(races.study)
+
+    def racing(of):
+        agree = partial(joint.agreed, of.study)
+        entered = entrants(of.study, "relu", "gelu")
+        return Rounds(entered, terms, of.said.append, clock=lambda: races.time, agree=agree).batches()
+
+    with joint.command_in(races.study), joint.command_in(races.study):
+        first, second = racing(races), racing(others)
+        for job in next(first):
+            races.run(job)
+        batch = next(second)
+        assert {job.settings.seed for job in batch} == {5}
+        assert [job.folder for job in next(first)] == [job.folder for job in batch]  # of 6 minutes, which are not left
+        for job in batch:
+            races.run(job)
+        assert [*first, *second] == []
+    assert "decide.max_minutes=12" in races.said[-1]
+    assert races.said[-1] == others.said[-1]
+    with joint.command_in(races.study):
+        assert {job.settings.seed for job in next(racing(races))} == {8}
 
 
 def test_it_ends_where_the_test_images_leave_nothing_to_settle(races, monkeypatch):

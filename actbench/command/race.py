@@ -22,6 +22,7 @@ from actbench.command.planning import Job
 from actbench.command.race_terms import Terms
 from actbench.command.running import Command
 from actbench.files.output import PersistentConsole
+from actbench.store import joint
 
 NAME = "race"
 _PLUGIN = "hydra_plugins.actbench_race"  # Hydra takes sweepers from modules of such a name alone
@@ -81,7 +82,8 @@ class Race(Sweeper):
 
         assert self.terms is not None and self.batches is not None
         console = PersistentConsole("training continues", highlight=False)
-        racing = Rounds(self.entrants, self.terms, lambda line: console.print(line, soft_wrap=True))
+        agree = partial(joint.agreed, self.entrants[0].folder.parent)
+        racing = Rounds(self.entrants, self.terms, lambda line: console.print(line, soft_wrap=True), agree=agree)
         sweep = self.batches.command.sweep
         for batch in racing.batches():
             self.started += batch
