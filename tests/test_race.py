@@ -9,17 +9,31 @@ import signal
 import subprocess
 import sys
 from functools import partial
+from importlib.util import find_spec
 from types import SimpleNamespace
 
 import faults
 import numpy as np
 import pytest
 from helpers import fake_run, settings_of
+from hydra.plugins.sweeper import Sweeper
+from hydra.utils import get_class
 from outcome import outcome_of_study
 from processes import OFFLINE, Command
 
 from actbench.cli import main
-from actbench.command import composing, correcting, extending, planning, race, race_look, race_terms, rounds, typed
+from actbench.command import (
+    composing,
+    correcting,
+    extending,
+    planning,
+    race,
+    race_look,
+    race_terms,
+    rounds,
+    search,
+    typed,
+)  # fmt: skip
 from actbench.command.planning import Job
 from actbench.command.race_look import Look
 from actbench.command.race_terms import Terms
@@ -419,6 +433,14 @@ def test_a_race_through_joblib(undisturbed_race, tmp_path):
     assert done.returncode == 0, done.stderr
     assert race_lines(done.stdout) == race_lines(undisturbed_race.done.stdout)
     assert outcome(tmp_path) == undisturbed_race.outcome
+
+
+@pytest.mark.parametrize("module", [race, search])
+def test_hydra_finds_the_sweepers_also_where_no_plugin_is_installed(monkeypatch, module):
+    monkeypatch.setitem(sys.modules, "hydra_plugins", None)  # as if there were no such package
+    module.register()
+    assert issubclass(get_class(module.TARGET), Sweeper)
+    assert find_spec("hydra_plugins.hydra_submitit_launcher") is None
 
 
 def test_nothing_is_composed_more_often_than_needed(tmp_path, monkeypatch, capsys):

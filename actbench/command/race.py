@@ -16,7 +16,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from actbench.command import task_function
+from actbench.command import own_plugins, task_function
 from actbench.command.batches import Batches
 from actbench.command.planning import Job
 from actbench.command.race_terms import Terms
@@ -33,8 +33,7 @@ def register() -> None:
     """Makes the race known to Hydra as `hydra/sweeper=race`."""
     node = {"_target_": TARGET, "max_batch_size": None, "params": None}
     ConfigStore.instance().store(group="hydra/sweeper", name=NAME, node=node, provider="actbench")
-    sys.modules[_PLUGIN] = sys.modules[__name__]
-    Plugins.instance().register(Race)
+    own_plugins.register(Race, sys.modules[__name__])
 
 
 def start(

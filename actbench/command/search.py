@@ -31,6 +31,7 @@ from actbench.command import (
     batches,
     composing,
     hydra_settings,
+    own_plugins,
     planning,
     search_samplers,
     search_storage,
@@ -67,8 +68,7 @@ def register() -> None:
         store.repo["hydra"]["sweeper"].pop(kind, None)  # those of the plugin, which have other parameters
         for name, node in nodes.items():
             store.store(group=f"hydra/sweeper/{kind}", name=name, node=node, provider="actbench")
-    sys.modules[_PLUGIN] = sys.modules[__name__]
-    Plugins.instance().register(Search)
+    own_plugins.register(Search, sys.modules[__name__])
 
 
 # ---------------------------------------------------------------- the search
