@@ -113,4 +113,4 @@ def test_what_medmnist_does_not_have(package, monkeypatch):
     monkeypatch.setitem(sys.modules, "medmnist", None)
     with pytest.raises(UserError, match="the package medmnist is not installed") as caught:
         medmnist(name="bloodmnist")
-    assert "pip install medmnist" in caught.value.problems[0].how
+    assert "pip install 'actbench[medmnist]'" in caught.value.problems[0].how

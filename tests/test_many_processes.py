@@ -243,15 +243,16 @@ def test_what_ray_gives_up_is_said_and_the_others_are_launched_again(tmp_path, c
     there = batches.Batches(None, None, command)
     trains = Hold(jobs[1].folder)
     trains.begin()
-    assert there._left_by(lost, jobs) == jobs[1:]
+    before = dict.fromkeys(job.folder for job in jobs)
+    assert there._left_by(lost, jobs, before) == jobs[1:]
     trains.release(complete=False)
     assert command.exit_codes == [1]
     said = capsys.readouterr().err
     assert f"{jobs[0].folder}: Ray has given it up: WorkerCrashedError: It died\n" in said
     with pytest.raises(RuntimeError, match="of another kind"):
-        there._left_by(RuntimeError("of another kind"), jobs)
+        there._left_by(RuntimeError("of another kind"), jobs, before)
     with pytest.raises(type(lost)):  # none had begun: it would be so again
-        there._left_by(lost, jobs[2:])
+        there._left_by(lost, jobs[2:], before)
 
 
 def test_what_a_launchers_workers_find_held_is_launched_again_once_it_is_free(tmp_path, monkeypatch):
@@ -314,6 +315,21 @@ def test_processes_that_work_at_the_same_time_are_one_command(tmp_path):
     (study / joint.FILE).mkdir()  # in the way
     with joint.command_in(study) as later:
         assert len(later) == len(first)
+
+
+def test_the_first_answer_counts_for_all_processes_of_a_command(tmp_path):
+    study = tmp_path / "s"
+    with joint.command_in(study) as first:
+        assert joint.agreed(study, "when", "now") == "now"
+        with joint.command_in(study) as second:
+            assert second == first
+            assert joint.agreed(study, "when", "later") == "now"
+            assert joint.agreed(study, "where", "here") == "here"
+        (study / "run").mkdir()
+    assert [path.name for path in study.iterdir()] == ["run"]
+    with joint.command_in(study):
+        assert joint.agreed(study, "when", "later") == "later"
+    assert joint.agreed(study, "when", "alone") == "alone"  # there are no locks, or the folder is gone
 
 
 # ---------------------------------------------------------------- the lock of a run

@@ -9,22 +9,36 @@ import signal
 import subprocess
 import sys
 from functools import partial
+from importlib.util import find_spec
 from types import SimpleNamespace
 
 import faults
 import numpy as np
 import pytest
 from helpers import fake_run, settings_of
+from hydra.plugins.sweeper import Sweeper
+from hydra.utils import get_class
 from outcome import outcome_of_study
 from processes import OFFLINE, Command
 
 from actbench.cli import main
-from actbench.command import composing, correcting, extending, planning, race, race_look, race_terms, rounds, typed
+from actbench.command import (
+    composing,
+    correcting,
+    extending,
+    planning,
+    race,
+    race_look,
+    race_terms,
+    rounds,
+    search,
+    typed,
+)  # fmt: skip
 from actbench.command.planning import Job
 from actbench.command.race_look import Look
 from actbench.command.race_terms import Terms
 from actbench.command.rounds import Rounds, following
-from actbench.store import decide
+from actbench.store import decide, joint
 
 BASE = {"relu": 95.0, "gelu": 95.0, "elu": 94.0, "tanh": 85.0}  # mean accuracies, %
 SHARED = ["dataset=digits", "train.epochs=1", "model.width=8", "tensorboard=false", "train.threads=1"]
@@ -169,6 +183,34 @@ def test_no_round_begins_that_would_take_longer_than_the_minutes(races, scripted
     races.race(Terms(0.1, max_minutes=minutes), "relu", "gelu")
     assert sum(settings.num_seeds for settings in races.jobs) == seeds
     assert ("decide.max_minutes" in races.said[-1]) == (minutes < 1000)
+
+
+def test_the_minutes_are_those_of_all_processes_that_race_together_and_begin_again_with_the_next_command(
+    races, scripted
+):
+    """The second process comes when 10 of 12 minutes are over, and does not know yet how long a seed takes."""
+    scripted({"relu": "undecided", "gelu": "undecided"})
+    terms, others = Terms(0.1, max_minutes=12), Races(races.study)
+
+    def racing(of):
+        agree = partial(joint.agreed, of.study)
+        entered = entrants(of.study, "relu", "gelu")
+        return Rounds(entered, terms, of.said.append, clock=lambda: races.time, agree=agree).batches()
+
+    with joint.command_in(races.study), joint.command_in(races.study):
+        first, second = racing(races), racing(others)
+        for job in next(first):
+            races.run(job)
+        batch = next(second)
+        assert {job.settings.seed for job in batch} == {5}
+        assert [job.folder for job in next(first)] == [job.folder for job in batch]  # of 6 minutes, which are not left
+        for job in batch:
+            races.run(job)
+        assert [*first, *second] == []
+    assert "decide.max_minutes=12" in races.said[-1]
+    assert races.said[-1] == others.said[-1]
+    with joint.command_in(races.study):
+        assert {job.settings.seed for job in next(racing(races))} == {8}
 
 
 def test_it_ends_where_the_test_images_leave_nothing_to_settle(races, monkeypatch):
@@ -391,6 +433,14 @@ def test_a_race_through_joblib(undisturbed_race, tmp_path):
     assert done.returncode == 0, done.stderr
     assert race_lines(done.stdout) == race_lines(undisturbed_race.done.stdout)
     assert outcome(tmp_path) == undisturbed_race.outcome
+
+
+@pytest.mark.parametrize("module", [race, search])
+def test_hydra_finds_the_sweepers_also_where_no_plugin_is_installed(monkeypatch, module):
+    monkeypatch.setitem(sys.modules, "hydra_plugins", None)  # as if there were no such package
+    module.register()
+    assert issubclass(get_class(module.TARGET), Sweeper)
+    assert find_spec("hydra_plugins.hydra_submitit_launcher") is None
 
 
 def test_nothing_is_composed_more_often_than_needed(tmp_path, monkeypatch, capsys):

@@ -382,9 +382,13 @@ def as_typed(*arguments, cwd):
 
 @pytest.fixture(scope="module")
 def in_workers(tmp_path_factory):
-    """A sweep in joblib's workers of which the last job fails: where, and how it ended."""
+    """A sweep in joblib's workers of which the last job kills its process, and then fails: where, and how it ended."""
     home = tmp_path_factory.mktemp("joblib")
     a_burst(home, at=90)
+    module = home / "my_acts.py"
+    deadly = "if Burst.calls == 60 and not os.path.exists('once'): open('once', 'w').close(); os.kill(os.getpid(), 9)"
+    counts = "        Burst.calls += 1\n"
+    module.write_text("import os\n" + module.read_text().replace(counts, f"{counts}        {deadly}\n"))
     parallel = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
     done = as_typed("-m", *IN_WORKERS, "study=p", "activation=relu,gelu,burst", "trust=my_acts", *parallel, cwd=home)
     return home, done
@@ -399,8 +403,8 @@ def test_joblib_shares_the_cores_and_ends_in_the_same_comparison(in_workers, act
     threads = [json.loads(path.read_text())["threads"] for path in study.glob("*/environment.json")]
     assert threads == [max(os.cpu_count() // 2, 1)] * 3
     lines = [line for line in done.stdout.splitlines() if "train loss" in line and not line.startswith("burst")]
-    assert all(re.match(r"(relu|gelu)  epoch \d/2", line) for line in lines)
-    assert len(lines) == 4
+    epochs = {(name, f"epoch {number}/2") for name in ("relu", "gelu") for number in (1, 2)}
+    assert {(*line.split("  ")[:2],) for line in lines} == epochs
     alone = actbench("-m", *IN_WORKERS, "study=q", "activation=relu,gelu", "train.threads=1")
     assert alone.returncode == 0, alone.stderr
     values = [
@@ -420,6 +424,14 @@ def test_a_job_that_fails_in_a_worker_is_told_all_the_same(in_workers):
     assert "\nconfiguration " in done.stdout
     results = rows(home / "outputs" / "p" / "report" / "results.csv")
     assert {row["configuration"] for row in results} == {"relu", "gelu"}
+
+
+def test_a_worker_of_joblibs_that_is_killed_is_told_and_all_goes_on(in_workers):
+    _, done = in_workers
+    said = r"a worker process was killed or crashed .*; (1 run goes|\d runs go) on from the last epoch\n"
+    assert len(re.findall(said, done.stderr)) == 1
+    assert "could not be started" not in done.stderr and "Traceback" not in done.stderr
+    assert re.search(r"(?m)^[012]/3 done here, [123] elsewhere, or not yet$", done.stdout)
 
 
 def test_a_search_goes_for_validation_accuracy_and_is_compared(actbench, three, tmp_path):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import re
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -15,6 +19,15 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # of these libraries, about t
 
 def same(states):
     return all(map(torch.equal, states[0].values(), states[1].values()))
+
+
+@pytest.mark.parametrize("name", ["lightning", "transformers"])
+def test_where_a_library_is_not_installed_the_extra_is_named(monkeypatch, name):
+    monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, f"actbench.watching.{name}", raising=False)
+    with pytest.raises(ModuleNotFoundError, match=re.escape(f"pip install 'actbench[{name}]'")) as error:
+        importlib.import_module(f"actbench.watching.{name}")
+    assert error.value.name.startswith(name)
 
 
 # ---------------------------------------------------------------- Lightning

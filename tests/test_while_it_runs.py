@@ -249,6 +249,32 @@ def test_a_race_counts_within_its_rounds():
     assert lines[1] == "round 2: 2 of 3 left; 8 of at most 120 trainings"
 
 
+def test_what_has_failed_is_not_counted_as_done():
+    runs = Runs("relu", "gelu", "tanh", "elu")
+    runs.sweep.begin_round(1, 4, 4, 0, 8)
+    runs.expect()
+    runs.train("relu")
+    runs.begin("gelu")
+    runs.sweep.fail(UserError("too hot"), runs.settings["gelu"])
+    assert re.match(r"1/4 done, 1 failed, 40 s left in this round +━+", runs.lines()[0])
+    assert runs.lines()[1] == "round 1: 4 of 4 left; 2 of at most 8 trainings"
+    runs.sweep.fail(UserError("cannot be composed"))
+    run, _ = runs.begin("tanh")
+    assert run.label.plain.startswith("[4/4] tanh")
+
+
+def test_trials_that_others_run_are_not_expected_here():
+    runs = Runs("relu", "gelu", "tanh")
+    runs.sweep.expect_trials(5)
+    runs.train("relu")
+    runs.begin("gelu")
+    runs.sweep.fail(UserError("too hot"), runs.settings["gelu"])
+    runs.sweep.expect_trials(1)  # two have ended elsewhere
+    run, _ = runs.begin("tanh")
+    assert run.label.plain.startswith("[3/3] tanh")
+    assert "1/3 done, 1 failed" in runs.lines()[1]
+
+
 def test_what_other_processes_have_done_is_counted_from_their_folders(tmp_path):
     """Here 40 s are left of four runs; half of what was done was done elsewhere."""
     from helpers import fake_run
@@ -397,7 +423,9 @@ def test_a_failure_is_told_once_where_stderr_is_the_same_terminal():
         assert runs.sweep.fail(error)
         runs.sweep.area.refresh()
         shown = "\n".join(runs.screen.shown)
-        assert "[3/3] tanh  failed: RuntimeError: hot\n    outputs/s/x/traceback.txt has it\n3/3 done" in shown
+        assert (
+            "[3/3] tanh  failed: RuntimeError: hot\n    outputs/s/x/traceback.txt has it\n2/3 done, 1 failed" in shown
+        )
 
 
 def test_a_copy_of_the_command_for_a_worker_has_no_terminal():

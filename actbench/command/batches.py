@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from actbench import naming
-from actbench.command import auto, checking, composing, ray_node, sharing, slurm, slurm_jobs, task_function
+from actbench.command import auto, checking, composing, launchers, ray_node, sharing, slurm, slurm_jobs, task_function
 from actbench.command.override import key_of
 from actbench.command.pending import Numbered, Pending
 from actbench.command.planning import BASIC, Job
@@ -28,6 +29,7 @@ from actbench.store.attempts import Attempts
 from actbench.store.lock import Held
 
 MULTIRUN = "hydra.mode=MULTIRUN"
+_LOST = "a worker process was killed or crashed (out of memory?), and the launcher stopped the others"
 
 
 def note(config: DictConfig) -> None:
@@ -61,11 +63,12 @@ class Batches:
         if self.command.detach:
             return
         if held:
-            print(f"{len(jobs) - len(held)}/{len(jobs)} done here, {len(held)} elsewhere, or not yet", flush=True)
+            print(_counted(jobs, held), flush=True)
         while held := [job for job in held if _complete(job) is None]:
             free, others = sharing.free([job.folder for job in held])
             if free:
                 busy = [job for job in held if job.folder not in free]
+                free.sort(key=_killed)  # what kills its process comes last
                 held = [*launch([by_folder[folder] for folder in free], first), *busy]
                 waiting.reset()
             else:
@@ -111,39 +114,62 @@ class Batches:
         at_once, held = self.config.hydra.sweeper.get("max_batch_size") or len(jobs), []
         for place in range(0, len(jobs), at_once):
             batch = jobs[place : place + at_once]
+            before = {job.folder: Attempts(job.folder).state() for job in batch}
             try:
                 ended = launcher.launch([*map(_for_a_launcher, batch)], initial_job_idx=first + place)
             except Exception as error:
-                held += self._left_by(error, batch)
+                held += self._left_by(error, batch, before)
                 continue
             for job, returned in zip(batch, ended, strict=True):
                 if returned.return_value == HELD:  # or it raises what the job has raised
                     held.append(job)
         return held
 
-    def _left_by(self, error: Exception, batch: Sequence[Job]) -> list[Job]:
-        """Ray has given up a job, as a rule since its process died once too often; the others are to go on.
+    def _left_by(
+        self, error: Exception, batch: Sequence[Job], before: Mapping[Path, tuple[int, int] | None]
+    ) -> list[Job]:
+        """Processes of jobs were killed. joblib then stops all of its own, and what they did goes on in new ones. Ray
+        has started a job again by itself, and gives it up where its process dies once too often; the others go on.
+
+        Args:
+            before: the state of each job's `.attempts` before the launcher got it.
 
         Returns:
-            The jobs that still run, or have not begun. It has been said which were given up.
+            The jobs that are to go on, or have not begun. It has been said which were given up.
 
         Raises:
-            Exception: it is no error of Ray's, or none of the jobs had begun.
+            Exception: it is another error, or none of the jobs had begun, so that none would another time.
         """
         due = [job for job in batch if _complete(job) is None and reader.status(job.folder) != "failed"]
-        begun = [job.folder for job in due if Attempts(job.folder).last() is not None]
+        begun = [job.folder for job in due if Attempts(job.folder).state() not in (None, before[job.folder])]
+        if launchers.lost_a_process(error):
+            if not begun:
+                how = "hydra.launcher.n_jobs=FEWER; the same command goes on"
+                raise Failure(f"before any run began, {_LOST}", where="hydra/launcher=joblib", how=how) from error
+            go_on = "1 run goes" if len(begun) == 1 else f"{len(begun)} runs go"
+            print(f"{_LOST}; {go_on} on from the last epoch", file=sys.stderr, flush=True)
+            return due
         given_up = {*sharing.free(begun)[0]} if ray_node.is_rays(error) else set()
         if not given_up:
             raise error
         for job in due:
             if job.folder in given_up:
-                what, how = (
-                    f"Ray has given it up: {in_a_line(error).split('. ')[0]}",
-                    "the same command goes on with it",
-                )
-                failure = Failure(what, where=str(job.folder), how=how)
+                what = f"Ray has given it up: {in_a_line(error).split('. ')[0]}"
+                failure = Failure(what, where=str(job.folder), how="the same command goes on with it")
                 task_function.report_failure(failure, self.command, job.settings)
         return [job for job in due if job.folder not in given_up]
+
+
+def _counted(jobs: Sequence[Job], held: Sequence[Job]) -> str:
+    """`12/40 done here, 1 failed, 19 elsewhere, or not yet`."""
+    left = {job.folder for job in held}
+    done = sum(job.folder not in left and _complete(job) is not None for job in jobs)
+    failed = len(jobs) - len(held) - done
+    return f"{done}/{len(jobs)} done here, {f'{failed} failed, ' if failed else ''}{len(held)} elsewhere, or not yet"
+
+
+def _killed(folder: Path) -> int:
+    return Attempts(folder).killed()
 
 
 def run_here(jobs: Sequence[Job], command: Command, first: int = 0) -> None:
@@ -162,7 +188,7 @@ def run_here(jobs: Sequence[Job], command: Command, first: int = 0) -> None:
 
     def turn(numbered: Numbered) -> tuple[bool, int]:
         folder = numbered[1].folder
-        return folder not in complete, Attempts(folder).killed() if folder not in complete else 0
+        return folder not in complete, _killed(folder) if folder not in complete else 0
 
     pending = Pending(sorted(enumerate(jobs, start=first), key=turn))
     waiting, crew = Waiting(command), command.crew

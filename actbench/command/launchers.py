@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import BrokenExecutor
 
 from omegaconf import DictConfig
 
@@ -45,6 +46,11 @@ def prepared(config: DictConfig, jobs: Sequence[Job]) -> Iterator[None]:
         print(warning, file=sys.stderr)
     with ray_node.started(config, gpus=_gpus(jobs)) if ray_node.is_chosen(config) else contextlib.nullcontext():
         yield
+
+
+def lost_a_process(error: Exception) -> bool:
+    """Whether a launcher has stopped since the process of a job was killed: joblib stops all of them then."""
+    return isinstance(error, BrokenExecutor)
 
 
 def of_one_gpu(launcher: str, config: DictConfig, jobs: Sequence[Job]) -> str:

@@ -16,12 +16,13 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from actbench.command import task_function
+from actbench.command import own_plugins, task_function
 from actbench.command.batches import Batches
 from actbench.command.planning import Job
 from actbench.command.race_terms import Terms
 from actbench.command.running import Command
 from actbench.files.output import PersistentConsole
+from actbench.store import joint
 
 NAME = "race"
 _PLUGIN = "hydra_plugins.actbench_race"  # Hydra takes sweepers from modules of such a name alone
@@ -32,8 +33,7 @@ def register() -> None:
     """Makes the race known to Hydra as `hydra/sweeper=race`."""
     node = {"_target_": TARGET, "max_batch_size": None, "params": None}
     ConfigStore.instance().store(group="hydra/sweeper", name=NAME, node=node, provider="actbench")
-    sys.modules[_PLUGIN] = sys.modules[__name__]
-    Plugins.instance().register(Race)
+    own_plugins.register(Race, sys.modules[__name__])
 
 
 def start(
@@ -81,7 +81,8 @@ class Race(Sweeper):
 
         assert self.terms is not None and self.batches is not None
         console = PersistentConsole("training continues", highlight=False)
-        racing = Rounds(self.entrants, self.terms, lambda line: console.print(line, soft_wrap=True))
+        agree = partial(joint.agreed, self.entrants[0].folder.parent)
+        racing = Rounds(self.entrants, self.terms, lambda line: console.print(line, soft_wrap=True), agree=agree)
         sweep = self.batches.command.sweep
         for batch in racing.batches():
             self.started += batch

@@ -43,16 +43,19 @@ class Rounds:
         entrants: a job for each configuration, whose seeds are those of the first round.
         terms: when it is over.
         tell: prints a line.
-        clock: seconds.
+        clock: seconds, the same in all processes that race in this study.
+        agree: question and answer -> that of the first of these processes to be asked.
     """
 
     entrants: Sequence[Job]
     terms: Terms
     tell: Callable[[str], None] = print
-    clock: Callable[[], float] = time.monotonic
+    clock: Callable[[], float] = time.time
+    agree: Callable[[str, str], str] = lambda _question, answer: answer
     _look: Look = field(default_factory=Look)
     _out: set[str] = field(default_factory=set)  # ids that have been said to be out
     _failed: set[str] = field(default_factory=set)
+    _began: float = 0.0
     _seconds: float = 0.0
     _trained: int = 0  # seeds, in so many seconds
 
@@ -70,6 +73,8 @@ class Rounds:
             OSError: a look cannot be recorded: the race goes on from the last one when it is typed again.
         """
         race_terms.begin(self.study, self.terms)
+        if self.terms.max_minutes is not None:
+            self._began = float(self.agree("the race began", repr(self.clock())))
         if done := self.trained():
             self.tell(f"race: {done} seed{'s' if done != 1 else ''} in {self.study} already")
         yield from self._train([*self.by_id], self.entrants[0].settings.num_seeds)
@@ -147,10 +152,12 @@ class Rounds:
         missing = sum(max(0, number - self._in_a_row(key)) for key in racing)
         if not missing:
             return "max_seeds"
-        minutes = self.terms.max_minutes
-        if minutes is None or not self._trained:
+        if self.terms.max_minutes is None:
             return ""
-        return "max_minutes" if self._seconds * (1 + missing / self._trained) > 60 * minutes else ""
+        each = self._seconds / self._trained if self._trained else 0.0  # not known yet
+        late = self.clock() - self._began + missing * each > 60 * self.terms.max_minutes
+        ends = self.agree(f"the race ends before {number} seeds, after look {self._look.place}", str(late))
+        return "max_minutes" if ends == "True" else ""  # one process that goes on alone would take even longer
 
     # ------------------------------------------------------------ what is said
 
@@ -187,7 +194,8 @@ class Rounds:
             "max_seeds": f"ended after {of}: decide.max_seeds={most} is reached; undecided: {undecided}",
             "max_minutes": (
                 f"ended after {of}: another round would take longer than "
-                f"decide.max_minutes={shown(self.terms.max_minutes)}; undecided: {undecided}"
+                f"decide.max_minutes={shown(self.terms.max_minutes)} (typed again, it goes on for as long); "
+                f"undecided: {undecided}"
             ),
         }
         self.tell(f"race: {why[reason]}")

@@ -31,6 +31,7 @@ from actbench.command import (
     batches,
     composing,
     hydra_settings,
+    own_plugins,
     planning,
     search_samplers,
     search_storage,
@@ -67,8 +68,7 @@ def register() -> None:
         store.repo["hydra"]["sweeper"].pop(kind, None)  # those of the plugin, which have other parameters
         for name, node in nodes.items():
             store.store(group=f"hydra/sweeper/{kind}", name=name, node=node, provider="actbench")
-    sys.modules[_PLUGIN] = sys.modules[__name__]
-    Plugins.instance().register(Search)
+    own_plugins.register(Search, sys.modules[__name__])
 
 
 # ---------------------------------------------------------------- the search
@@ -119,7 +119,7 @@ class Search(Sweeper):
         self._params: dict[Any, Any] = {**(params or {})}
         self._run = 0  # trials, by this process
         self.command = Command()
-        self.expect: Callable[[int], None] = lambda _: None  # is told how many trials there will be
+        self.expect: Callable[[int], None] = lambda _: None  # is told how many more trials there will be
 
     batches: Batches
     config: Any
@@ -171,9 +171,9 @@ class Search(Sweeper):
         there = len(trials.ended())
         if there:
             print(f"search: {min(there, self._n_trials)} of {self._n_trials} trials are in {trials.folder} already")
-        self.expect(max(self._n_trials - there, 0))
         told = False
         while True:
+            self.expect(max(self._n_trials - len(trials.ended()), 0))  # of which other processes take some
             batch = trials.take(1 if self._alone else self._n_jobs)
             if batch:
                 ended = self._batch(trials, batch)

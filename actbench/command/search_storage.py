@@ -15,7 +15,7 @@ from actbench.errors import Problem, in_a_line, without_password
 AUTO = "auto"
 KEY = "hydra.sweeper.storage"
 FILE = "search.db"
-_PACKAGES = {"psycopg2": "psycopg2-binary", "psycopg": "psycopg[binary]", "MySQLdb": "mysqlclient"}
+_PACKAGES = {"psycopg2": "psycopg2-binary", "psycopg": "actbench[search]", "MySQLdb": "mysqlclient"}
 _ANSWERS = 10  # seconds that a server has to answer
 _EXAMPLES = "sqlite:///search.db, or postgresql://USER@HOST/DATABASE"
 _ATTEMPTS = 10

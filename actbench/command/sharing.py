@@ -52,6 +52,9 @@ def free(folders: Sequence[Path]) -> tuple[list[Path], list[Held]]:
     """Of folders in which other processes work, those that are free by now, and who still works in the others."""
     found, held = [], []
     for folder in folders:
+        if not folder.exists():  # a lock would make it
+            found.append(folder)
+            continue
         try:
             Hold(folder).release(complete=False)
             found.append(folder)

@@ -42,7 +42,7 @@ def medmnist(
     try:
         package: Any = importlib.import_module("medmnist")
     except ImportError as error:
-        how = "pip install medmnist; or, of a file that you have: dataset=arrays dataset.path=pathmnist.npz"
+        how = "pip install 'actbench[medmnist]'; or, of a file that you have: dataset=arrays dataset.path=pathmnist.npz"
         raise UserError("the package medmnist is not installed", where="dataset=medmnist", how=how) from error
     sets = {flag: info for flag, info in package.INFO.items() if _has_one_label(flag, info)}
     flag = str(name).lower()

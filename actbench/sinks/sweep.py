@@ -70,7 +70,7 @@ class Sweep:
 
     def __init__(self, console: Console, *, moving: bool, clock: Callable[[], float] = time.monotonic) -> None:
         self.console, self.clock, self.pace = console, clock, Pace()
-        self.done, self.total = 0, 0  # runs; a total of 0 is not known
+        self.done, self.failed, self.total = 0, 0, 0  # runs; a total of 0 is not known
         self._before = 0  # of those that are done: they were complete when the command began
         self.current: SweepRun | None = None  # that trains in this process
         self.beside: dict[Path, SweepRun] = {}  # and in its workers, by their folders
@@ -112,13 +112,13 @@ class Sweep:
             self.say(Text(f"{len(complete)} of {self.total} already complete{others}"))
 
     def expect_trials(self, number: int) -> None:
-        """So many trials of a search are due, whose settings are not known yet."""
-        self.total = number
+        """So many more trials of a search are due, whose settings are not known yet."""
+        self.total = self.over + number
 
     def begin_round(self, number: int, left: int, configurations: int, trained: int, most: int) -> None:
         """What is due from now on belongs to a round of a race, and is counted by itself; see `Round`."""
         self._round = Round(number, left, configurations, trained, most)
-        self.total, self.done, self._trained, self._before = 0, 0, 0, 0
+        self.total, self.done, self.failed, self._trained, self._before = 0, 0, 0, 0, 0
         self._elsewhere, self._told = Elsewhere(self.clock), 0
 
     # ------------------------------------------------------------ what happens
@@ -159,6 +159,11 @@ class Sweep:
         self.beside = {folder: other for folder, other in self.beside.items() if other is not run}
 
     @property
+    def over(self) -> int:
+        """How many runs have ended in this process or were complete before, well or not."""
+        return self.done + self.failed
+
+    @property
     def running(self) -> list[SweepRun]:
         """The runs that train, in the order in which they began, but for that of this process, which is the first."""
         return [*([self.current] if self.current is not None else []), *self.beside.values()]
@@ -170,7 +175,7 @@ class Sweep:
             self.say(Text(self._counted()))
 
     def ended(self, run: SweepRun, *, trained: bool) -> None:
-        """A run has ended, however."""
+        """A run has ended, and has results."""
         self.done += 1
         self._over(run)
         self._trained += run.effort.seeds
@@ -206,10 +211,9 @@ class Sweep:
         if self.tells_failures:
             more = [where if where not in first.how else "", first.how, *map(str, others)]
             line.append("".join(f"\n    {printable(words)}" for words in more if words))
-        if run is None:
-            self.done += 1
-        else:
-            self.ended(run, trained=False)
+        self.failed += 1
+        if run is not None:
+            self._over(run)
         self.say(line)
         return self.tells_failures
 
@@ -225,7 +229,7 @@ class Sweep:
 
     def label(self, name: str) -> Text:
         """`[3/22] gelu`, of the next run that ends."""
-        number = self.done + self._elsewhere.look() + len(self.running) + 1
+        number = self.over + self._elsewhere.look() + len(self.running) + 1
         return Text.assemble(f"[{number}{f'/{self.total}' if self.total else ''}] ", (name, "bold"))
 
     def head(self, head: Headline) -> None:
@@ -248,7 +252,7 @@ class Sweep:
         running, racing = self.running, []
         bars = [(run.line(), run.share) for run in running[: max(1, height // 4)]]
         if self.total > 1:
-            done = self.done + self._elsewhere.look() + sum(run.share for run in running)
+            done = self.over + self._elsewhere.look() + sum(run.share for run in running)
             bars.append((Text(self._progress()), done / self.total))
         if self._round is not None:
             of, trained = self._round, self._round.trained + self._trained
@@ -259,12 +263,12 @@ class Sweep:
         return [*lines, *ranked]
 
     def _counted(self) -> str:
-        """`12/40 done`, `12/40 done here, 19 elsewhere, 3 before`."""
+        """`12/40 done`, `12/40 done here, 19 elsewhere, 3 before, 1 failed`."""
         elsewhere, before = len(self._elsewhere.done), self._before
         of = f"/{self.total}" if self.total else ""
-        if not elsewhere:
-            return f"{self.done}{of} done"
-        return f"{self.done - before}{of} done here, {elsewhere} elsewhere{f', {before} before' if before else ''}"
+        others = {"elsewhere": elsewhere, "before": before if elsewhere else 0, "failed": self.failed}
+        here = f"{self.done - before}{of} done here" if elsewhere else f"{self.done}{of} done"
+        return ", ".join([here, *(f"{number} {where}" for where, number in others.items() if number)])
 
     def _progress(self) -> str:
         done, left = self._counted(), self.left()
@@ -276,7 +280,7 @@ class Sweep:
         waiting = [effort for name, effort in [*self._waiting.items()] if name not in elsewhere]
         efforts = [self.pace.seconds(effort) for effort in waiting]
         efforts += [self.pace.seconds(run.effort, (1 - run.share) * run.effort.epochs) for run in running]
-        unknown = self.total - self.done - len(elsewhere) - len(efforts)
+        unknown = self.total - self.over - len(elsewhere) - len(efforts)
         if unknown > 0:  # trials, which take as long as those so far
             like = self.pace.seconds(running[0].effort) if running else None
             mean = sum(self._times) / len(self._times) if self._times else like

@@ -2,7 +2,7 @@
 
 Each holds a shared lock on a file of the study while it works. Who finds nobody there begins a new command, by writing
 a new id into the file; who comes later reads it. The last one removes it. Where there are no such locks, each process
-is a command of its own.
+is a command of its own. Below the id is what they have agreed on, a line each.
 """
 
 from __future__ import annotations
@@ -14,9 +14,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from actbench.errors import UserError
 from actbench.files.atomic import remove_strays
+from actbench.files.reading import MB, read_text
+from actbench.store.lock import alone
 
 FILE = ".command"
+_LOCK = ".command.lock"  # while somebody adds a line
 _WAIT = 5.0  # seconds for somebody who is writing the id, which takes microseconds
 
 
@@ -43,6 +47,25 @@ def command_in(study: Path) -> Iterator[str]:
                 folder.rmdir()
 
 
+def agreed(study: Path, question: str, answer: str) -> str:
+    """The answer of all processes of this command, each of which has one: that of the first that was asked.
+
+    Both are single lines. Where the processes have nothing in common, each keeps its own answer.
+    """
+    path = study / FILE
+    with contextlib.suppress(OSError, ValueError, UserError), alone(study / _LOCK, _WAIT):
+        for line in read_text(path, limit=MB).splitlines()[1:]:
+            asked, _, answered = line.partition(": ")
+            if asked == question:
+                return answered
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
+        try:
+            os.write(handle, f"\n{question}: {answer}".encode())
+        finally:
+            os.close(handle)
+    return answer
+
+
 def _join(path: Path, own: str) -> tuple[int, str]:
     """The file, open and locked, and the id in it."""
     import fcntl
@@ -56,7 +79,7 @@ def _join(path: Path, own: str) -> tuple[int, str]:
                 os.pwrite(handle, own.encode(), 0)
             if _locks(handle, fcntl.LOCK_SH) and _is_there(path, handle):
                 # who came between the two locks has written another id
-                return handle, os.pread(handle, 100, 0).decode(errors="replace") or own
+                return handle, os.pread(handle, 100, 0).decode(errors="replace").partition("\n")[0] or own
         except BaseException:
             os.close(handle)
             raise

@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from lightning.pytorch import Callback
 from torch import nn
 
 from actbench.errors import UserError
 from actbench.watching.diagnosis import Diagnosis
 from actbench.watching.mirror import unwrapped
 from actbench.watching.watch import Watch, check
+
+try:
+    from lightning.pytorch import Callback
+except ModuleNotFoundError as error:
+    if (error.name or "").partition(".")[0] != "lightning":  # something that it needs itself
+        raise
+    what = "Lightning is not installed: pip install 'actbench[lightning]'"
+    raise ModuleNotFoundError(what, name=error.name) from None
 
 
 class WatchCallback(Callback):

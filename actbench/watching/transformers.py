@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from transformers import TrainerCallback
-
 from actbench.errors import UserError
 from actbench.watching.diagnosis import Diagnosis
 from actbench.watching.watch import Watch, watch
+
+try:
+    from transformers import TrainerCallback
+except ModuleNotFoundError as error:
+    if (error.name or "").partition(".")[0] != "transformers":  # something that it needs itself
+        raise
+    what = "Transformers is not installed: pip install 'actbench[transformers]'"
+    raise ModuleNotFoundError(what, name=error.name) from None
 
 
 class WatchCallback(TrainerCallback):
