@@ -180,3 +180,12 @@ def _write_table(path: Path, kind: type, rows) -> None:
         writer = csv.DictWriter(file, [field.name for field in fields(kind)], lineterminator="\n")
         writer.writeheader()
         writer.writerows(asdict(row) for row in rows)
+
+
+def shell_words_in(texts):
+    """What only somebody at a shell can use, in messages for somebody who works in Python."""
+    said = [
+        re.sub(r"in a shell, actbench (list|--)|what `actbench [^`]*` shows in a shell", "", text) for text in texts
+    ]
+    words = r"(?<![\w-])--[a-z]\w*|(?<![\w-])-m\b|\bactbench (?:list|more|report|try|open|-|[\w./+]+=)"
+    return [found for text in said for found in re.findall(rf"{words}|(?:the|same|this) command\b|\btyped\b", text)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import json
 import logging
@@ -19,7 +20,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import fake_run, settings_of
+from helpers import fake_run, settings_of, shell_words_in
 
 import actbench
 from actbench import UserError
@@ -77,7 +78,9 @@ def test_it_is_what_the_command_leaves(studied, actbench, tmp_path):
     ours, theirs = summaries(home / found.folder), summaries(tmp_path / "outputs" / "s")
     assert ours == theirs and len(ours) == 3
     stored = json.loads((tmp_path / "outputs" / "s" / "report" / "verdict.json").read_text())["blocks"][0]
-    assert list(found.verdict.sentences) == stored["sentences"]
+    assert shell_words_in(stored["sentences"]) and not shell_words_in(found.verdict.sentences)
+    for said, written in zip(found.verdict.sentences, stored["sentences"], strict=True):
+        assert said.partition("`")[0] == written.partition("`")[0]
     for decision, theirs in zip(found.verdict.decisions, stored["configurations"], strict=True):
         assert (decision.name, decision.word, decision.n) == (theirs["name"], theirs["word"], theirs["n"])
         assert decision.interval.low == theirs["low"] and decision.interval.high == theirs["high"]
@@ -395,6 +398,37 @@ def test_a_wrong_argument_is_one_clear_error(home, arguments, expected):
         actbench.compare(study="s", progress=False, **arguments)
     assert expected in str(error.value)
     assert [*home.iterdir()] == []  # nothing was written
+
+
+_OF_COMMANDS = (  # modules whose messages only a command gives
+    "arguments", "checking_terms", "cli", "completion", "cures", "flags", "help", "launch", "listing", "more", "opening",
+    "remedies", "remedies_shown", "slurm", "stored", "trying", "ray_node",
+)  # fmt: skip
+
+
+def messages():
+    """The texts of all problems that a call may have, with `X` for what is filled in."""
+    package = Path(actbench.__file__).parent
+    for folder in ("command", "custom", "datasets", "files", "job", "sites", "store", "train"):
+        for path in sorted((package / folder).glob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text())) if path.stem not in _OF_COMMANDS else ():
+                named = isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("how", "what", "what, how")
+                called = isinstance(node, ast.Call) and ast.unparse(node.func) in ("Problem", "UserError", "Failure")
+                for one in ast.walk(node) if named or called else ():
+                    if isinstance(one, ast.JoinedStr):
+                        parts = [str(part.value) if isinstance(part, ast.Constant) else "X" for part in one.values]
+                        yield path.stem, "".join(parts)
+                    elif isinstance(one, ast.Constant) and " " in str(one.value):
+                        yield path.stem, str(one.value)
+
+
+def test_what_a_call_says_is_said_in_python():
+    """No message speaks of a command line to somebody who has none."""
+    from actbench.api.asking import in_python
+
+    shell = {(module, text) for module, text in messages() if shell_words_in([text]) and "--package" not in text}
+    assert len(shell) > 10
+    assert [(module, text) for module, text in shell if shell_words_in([in_python(text)])] == []
 
 
 def test_everything_wrong_is_said_at_once():

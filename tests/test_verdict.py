@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import settings_of
+from helpers import settings_of, shell_words_in
 
+from actbench.api.asking import IN_PYTHON
 from actbench.report import sentences
 from actbench.report.comparison import Comparison
 from actbench.report.configurations import Block, Configuration, in_order
@@ -287,6 +288,21 @@ def test_the_sentences_of_a_situation(situation):
     assert len(said) == len(expected), said
     for sentence, pattern in zip(said, expected, strict=True):
         assert re.fullmatch(pattern, sentence), sentence
+
+
+def test_in_python_the_same_is_said_without_words_of_a_shell():
+    """Each situation, sentence by sentence; some name commands and options otherwise."""
+    in_shell = []
+    for results, *_ in SITUATIONS.values():
+        made = [
+            configuration(name, of[0], diverged=of[1]) if isinstance(of, tuple) else configuration(name, of)
+            for name, of in results.items()
+        ]
+        verdict = decide(block(made), test_set="fixed")
+        said = sentences.of(verdict, block(made), IN_PYTHON)
+        assert len(said) == len(verdict.sentences) and not shell_words_in(said), said
+        in_shell += shell_words_in(verdict.sentences)
+    assert in_shell
 
 
 def test_to_settle_it_is_said_of_those_alone_that_more_seeds_can_settle():

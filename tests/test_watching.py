@@ -8,7 +8,6 @@ import dataclasses
 import io
 import pickle
 import random
-import re
 import subprocess
 import sys
 import textwrap
@@ -605,6 +604,7 @@ def watched_twice():
         (lambda: watch(torch.compile(nn.DataParallel(sequence()))), "is a DataParallel"),
         (lambda: watch(sequence(), every=0), "every=0 is not a number of steps"),
         (lambda: watch(sequence(), writer="runs"), "has no add_scalar"),
+        (lambda: in_a_loop(sequence(), torch.randn(3, 8), step=lambda: None), "returns None, not a number"),
         (watched_twice, "is being watched already"),
         (lambda: watch(sequence()).diagnosis(), "was never called"),
     ],
@@ -631,21 +631,117 @@ def test_all_that_is_wrong_at_once():
     assert len(raised.value.problems) == 5
 
 
-def test_a_later_look_that_fails_stops_no_training(capsys):
-    class Fragile(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.layer, self.broken = nn.Linear(4, 4), False
+class Fragile(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer, self.broken = nn.Linear(4, 4), ""
 
-        def forward(self, x):
-            if self.broken and not self.training:
-                raise RuntimeError("not in evaluation mode")
-            return F.relu(self.layer(x)) @ torch.ones(4, 1)
+    def forward(self, x):
+        if self.broken and not self.training:
+            raise RuntimeError(self.broken)
+        return F.relu(self.layer(x)) @ torch.ones(4, 1)
 
+
+def test_a_later_look_that_fails_stops_no_training_and_is_told_once_for_each_cause(capsys):
     network = Fragile()
     with watch(network, every=1) as looks:
-        for _ in range(3):
+        for step in range(6):
+            network.broken = "" if step == 0 else "another cause" if step == 2 else f"of {step} bytes at 0x{step:x}f"
             network(torch.randn(4, 4))
-            network.broken = True
     assert looks.table.step.tolist() == [0]
-    assert re.search(r"no look at step 1: RuntimeError: not in evaluation mode", capsys.readouterr().err)
+    assert capsys.readouterr().err.splitlines() == [
+        "actbench.watch: no look at step 1, training goes on: RuntimeError: of 1 bytes at 0x1f",
+        "actbench.watch: no look at step 2, training goes on: RuntimeError: another cause",
+        "actbench.watch: 5 looks failed, from step 1 to 6: RuntimeError: of 1 bytes at 0x1f",
+    ]
+
+
+def test_a_held_out_set_that_fails_later_stops_no_training(capsys):
+    """Whatever is wrong: from the second look on its loader has no batch."""
+    network, loader = sequence(), [torch.randn(4, 8)]
+    with watch(network, every=1, holdout=loader) as looks:
+        for _ in range(3):
+            network(torch.randn(4, 8))
+            loader.clear()
+    assert looks.table.step.tolist() == [0]
+    assert "no look at step 1, training goes on: actbench.watch(holdout=…): has no samples" in capsys.readouterr().err
+
+
+def per_sample(network, x):
+    """As differential privacy has it: the gradient of each sample, of parameters that are outside of the network."""
+    params = {name: value.detach() for name, value in network.named_parameters()}
+
+    def loss(params, sample):
+        return torch.func.functional_call(network, params, (sample[None],)).square().sum()
+
+    return torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0))(params, x)
+
+
+def jacobian(network, x):
+    return {"jacobian": torch.func.vmap(torch.func.jacrev(network))(x)}
+
+
+@pytest.mark.parametrize("transformed", [per_sample, jacobian])
+def test_within_a_transform_of_torch_func_there_is_one_message_and_the_same_numbers(transformed, capsys):
+    x, results = torch.randn(6, 8), []
+    network = sequence()
+    for on in (False, True):
+        looks = watch(network, every=1)
+        if on:
+            looks.start()
+        results.append([transformed(network, x) for _ in range(3)][-1])
+        looks.close()
+    assert all(map(torch.equal, results[0].values(), results[1].values()))
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "Sequential is called within a transform of torch.func" in said
+    assert looks.passes == 0 and looks.table.empty
+    with pytest.raises(UserError, match="was called in training 3 times, each within a transform"):
+        looks.diagnosis()
+
+
+def test_calls_within_a_transform_are_no_steps_of_a_loop_that_has_others(capsys):
+    network = sequence()
+    with watch(network, every=2) as looks:
+        for _ in range(4):
+            network(torch.randn(6, 8)).sum().backward()
+            jacobian(network, torch.randn(3, 8))
+    assert looks.table[["step", "samples"]].values.tolist() == [[0, 6], [2, 18], [4, 24]]
+    assert capsys.readouterr().err == ""
+
+
+class Writer:
+    """Keeps what a SummaryWriter is given."""
+
+    def __init__(self):
+        self.values, self.texts = {}, []
+
+    def add_scalar(self, tag, value, step):
+        assert (tag, step) not in self.values, "another watch has drawn here"
+        self.values[tag, step] = value
+
+    def add_text(self, tag, _text, _step):
+        self.texts.append(tag)
+
+
+def test_watches_with_one_writer_have_curves_of_their_own():
+    """Two networks at once, as of a GAN, others later, and the same network again, whose steps begin anew."""
+    writer = Writer()
+    generator, discriminator = sequence(), Plain()
+    with watch(generator, writer=writer), watch(discriminator, writer=writer):
+        discriminator(generator(torch.randn(6, 8)) @ torch.ones(3, 8))
+    for network in (Plain(), generator):
+        with watch(network, writer=writer):
+            network(torch.randn(6, 8))
+    ends = ("dead_ratio/all", "diagnosis")
+    starts = ["", "Plain/", "Plain 2/", "Sequential 2/"]
+    assert [tag.removesuffix(ends[0]) for tag, step in writer.values if tag.endswith(ends[0]) and step == 0] == starts
+    assert sorted(writer.texts) == sorted(f"{start}{ends[1]}" for start in starts)
+
+
+def test_a_network_that_is_watched_again_by_the_steps_of_its_loop_goes_on_with_its_curves():
+    writer, network, done = Writer(), sequence(), iter(range(100))
+    for _ in range(2):
+        with watch(network, writer=writer, step=lambda: next(done)):
+            network(torch.randn(6, 8))
+    assert {tag for tag, _ in writer.values if tag.endswith("dead_ratio/all")} == {"dead_ratio/all"}
+    assert {*writer.texts} == {"diagnosis"}

@@ -8,7 +8,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from actbench.api import comparisons, runs
+from actbench.api import asking, comparisons, runs
 from actbench.api.comparisons import Comparison
 from actbench.api.runs import Run
 from actbench.errors import Problem, UserError, a_type_of
@@ -185,7 +185,7 @@ class _Call:
         from actbench.command import complaints, embedded
 
         kept = Kept(self.study)
-        with embedded.ALONE, places.also(kept.folder):
+        with asking.errors_in_python(), embedded.ALONE, places.also(kept.folder):
             try:
                 add(self.words, kept)
                 wrong = [*self.words.problems, *problems]
@@ -200,6 +200,8 @@ class _Call:
                 raise
             finally:
                 kept.forget()
+        for failed in called.errors:
+            failed.problems = tuple(map(asking.problem_in_python, failed.problems))
         if called.stopped_by:
             how = f"interrupted; what is done is in {self.study}: the same call with study={self.study.name!r} goes on"
             embedded.deliver(called.stopped_by, how)
@@ -207,7 +209,7 @@ class _Call:
 
     def _tell(self, remark: str) -> None:
         if self.progress:
-            print(remark, file=sys.stderr)
+            print(asking.in_python(remark), file=sys.stderr)
 
 
 def _objects(

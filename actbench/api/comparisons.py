@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actbench.api import html
+from actbench.api import asking, html
 from actbench.api.pictures import Plots
 from actbench.api.runs import Run
 from actbench.api.verdicts import Verdict
@@ -38,11 +38,11 @@ class Comparison:
     def __init__(
         self, of: reported.Comparison, folder: Path, problems: Sequence[Problem] = (), others: Sequence[Comparison] = ()
     ) -> None:
-        self._of = of
+        self._of = of = asking.told(of)
         for run in of.block.runs:  # whose files are read again for the pictures, wherever the program has gone by then
             vars(run)["folder"] = run.folder.absolute()
         self.folder = folder.absolute()
-        self.problems = tuple(problems)
+        self.problems = tuple(map(asking.problem_in_python, problems))
         self.others = tuple(others)
         self.verdict: Verdict = Verdict.of(verdict_file.block(of))
         self.plot = Plots(of)
@@ -81,7 +81,7 @@ class Comparison:
     def unfinished(self) -> list[Problem]:
         """What is the matter with each run of it that has no results: it was interrupted, or failed."""
         return [
-            Problem(f"{name} has no results: {state(run)}", str(near(run.folder)))
+            asking.problem_in_python(Problem(f"{name} has no results: {state(run)}", str(near(run.folder))))
             for name, run in self._of.block.waiting
         ]
 
@@ -120,7 +120,7 @@ def of_study(
     from actbench.report import looks, pages
 
     unwritten: list[Problem] = []
-    with pages.alone(folder / "report") if write else contextlib.nullcontext():
+    with asking.errors_in_python(), pages.alone(folder / "report") if write else contextlib.nullcontext():
         report = command.make_report([folder], command.Asked(margin=None if margin is None else float(margin)))
         if write and report.comparisons:
             looks.record(report.studies)

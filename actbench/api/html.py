@@ -57,7 +57,9 @@ def of_run(run: Run) -> str:
     if len(run.layers):
         parts.append(_layers(run))
     for finding in run.findings:
-        remedies = f" Try {', '.join(finding.remedies)}." if finding.remedies else ""
+        remedies = (
+            " Try " + ", or ".join(f'"{remedy}"' for remedy in finding.remedies) + "." if finding.remedies else ""
+        )
         what = f"<b>{_text(finding.title)}</b>: {_text(finding.evidence.rstrip('.'))}. {_text(finding.cause)}"
         parts.append(f'<p style="margin:.2em 0">{what}{_text(remedies)}</p>')
     if not run.findings:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actbench import naming
-from actbench.api import html
+from actbench.api import asking, html
 from actbench.custom.conf_files import near
 from actbench.errors import UserError
 from actbench.measures import registry
@@ -141,9 +141,10 @@ def of_folders(folders: Sequence[Path]) -> Run:
     Raises:
         UserError: one cannot be read, or has no results: the run was interrupted, or failed.
     """
-    found = stored.find(folders)
+    with asking.errors_in_python():
+        found = stored.find(folders)
     if found.problems:
-        raise UserError.of(found.problems)
+        raise UserError.of(map(asking.problem_in_python, found.problems))
     for run in found.runs:
         if not run.complete:
             how = "the same call, or the same command, goes on with it"

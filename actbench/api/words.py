@@ -20,6 +20,7 @@ from actbench.custom import signatures
 from actbench.custom.trust import LIBRARIES
 from actbench.errors import Problem, UserError, a_type_of
 
+_OVERRIDE = "KEY=VALUE, as in actbench.compare('train.epochs=3') or actbench.compare(train__epochs=3)"
 _MODEL = "a name such as 'mlp' or 'mynet:Net', a class of torch.nn.Module, or a function that returns a new network"
 _ACTIVATION = "a name such as 'gelu', a class of torch.nn.Module, or a function of a tensor"
 _DATA = (
@@ -71,10 +72,12 @@ class Words:
 
     def _override(self, word: Any) -> None:
         if not isinstance(word, str):
-            self._wrong("is no override", _shown(word), "a word as the command takes them: 'train.epochs=3'")
+            self._wrong("is no override", _shown(word), _OVERRIDE)
         elif word.startswith("-"):
-            how = "leave it out: activations= are compared" if word in ("-m", "--multirun") else "KEY=VALUE"
+            how = "leave it out: activations= are compared" if word in ("-m", "--multirun") else _OVERRIDE
             self._wrong("is a flag of the command", word, how)
+        elif "=" not in word and not word.startswith("~"):
+            self._wrong("is no override", word, _OVERRIDE)
         elif key_of(word) == "trust":
             self._trusted += [name for name in split(word.partition("=")[2].strip("[]")) if name]
         else:

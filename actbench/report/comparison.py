@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from actbench.errors import Problem, UserError
+from actbench.report.asking import without_going_on
 from actbench.report.baseline import Baseline, find_baseline
 from actbench.report.configurations import Block
 from actbench.report.diagnostics import Diagnostics
-from actbench.report.sentences import without_going_on
 from actbench.report.tuning import Tuned, check_per, tune
 from actbench.report.verdict import MARGIN, Verdict, decide
 from actbench.store.decide import EarlierLook, TestSet

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
-import shlex
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from actbench.report import nothing_learned, recommendation, settling, typed_command
+from actbench.report import nothing_learned, recommendation, settling
+from actbench.report.asking import IN_SHELL, Asking
 from actbench.report.configurations import METRIC, Block, Configuration
 from actbench.report.formatting import count, duration, ends, listed, points, signed
-from actbench.report.more_command import more
 from actbench.report.simultaneous import MIN_SEEDS
 
 if TYPE_CHECKING:
@@ -20,14 +18,18 @@ if TYPE_CHECKING:
 _MANY = 30  # seeds more, from which on a larger margin is offered too
 
 
-def of(verdict: Verdict, block: Block) -> list[str]:
-    """What to use, what to avoid, what is not decided and how to settle it, and what the verdict leaves out."""
+def of(verdict: Verdict, block: Block, asking: Asking = IN_SHELL) -> list[str]:
+    """What to use, what to avoid, what is not decided and how to settle it, and what the verdict leaves out.
+
+    Args:
+        asking: how the reader asks for more: in a shell, or from Python.
+    """
     if not verdict.decisions:
-        return [_nothing_complete(block)]
+        return [_nothing_complete(block, asking)]
     waiting = {name for name, _ in block.waiting}
-    sentences = [*_use(verdict, waiting), *nothing_learned.sentences(verdict), *_avoid(verdict)]
-    sentences += [*_compared_with_baseline(verdict), *_undecided(verdict), *_limited_by_images(verdict)]
-    sentences += [*_hopeless(verdict), *_too_few_seeds(verdict), *_not_finished(verdict, block)]
+    sentences = [*_use(verdict, asking, waiting), *nothing_learned.sentences(verdict), *_avoid(verdict)]
+    sentences += [*_compared_with_baseline(verdict), *_undecided(verdict, asking), *_limited_by_images(verdict, asking)]
+    sentences += [*_hopeless(verdict), *_too_few_seeds(verdict, asking), *_not_finished(verdict, block, asking)]
     if block.note:
         sentences.append(f"All of this is about the dataset {_dataset(block)}. {block.note}.")
     return sentences
@@ -37,17 +39,12 @@ def brief(verdict: Verdict) -> list[str]:
     """What to use and what to avoid, and who is undecided."""
     undecided = [decision.name for decision in verdict.with_word("undecided")] if verdict.use is not None else []
     few = [decision.name for decision in verdict.with_word("too few seeds")]
-    sentences = [*_use(verdict), *_avoid(verdict), *_compared_with_baseline(verdict)]
+    sentences = [*_use(verdict, IN_SHELL), *_avoid(verdict), *_compared_with_baseline(verdict)]
     sentences += [f"Undecided: {listed(undecided)}."] if undecided else []
     return sentences + ([f"Too few seeds in common: {listed(few)}."] if few else [])
 
 
-_OTHERS = "goes on with the others."
-_TO_GO_ON = "To go on where they stopped: "
-_GO_ON = "The command that trained them goes on where they stopped."
-
-
-def _not_finished(verdict: Verdict, block: Block) -> Iterator[str]:
+def _not_finished(verdict: Verdict, block: Block, asking: Asking) -> Iterator[str]:
     waiting = list(dict.fromkeys(name for name, _ in block.waiting))
     judged = {decision.name for decision in verdict.decisions}
     missing = [name for name in waiting if name not in judged]
@@ -55,32 +52,15 @@ def _not_finished(verdict: Verdict, block: Block) -> Iterator[str]:
     parts = [f"Not in this verdict, for lack of results: {listed(missing)}."] if missing else []
     parts += [f"Some seeds of {listed(partly)} are not finished."] if partly else []
     if parts:
-        yield " ".join([*parts, _go_on(block)])
+        yield " ".join([*parts, asking.to_go_on(run for _, run in block.waiting)])
 
 
-def _go_on(block: Block) -> str:
-    """The command that goes on with the runs without results, where it is one."""
-    whole = typed_command.going_on(run for _, run in block.waiting)
-    return f"{_TO_GO_ON}`{whole}`." if whole else _GO_ON
-
-
-def without_going_on(sentence: str) -> str:
-    """A sentence without the command that goes on with unfinished runs.
-
-    >>> without_going_on("Not in this verdict: gelu. To go on where they stopped: `actbench -m activation=relu,gelu`.")
-    'Not in this verdict: gelu.'
-    """
-    sentence = re.sub(f" ({_TO_GO_ON}`[^`]*`\\.|{_GO_ON})$", "", sentence)
-    return re.sub(f": `[^`]*` {_OTHERS}$", " yet.", sentence)
-
-
-def _nothing_complete(block: Block) -> str:
+def _nothing_complete(block: Block, asking: Asking) -> str:
     names = list(dict.fromkeys(name for name, _ in block.waiting))
-    return (
-        f"Nothing can be said yet: no run is complete ({listed(names)}). {_go_on(block)}"
-        if names
-        else "There is no run."
-    )
+    if not names:
+        return "There is no run."
+    go_on = asking.to_go_on(run for _, run in block.waiting)
+    return f"Nothing can be said yet: no run is complete ({listed(names)}). {go_on}"
 
 
 def _dataset(block: Block) -> str:
@@ -90,7 +70,7 @@ def _dataset(block: Block) -> str:
 # ---------------------------------------------------------------- what to use
 
 
-def _use(verdict: Verdict, waiting: Collection[str] = ()) -> Iterator[str]:
+def _use(verdict: Verdict, asking: Asking, waiting: Collection[str] = ()) -> Iterator[str]:
     """What to use; `waiting` are the names of runs without results."""
     good = verdict.with_word("best", "as good")
     if verdict.use is not None:
@@ -98,7 +78,7 @@ def _use(verdict: Verdict, waiting: Collection[str] = ()) -> Iterator[str]:
     elif good:  # a single one, without others
         reaches = f"{good[0].name} reaches {accuracy(good[0].configuration)}. There is nothing to compare it with"
         pending = {*waiting} - {good[0].name}  # of which another sentence tells, with the command that goes on
-        yield f"{reaches} yet." if pending else f"{reaches}: {_another(good[0].configuration)}"
+        yield f"{reaches} yet." if pending else f"{reaches}: {asking.for_another(good[0].configuration)}"
     elif verdict.with_word("undecided"):
         leader, *others = verdict.with_word("undecided")
         yield (
@@ -140,17 +120,6 @@ def _reason(verdict: Verdict, among: int) -> str:
         recommendation.BASELINE: f"{use.name} is the baseline",
         recommendation.USUAL: f"{use.name} is the usual choice",
     }.get(verdict.reason, f"{use.name} has the highest mean ({accuracy(use)})")
-
-
-def _another(configuration: Configuration) -> str:
-    name = configuration.settings.activation.name
-    other = "gelu" if name == "relu" else "relu"
-    run = configuration.counting[-1] if configuration.counting else None
-    if run is not None and len(configuration.counting) == 1 and (whole := typed_command.with_another(run, other)):
-        return f"`{whole}` trains {other} beside it."
-    if run is not None and len(configuration.counting) == 1 and (whole := typed_command.rest_of_sweep(run)):
-        return f"`{whole}` {_OTHERS}"
-    return f"the same command with `-m activation={shlex.quote(name)},{other}` compares it with {other}."
 
 
 def accuracy(configuration: Configuration) -> str:
@@ -224,7 +193,7 @@ def _compared_with_baseline(verdict: Verdict) -> Iterator[str]:
 # ---------------------------------------------------------------- what is not decided
 
 
-def _undecided(verdict: Verdict) -> Iterator[str]:
+def _undecided(verdict: Verdict, asking: Asking) -> Iterator[str]:
     can_be = [one for one in verdict.with_word("undecided") if one.more_seeds is not None]
     if not can_be:
         return
@@ -235,9 +204,9 @@ def _undecided(verdict: Verdict) -> Iterator[str]:
     seeds = max(decision.more_seeds or 0 for decision in can_be)
     each = "" if len(verdict.contenders) == 1 else " of each"
     takes = [f"about {count(seeds, 'more seed')}{each}", *_time(verdict.contenders, seeds)]
-    now = f"; with `--margin {_margin_now(verdict)}` {'all' if partly else 'it'} would be settled now"
+    now = f"; with `{asking.margin(_margin_now(verdict))}` {'all' if partly else 'it'} would be settled now"
     now = now if seeds > _MANY else ""
-    yield f"{start}To settle {it}: {more(verdict, verdict.contenders, seeds)} ({', '.join(takes)}){now}."
+    yield f"{start}To settle {it}: {asking.more(verdict, verdict.contenders, seeds)} ({', '.join(takes)}){now}."
 
 
 def _margin_now(verdict: Verdict) -> str:
@@ -253,7 +222,7 @@ def _time(configurations: Sequence[Configuration], seeds: int) -> list[str]:
     return [duration(total)] if math.isfinite(total) and total > 0 else []
 
 
-def _limited_by_images(verdict: Verdict) -> Iterator[str]:
+def _limited_by_images(verdict: Verdict, asking: Asking) -> Iterator[str]:
     limited = [decision.name for decision in verdict.decisions if decision.limited_by_images]
     shown = settling.visible_from(verdict)
     if shown is None or verdict.differences is None:
@@ -264,7 +233,7 @@ def _limited_by_images(verdict: Verdict) -> Iterator[str]:
     start = f"Undecided: {listed(limited)}. " if verdict.use is not None and this == "this" else ""
     yield (
         f"{start}More seeds cannot settle {this}: {images} show differences from {shown[0]:.2f} points on; "
-        f"--margin {shown[1]:g} or a larger test set would (or --test-set fixed, which asks about these images only)."
+        f"{asking.margin(f'{shown[1]:g}')} or a larger test set would{asking.of_these_images}."
     )
 
 
@@ -284,14 +253,14 @@ def _hopeless(verdict: Verdict) -> Iterator[str]:
         yield f"More seeds cannot settle {this}: the margin is too small for any number of them."
 
 
-def _too_few_seeds(verdict: Verdict) -> Iterator[str]:
+def _too_few_seeds(verdict: Verdict, asking: Asking) -> Iterator[str]:
     few = verdict.with_word("too few seeds")
     if not few:
         return
     names = listed([decision.name for decision in few])
     everybody = len(few) == len([one for one in verdict.decisions if one.word != "diverged"])
     about = "Nothing can be said yet" if everybody else f"Nothing can be said about {names} yet"
-    command = more(verdict, [decision.configuration for decision in few], everyone=True)
+    command = asking.more(verdict, [decision.configuration for decision in few], everyone=True)
     lead = ""
     if everybody:
         first = max((one.configuration for one in few), key=lambda one: one.mean(METRIC))

@@ -10,20 +10,25 @@ from actbench.report import runs
 from actbench.report.more_command import study_of
 from actbench.report.runs import Run
 
-_NOT_TRAINING = ("try", "more")  # find the study by themselves
+NOT_TRAINING = ("try", "more")  # find the study by themselves
 
 
 def going_on(unfinished: Iterable[Run]) -> str:
     """The one command that trained some runs, which goes on with them; empty where there are several or none."""
-    commands = {tuple(_typed(run)) for run in unfinished}
-    words = commands.pop() if len(commands) == 1 else ()
+    words = words_of(unfinished)
     return shlex.join(["actbench", *words]) if words else ""
+
+
+def words_of(trained: Iterable[Run]) -> Sequence[str]:
+    """The words behind `actbench` of the one command that trained some runs; nothing of several, or of none."""
+    commands = {tuple(_typed(run)) for run in trained}
+    return commands.pop() if len(commands) == 1 else ()
 
 
 def with_another(run: Run, activation: str) -> str:
     """The command of a single run with another activation, in the same study; empty where it was a sweep."""
     words = _typed(run)
-    if not words or words[0] in _NOT_TRAINING or {"-m", "--multirun"} & {*words}:
+    if not words or words[0] in NOT_TRAINING or {"-m", "--multirun"} & {*words}:
         return ""
     kept = [word for word in words if not word.startswith(("activation=", "activation."))]
     return shlex.join(["actbench", f"activation={activation}", *kept])
@@ -46,7 +51,7 @@ def _typed(run: Run) -> Sequence[str]:
     if not isinstance(argv, list) or not argv or not all(isinstance(word, str) for word in argv):
         return ()
     words, name = argv[1:], study_of(run.folder).resolve().name
-    if words[:1] and words[0] in _NOT_TRAINING:
+    if words[:1] and words[0] in NOT_TRAINING:
         return words
     named = [word.partition("=")[2] for word in words if word.startswith("study=")]
     if not named:

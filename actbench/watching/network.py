@@ -22,12 +22,14 @@ from actbench.sites.listing import found_in_lines
 from actbench.sites.site import Site
 from actbench.watching import observing
 from actbench.watching.batches import Batch, Holdout, Kept, joined
+from actbench.watching.failures import Failures
 from actbench.watching.findings import Layer
 from actbench.watching.records import LookRow
 from actbench.watching.tap import Call, Nesting, Tap
 
 SAMPLES, _BATCHES = 256, 4  # a look on training batches: so many samples, of so many batches at most
 _FIRST = 1024  # samples of one batch that are passed at most
+TRANSFORMED = "within a transform of torch.func (grad, vmap, ...), where it is not looked at"
 _ENDLESS = 1 << 62  # steps of an epoch, so that there is one; a power of two, so that dividing by it loses nothing
 
 
@@ -42,16 +44,19 @@ class WatchedNetwork:
         holdout: what a look is taken on; None: the last training batches.
         report: is given the rows of each look.
         nesting: shared by the networks of one watch.
+        failures: of looks, shared by them too.
         one_of_several: of networks some of which may have no activation.
     """
 
     def __init__(
         self, module: nn.Module, prefix: str, *, every: int, step: Callable[[], int] | None,
-        holdout: Holdout | None, report: Callable[[list[LookRow]], None], nesting: Nesting, one_of_several: bool,
+        holdout: Holdout | None, report: Callable[[list[LookRow]], None], nesting: Nesting, failures: Failures,
+        one_of_several: bool,
     ) -> None:  # fmt: skip
         self.module, self.prefix, self.every, self.holdout, self.report = module, prefix, every, holdout, report
-        self.given_step = step
+        self.given_step, self.failures = step, failures
         self.passes, self.others = 0, 0  # in training, and otherwise
+        self.transformed = 0  # in training, within a transform of torch.func
         self.sites: tuple[Site, ...] | None = None
         self.layers: dict[str, Layer] = {}  # what is known of them
         self.error: UserError | None = None  # of a look, to be raised once the network's own pass has been
@@ -68,12 +73,22 @@ class WatchedNetwork:
     @property
     def step(self) -> int:
         """Steps of training done."""
-        return self.passes if self.given_step is None else int(self.given_step())
+        if self.given_step is None:
+            return self.passes
+        given = self.given_step()
+        try:
+            return int(given)
+        except (TypeError, ValueError) as error:
+            how = "the number of steps done: step=lambda: trainer.global_step"
+            raise UserError(f"returns {given!r}, not a number", where="actbench.watch(step=…)", how=how) from error
 
     def _seen(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A call of the module."""
         if not self.module.training or not torch.is_grad_enabled():
             self.others += 1
+            return call(*args, **kwargs)
+        if torch._C._functorch.peek_interpreter_stack() is not None:  # its tensors are gone afterwards
+            self._note_transform()
             return call(*args, **kwargs)
         if torch._C._current_graph_task_id() != -1 and self._forward:  # a checkpoint that runs it again
             return call(*args, **kwargs)
@@ -89,6 +104,12 @@ class WatchedNetwork:
         if kept.unchanged:
             self._keep(kept)
         return output
+
+    def _note_transform(self) -> None:
+        self.transformed += 1
+        if self.transformed == 1 and self._last is None:
+            name = type(self.module).__name__
+            print(f"actbench.watch: {name} is called {TRANSFORMED}; calls outside of one are", file=sys.stderr)
 
     def _is_due(self) -> bool:
         return self.step >= self._next and not _is_capturing()
@@ -135,13 +156,11 @@ class WatchedNetwork:
         self._next = (self._last // self.every + 1) * self.every
         try:
             rows = torch.compiler.disable(self._rows)(batch, last)
-        except UserError as error:
-            self.error = error
-            return
         except Exception as error:
-            self.error = self._failed(error, batch) if first else None
-            if not first:
-                print(f"actbench.watch: no look at step {self._last}: {in_a_line(error)}", file=sys.stderr)
+            if first:
+                self.error = error if isinstance(error, UserError) else self._failed(error, batch)
+            else:
+                self.failures.tell(self._last, error)
             return
         if rows:
             self.report(rows)

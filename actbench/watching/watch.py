@@ -15,9 +15,11 @@ from actbench.errors import Problem, UserError, a_type_of
 from actbench.records import Epoch
 from actbench.sinks.tags import Tags
 from actbench.watching.batches import Holdout
+from actbench.watching.curves import start_of_tags
 from actbench.watching.diagnosis import Diagnosis
+from actbench.watching.failures import Failures
 from actbench.watching.mirror import unwrapped
-from actbench.watching.network import WatchedNetwork
+from actbench.watching.network import TRANSFORMED, WatchedNetwork
 from actbench.watching.records import NOT_SHOWN, LookRow
 from actbench.watching.tap import Nesting
 
@@ -40,9 +42,11 @@ class Watch:
         self._writer, self._tags, self._is_open = writer, Tags(), False
         self._is_elsewhere = False  # in another process, of rank 0
         self._pending: list[LookRow] = []  # of one step, to be written
+        self._failures, self._goes_on = Failures(), step is not None
+        self._start_of_tags: str | None = None
         settings: Any = {
             "every": every, "step": step, "holdout": holdout, "report": self._take, "nesting": Nesting(),
-            "one_of_several": len(networks) > 1,
+            "failures": self._failures, "one_of_several": len(networks) > 1,
         }  # fmt: skip
         self._networks = [
             WatchedNetwork(module, f"{name}." if name else "", **settings) for name, module in networks.items()
@@ -67,6 +71,8 @@ class Watch:
                 network.tap.close()
             raise
         self._is_open = True
+        if self._start_of_tags is None:
+            self._start_of_tags = start_of_tags(self._writer, self._networks[0].module, goes_on=self._goes_on)
         return self
 
     def close(self) -> None:
@@ -80,12 +86,13 @@ class Watch:
         try:
             for network in self._networks:
                 network.look_at_the_end()
-            self._check_called()
+            if not any(network.transformed for network in self._networks):  # which was told when it was called
+                self._check_called()
         finally:
             self.stop()
         self._write()
         if self._writer is not None and self.rows and callable(getattr(self._writer, "add_text", None)):
-            self._writer.add_text("diagnosis", self.diagnosis().markdown(), self.rows[-1].step)
+            self._writer.add_text(f"{self._start_of_tags}diagnosis", self.diagnosis().markdown(), self.rows[-1].step)
             if hasattr(self._writer, "flush"):
                 self._writer.flush()
 
@@ -94,6 +101,7 @@ class Watch:
         for network in self._networks:
             network.tap.close()
         self._is_open = False
+        self._failures.tell_how_often()
 
     def __enter__(self) -> Watch:
         return self.start()
@@ -148,8 +156,12 @@ class Watch:
         if self.passes or self.rows:
             return
         others = sum(network.others for network in self._networks)
+        transformed = sum(network.transformed for network in self._networks)
         names = ", ".join(type(network.module).__name__ for network in self._networks)
-        if others:
+        if transformed:
+            what = f"was called in training {counted(transformed, 'time')}, each {TRANSFORMED}"
+            how = "call it outside of them, too, where it is to be looked at: model(x), or functional_call(model, p, x)"
+        elif others:
             what = f"was called {others} times, but never in training mode with gradients enabled"
             how = "model.train() before the loop"
         else:
@@ -173,7 +185,7 @@ class Watch:
         rows, self._pending = tuple(self._pending), []
         if self._writer is not None:
             for _, tag, step, value in self._tags.of(Epoch(number=0, rows=rows)):
-                self._writer.add_scalar(tag, value, step)
+                self._writer.add_scalar(f"{self._start_of_tags}{tag}", value, step)
 
 
 def watch(
@@ -188,12 +200,15 @@ def watch(
     modes nor random numbers. Forward hooks of your own are not called in that pass. Nothing is left on the network
     afterwards, nor in a copy, pickle or state_dict made meanwhile.
 
-    It works with `torch.compile`, autocast, gradient checkpointing and DistributedDataParallel, where rank 0 looks.
+    It works with `torch.compile`, autocast, gradient checkpointing and DistributedDataParallel, where rank 0 looks. A
+    call within a transform of `torch.func` is no step and is not looked at. A look that fails later than the first one
+    is told on stderr, and training goes on.
 
     Args:
         model: the module that your loop calls; also as `torch.compile` or DistributedDataParallel returned it.
         every: steps from one look to the next.
-        writer: of TensorBoard, with `add_scalar(tag, value, step)`; None: none.
+        writer: of TensorBoard, with `add_scalar(tag, value, step)`; None: none. Where another watch has written to it,
+            tags begin with the class of the network: `Discriminator/dead_ratio/all`.
         holdout: inputs, (inputs, targets), a dict, or a DataLoader of these, which every look is taken on. Without it
             a look sees the last training batches, in which a unit that seldom fires may look dead.
         step: returns the number of steps done; by default each pass of the network in training mode with gradients
