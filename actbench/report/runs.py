@@ -81,8 +81,9 @@ def find(paths: Sequence[Path], *, of_command: bool = False) -> FoundRuns:
         others = [folder for folder, run in zip(folders, kept, strict=True) if run is None]
         read = _read_side_by_side(others, caches) if of_command and len(others) > _MANY else {}
         for folder, run in zip(folders, kept, strict=True):
+            stored = read.get(str(folder))
             try:
-                found.runs.append(run or read.get(folder) or _read(folder, caches))
+                found.runs.append(run or (_of_stored(folder, stored) if stored else _read(folder, caches)))
             except UserError as error:
                 found.problems += error.problems
         for cache in caches.values():
@@ -117,12 +118,15 @@ def _kept(folder: Path, caches: dict[str, ReadBefore]) -> Run | None:
     return None if stored is None else _of_stored(folder, stored)
 
 
-def _read_side_by_side(folders: Sequence[Path], caches: dict[str, ReadBefore]) -> dict[Path, Run]:
+def _read_side_by_side(folders: Sequence[Path], caches: dict[str, ReadBefore]) -> dict[str, Stored]:
     from actbench.report import side_by_side
 
-    read: dict[Path, Run] = {}
-    for folder, packed, texts in side_by_side.read(folders):
-        read[folder] = _of_stored(folder, caches[os.path.dirname(folder)].keep(folder, packed, texts))
+    read: dict[str, Stored] = {}
+    for found, texts in side_by_side.read(folders):
+        for study in {os.path.dirname(folder) for folder, _ in found}:
+            caches[study].parts.texts |= texts
+        for folder, packed in found:
+            read[folder] = caches[os.path.dirname(folder)].keep(folder, packed)
     return read
 
 
@@ -150,14 +154,14 @@ def _of_stored(folder: Path, stored: Stored) -> Run:
 
 def from_files(folder: Path) -> Run:
     """A run as its files say; a UserError where they cannot be read or contradict each other."""
-    if not os.path.lexists(folder / "settings.yaml"):
+    if not os.path.lexists(f"{folder}/settings.yaml"):
         what = "has no settings.yaml: the run stopped before it wrote one, or the file was removed"
         raise UserError(what, where=str(folder), how="the same command trains it again")
     settings, summary = reader.settings_of(folder), reader.summary(folder)
     run = Run(folder, settings, summary, surroundings=reader.environment(folder))
     if summary is None:
         return run
-    history = reader.records(folder / "history.csv", EpochRecord)
+    history = reader.records(f"{folder}/history.csv", EpochRecord)
     _check_same(run, summary, history)
     times = {record.epoch: Timed(record.seconds, record.waiting) for record in history if 0 < record.seconds < math.inf}
     return replace(run, epochs=tuple(times[epoch] for epoch in sorted(times)))

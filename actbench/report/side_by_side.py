@@ -16,16 +16,20 @@ from pathlib import Path
 
 from actbench import cores
 from actbench.errors import UserError
+from actbench.files.reading import fetched
 from actbench.report.runs import from_files, stored_of
 from actbench.store.packed import Packed, Parts, pack
-from actbench.store.read_before import key_of, may_be_kept
+from actbench.store.read_before import FILES, key_of, may_be_kept
 
 _AT_ONCE = 250  # runs that a process reads for one answer
 _MOST = 8  # processes; the disk is the limit of more
 
 
-def read(folders: Sequence[Path]) -> Iterator[tuple[Path, Packed, dict[str, str]]]:
-    """The runs that were read, each with the texts of its parts; nothing where processes cannot be started or end.
+Found = list[tuple[str, Packed]]  # folder, and what was read there
+
+
+def read(folders: Sequence[Path]) -> Iterator[tuple[Found, dict[str, str]]]:
+    """Some of the runs after others, with the texts of their parts; nothing where processes cannot be started or end.
 
     It starts Python anew, which imports the main module again: for commands, not for somebody's script.
     """
@@ -36,8 +40,7 @@ def read(folders: Sequence[Path]) -> Iterator[tuple[Path, Packed, dict[str, str]
     with contextlib.suppress(OSError, RuntimeError, ImportError):  # a broken pool is a RuntimeError
         pool = ProcessPoolExecutor(number, get_context("spawn"), initializer=_begin)
         try:
-            for found, texts in pool.map(_packed, chunks):
-                yield from ((Path(folder), one, texts) for folder, one in found)
+            yield from pool.map(_packed, chunks)
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -47,9 +50,9 @@ def _begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who started it says what happens then
 
 
-def _packed(folders: Sequence[str]) -> tuple[list[tuple[str, Packed]], dict[str, str]]:
+def _packed(folders: Sequence[str]) -> tuple[Found, dict[str, str]]:
     found, parts = [], Parts()
-    for folder in folders:
+    for folder in fetched(folders, FILES):
         key = key_of(folder)
         try:
             stored = stored_of(from_files(Path(folder))) if may_be_kept(key) else None

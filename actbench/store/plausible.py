@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, fields
 from functools import cache
@@ -16,9 +17,9 @@ AWAY = "train the run again under another study=NAME, or move the folder away"
 MOST = 1e18  # no count and no time is as much; what is above may not even be a floating-point number
 
 
-def check_stays(path: Path) -> None:
+def check_stays(path: str | Path) -> None:
     """Raises where a file of a run's folder is a link that leads out of it."""
-    if path.is_symlink() and leaves(path, path.parent):
+    if os.path.islink(path) and leaves(Path(path), Path(path).parent):
         raise NotReadable("it is a link that leads out of the run's folder")
 
 
@@ -78,7 +79,7 @@ def _columns(kind: Any) -> tuple[tuple[str, ...], frozenset[str]]:
 
 def environment(folder: Path) -> dict[str, Any]:
     """What `environment.json` says; empty where it cannot be read."""
-    path = folder / "environment.json"
+    path = f"{folder}/environment.json"
     try:
         check_stays(path)
         text = read_text(path)

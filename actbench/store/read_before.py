@@ -24,7 +24,7 @@ from actbench.store.packed import VERSION, Packed, Parts, Stored, pack, unpack
 FILE = ".runs.sqlite"
 AT_LEAST = 200  # runs: fewer are read faster than one can tell
 _NEW = 0.02  # a share of runs that were read anew, above which the cache is written again
-_FILES = ("settings.yaml", "summary.json", "history.csv", "environment.json")
+FILES = ("settings.yaml", "summary.json", "history.csv", "environment.json")  # of a run, that are read
 _RECENT = 2 * 10**9  # ns: a file may change again within the resolution of its times
 _LARGEST = 4 * 10**9  # bytes of a cache that is read
 
@@ -68,11 +68,10 @@ class ReadBefore:
             self.new += 1
             self.used[folder.name] = Packed(key, packed)
 
-    def keep(self, folder: Path, packed: Packed, texts: Mapping[str, str]) -> Stored:
-        """Keeps a run that another process has read; `texts` are those of its parts."""
-        self.parts.texts |= texts
+    def keep(self, folder: str, packed: Packed) -> Stored:
+        """Keeps a run that another process has read, and whose parts are among `parts`."""
         self.new += 1
-        self.used[folder.name] = packed
+        self.used[os.path.basename(folder)] = packed
         return unpack(packed.run, self.parts)
 
     def save(self) -> None:
@@ -93,7 +92,7 @@ class ReadBefore:
 def key_of(folder: str) -> str:
     """The files of a run as they are now; empty where one of them is a link, or something else than a file."""
     words = []
-    for name in _FILES:
+    for name in FILES:
         try:
             status = os.lstat(f"{folder}/{name}")
         except FileNotFoundError:

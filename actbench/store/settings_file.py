@@ -27,27 +27,27 @@ def settings_of(folder: Path) -> Settings:
     Raises:
         UserError: it is missing, damaged, of another version, or has been changed by hand.
     """
-    path = folder / "settings.yaml"
+    path = f"{folder}/settings.yaml"
     try:
         check_stays(path)
         text = read_text(path)
         content = parse_in_sections(text, _built)
         wrong = lacking(content, Settings, folder, beside=["id"])
         if wrong:
-            raise UserError(wrong, where=str(path), how=AWAY)
+            raise UserError(wrong, where=path, how=AWAY)
         stored = Settings.from_dict(content)
         if not is_printable(text) and any(printable(word) != word for word in words(asdict(stored))):
             raise TypeError("it has characters in it that a terminal would obey")
         _check_types(stored)
         seeds, again = stored.seeds, stored.id
     except FileNotFoundError as error:
-        raise UserError("is missing", where=str(path), how=AWAY) from error
+        raise UserError("is missing", where=path, how=AWAY) from error
     except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UserError(f"cannot be read ({reason(error)})", where=str(path), how=AWAY) from error
+        raise UserError(f"cannot be read ({reason(error)})", where=path, how=AWAY) from error
     if again != content["id"] or not seeds:
         raise UserError(
             f"its id {content['id']} is not that of its content ({again}): it was changed by hand",
-            where=str(path),
+            where=path,
             how=AWAY,
         )
     return stored

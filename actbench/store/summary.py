@@ -40,7 +40,7 @@ def summary(folder: Path) -> RunSummary | None:
     Raises:
         UserError: it is damaged, was written by another version, or has been changed by hand.
     """
-    path = folder / "summary.json"
+    path = f"{folder}/summary.json"
     try:
         check_stays(path)
         text = read_text(path, LARGEST)
@@ -48,19 +48,19 @@ def summary(folder: Path) -> RunSummary | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise UserError(f"cannot be read ({reason(error)})", where=str(path), how=AWAY) from error
+        raise UserError(f"cannot be read ({reason(error)})", where=path, how=AWAY) from error
     wrong = lacking(content, RunSummary, folder)
     if wrong:
-        raise UserError(wrong, where=str(path), how=AWAY)
+        raise UserError(wrong, where=path, how=AWAY)
     try:
         stored = RunSummary.from_dict(content if is_printable(text) else all_printable(content))
         wrong = _mistyped(stored) or _inconsistent(stored)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UserError(
-            f"is not a run's summary ({type(error).__name__}: {error})", where=str(path), how=AWAY
+            f"is not a run's summary ({type(error).__name__}: {error})", where=path, how=AWAY
         ) from error
     if wrong:
-        raise UserError(f"{wrong}: it was not written by actbench like this", where=str(path), how=AWAY)
+        raise UserError(f"{wrong}: it was not written by actbench like this", where=path, how=AWAY)
     return stored
 
 

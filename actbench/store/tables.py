@@ -74,10 +74,10 @@ def table(folder: Path, kind: type[Record]) -> list[Record]:
         UserError: the file cannot be read.
     """
     path = f"{folder}/{kind.table}.csv"  # a report looks for tables that few runs have
-    return records(Path(path), kind) if os.path.lexists(path) else []
+    return records(path, kind) if os.path.lexists(path) else []
 
 
-def records(path: Path, kind: type[Record]) -> list[Record]:
+def records(path: str | Path, kind: type[Record]) -> list[Record]:
     """The rows of a CSV file, exactly as they were written; none if it does not exist.
 
     Raises:
