@@ -117,6 +117,7 @@ class Crew:
         if number > 1:
             self._say(f"{number} processes share the runs, since {why}; {limit} (workers=1: one after the other)")
             self.workers = [Worker(self) for _ in range(number - 1)]
+            self.feed()  # those that were ready before they were among the workers
         elif limit:
             self._say(f"one run at a time: {limit}")
 
