@@ -465,7 +465,7 @@ def test_a_run_that_is_taken_while_one_looks_is_not_done_elsewhere(tmp_path, mon
     monkeypatch.setattr(elsewhere.reader, "status", lambda folder: "")
     of.expect(folders)
 
-    def read(folder):
+    def read(_folder):
         of.taken("ours")
         return "completed"
 
