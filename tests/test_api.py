@@ -24,6 +24,7 @@ from helpers import fake_run, settings_of, shell_words_in
 
 import actbench
 from actbench import UserError
+from actbench.errors import Failure
 from actbench.job.job import Sinks
 from actbench.records import Finding
 from actbench.store import joint
@@ -429,6 +430,18 @@ def test_what_a_call_says_is_said_in_python():
     shell = {(module, text) for module, text in messages() if shell_words_in([text]) and "--package" not in text}
     assert len(shell) > 10
     assert [(module, text) for module, text in shell if shell_words_in([in_python(text)])] == []
+
+
+def test_what_is_printed_meanwhile_is_said_in_python_too(monkeypatch, capsys):
+    import actbench.job.job as job
+
+    def failing(_):
+        raise Failure("has failed", how="typed again, the command tries it again")
+
+    monkeypatch.setattr(job, "build", failing)
+    with pytest.raises(UserError, match="the same call tries it again"):
+        actbench.compare(data="digits", activations=["relu"], seeds=1, study="s", **TINY)
+    assert "the same call tries it again" in capsys.readouterr().err
 
 
 def test_everything_wrong_is_said_at_once():

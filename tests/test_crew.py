@@ -47,6 +47,7 @@ def of_a_worker(study, parent):
 
 def command_with_a_worker(folder):
     """The study, a command that trains it with a worker, the worker's pid, and a file until which its own run waits."""
+    (folder / "queue.py").write_text("raise SystemExit('of the user, who has not trusted it')")
     study = folder / "outputs" / "s"
     go = folder / "go"
     held = partial(faults.after_epoch, 1, faults.wait_for_file, go)
@@ -163,20 +164,39 @@ def test_jobs_that_others_hold_come_again_after_all_others():
     pending, waits, by = Pending(enumerate("abc")), Waits(), Held(SimpleNamespace(name="a"), None)
     first = pending.take()
     pending.held(first, by)
-    pending.take()
-    pending.ended()
+    pending.ended(pending.take())
     lost = pending.take()
     pending.dropped(lost)
     assert pending.take() == lost == (2, "c")
-    pending.ended()
+    pending.ended(lost)
     assert pending.wait(waits)  # something has ended meanwhile
     assert pending.take() == first
     pending.held(first, by)
     assert pending.wait(waits)
     assert pending.take() == first
-    pending.ended()
+    pending.ended(first)
     assert not pending.wait(waits)
     assert waits.said == ["reset", 1]
+
+
+def test_it_is_said_for_all_of_them_while_a_worker_tries_one():
+    """Else one waits for this and for that in turn, in a line each time."""
+    pending, waits, by = Pending(enumerate("ab")), Waits(), Held(SimpleNamespace(name="a"), None)
+    for _ in range(2):
+        pending.held(pending.take(), by)
+    for _ in range(3):
+        assert pending.wait(waits)
+        tried, other = pending.take(), pending.take()  # by a worker, which is slow, and by the command itself
+        pending.held(other, by)
+        assert pending.wait(waits)
+        pending.held(tried, by)
+        pending.held(pending.take(), by)
+    assert waits.said == [2] * 6
+    assert pending.wait(waits)
+    pending.begun(pending.take())  # it is free now, and trained by a worker
+    pending.held(pending.take(), by)
+    assert pending.wait(waits)
+    assert waits.said[-1] == 1
 
 
 # ---------------------------------------------------------------- whether and how many
@@ -235,11 +255,31 @@ def test_a_control_group_limits_the_cores(tmp_path, monkeypatch):
     assert cores.available() == 1
 
 
+class Ready(SimpleNamespace):
+    """A worker that has imported what it needs before all of them have been started."""
+
+    def __init__(self, of):
+        super().__init__(idle=True, job=None, use=lambda number: None)
+        of.told(self, "ready", ())
+
+    def give(self, job):
+        self.job, self.idle = job, False
+
+
+def test_a_worker_that_is_ready_at_once_gets_a_job(sixteen, monkeypatch):
+    monkeypatch.setattr(crew, "Worker", Ready)
+    monkeypatch.setattr(cores, "available", lambda: 3)
+    one = crew.Crew(Running(sweep=SimpleNamespace(say=lambda line: None)), 3)
+    one.begin(Pending(enumerate(SimpleNamespace(settings=settings) for settings in sixteen(5, "num_seeds=16"))))
+    assert [worker.job[0] for worker in one.workers] == [0, 1]
+    assert len(one.pending) == 3
+
+
 @pytest.mark.parametrize(("left", "asked", "started"), [(19, None, 0), (None, None, 0), (20, None, 1), (500, 1, 0)])
 def test_workers_start_when_an_epoch_has_shown_that_they_pay(sixteen, monkeypatch, left, asked, started):
     begun, said = [], []
     monkeypatch.setattr(crew, "WORTH", 20.0)
-    monkeypatch.setattr(crew, "Worker", begun.append)
+    monkeypatch.setattr(crew, "Worker", lambda of: begun.append(of) or SimpleNamespace(idle=False, job=None))
     monkeypatch.setattr(cores, "available", lambda: 2)
     sweep = SimpleNamespace(left=lambda: left, say=said.append, learnt=None)
     one = crew.Crew(Running(sweep=sweep), asked)

@@ -298,3 +298,21 @@ def test_jobs_at_once_are_asked_for_at_once_where_the_launcher_runs_them_so(tmp_
     trainer.run = lambda jobs: sizes.append(len(jobs)) or run(jobs)
     searched(tmp_path, monkeypatch, trainer, "hydra.sweeper.n_jobs=5")
     assert sizes == [5, 5, 2]
+
+
+def test_a_run_that_is_launched_again_is_still_of_its_trial(tmp_path, monkeypatch):
+    """What others held is launched again by itself, as the first of a batch: its number is another one then."""
+    from actbench.command.running import Command
+
+    trainer, command, known = Trainer(), Command(), []
+    run = trainer.run
+
+    def trained(jobs):
+        known.append((command.pruning.trials, [job.folder.name for job in jobs]))
+        run(jobs)
+
+    trainer.run = trained
+    monkeypatch.setattr(search, "Command", lambda: command)
+    searched(tmp_path, monkeypatch, trainer, "hydra.sweeper.n_jobs=2", "hydra/sweeper/pruner=median")
+    assert [names for _, names in known] == [[*trials] for trials, _ in known]
+    assert [number for trials, _ in known for number in trials.values()] == [*range(12)]

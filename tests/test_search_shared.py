@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -240,6 +241,36 @@ def test_the_processes_of_a_search_share_one_folder_of_runs(tmp_path):
 
 
 POSTGRESQL = Path(__file__).parents[1] / "scripts" / "postgresql_here.sh"
+
+
+def test_a_search_whose_beginning_was_killed_goes_on(tmp_path, monkeypatch):
+    """Whichever of what it notes of itself was the last."""
+    import optuna
+
+    note, noted = optuna.study.Study.set_user_attr, []
+    for last in range(4):
+        folder = tmp_path / str(last)
+
+        def killed(self, key, value, last=last):
+            if len(noted) == last:
+                raise KeyboardInterrupt
+            noted.append(key)
+            note(self, key, value)
+
+        monkeypatch.setattr(optuna.study.Study, "set_user_attr", killed)
+        noted.clear()
+        with contextlib.suppress(KeyboardInterrupt), trials_of(folder):
+            pass
+        assert len(noted) == last and not [*folder.glob(".search/????*.lock")]
+        monkeypatch.setattr(optuna.study.Study, "set_user_attr", note)
+        with trials_of(folder) as trials:
+            assert len(trials.take(1)) == 1
+
+
+def test_searches_of_other_names_may_have_their_runs_in_one_folder(tmp_path):
+    for name in ("one", "other", "one"):
+        with trials_of(tmp_path, name=name) as trials:
+            assert len(trials.take(1)) == 1
 
 
 def _with_postgresql(code, *arguments):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -321,3 +322,18 @@ def test_where_seeds_are_not_shown_they_have_no_folders(study, gelu):
         assert claim(study / own.folder, own, "gelu") == study / "tensorboard" / "gelu"
         assert events_of(study / own.folder) == study / "tensorboard" / "gelu"
     assert sorted(path.name for path in (study / "tensorboard" / "gelu").iterdir()) == [".run"]
+
+
+def test_a_synthetic_study_has_the_events_of_its_template(tmp_path):
+    """`scripts/large_study.py`, by which BENCHMARKS says how long TensorBoard takes to show 2,000 runs."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+    import large_study
+
+    settings = settings_of("activation=relu", "dataset=digits", "num_seeds=1", "train.epochs=1")
+    template = tmp_path / "one" / settings.folder
+    fake_run(template, settings, [97.0], images=100)
+    begun(tmp_path / "one", settings, "relu")
+    large_study.make(template, tmp_path / "large", configurations=3, seeds=2, events=True)
+    assert logdirs.number(tmp_path / "large" / FOLDER) == 9  # the mean and two seeds of each
+    made = sorted((tmp_path / "large").glob("*/settings.yaml"))
+    assert len(made) == 6 and all(events_of(path.parent) is not None for path in made)

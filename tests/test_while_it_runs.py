@@ -22,6 +22,7 @@ from actbench.command.running import Command
 from actbench.errors import UserError
 from actbench.measures.scores import EpochRecord
 from actbench.records import Epoch, Estimate, Finding, RunSummary
+from actbench.sinks import elsewhere
 from actbench.sinks.ranking import HEADING
 from actbench.sinks.remaining import Effort, Pace
 from actbench.sinks.sweep import Sweep
@@ -481,3 +482,21 @@ def test_ctrl_c_leaves_a_terminal_that_can_be_used(tmp_path):
     assert any(line.startswith("to go on:  actbench -m ") for line in screen.shown)
     assert not any("/3 done" in line or "[2/3]" in line for line in screen.shown)
     assert "gelu " in "\n".join(screen.shown)  # in the comparison
+
+
+def test_a_run_that_is_taken_while_one_looks_is_not_done_elsewhere(tmp_path, monkeypatch):
+    """A look at many folders takes seconds, in which this process may take a run and complete it."""
+    folders = [tmp_path / name for name in ("ours", "theirs")]
+    for folder in folders:
+        folder.mkdir()
+    of = elsewhere.Elsewhere(lambda: 0.0)
+    monkeypatch.setattr(elsewhere.reader, "status", lambda folder: "")
+    of.expect(folders)
+
+    def read(_folder):
+        of.taken("ours")
+        return "completed"
+
+    monkeypatch.setattr(elsewhere.reader, "status", read)
+    assert of.look() == 1
+    assert of.done == {"theirs"}

@@ -185,7 +185,8 @@ class _Call:
         from actbench.command import complaints, embedded
 
         kept = Kept(self.study)
-        with asking.errors_in_python(), embedded.ALONE, places.also(kept.folder):
+        in_python = complaints.worded(asking.problem_in_python)
+        with asking.errors_in_python(), embedded.ALONE, in_python, places.also(kept.folder):
             try:
                 add(self.words, kept)
                 wrong = [*self.words.problems, *problems]

@@ -199,7 +199,7 @@ def run_here(jobs: Sequence[Job], command: Command, first: int = 0) -> None:
             number, job = taken
             held = run(job, command, number) if crew is None else crew.alongside(partial(run, job, command, number))
             if held is None:
-                pending.ended()
+                pending.ended(taken)
             else:
                 pending.held(taken, held)
         if not pending.wait(waiting):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from actbench.errors import Failure, Problem, UserError, from_disk, in_a_line
 
@@ -37,6 +39,18 @@ def of_a_fault(error: Exception) -> UserError:
 
 
 _printed: set[str] = set()  # each `how` that this process has printed
+_worded: Callable[[Problem], Problem] = lambda problem: problem  # noqa: E731
+
+
+@contextmanager
+def worded(change: Callable[[Problem], Problem]) -> Iterator[None]:
+    """Within the block problems are printed in other words: those of a program that calls."""
+    global _worded
+    before, _worded = _worded, change
+    try:
+        yield
+    finally:
+        _worded = before
 
 
 def complain(error: UserError) -> int:
@@ -45,7 +59,7 @@ def complain(error: UserError) -> int:
     from rich.text import Text
 
     console = Console(stderr=True)
-    for problem in error.problems:
+    for problem in map(_worded, error.problems):
         if isinstance(error, Failure) and problem.how in _printed:  # a full disk stops more than one thing
             problem = Problem(problem.what, problem.where)
         _printed.add(problem.how)

@@ -28,6 +28,7 @@ from actbench.sinks import relay
 from actbench.sinks.remaining import in_words
 
 WORTH = 20.0  # seconds of training that have to be left
+_START = "import sys; sys.path[:] = filter(None, sys.path); from actbench.command import worker; worker.main()"
 _PATIENCE = 60.0  # seconds for the step that a worker is in, and to write what it has done
 
 Result = TypeVar("Result")
@@ -117,6 +118,7 @@ class Crew:
         if number > 1:
             self._say(f"{number} processes share the runs, since {why}; {limit} (workers=1: one after the other)")
             self.workers = [Worker(self) for _ in range(number - 1)]
+            self.feed()  # those that were ready before they were among the workers
         elif limit:
             self._say(f"one run at a time: {limit}")
 
@@ -141,6 +143,8 @@ class Crew:
         elif what in (worker.READY, worker.ENDED, worker.HELD):
             self._back(by, what, arguments)
         else:
+            if what == "run" and (job := by.job) is not None:
+                self.pending.begun(job)
             relay.show(sweep, what, arguments)
 
     def _failed(self, error: Any, settings: Any, folder: Any) -> None:
@@ -159,7 +163,7 @@ class Crew:
             job, by.job, by.idle = by.job, None, True
         if job is not None and what == worker.ENDED:
             self.command.exit_codes.append(arguments[0])
-            self.pending.ended()
+            self.pending.ended(job)
         elif job is not None:
             self.pending.held(job, arguments[0])
         if not self._stopping:
@@ -196,7 +200,7 @@ class Worker:
         self.job: Numbered | None = None
         passive = {} if {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys() else {"OMP_WAIT_POLICY": "passive"}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "actbench.command.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            [sys.executable, "-c", _START], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             env={**os.environ, **passive, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             start_new_session=True,  # Ctrl-C of a terminal is for the command's process, which stops this one
         )  # fmt: skip

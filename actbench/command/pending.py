@@ -21,7 +21,8 @@ class Pending:
     """
 
     def __init__(self, jobs: Iterable[Numbered]) -> None:
-        self._next, self._held = deque(jobs), list[tuple[Numbered, Held]]()
+        self._next, self._held = deque(jobs), list[Numbered]()
+        self._by: dict[int, Held] = {}  # number of a job -> who held it when it was last tried
         self._taken, self._moved = 0, False  # `_moved`: some job has ended since those in `_held` were tried
         self._changed = threading.Condition()
 
@@ -40,14 +41,21 @@ class Pending:
             self._taken += 1
             return self._next.popleft()
 
-    def ended(self) -> None:
+    def begun(self, job: Numbered) -> None:
+        """A job that was taken is trained: nobody else holds it."""
+        with self._changed:
+            self._by.pop(job[0], None)
+
+    def ended(self, job: Numbered) -> None:
         """A job that was taken has ended, well or not."""
+        self.begun(job)
         self._back(moved=True)
 
     def held(self, job: Numbered, by: Held) -> None:
         """A job that was taken is worked on by another command."""
         with self._changed:
-            self._held.append((job, by))
+            self._held.append(job)
+            self._by[job[0]] = by
         self._back()
 
     def dropped(self, job: Numbered) -> None:
@@ -69,12 +77,13 @@ class Pending:
             if self._next or not self._held:
                 return bool(self._next)
             again, moved = [*self._held], self._moved
+            by = [self._by[number] for number in sorted(self._by)]
         if moved:
             waiting.reset()
         else:
-            waiting.wait([by for _, by in again])
+            waiting.wait(by)
         with self._changed:
-            self._next.extend(job for job, _ in again)
+            self._next.extend(again)
             self._held = self._held[len(again) :]
             self._moved = False
         return True

@@ -193,7 +193,7 @@ class Search(Sweeper):
         jobs = {number: job for number, job in asked.items() if job is not None}
         first, self._run = self._run, self._run + len(jobs)
         if self.command.pruning is not None:
-            self.command.pruning.trials = dict(enumerate(jobs, start=first))
+            self.command.pruning.trials = {job.folder.name: number for number, job in jobs.items()}
         if self._alone:
             for number, job in enumerate(jobs.values(), start=first):
                 batches.run_alone(job, self.command, number)

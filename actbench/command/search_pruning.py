@@ -32,21 +32,21 @@ class Pruning:
         url: of the storage; None where it is in the memory of this process.
         name: of Optuna's study.
         chosen: the pruner with its parameters.
-        trials: number of a job -> number of its trial.
+        trials: name of a run's folder -> number of its trial. Jobs have another number when they are launched again.
     """
 
     url: str | None
     name: str
     chosen: Mapping[str, Any]
     study: Any = None
-    trials: dict[int, int] = field(default_factory=dict)
+    trials: dict[str, int] = field(default_factory=dict)
 
     def __getstate__(self) -> dict[str, Any]:
         """What a worker gets: it opens the storage by itself."""
         return {**self.__dict__, "study": None}
 
-    def trial(self, job: int) -> Any:
-        """Optuna's trial of a job."""
+    def trial(self, run: str) -> Any:
+        """Optuna's trial of a run."""
         import optuna
 
         from actbench.command import search_samplers, search_storage
@@ -56,16 +56,16 @@ class Pruning:
                 study_name=self.name, storage=search_storage.opened(self.url),
                 sampler=optuna.samplers.RandomSampler(), pruner=search_samplers.pruner(self.chosen),
             )  # fmt: skip
-        frozen = self.study.get_trials(deepcopy=False)[self.trials[job]]
+        frozen = self.study.get_trials(deepcopy=False)[self.trials[run]]
         return optuna.trial.Trial(self.study, frozen._trial_id)
 
 
-def watched(terminal: Terminal, stop: Stop, pruning: Pruning | None, job: int, epochs: int) -> Terminal:
+def watched(terminal: Terminal, stop: Stop, pruning: Pruning | None, run: str, epochs: int) -> Terminal:
     """A terminal that reports each epoch to Optuna as well, and stops the run where its trial is given up."""
-    if pruning is None or job not in pruning.trials:
+    if pruning is None or run not in pruning.trials:
         return terminal
     with without_warnings():
-        return _Reporting(terminal, stop, pruning.trial(job), epochs)
+        return _Reporting(terminal, stop, pruning.trial(run), epochs)
 
 
 class _Reporting:

@@ -96,22 +96,31 @@ class Trials:
         (self.folder / FOLDER).mkdir(parents=True, exist_ok=True)
         self._own = FileLock(self._lock_of(self._me))
         self._own.acquire()
-        with self._alone():
-            storage = search_storage.opened(self.url)
-            with without_warnings():
-                self.study = optuna.create_study(
-                    storage=storage, study_name=self.name, direction="maximize", load_if_exists=True,
-                    sampler=self.sampler(0), pruner=self.pruner or optuna.pruners.NopPruner(),
-                )  # fmt: skip
-            if problem := differing(self.study.user_attrs, self.terms, self.name, self.folder):
-                self.__exit__()
-                raise UserError.of([problem])
-            if _TERMS not in self.study.user_attrs:
-                self.study.set_user_attr(_TERMS, self.terms.stored())
-                self.study.set_user_attr(_RUNS, str(self.folder.absolute()))
-                write_text(self.folder / FOLDER / "id", self._me)
-                self.study.set_user_attr(_ID, self._me)
+        try:
+            with self._alone():
+                self._open()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
+
+    def _open(self) -> None:
+        import optuna
+
+        storage = search_storage.opened(self.url)
+        with without_warnings():
+            self.study = optuna.create_study(
+                storage=storage, study_name=self.name, direction="maximize", load_if_exists=True,
+                sampler=self.sampler(0), pruner=self.pruner or optuna.pruners.NopPruner(),
+            )  # fmt: skip
+        if problem := differing(self.study.user_attrs, self.terms, self.name, self.folder):
+            raise UserError.of([problem])
+        if _TERMS not in self.study.user_attrs:
+            if _id_of(self.folder) is None:  # other searches may have their runs here, too
+                write_text(self.folder / FOLDER / "id", self._me)
+            self.study.set_user_attr(_RUNS, str(self.folder.absolute()))
+            self.study.set_user_attr(_ID, _id_of(self.folder))
+            self.study.set_user_attr(_TERMS, self.terms.stored())  # last, as the sign that the others are there
 
     def __exit__(self, *_error: object) -> None:
         self._own.release()
@@ -237,7 +246,7 @@ def _ended(frozen: Any) -> str:
 
 def differing(attributes: Mapping[str, Any], terms: Terms, name: str, folder: Path) -> Problem | None:
     """Why a search cannot go on in a study of Optuna's with these attributes; None where it can."""
-    if not attributes:
+    if attributes.keys() <= {_RUNS, _ID}:  # it is new: whoever began it was killed before it had terms
         return None
     where = f"hydra.sweeper.study_name={name}"
     other = "another name begins another search: hydra.sweeper.study_name=NAME"

@@ -159,7 +159,7 @@ def _run(settings: Settings, hydra_config: Any, folder: Path, command: Command, 
     if command.pruning is not None:
         from actbench.command.search_pruning import watched
 
-        shown = watched(shown, stop, command.pruning, int(hydra_config.job.num), settings.train.epochs)
+        shown = watched(shown, stop, command.pruning, folder.name, settings.train.epochs)
     overrides = [*hydra_config.overrides.task]
     summary = run(settings, folder, terminal=shown, stop=stop, hold=hold, overrides=overrides)
     if summary.status == "interrupted":

@@ -1,6 +1,7 @@
-"""`python -m actbench.command.worker`: a worker process of a sweep, which trains the jobs that it is given.
+"""A worker process of a sweep, which trains the jobs that it is given.
 
-It is started by `crew.Crew`, which sends it pickled messages on standard input and is answered on standard output:
+It is started by `crew.Worker`, without the current folder among those where Python looks: a `queue.py` of the user's
+may lie there. `crew.Crew` sends it pickled messages on standard input and is answered on standard output:
 first a `Start`, then jobs one at a time, and numbers of cores. When its input ends while it trains, it stops after the
 running step with everything on disk, as after SIGTERM.
 """
@@ -130,7 +131,3 @@ def _listen(source: IO[bytes], jobs: queue.Queue[Any], working: threading.Event)
     jobs.put(None)
     if working.is_set():
         os.kill(os.getpid(), signal.SIGTERM)
-
-
-if __name__ == "__main__":
-    main()

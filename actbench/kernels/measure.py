@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 REFERENCE = "relu"
-WAYS = ("eager", "in place", "compiled")
 
 
 @dataclass

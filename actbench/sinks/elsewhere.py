@@ -45,8 +45,10 @@ class Elsewhere:
             due = [*self._due.items()]  # which another thread may change
             begun = {parent: _names(parent) for parent in {folder.parent for _, folder in due}}
             for name, folder in due:
-                if name in begun[folder.parent] and reader.status(folder) in _COMPLETE:
-                    self.found(name)
+                if name not in begun[folder.parent] or reader.status(folder) not in _COMPLETE:
+                    continue
+                if self._due.pop(name, None) is not None:  # else this process has taken it meanwhile
+                    self.done.add(name)
             self._next = self._clock() + max(_APART, (self._clock() - began) / _SHARE)
         return len(self.done)
 
