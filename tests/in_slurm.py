@@ -49,7 +49,7 @@ class Watched(LRScheduler):
         while self.last_epoch == 2 and (HERE / "closed").exists() and signal.getsignal(signal.SIGUSR2) is listens:
             time.sleep(0.05)
         if (HERE / "slow").exists():
-            time.sleep(0.1)
+            time.sleep(0.2)
 '''
 YAML = "_target_: watched.Watched\n_partial_: true\ninterval: epoch\n"
 RUN = ["dataset=digits", "num_seeds=2", "model.width=16", "train.threads=1", "probe=false", "tensorboard=false"]
@@ -63,7 +63,7 @@ def sweep_of(home, activations, epochs):
     (home / "conf" / "scheduler" / "watched.yaml").write_text(YAML)
     (home / "watched.py").write_text(WATCHED)
     words = ["-m", *RUN, f"train.epochs={epochs}", f"activation={activations}"]
-    here = Command(*words, "study=here", cwd=home).wait(300)
+    here = Command(*words, "study=here", cwd=home).wait(900)
     assert here.returncode == 0, here.stderr
     return words
 
@@ -304,7 +304,7 @@ def refused(home):
 def random_moments(home, draw, number):
     """Six runs, of which no more than four at a time; `number` disturbances of any kind at any moment."""
     home, rng = Path(home), random.Random(f"{draw} slurm")
-    words = [*sweep_of(home, "relu,gelu,silu,tanh,elu,softplus", epochs=200), "study=there", *ON_SLURM]
+    words = [*sweep_of(home, "relu,gelu,silu,tanh,elu,softplus", epochs=100), "study=there", *ON_SLURM]
     (home / "slow").touch()
     frozen, ended = [], []
     with queued_at_once():
