@@ -49,7 +49,7 @@ class Watched(LRScheduler):
         while self.last_epoch == 2 and (HERE / "closed").exists() and signal.getsignal(signal.SIGUSR2) is listens:
             time.sleep(0.05)
         if (HERE / "slow").exists():
-            time.sleep(0.1)
+            time.sleep(0.2)
 '''
 YAML = "_target_: watched.Watched\n_partial_: true\ninterval: epoch\n"
 RUN = ["dataset=digits", "num_seeds=2", "model.width=16", "train.threads=1", "probe=false", "tensorboard=false"]
@@ -63,7 +63,7 @@ def sweep_of(home, activations, epochs):
     (home / "conf" / "scheduler" / "watched.yaml").write_text(YAML)
     (home / "watched.py").write_text(WATCHED)
     words = ["-m", *RUN, f"train.epochs={epochs}", f"activation={activations}"]
-    here = Command(*words, "study=here", cwd=home).wait(300)
+    here = Command(*words, "study=here", cwd=home).wait(900)
     assert here.returncode == 0, here.stderr
     return words
 
@@ -94,7 +94,8 @@ def asked(*words, check=True):
 
 def queue(states="PENDING,RUNNING"):
     """Job -> state and reason."""
-    lines = asked("squeue", "--noheader", "--array", f"--states={states}", "--format=%i|%T|%r").splitlines()
+    command = ["squeue", "--noheader", "--array", f"--states={states}", "--format=%i|%T|%r"]
+    lines = asked(*command, check=False).splitlines()  # none while Slurm does not answer
     return {line.split("|")[0]: line.split("|")[1:] for line in lines}
 
 
@@ -261,18 +262,20 @@ def killed_while_it_submits(home):
     home = Path(home)
     words = [*sweep_of(home, "relu,gelu,silu", epochs=8), "study=there", *ON_SLURM]
     (home / "closed").touch()
-    for number, where in enumerate(("pickle", "note"), start=1):
+    lost = set()
+    for where in ("pickle", "note"):
         died = Command(*words, cwd=home, before=partial(_dies, where)).wait()
         assert died.returncode == -signal.SIGKILL, died
-        assert {*queue()} >= {f"{number}_{task}" for task in range(3)}, [where, queue("all")]
+        assert len({*queue()} - lost) == 3, [where, queue("all")]
+        lost |= {*queue()}
     follows = Command(*words, cwd=home)
-    until(lambda: {job for job in queue() if job.startswith("3_")} == {"3_0", "3_1", "3_2"}, follows.stdout)
-    until(lambda: len(queue()) == 3, "jobs without a note are left")
+    until(lambda: len({*queue()} - lost) == 3 and not {*queue()} & lost, "jobs without a note are left")
     (home / "closed").unlink()
     done = follows.wait(300)
     assert done.returncode == 0 and "3/3 done" in done.stdout, done.stdout + done.stderr
-    left = [path.name for path in (home / "outputs" / "there" / ".submitit").iterdir()]
-    assert not [name for name in left if name.endswith((".pkl", ".json"))], left
+    unread = [path.name for path in (home / "outputs" / "there" / ".submitit").glob("*.pkl")]
+    mine = {job.partition("_")[0] for job in lost}
+    assert not [name for name in unread if "_" not in name or name.partition("_")[0] in mine], unread
     compare(home)
 
 
@@ -301,7 +304,7 @@ def refused(home):
 def random_moments(home, draw, number):
     """Six runs, of which no more than four at a time; `number` disturbances of any kind at any moment."""
     home, rng = Path(home), random.Random(f"{draw} slurm")
-    words = [*sweep_of(home, "relu,gelu,silu,tanh,elu,softplus", epochs=200), "study=there", *ON_SLURM]
+    words = [*sweep_of(home, "relu,gelu,silu,tanh,elu,softplus", epochs=100), "study=there", *ON_SLURM]
     (home / "slow").touch()
     frozen, ended = [], []
     with queued_at_once():
@@ -311,7 +314,9 @@ def random_moments(home, draw, number):
             if not follows.is_alive():
                 ended.append(follows.wait())
                 follows = Command(*words, cwd=home)
-            what = rng.choice((_signal, _requeue, _kill, _cancel, _preempt, _freeze, _thaw, _type, _interrupt, _beside))
+            what = rng.choice(
+                [_signal, _requeue, _kill, _cancel, _preempt, _freeze, _thaw, _outage, _type, _interrupt, _beside]
+            )
             print(time.strftime("%X"), what.__name__, flush=True)
             if what in (_type, _interrupt):
                 follows.send(signal.SIGKILL if what is _type else signal.SIGINT)
@@ -330,8 +335,8 @@ def random_moments(home, draw, number):
         done = Command(*words, cwd=home).wait(900)
     for one in ended:
         assert "Traceback" not in one.stdout + one.stderr, one
-        assert one.returncode in (0, 1, -signal.SIGKILL, -signal.SIGINT, 128 + signal.SIGINT), one
-    assert done.returncode == 0 and "6/6 done" in done.stdout + done.stderr, [done, ended[-1]]
+        assert one.returncode in (0, 1, 2, -signal.SIGKILL, -signal.SIGINT, 128 + signal.SIGINT), one
+    assert done.returncode == 0 and ("6/6 done" in done.stdout or "6 of 6 already" in done.stdout), [done, ended[-1]]
     until(lambda: not queue(), "jobs are left")
     compare(home)
 
@@ -359,7 +364,14 @@ def _cancel(rng, _frozen):
 
 
 def _preempt(_rng, _frozen):
-    asked("sbatch", "--partition=high", "--ntasks=2", "--output=/dev/null", "--wrap=sleep 1")
+    asked("sbatch", "--partition=high", "--ntasks=2", "--output=/dev/null", "--wrap=sleep 1", check=False)
+
+
+def _outage(rng, _frozen):
+    _send(int((Path(os.environ["SLURM_HERE"]) / "slurmctld.pid").read_text()), signal.SIGTERM)
+    time.sleep(rng.expovariate(0.2))
+    until(lambda: subprocess.run(["slurmctld"], cwd=os.environ["SLURM_HERE"]).returncode == 0, "no slurmctld")
+    until(lambda: asked("sinfo", "--noheader", check=False), "no answer")
 
 
 def _kill(rng, _frozen):

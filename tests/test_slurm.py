@@ -24,6 +24,7 @@ from actbench.command.planning import Job
 from actbench.command.running import Command as Running
 from actbench.errors import Problem, UserError
 from actbench.job import Stop
+from actbench.store.lock import Hold
 from actbench.train import checks
 
 SLURM = Path(__file__).parents[1] / "scripts" / "slurm_here.sh"
@@ -299,6 +300,30 @@ def test_a_slurm_that_takes_none_says_why(tmp_path, monkeypatch, queue, what):
         [*submissions.submit(_due(tmp_path, 10), [])]
     (problem,) = raised.value.problems
     assert problem.what == what and "the same command" in problem.how
+
+
+def test_a_run_that_a_cancelled_job_still_holds_is_submitted_once_it_is_free(tmp_path, monkeypatch):
+    queue, due = _Queue(tmp_path / "s" / ".submitit", monkeypatch), _due(tmp_path / "s", 2)
+    jobs = slurm_jobs.SlurmJobs(queue.launcher, tmp_path / "s", Running(["-m"]))
+    due[0][1].folder.mkdir()
+    hold, complete, looks = Hold(due[0][1].folder), set(), []
+    monkeypatch.setattr(jobs, "_is_complete", lambda job: job.folder in complete)
+    monkeypatch.setattr(slurm_jobs.reader, "completed", lambda folder: None)
+    monkeypatch.setattr(slurm, "states", lambda ids: {"1_0": "RUNNING", "2_0": "RUNNING"})
+
+    def sleep(_seconds):
+        looks.append([size for size, _ in queue.arrays.values()])
+        if len(looks) == 2:
+            hold.release(complete=False)
+        if len(looks) == 4:
+            complete.update(job.folder for _, job, _ in due)
+
+    monkeypatch.setattr(slurm_jobs.time, "sleep", sleep)
+    tasks = jobs.find_or_submit(due)
+    assert tasks == {"1_0": due[1][1]}
+    shown = SimpleNamespace(ended=lambda *_: None, show=lambda running, waiting: None)
+    assert jobs.follow(tasks, shown) == []
+    assert looks == [[1], [1], [1, 1], [1, 1]]
 
 
 def test_jobs_without_a_note_are_cancelled_and_nobody_elses(tmp_path, monkeypatch):

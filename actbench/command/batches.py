@@ -86,9 +86,8 @@ class Batches:
         there = slurm_jobs.SlurmJobs(launcher, jobs[0].folder.parent, self.command)
         complete = [(job, summary) for job in jobs if (summary := _complete(job)) is not None]
         known = {job.folder for job, _ in complete}
-        numbered = [(number, job) for number, job in enumerate(jobs, start=first) if job.folder not in known]
-        elsewhere = there.held_by_others([job for _, job in numbered])
-        due = [(number, job, _for_a_launcher(job)) for number, job in numbered if job.folder not in elsewhere]
+        numbered = enumerate(jobs, start=first)
+        due = [(number, job, _for_a_launcher(job)) for number, job in numbered if job.folder not in known]
         tasks = there.find_or_submit(due) if due else {}
         if self.command.detach:
             rest = f"; it has no room for {more} more: type it again later" if (more := len(there.unsubmitted)) else ""
@@ -102,8 +101,7 @@ class Batches:
                 shown.before(job.settings, summary)
             if complete:
                 shown.say(f"{len(complete)} of {len(jobs)} already complete")
-            held = there.follow(tasks, shown)
-        return [*held, *(job for _, job in numbered if job.folder in elsewhere)]
+            return there.follow(tasks, shown)
 
     def _launch(self, jobs: Sequence[Job], first: int) -> list[Job]:
         """Has the launcher run the jobs; returns those that it left alone, since other processes hold them."""

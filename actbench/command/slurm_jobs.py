@@ -61,23 +61,19 @@ class SlurmJobs:
         self.study, self.command = study, command
         self.submissions = Submissions(launcher)
         self.folder = self.submissions.folder
-        self.unsubmitted: list[Due] = []
+        self.unsubmitted: list[Due] = []  # there was no room for
+        self._busy: list[Due] = []  # other processes are working on, perhaps those of jobs that were cancelled just now
         self._ended_since: dict[str, float] = {}
         self._said: set[str] = set()
         self._silent = False
 
     # ------------------------------------------------------------ submitting
 
-    def held_by_others(self, jobs: Sequence[Job]) -> set[Path]:
-        """The folders of runs on which processes work that are none of Slurm's jobs of this study."""
-        in_slurm = {*self.submissions.noted().values()}
-        there = [job.folder for job in jobs if job.folder.name not in in_slurm and job.folder.exists()]
-        return {*there} - {*sharing.free(there)[0]}
-
     def find_or_submit(self, due: Sequence[Due], followed: Collection[str] = ()) -> dict[str, Job]:
         """The Slurm job of each run, by its id: the one that Slurm has already, or a new one.
 
-        Runs for which Slurm has no room are left in `unsubmitted`.
+        Runs for which Slurm has no room are left in `unsubmitted`. Those on which processes work that are not of these
+        jobs are submitted while others are followed, once they are free.
 
         Args:
             due: the runs.
@@ -99,7 +95,9 @@ class SlurmJobs:
             live = {name: task for task, name in noted.items() if not slurm.has_ended(states.get(task))}
             tasks = {live[job.folder.name]: job for _, job, _ in due if job.folder.name in live}
             new = [one for one in due if one[1].folder.name not in live]
-            self.unsubmitted = new
+            busy = _busy(new)
+            self._busy += [one for one in new if one[1].folder in busy]
+            self.unsubmitted = new = [one for one in new if one[1].folder not in busy]
             self.leave([*followed, *tasks])
             for taken in self.submissions.submit(new, live.values()) if new else ():
                 tasks |= taken
@@ -130,8 +128,9 @@ class SlurmJobs:
         if self.unsubmitted:
             shown.say(f"Slurm has no room for {len(self.unsubmitted)} jobs yet; they follow when others have ended")
         while left or self.unsubmitted:
+            freed = self._freed()
             self._take_out_complete(left, shown)
-            if self.unsubmitted and (len(left) < tried or time.monotonic() - since > _AGAIN):
+            if self.unsubmitted and (freed or len(left) < tried or time.monotonic() - since > _AGAIN):
                 self._submit_more(left, shown)
                 tried, since = len(left), time.monotonic()
             held += self._look(left, shown)
@@ -142,7 +141,15 @@ class SlurmJobs:
         noted = self.submissions.noted()
         if noted and (states := slurm.states({array_of(task) for task in noted})) is not None:
             self.submissions.forget(noted, states)
-        return held
+        return [*held, *(job for _, job, _ in self._busy)]
+
+    def _freed(self) -> bool:
+        """Whether other processes have left runs, which can be submitted now unless they are complete."""
+        busy = _busy(self._busy)
+        freed = [one for one in self._busy if one[1].folder not in busy]
+        self._busy = [one for one in self._busy if one[1].folder in busy]
+        self.unsubmitted += freed
+        return bool(freed)
 
     def _take_out_complete(self, left: dict[str, Job], shown: Any) -> None:
         for task, job in [*left.items()]:
@@ -159,16 +166,15 @@ class SlurmJobs:
         could = self.submissions.at_once - len(left)
         if could < min(len(self.unsubmitted), self.submissions.at_once / 2):
             return  # rather some at a time than one by one
-        now, later = self.unsubmitted[:could], self.unsubmitted[could:]
+        self.unsubmitted, later = self.unsubmitted[:could], self.unsubmitted[could:]
         try:
-            left |= self.find_or_submit(now, left)
-            self.unsubmitted += later
+            left |= self.find_or_submit(self.unsubmitted, left)
         except UserError as error:
-            self.unsubmitted = [*now, *later]
             what = error.problems[0].what
             if what not in self._said:
                 self._said.add(what)
-                shown.say(f"{len(self.unsubmitted)} jobs are not submitted yet: {what}")
+                shown.say(f"{len(self.unsubmitted) + len(later)} jobs are not submitted yet: {what}")
+        self.unsubmitted += later
 
     def _look(self, left: dict[str, Job], shown: Any) -> list[Job]:
         """Takes out the jobs that have ended, and says how; returns those that other processes are working on."""
@@ -227,3 +233,9 @@ class SlurmJobs:
     def _log(self, task: str) -> Path:
         paths = [self.folder / f"{task}_0_log.{ending}" for ending in ("err", "out")]
         return task_function.relative(next((path for path in paths if path.exists()), paths[-1]).absolute())
+
+
+def _busy(due: Sequence[Due]) -> set[Path]:
+    """The folders of runs on which processes are working."""
+    there = [job.folder for _, job, _ in due if job.folder.exists()]
+    return {*there} - {*sharing.free(there)[0]}
