@@ -8,7 +8,7 @@ which are composed for every command and depend on nothing but our `conf` (`proc
 from __future__ import annotations
 
 import gc
-import importlib.util
+import importlib
 import math
 import pkgutil
 import sys
@@ -24,11 +24,10 @@ from actbench.command.composing import composing
 
 _IMPORTED_LATE = (  # by what is ours, within functions, and by others
     "hydra._internal.logging_config", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg",
-    "pandas.io.formats.csvs", "rich._emoji_codes", "sketches", "sklearn.datasets",
+    "pandas.io.formats.csvs", "rich._emoji_codes", "rich._unicode_data", "sketches", "sklearn.datasets",
     "tensorboard.plugins.hparams.metadata", "tensorboard.plugins.hparams.plugin_data_pb2", "torch.utils._device",
     "torch.utils.serialization.config",
 )  # fmt: skip
-_IN_SOME_VERSIONS = ("rich._unicode_data",)  # of rich: not in 13.7
 _OF_OTHERS = ("actbench.watching.lightning", "actbench.watching.transformers")  # import half of torch, and read CXX
 _OURS = [
     module.name for module in pkgutil.walk_packages(actbench.__path__, "actbench.") if module.name not in _OF_OTHERS
@@ -45,7 +44,7 @@ def _forget() -> None:
         hydra_settings._baseline()
 
 
-for name in (*_IMPORTED_LATE, *filter(importlib.util.find_spec, _IN_SOME_VERSIONS), *_OURS):
+for name in (*_IMPORTED_LATE, *_OURS):
     if not name.endswith("__main__"):
         importlib.import_module(name)
 crew.WORTH = math.inf  # no command has workers but those that are asked for
