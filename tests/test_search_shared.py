@@ -87,6 +87,18 @@ def test_processes_share_a_search_and_take_over_from_one_that_died(tmp_path):
     shared(tmp_path)
 
 
+def test_what_a_process_left_that_was_killed_between_trials_is_removed_and_a_living_one_keeps_its_own(tmp_path):
+    (tmp_path / ".search").mkdir()
+    left = tmp_path / ".search" / "0123abcd.lock"
+    left.touch()
+    with trials_of(tmp_path) as first:
+        assert not left.exists()
+        with trials_of(tmp_path) as second:
+            assert {path.stem for path in (tmp_path / ".search").glob("*.lock")} == {first._me, second._me}
+            (trial,) = first.take(1)
+            assert second.take(1)[0].number != trial.number  # which the first one still runs
+
+
 def test_with_one_seed_it_makes_no_difference_which_process_asks(tmp_path):
     """Neither does it whether a search is begun anew: samplers that learn have it all from the trials."""
     for sampler in ("random", "tpe", "cmaes", "nsgaii"):

@@ -95,9 +95,11 @@ class Trials:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         (self.folder / FOLDER).mkdir(parents=True, exist_ok=True)
         self._own = FileLock(self._lock_of(self._me))
-        self._own.acquire()
         try:
             with self._alone():
+                for path in (self.folder / FOLDER).glob("*.lock"):
+                    self._lives(path.stem)  # what a killed process has left is removed
+                self._own.acquire()
                 self._open()
         except BaseException:
             self.__exit__()
