@@ -82,7 +82,7 @@ class SlurmJobs:
             UserError: Slurm refuses them; those that it has taken go on.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with alone(self.study / ".submitting", _SUBMITTING):
+        with alone(self.study / ".submitting", _SUBMITTING, f"another process that submits runs of {self.study}"):
             noted = self._noted()
             states = slurm.states({_array(task) for task in noted}) if noted else {}
             if states is None:

@@ -68,7 +68,7 @@ def alone(report: Path) -> AbstractContextManager[bool]:
     left beside the `verdict.json` of another. The lock is a file beside the folder, `.report.lock` for `report`.
     """
     beside = Path(os.path.abspath(report))
-    return lock.alone(beside.parent / f".{beside.name}.lock", _WAIT)
+    return lock.alone(beside.parent / f".{beside.name}.lock", _WAIT, f"another process that is writing {report}")
 
 
 def is_current(folder: Path, compared: Sequence[Block]) -> bool:
