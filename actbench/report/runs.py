@@ -123,10 +123,11 @@ def _without_collecting() -> Iterator[None]:
 
 def _kept(folder: Path, caches: dict[str, ReadBefore]) -> Run | None:
     """A run as it was read before, if its files are still the same."""
-    study = os.path.dirname(folder)
+    path = str(folder)
+    study, name = os.path.split(path)
     if study not in caches:
         caches[study] = ReadBefore.of(Path(study))
-    stored = caches[study].get(folder) if caches[study].rows else None
+    stored = caches[study].get(path, name) if caches[study].rows else None
     return None if stored is None else _of_stored(folder, stored)
 
 
