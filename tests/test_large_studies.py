@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import math
 import os
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import zlib
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,9 +23,10 @@ import numpy as np
 import pytest
 import yaml
 from helpers import fake_run, settings_of
+from rich.console import Console
 
 from actbench import naming
-from actbench.files import reading
+from actbench.files import output, reading
 from actbench.files.sections import parse_in_sections
 from actbench.records import Estimate
 from actbench.report import command, drawing, page, runs, side_by_side
@@ -426,6 +429,48 @@ def test_runs_that_are_read_side_by_side_are_the_same(study, monkeypatch):
     assert repr(together) == repr(alone)
     assert [run.surroundings for run in together.runs] == [run.surroundings for run in alone.runs]
     assert len(ReadBefore.of(study).rows) == len(alone.runs) == 17
+
+
+def test_files_are_fetched_for_each_folder_once_and_before_it_is_read(tmp_path, monkeypatch):
+    """Whatever is there in their place: no file, a folder, a pipe without a writer."""
+    folders = [str(tmp_path / f"{number:03}") for number in range(3 * reading._AHEAD + 5)]
+    for folder in folders:
+        Path(folder).mkdir()
+    Path(folders[0], "a").mkdir()
+    os.mkfifo(Path(folders[1], "a"))
+    opened, original = [], os.open
+    monkeypatch.setattr(os, "open", lambda path, *flags: opened.append(path) or original(path, *flags))
+    for number, folder in enumerate(reading.fetched(folders, ["a", "b"])):
+        assert folder == folders[number] and f"{folder}/b" in opened
+    assert sorted(opened) == sorted(f"{folder}/{name}" for folder in folders for name in "ab")
+    assert not [*reading.fetched([], ["a"])]
+
+
+@pytest.mark.parametrize("size", [10, reading.LINE // 8, reading._PART // 8, 60_000])
+def test_a_small_file_reads_like_a_large_one(tmp_path, size):
+    """Python's own text files are the oracle, also for line breaks of other systems."""
+    path = tmp_path / "x.csv"
+    rows = [["a", "b"], *([str(number), "é"] for number in range(size))]
+    for end in ("\n", "\r\n", "\r"):
+        path.write_bytes("".join(",".join(row) + end for row in rows).encode())
+        assert reading.read_text(path) == path.read_text(encoding="utf-8")
+        assert reading.read_bytes(path) == path.read_bytes()
+        assert [*reading.rows(path, reading.MB)] == rows
+    with pytest.raises(reading.NotReadable):
+        reading.read_bytes(path, path.stat().st_size - 1)
+
+
+def test_a_terminal_shows_how_far_it_is_and_a_file_does_not(study, monkeypatch):
+    told = []
+    monkeypatch.setattr(runs, "_MANY", 2)
+    runs.find([study], tell=told.append)
+    assert told == ["reading 18 runs", "comparing 18 runs"]
+    for terminal in (True, False):
+        screen = io.StringIO()
+        monkeypatch.setattr(output.console, "Console", partial(Console, file=screen, force_terminal=terminal))
+        with output.telling() as tell:
+            tell("reading 18 runs")
+        assert ("reading 18 runs" in screen.getvalue()) == terminal
 
 
 def watched(asked):

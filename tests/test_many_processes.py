@@ -32,6 +32,7 @@ from actbench.command.planning import Job
 from actbench.errors import Failure
 from actbench.files import atomic
 from actbench.job.job import MOST_KILLED
+from actbench.report import pages
 from actbench.store import joint, lock
 from actbench.store.attempts import Attempt, Attempts
 from actbench.store.lock import Held, Hold
@@ -443,6 +444,20 @@ def test_who_waits_for_a_block_is_told_so_and_does_not_wait_for_ever(tmp_path):
         with lock.alone(tmp_path / ".x.lock", 0.0) as waited:  # whose owner is stopped
             assert waited
     assert not [*tmp_path.iterdir()]
+
+
+def test_who_waits_long_for_a_block_is_told_once_for_whom(tmp_path, monkeypatch, capsys):
+    now = [0.0]
+    clock = SimpleNamespace(monotonic=lambda: now[0], sleep=lambda _: now.__setitem__(0, now[0] + 1.0))
+    monkeypatch.setattr(lock, "time", clock)
+    with pages.alone(tmp_path / "report"):
+        with lock.alone(tmp_path / ".report.lock", 2.0, "somebody") as waited:
+            assert waited
+        assert capsys.readouterr().err == ""  # too short to be told
+        with pages.alone(tmp_path / "report") as waited:
+            assert waited and now[0] > 120
+    told = f"waiting for another process that is writing {tmp_path / 'report'}, at most 120 s\n"
+    assert capsys.readouterr().err == told
 
 
 def test_a_run_is_trained_by_one_version(tmp_path, monkeypatch):

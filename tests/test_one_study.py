@@ -254,7 +254,7 @@ def test_an_earlier_page_is_shown_where_it_cannot_be_made_anew(typed, tmp_path, 
     typed("open", "two")
     fake(tmp_path / "outputs" / "two", "tanh", 95.0)
 
-    def cannot(folder):
+    def cannot(folder, *_):
         raise UserError("Read-only file system", where=str(folder))
 
     monkeypatch.setattr(pages, "_make", cannot)

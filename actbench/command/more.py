@@ -29,6 +29,7 @@ from actbench.command.race_terms import Terms
 from actbench.command.suggestions import enumerated
 from actbench.errors import Problem, UserError
 from actbench.files import places
+from actbench.files.output import telling
 from actbench.naming import shown
 from actbench.report import runs
 from actbench.report.configurations import Block, blocks
@@ -92,7 +93,8 @@ def _runs_of(study: Path) -> list[Run]:
     if (study / "settings.yaml").exists():
         how = f"its study: actbench more {shlex.quote(str(task_function.relative(study.absolute().parent)))}"
         raise UserError("is the folder of a single run", where=str(study), how=how)
-    found = runs.find([study])
+    with telling() as tell:
+        found = runs.find([study], of_command=True, tell=tell)
     if found.problems:
         raise UserError.of(found.problems)
     studies = sorted({str(run.folder.parent) for run in found.runs})

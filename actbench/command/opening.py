@@ -13,6 +13,7 @@ from pathlib import Path
 from actbench.command import arguments, task_function
 from actbench.command.complaints import complain
 from actbench.errors import Problem, UserError
+from actbench.files.output import telling
 from actbench.report import pages
 
 _OUTPUTS = Path("outputs")
@@ -45,7 +46,8 @@ def _page(typed: Path) -> tuple[Path, list[Problem]]:
         return folder / pages.FILE, []  # of `actbench report ... --output FOLDER`
     earlier = folder / "report" / pages.FILE
     try:
-        page = pages.current(folder)
+        with telling() as tell:
+            page = pages.current(folder, of_command=True, tell=tell)
     except UserError as error:
         if not earlier.is_file():
             raise

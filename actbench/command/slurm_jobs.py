@@ -84,7 +84,7 @@ class SlurmJobs:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         since = time.monotonic()
-        with alone(self.study / ".submitting", _SUBMITTING):
+        with alone(self.study / ".submitting", _SUBMITTING, f"another process that submits runs of {self.study}"):
             if time.monotonic() - since < _SUBMITTING:  # else another process may still be at it
                 self.submissions.clear()
             noted = self.submissions.noted()

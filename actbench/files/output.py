@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from rich import console
@@ -31,3 +33,20 @@ class ShowingConsole(console.Console):
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
+
+
+@contextlib.contextmanager
+def telling() -> Iterator[Callable[[str], None]]:
+    """Within the block a terminal shows what is going on, in the words that were told last; a file shows nothing."""
+    of = console.Console(stderr=True, highlight=False)
+    status = of.status("")
+
+    def tell(words: str) -> None:
+        if of.is_terminal:
+            status.update(words)
+            status.start()
+
+    try:
+        yield tell
+    finally:
+        status.stop()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from actbench.errors import Problem, UserError, from_disk
-from actbench.files.output import PersistentConsole
+from actbench.files.output import PersistentConsole, telling
 from actbench.report import conditions, looks, pages, runs, short, terminal
 from actbench.report.comparison import Comparison, Terms, check_baseline, compare
 from actbench.report.conditions import Condition
@@ -95,7 +95,8 @@ def main(arguments: argparse.Namespace) -> int:
 def _report(arguments: argparse.Namespace, folder: Path | None) -> int:
     asked = Asked(arguments.margin, arguments.test_set, arguments.baseline, arguments.per)
     try:
-        report = make_report(arguments.paths, asked, of_command=True)
+        with telling() as tell:
+            report = make_report(arguments.paths, asked, of_command=True, tell=tell)
     except UserError as error:
         if not arguments.published:
             raise
@@ -125,23 +126,26 @@ def after_sweep(study: Path, *, told: bool = False) -> None:
     print()
     folder, whole = study / "report", shlex.join(["actbench", "report", str(study), "--full"])
     with pages.alone(folder) as after_another:
-        report = make_report([study], of_command=True)
+        with telling() as tell:
+            report = make_report([study], of_command=True, tell=tell)
         made = after_another and pages.is_current(study, [comparison.block for comparison in report.comparisons])
         shown = Shown(folder, whole, _opening(folder), elsewhere="output_dir=FOLDER", told=told, made=made)
         _show_and_write(report, shown)
 
 
-def make_report(paths: Sequence[Path], asked: Asked | None = None, *, of_command: bool = False) -> Report:
+def make_report(
+    paths: Sequence[Path], asked: Asked | None = None, *, of_command: bool = False, tell: runs.Tell = runs.silent
+) -> Report:
     """Finds, reads and compares the runs below some paths.
 
-    A mistake in `baseline` or `per` becomes a problem of the report, which then uses the default. `of_command` is that
-    of `runs.find`.
+    A mistake in `baseline` or `per` becomes a problem of the report, which then uses the default. `of_command` and
+    `tell` are those of `runs.find`.
 
     Raises:
         UserError: a path does not exist, or holds no run.
     """
     asked = asked or Asked()
-    found = runs.find(paths, of_command=of_command)
+    found = runs.find(paths, of_command=of_command, tell=tell)
     report = Report(problems=found.problems)
     compared = blocks(found.runs)
     baseline = asked.baseline

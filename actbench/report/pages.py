@@ -38,24 +38,25 @@ class Page:
     problems: list[Problem] = field(default_factory=list)
 
 
-def current(folder: Path, *, about: str = "") -> Page:
+def current(folder: Path, *, about: str = "", of_command: bool = False, tell: runs.Tell = runs.silent) -> Page:
     """The page of all runs below `folder`, made anew where it lacks some of them.
 
     One process at a time makes it, so that the last one, which knows all runs, writes last.
 
     Args:
         about: the id of a configuration: of several verdicts the one that it is in is told.
+        of_command, tell: those of `runs.find`.
 
     Raises:
         UserError: there is no run, or the page cannot be written.
     """
     path = folder / "report" / FILE
     with alone(path.parent):
-        found = runs.find([folder])
+        found = runs.find([folder], of_command=of_command, tell=tell)
         made, problems = 0.0, found.problems
         if not _shows(path, blocks(found.runs), found.runs):
             began = time.perf_counter()
-            problems = _make(folder)
+            problems = _make(folder, of_command, tell)
             made = time.perf_counter() - began
         block = _block(path.parent, about)
     return Page(path, made, *block, problems)
@@ -68,7 +69,7 @@ def alone(report: Path) -> AbstractContextManager[bool]:
     left beside the `verdict.json` of another. The lock is a file beside the folder, `.report.lock` for `report`.
     """
     beside = Path(os.path.abspath(report))
-    return lock.alone(beside.parent / f".{beside.name}.lock", _WAIT)
+    return lock.alone(beside.parent / f".{beside.name}.lock", _WAIT, f"another process that is writing {report}")
 
 
 def is_current(folder: Path, compared: Sequence[Block]) -> bool:
@@ -77,11 +78,11 @@ def is_current(folder: Path, compared: Sequence[Block]) -> bool:
     return _shows(folder / "report" / FILE, compared, every)
 
 
-def _make(folder: Path) -> list[Problem]:
+def _make(folder: Path, of_command: bool, tell: runs.Tell) -> list[Problem]:
     """Writes it, as `actbench report` does; returns the problems with what could not be read."""
     from actbench.report import command, looks
 
-    report = command.make_report([folder])
+    report = command.make_report([folder], of_command=of_command, tell=tell)
     command.write(report, folder / "report")
     looks.record(report.studies)  # once there is something to look at
     return report.problems

@@ -6,7 +6,7 @@ import contextlib
 import gc
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -54,6 +54,13 @@ class Run:
         return "mnist" if name == "auto" else name  # a run that stopped before it knew; its id is that of MNIST
 
 
+Tell = Callable[[str], None]
+
+
+def silent(_: str) -> None:
+    """Tells nobody what is going on."""
+
+
 @dataclass
 class FoundRuns:
     """The runs below some paths, and the problems with what could not be used."""
@@ -62,13 +69,14 @@ class FoundRuns:
     problems: list[Problem] = field(default_factory=list)
 
 
-def find(paths: Sequence[Path], *, of_command: bool = False) -> FoundRuns:
+def find(paths: Sequence[Path], *, of_command: bool = False, tell: Tell = silent) -> FoundRuns:
     """Every run at or below `paths`.
 
     Args:
         paths: folders.
         of_command: whether this process does nothing else, so that it may start others that read very many runs, and
             need not look for garbage among them later.
+        tell: is told in words what is going on, where there are very many runs.
 
     Raises:
         UserError: a path does not exist, or holds no run.
@@ -76,10 +84,12 @@ def find(paths: Sequence[Path], *, of_command: bool = False) -> FoundRuns:
     found = FoundRuns()
     folders = run_folders.below(paths, found.problems)
     caches: dict[str, ReadBefore] = {}
+    if len(folders) > _MANY:
+        tell(f"reading {len(folders):,} runs")
     with _without_collecting():
         kept = [_kept(folder, caches) for folder in folders]
         others = [folder for folder, run in zip(folders, kept, strict=True) if run is None]
-        read = _read_side_by_side(others, caches) if of_command and len(others) > _MANY else {}
+        read = _read_side_by_side(others, caches, tell) if of_command and len(others) > _MANY else {}
         for folder, run in zip(folders, kept, strict=True):
             stored = read.get(str(folder))
             try:
@@ -91,6 +101,8 @@ def find(paths: Sequence[Path], *, of_command: bool = False) -> FoundRuns:
         if of_command and len(found.runs) > _MANY:
             gc.freeze()
             gc.set_threshold(100_000, 20, 20)  # what the report makes of so many stays, too
+    if len(folders) > _MANY:
+        tell(f"comparing {len(found.runs):,} runs")
     return found
 
 
@@ -111,14 +123,15 @@ def _without_collecting() -> Iterator[None]:
 
 def _kept(folder: Path, caches: dict[str, ReadBefore]) -> Run | None:
     """A run as it was read before, if its files are still the same."""
-    study = os.path.dirname(folder)
+    path = str(folder)
+    study, name = os.path.split(path)
     if study not in caches:
         caches[study] = ReadBefore.of(Path(study))
-    stored = caches[study].get(folder) if caches[study].rows else None
+    stored = caches[study].get(path, name) if caches[study].rows else None
     return None if stored is None else _of_stored(folder, stored)
 
 
-def _read_side_by_side(folders: Sequence[Path], caches: dict[str, ReadBefore]) -> dict[str, Stored]:
+def _read_side_by_side(folders: Sequence[Path], caches: dict[str, ReadBefore], tell: Tell) -> dict[str, Stored]:
     from actbench.report import side_by_side
 
     read: dict[str, Stored] = {}
@@ -127,6 +140,7 @@ def _read_side_by_side(folders: Sequence[Path], caches: dict[str, ReadBefore]) -
             caches[study].parts.texts |= texts
         for folder, packed in found:
             read[folder] = caches[os.path.dirname(folder)].keep(folder, packed)
+        tell(f"reading {len(folders):,} runs: {len(read):,} are read")
     return read
 
 

@@ -22,7 +22,7 @@ def records_by_seed(configuration: Configuration, kind: type[Record]) -> dict[in
     """
     records: dict[int, list[Record]] = {}
     for run in configuration.runs:  # oldest first
-        for seed in run.settings.seeds:
+        for seed in run.settings.seeds if records else ():
             records.pop(seed, None)
         for record in reader.table(run.folder, kind):
             if record.seed not in configuration.diverged:

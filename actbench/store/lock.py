@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from actbench.store.attempts import Attempt, Attempts
 from actbench.store.owner import LOCK
 from actbench.store.summary import status
 
+_SILENT = 3.0  # seconds for which nobody wonders what a command is doing
 _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, getattr(errno, "ENOTSUP", errno.EOPNOTSUPP)}
 
 
@@ -138,14 +140,16 @@ class Hold:
 
 
 @contextlib.contextmanager
-def alone(path: Path, wait: float) -> Iterator[bool]:
+def alone(path: Path, wait: float, who: str = "") -> Iterator[bool]:
     """Within the block no other process is in a block of the same `path`, a file that is not there otherwise.
 
     Who waits longer than `wait` seconds goes on without: a process that is stopped would hold up all others for ever.
-    So does who may not write there. Yields whether there was somebody to wait for.
+    So does who may not write there. Yields whether there was somebody to wait for. A wait of more than a few seconds
+    is told on stderr, where it is known `who` is waited for.
     """
     lock, waited, held = FileLock(path), False, False
-    ends = time.monotonic() + wait
+    began = time.monotonic()
+    told = not who
     try:
         while not held and path.parent.is_dir():  # FileLock would make it
             try:
@@ -153,8 +157,11 @@ def alone(path: Path, wait: float) -> Iterator[bool]:
                 held = True
             except Timeout:
                 waited = True
-                if time.monotonic() > ends:
+                if (since := time.monotonic() - began) > wait:
                     break
+                if not told and since > _SILENT:
+                    print(f"waiting for {who}, at most {wait:.0f} s", file=sys.stderr, flush=True)
+                    told = True
                 time.sleep(0.05)
             except (OSError, NotImplementedError):
                 break

@@ -48,17 +48,17 @@ class ReadBefore:
                 cache.rows, cache.parts = _load(study / FILE)
         return cache
 
-    def get(self, folder: Path) -> Stored | None:
-        """What was read of a run, if its files are still the same."""
-        row = self.rows.get(folder.name)
-        key = key_of(str(folder)) if row else ""
+    def get(self, folder: str, name: str) -> Stored | None:
+        """What was read of the run in `folder`, whose last part is `name`, if its files are still the same."""
+        row = self.rows.get(name)
+        key = key_of(folder) if row else ""
         if not key or row is None or row[0] != key or zlib.crc32(row[1].encode()) != row[2]:
             return None
         try:
             stored = unpack(row[1], self.parts)
         except (ValueError, TypeError, KeyError, IndexError, AttributeError):
             return None
-        self.used[folder.name] = Packed(key, row[1])
+        self.used[name] = Packed(key, row[1])
         return stored
 
     def add(self, folder: Path, key: str, stored: Stored) -> None:

@@ -56,9 +56,7 @@ def summary(folder: Path) -> RunSummary | None:
         stored = RunSummary.from_dict(content if is_printable(text) else all_printable(content))
         wrong = _mistyped(stored) or _inconsistent(stored)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise UserError(
-            f"is not a run's summary ({type(error).__name__}: {error})", where=path, how=AWAY
-        ) from error
+        raise UserError(f"is not a run's summary ({type(error).__name__}: {error})", where=path, how=AWAY) from error
     if wrong:
         raise UserError(f"{wrong}: it was not written by actbench like this", where=path, how=AWAY)
     return stored
