@@ -70,8 +70,8 @@ def _differing(first: Settings, second: Settings) -> dict[str, tuple[Any, Any]]:
 
 def _resumed_otherwise(job: Job) -> list[str]:
     """Remarks on an interrupted run that is resumed with, for example, another number of threads."""
-    theirs = _settings_in(job.folder)
-    if theirs is None or not (job.folder / "resume.pt").exists():
+    theirs = _settings_in(job.folder) if (job.folder / reader.RESUME).exists() else None
+    if theirs is None:
         return []
     return [
         f"{job.folder} was begun with train.{key}={shown(getattr(theirs.train, key))} and continues with "
@@ -109,8 +109,8 @@ def contradictions(jobs: Sequence[Job], typed: Sequence[str]) -> list[Problem]:
 
 
 def _contradictions(job: Job, typed: Sequence[str]) -> list[Problem]:
-    theirs = _settings_in(job.folder)
-    if theirs is None or not (job.folder / "resume.pt").exists():
+    theirs = _settings_in(job.folder) if (job.folder / reader.RESUME).exists() else None
+    if theirs is None:
         return []
     try:
         summary = reader.summary(job.folder)
