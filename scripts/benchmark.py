@@ -600,6 +600,41 @@ def tiny_jobs(bench: Bench, rates: int) -> tuple[float, list[float]]:
         return taken - trained, [path.stat().st_mtime for path in written]
 
 
+def planning(bench: Bench) -> list[Row]:
+    """What a sweep of many jobs costs before it trains the first one: CPU time alone, since it needs one core."""
+    rows = []
+    for count in (500,) if bench.quick else (2000, 10_000):
+        with tempfile.TemporaryDirectory() as folder:
+            words = ["-m", *_TINY, *_products(count // 5), "workers=1", f"output_dir={folder}", "study=s"]
+            taken = subprocess.run([sys.executable, "-c", _UNTIL_THE_FIRST, *words], capture_output=True, text=True)
+            seconds, megabytes = map(float, taken.stderr.split()[-2:])
+        rows.append(Row(f"a sweep of {count:,} jobs: until the first one trains", [seconds], "≤ 5 ms a job", " s"))
+        rows.append(Row(f"a sweep of {count:,} jobs: memory by then", [megabytes], "", " MB"))
+    return rows
+
+
+_TINY = ["dataset=digits", "train.epochs=1", "num_seeds=1", "model.width=8"]
+_UNTIL_THE_FIRST = """
+import os, resource, sys, time
+from actbench import job
+from actbench.command import launch
+
+def first(*arguments, **options):
+    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    print(time.process_time(), megabytes, file=sys.__stderr__, flush=True)
+    os._exit(0)
+
+job.run = first
+launch.launch(sys.argv[1:])
+"""
+
+
+def _products(rates: int) -> list[str]:
+    """Five activations at so many learning rates."""
+    listed = ",".join(f"{1e-3 * 1.001**k:.8f}" for k in range(rates))
+    return ["activation=relu,gelu,elu,tanh,silu", f"optimizer.lr={listed}"]
+
+
 def memory(bench: Bench) -> list[Row]:
     """GB of the default command with 5 seeds on the whole of MNIST, two epochs."""
     code = (
@@ -745,6 +780,7 @@ SECTIONS = {
         memory,
         api,
         jobs,
+        planning,
         engines,
         rules,
         shards,

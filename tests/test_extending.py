@@ -16,7 +16,8 @@ from outcome import outcome_of_run
 from processes import OFFLINE, Command
 
 from actbench.command import extending
-from actbench.command.extending import Study, parts_of
+from actbench.command.begun import Study
+from actbench.command.extending import parts_of
 from actbench.command.planning import Job
 
 RUN = ["dataset=digits", "train.epochs=1", "model.width=8", "tensorboard=false", "train.threads=1", "study=s"]

@@ -6,11 +6,14 @@ It is decided once per command, before anything is trained: the settings then sa
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from actbench.command.begun import Study
 from actbench.errors import UserError
 from actbench.settings import Choice, Settings
 from actbench.store import reader
@@ -71,23 +74,22 @@ def resolve(jobs: Sequence[Job]) -> list[Job]:
 
 
 def _begun_with(jobs: Sequence[Job]) -> Decision | None:
+    studies = {study: Study(study) for study in {job.folder.parent for job in jobs}}
     for job in jobs:
-        if (stored := _stored(job)) is not None:
+        if (stored := _stored(job, studies)) is not None:
             return Decision(stored.dataset.name, stored.dataset_note)
     for job in jobs:
-        if (stored := _stored(decided(job, Decision("digits")))) is not None and stored.dataset_note:
+        if (stored := _stored(decided(job, Decision("digits")), studies)) is not None and stored.dataset_note:
             return Decision("digits", stored.dataset_note)
     return None
 
 
-def _stored(job: Job) -> Settings | None:
+def _stored(job: Job, studies: Mapping[Path, Study]) -> Settings | None:
     """The settings of a run of the same configuration, perhaps with other seeds."""
-    of_others = f"{job.settings.label}-{job.settings.id}-seed*"
-    for folder in (job.folder, *sorted(job.folder.parent.glob(of_others))):
-        try:
-            return reader.settings_of(folder)
-        except UserError:
-            continue
+    for folder in (job.folder, *studies[job.folder.parent].folders_of(job.settings)):
+        if folder.exists():
+            with contextlib.suppress(UserError):
+                return reader.settings_of(folder)
     return None
 
 

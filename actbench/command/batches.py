@@ -13,7 +13,17 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from actbench import naming
-from actbench.command import auto, checking, composing, launchers, ray_node, sharing, slurm, slurm_jobs, task_function
+from actbench.command import (
+    auto,
+    composing,
+    launchers,
+    next_commands,
+    ray_node,
+    sharing,
+    slurm,
+    slurm_jobs,
+    task_function,
+)
 from actbench.command.override import key_of
 from actbench.command.pending import Numbered, Pending
 from actbench.command.planning import BASIC, Job
@@ -218,9 +228,10 @@ def run_alone(job: Job, command: Command, number: int | None = None) -> None:
 def _complete(job: Job) -> RunSummary | None:
     """The results of a job of which there is nothing left to do; None also where they cannot be read."""
     try:
-        return None if checking.is_due(job.settings, job.folder) else reader.completed(job.folder)
+        finished = reader.completed(job.folder)
     except UserError:
         return None  # which is reported when its turn comes
+    return None if finished is None or reader.lacks_int8(job.settings, finished) else finished
 
 
 def run(job: Job, command: Command, number: int | None = None) -> Held | None:
@@ -233,6 +244,8 @@ def run(job: Job, command: Command, number: int | None = None) -> Held | None:
     """
     hold = None
     try:
+        if _shown_as_stored(job, command, many=number is not None):
+            return None
         if _complete(job) is None:
             hold = sharing.take(job.folder, command)
         task = _made_current(job, number)
@@ -248,6 +261,15 @@ def run(job: Job, command: Command, number: int | None = None) -> Held | None:
         if hold is not None:
             hold.release(complete=False)
     return None
+
+
+def _shown_as_stored(job: Job, command: Command, *, many: bool) -> bool:
+    """Whether nothing was left to do, which has been shown: without a configuration for Hydra, which takes its time."""
+    words = next_commands.swept(job.task, job.folder.parent) if many else job.task
+    try:
+        return task_function.shown_as_stored(job.settings, job.folder, words, command, many=many) is not None
+    except UserError:
+        return False  # it is going to be raised again
 
 
 def _made_current(job: Job, number: int | None) -> DictConfig:

@@ -46,8 +46,9 @@ def check(jobs: Sequence[Job], problems: Sequence[Problem], whole: str = "") -> 
         elsewhere = launchers.elsewhere(waiting[0].config)
         for sentence in measure_files.unused(waiting[0].settings.trust):
             print(sentence, file=sys.stderr)
+        changes = {study: digests.Changes(study) for study in {job.folder.parent for job in waiting}}
         for job in waiting:
-            for sentence in digests.changes(job.settings, job.folder.parent):
+            for sentence in changes[job.folder.parent].since(job.settings):
                 print(sentence, file=sys.stderr)
         machine.prepare(waiting[0].settings.train.threads)
         checked = Checked()

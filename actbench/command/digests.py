@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterator
@@ -63,28 +64,35 @@ def _content(group: str, choice: Choice, settings: Settings) -> str | None:
 # ---------------------------------------------------------------- what changed
 
 
-def changes(settings: Settings, study: Path) -> list[str]:
-    """A sentence for each complete run in `study` that is this one but for what was in the user's files then."""
-    if all(getattr(settings, group).content is None for group in GROUPS):
-        return []
-    sentences = []
-    for folder, earlier in _relatives(settings, study):
-        what = "; ".join(_changed(settings, earlier, folder.name))
-        sentences.append(f"{what}: training again, in {settings.folder}")
-    return sentences
+class Changes:
+    """What was in the user's files when complete runs of a study were trained; each run is read once."""
 
+    def __init__(self, study: Path) -> None:
+        self._study = study
+        self._complete: dict[str, dict[str, list[tuple[Path, Settings]]]] = {}  # by seeds, and by id without content
 
-def _relatives(settings: Settings, study: Path) -> Iterator[tuple[Path, Settings]]:
-    plain = settings.without_content()
-    last = settings.folder.rpartition("-")[2]  # the seeds
-    for path in sorted(study.glob(f"*-{last}/settings.yaml")):
-        try:
-            earlier = reader.settings_of(path.parent)
-            complete = reader.completed(path.parent) is not None
-        except UserError:  # reported where it is asked for
-            continue
-        if complete and earlier.id != settings.id and earlier.without_content().id == plain.id:
-            yield path.parent, earlier
+    def since(self, settings: Settings) -> list[str]:
+        """A sentence for each complete run that is this one but for what was in the user's files then."""
+        if all(getattr(settings, group).content is None for group in GROUPS):
+            return []
+        seeds = settings.folder.rpartition("-")[2]
+        if seeds not in self._complete:
+            self._complete[seeds] = self._read(seeds)
+        sentences = []
+        for folder, earlier in self._complete[seeds].get(settings.without_content().id, ()):
+            if earlier.id != settings.id:
+                what = "; ".join(_changed(settings, earlier, folder.name))
+                sentences.append(f"{what}: training again, in {settings.folder}")
+        return sentences
+
+    def _read(self, seeds: str) -> dict[str, list[tuple[Path, Settings]]]:
+        found: dict[str, list[tuple[Path, Settings]]] = {}
+        for path in sorted(self._study.glob(f"*-{seeds}/settings.yaml")):
+            with contextlib.suppress(UserError):  # reported where it is asked for
+                if reader.completed(path.parent) is not None:
+                    earlier = reader.settings_of(path.parent)
+                    found.setdefault(earlier.without_content().id, []).append((path.parent, earlier))
+        return found
 
 
 def _changed(settings: Settings, earlier: Settings, folder: str) -> Iterator[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -23,25 +24,62 @@ def remarks(jobs: Sequence[Job], typed: Sequence[str]) -> list[str]:
         typed: the words of the command line.
     """
     folders = {job.folder for job in jobs}
+    beside: dict[tuple[Path, str], _Beside] = {}
     sentences = []
     for job in jobs:
         if (job.folder / "settings.yaml").exists():
             sentences += _resumed_otherwise(job)
             continue
-        for folder in sorted(job.folder.parent.glob(f"{job.settings.label}-*-seed*")):
-            if folder not in folders and (sentence := _beside(job.settings, folder, typed)):
-                sentences.append(sentence)
-                break
+        place = job.folder.parent, job.settings.label
+        if place not in beside:
+            beside[place] = _Beside(*place, folders)
+        if sentence := beside[place].remark(job.settings, typed):
+            sentences.append(sentence)
     return list(dict.fromkeys(sentences))
 
 
-def _beside(settings: Settings, folder: Path, typed: Sequence[str]) -> str:
+class _Beside:
+    """The runs of one label in a study that are not asked for. Each is read once, however many jobs are new.
+
+    Of the finished ones only those are compared with a job that may differ from it in the number of epochs alone.
+    """
+
+    def __init__(self, study: Path, label: str, asked: Collection[Path]) -> None:
+        self._finished: dict[str, list[tuple[Path, Settings]]] = {}
+        self._others: list[tuple[Path, Settings]] = []
+        for folder in sorted(study.glob(f"{label}-*-seed*")):
+            if folder in asked or (theirs := _settings_in(folder)) is None:
+                continue
+            run = folder, theirs
+            if reader.status(folder) in _FINISHED:
+                self._finished.setdefault(_but_for_epochs(theirs), []).append(run)
+            else:
+                self._others.append(run)
+
+    def remark(self, settings: Settings, typed: Sequence[str]) -> str:
+        """The remark on the first run that differs from a new one in a single key; empty if there is none."""
+        if not self._finished and not self._others:
+            return ""
+        runs = sorted([*self._finished.get(_but_for_epochs(settings), ()), *self._others], key=itemgetter(0))
+        said = (_beside(settings, folder, theirs, typed) for folder, theirs in runs)
+        return next(filter(None, said), "")
+
+
+_FINISHED = ("completed", "diverged")
+
+
+def _but_for_epochs(settings: Settings) -> str:
+    flat = _flat(settings)
+    del flat["train.epochs"]
+    return repr(flat)
+
+
+def _beside(settings: Settings, folder: Path, theirs: Settings, typed: Sequence[str]) -> str:
     """The remark on an earlier run that differs from the new one in a single key; empty for any other run."""
-    theirs = _settings_in(folder)
-    if theirs is None:
-        return ""
     differing = _differing(settings, theirs)
-    finished = reader.status(folder) in ("completed", "diverged")
+    finished = reader.status(folder) in _FINISHED
+    if len(differing) != 1:
+        return ""
     again = _command(typed, {key: theirs_value for key, (_, theirs_value) in differing.items()})
     if set(differing) == {"train.epochs"}:
         mine, other = differing["train.epochs"]
@@ -52,7 +90,7 @@ def _beside(settings: Settings, folder: Path, typed: Sequence[str]) -> str:
             how = f"which was not finished; to go on with that:  {again}"
         what = f"train.epochs={mine} is another run, which starts from scratch"
         return f"{what}: {folder} has train.epochs={other}, {how}"
-    if len(differing) == 1 and not finished and reader.status(folder) != "failed":
+    if not finished and reader.status(folder) != "failed":
         ((key, (mine, other)),) = differing.items()
         return (
             f"{key}={shown(mine)} is another run, which starts from scratch: {folder} has {key}={shown(other)} and "
@@ -61,17 +99,21 @@ def _beside(settings: Settings, folder: Path, typed: Sequence[str]) -> str:
     return ""
 
 
+def _flat(settings: Settings) -> dict[str, Any]:
+    return {**settings.flat(), "seed": settings.seed, "num_seeds": settings.num_seeds}
+
+
 def _differing(first: Settings, second: Settings) -> dict[str, tuple[Any, Any]]:
     """Key -> both values, for every key that gives the two runs different folders."""
-    flats = [{**s.flat(), "seed": s.seed, "num_seeds": s.num_seeds} for s in (first, second)]
+    flats = [_flat(first), _flat(second)]
     keys = dict.fromkeys([*flats[0], *flats[1]])
     return {key: (flats[0].get(key), flats[1].get(key)) for key in keys if flats[0].get(key) != flats[1].get(key)}
 
 
 def _resumed_otherwise(job: Job) -> list[str]:
     """Remarks on an interrupted run that is resumed with, for example, another number of threads."""
-    theirs = _settings_in(job.folder)
-    if theirs is None or not (job.folder / "resume.pt").exists():
+    theirs = _settings_in(job.folder) if (job.folder / reader.RESUME).exists() else None
+    if theirs is None:
         return []
     return [
         f"{job.folder} was begun with train.{key}={shown(getattr(theirs.train, key))} and continues with "
@@ -109,8 +151,8 @@ def contradictions(jobs: Sequence[Job], typed: Sequence[str]) -> list[Problem]:
 
 
 def _contradictions(job: Job, typed: Sequence[str]) -> list[Problem]:
-    theirs = _settings_in(job.folder)
-    if theirs is None or not (job.folder / "resume.pt").exists():
+    theirs = _settings_in(job.folder) if (job.folder / reader.RESUME).exists() else None
+    if theirs is None:
         return []
     try:
         summary = reader.summary(job.folder)

@@ -6,45 +6,15 @@ comparison takes all of them together.
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
+from actbench.command.begun import Study
 from actbench.command.override import key_of
 from actbench.command.planning import Job
-from actbench.settings import Settings
 from actbench.store import reader
-
-_NAME = re.compile(r"(?P<configuration>.+)-seeds?\d+(-\d+)?")  # of a run's folder
-
-
-@dataclass(frozen=True)
-class Study:
-    """The runs of a study that were begun, by the beginning of their folders' names. It is listed once."""
-
-    path: Path
-
-    @cached_property
-    def _folders(self) -> dict[str, list[Path]]:
-        found: dict[str, list[Path]] = defaultdict(list)
-        for path in sorted(self.path.glob("*/settings.yaml")):
-            if (match := _NAME.fullmatch(path.parent.name)) is not None:
-                found[match["configuration"]].append(path.parent)
-        return found
-
-    def runs_of(self, settings: Settings) -> list[Settings]:
-        """The runs of a configuration, those with the lowest seeds first.
-
-        Raises:
-            UserError: the settings of one cannot be read.
-        """
-        folders = self._folders.get(f"{settings.label}-{settings.id}", ())
-        stored = [reader.settings_of(folder) for folder in folders]
-        return sorted((s for s in stored if s.id == settings.id), key=lambda s: (s.seed, s.num_seeds))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from yaml import YAMLError
 
@@ -39,11 +38,10 @@ def replaced(typed: Sequence[str], overrides: Sequence[str]) -> list[str]:
     return [*kept, *overrides]
 
 
-def swept(hydra_config: Any) -> list[str]:
-    """The overrides of a job that the sweep varies, which are not in the command line as such."""
-    own = list(hydra_config.overrides.task)
-    command = _of_sweep(hydra_config)
-    return own if command is None else [override for override in own if override not in command["task"]]
+def swept(task: Sequence[str], study: str | Path) -> list[str]:
+    """Those of a job's overrides that the sweep varies, which are not in its command line as such."""
+    command = _of_sweep(study)
+    return [*task] if command is None else [override for override in task if override not in command["task"]]
 
 
 def how_to_go_on(typed: Sequence[str], study: str) -> str:
@@ -60,12 +58,12 @@ def in_study(typed: Sequence[str], study: str) -> list[str]:
     return [*typed, *([] if named else [quoting.typed("study", study)])]
 
 
-def _of_sweep(hydra_config: Any) -> dict[str, list[str]] | None:
+def _of_sweep(study: str | Path) -> dict[str, list[str]] | None:
     """A sweep's own overrides, from the file that Hydra leaves for it; None where there is none."""
     try:
-        path = Path(hydra_config.sweep.dir).absolute() / "multirun.yaml"
+        path = Path(study).absolute() / "multirun.yaml"
         return _read(path, path.stat().st_mtime_ns)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, YAMLError):
+    except (OSError, ValueError, KeyError, TypeError, YAMLError):
         return None
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from actbench.command import checking, extending, race_look, race_terms
-from actbench.command.extending import Study
+from actbench.command.begun import Study
 from actbench.command.planning import Job
 from actbench.command.race_look import Look
 from actbench.command.race_terms import Terms

@@ -132,21 +132,11 @@ def report_disk(error: OSError, folder: Path, study: str, command: Command, sett
 
 
 def _run(settings: Settings, hydra_config: Any, folder: Path, command: Command, hold: Hold | None) -> float:
-    many = "MULTIRUN" in str(hydra_config.mode)
-    words = next_commands.swept(hydra_config) if many else hydra_config.overrides.task
-    name = command.names.get(settings.id) or naming.typed(settings, words, varied=many)
-    reader.check_owner(folder, settings)
-    finished = reader.completed(folder)
-    if finished is not None and not reader.lacks_int8(settings, finished):
-        for sentence in earlier.lacking(settings, folder):
-            print(sentence)
-        reader.tidy(folder)
-        if command.sweep is not None:
-            command.sweep.stored(settings, name, finished)
-        else:
-            terminal = _terminal(command, name, brief=many)
-            terminal.end(finished, reader.last_layers(folder), folder, stored=True)
-        return _ended(finished, folder, command)
+    many, task = "MULTIRUN" in str(hydra_config.mode), hydra_config.overrides.task
+    words = next_commands.swept(task, hydra_config.sweep.dir) if many else task
+    if (mean := shown_as_stored(settings, folder, words, command, many=many)) is not None:
+        return mean
+    name = _name(settings, words, command, many=many)
     hold = hold or sharing.take(folder, command)
     if command.sweep is not None:
         shown: Terminal = command.sweep.run(settings, name)
@@ -172,6 +162,35 @@ def _run(settings: Settings, hydra_config: Any, folder: Path, command: Command, 
         _tell_how_to_go_on(command, settings)
         _hand_over(stop, command)
     return mean
+
+
+def shown_as_stored(
+    settings: Settings, folder: Path, words: Sequence[str], command: Command, *, many: bool
+) -> float | None:
+    """Shows a run of which nothing is left to do; returns what `job` does, or None where something is.
+
+    Args:
+        words: the overrides by which it is named.
+        many: whether it is one of several.
+    """
+    reader.check_owner(folder, settings)
+    finished = reader.completed(folder)
+    if finished is None or reader.lacks_int8(settings, finished):
+        return None
+    for sentence in earlier.lacking(settings, folder):
+        print(sentence)
+    reader.tidy(folder)
+    name = _name(settings, words, command, many=many)
+    if command.sweep is not None:
+        command.sweep.stored(settings, name, finished)
+    else:
+        terminal = _terminal(command, name, brief=many)
+        terminal.end(finished, reader.last_layers(folder), folder, stored=True)
+    return _ended(finished, folder, command)
+
+
+def _name(settings: Settings, words: Sequence[str], command: Command, *, many: bool) -> str:
+    return command.names.get(settings.id) or naming.typed(settings, words, varied=many)
 
 
 def _hand_over(stop: Stop, command: Command) -> NoReturn:

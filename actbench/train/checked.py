@@ -69,7 +69,7 @@ def _without_numbers(value: Any) -> Any:
 
 
 def _can_be_stepped(settings: Settings) -> bool:
-    """Whether its optimizer, scheduler and clip do well on a few weights; if not, the whole check says what is wrong."""
+    """Whether its optimizer, scheduler and clip do well on a few weights; if not, the whole check tells why."""
     network = nn.Module()
     for name, shape in (("weight", (2, 2)), ("bias", (2,))):
         parameter = nn.Parameter(torch.ones(shape))
