@@ -87,6 +87,32 @@ def test_a_job_has_a_gpu_where_there_is_one_or_what_is_typed(
     assert ray_node.os.environ["RAY_AUTH_MODE"] == "disabled"
 
 
+@pytest.mark.parametrize(
+    ("remote", "said"),
+    [
+        ({"num_cpus": 1, "num_gpus": 0.5}, None),
+        ({"num_cpus": 1, "num_gpus": 3}, "remote.num_gpus=3: this machine has 1 GPU, so no job could begin"),
+        ({"num_cpus": 9, "num_gpus": 1}, "remote.num_cpus=9: this machine has 8 cores, so no job could begin"),
+        ({"num_cpus": 1, "num_gpus": "all"}, "remote.num_gpus=all: must be a number that is not negative"),
+        ({"num_cpus": -1, "num_gpus": None}, "remote.num_cpus=-1: must be a number that is not negative"),
+    ],
+)
+def test_what_this_machine_cannot_give_any_job_is_told_and_not_waited_for(monkeypatch, remote, said):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray_node, "_cores", lambda: 8)
+    monkeypatch.setattr(ray_node, "_gpus", lambda: 1)
+    problems = ray_node.problems(config_of("ray", ray={"init": {"address": None}, "remote": remote}))
+    assert [str(problem).splitlines()[0] for problem in problems] == (
+        [f"hydra.launcher.ray.{said}"] if said is not None else []
+    )
+
+
+@pytest.mark.parametrize("init", [{"address": "auto"}, {"address": None, "num_gpus": 4}])
+def test_what_others_have_told_ray_is_not_judged(monkeypatch, init):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert not ray_node.problems(config_of("ray", ray={"init": init, "remote": {"num_cpus": None, "num_gpus": 4}}))
+
+
 @real
 def test_what_ray_says_where_it_finds_no_cluster_is_our_message(monkeypatch):
     monkeypatch.setattr(ray_node, "prepare", lambda config, gpus: None)

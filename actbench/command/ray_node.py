@@ -7,6 +7,7 @@ whose process was killed. Hydra's plugin brings the launcher; it would have as m
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import socket
 import tempfile
@@ -17,6 +18,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, open_dict
 
+from actbench.command.suggestions import counted
 from actbench.errors import Failure, Problem
 
 NAME = "ray"
@@ -59,7 +61,7 @@ def problems(config: DictConfig) -> list[Problem]:
     """What would keep Ray from running any job, as far as it is known before one is started."""
     where = address(config)
     if where is None:
-        return []
+        return _beyond_this_machine(config)
     host, _, port = where.removeprefix("ray://").rpartition(":")
     if not port.isdecimal():  # `auto`, or a name: Ray knows
         return []
@@ -68,6 +70,37 @@ def problems(config: DictConfig) -> list[Problem]:
     except (OSError, OverflowError) as error:
         return [_nobody(config, error)]
     return []
+
+
+def _beyond_this_machine(config: DictConfig) -> list[Problem]:
+    """What each job asks for and this machine does not have: Ray would wait for it for ever."""
+    launcher, found = config.hydra.launcher.ray, []
+    for name, unit, there in (("num_cpus", "core", _cores), ("num_gpus", "GPU", _gpus)):
+        asked = launcher.remote.get(name)
+        if asked in (None, 0) or launcher.init.get(name) is not None:  # which tells Ray what there is
+            continue
+        if not isinstance(asked, (int, float)) or isinstance(asked, bool) or not 0 < asked < math.inf:
+            what, how = (
+                "must be a number that is not negative",
+                f"the share of a {unit} that a job gets, or their number",
+            )
+        elif asked > (number := there()):
+            what = f"this machine has {counted(number, unit)}" if number else f"this machine has no {unit}"
+            what, how = f"{what}, so no job could begin", "ask for less, or name a Ray cluster by its address"
+        else:
+            continue
+        found.append(Problem(what, f"hydra.launcher.ray.remote.{name}={asked}", how))
+    return found
+
+
+def _cores() -> int:
+    return os.cpu_count() or 1
+
+
+def _gpus() -> int:
+    from actbench.train import machine  # imports torch
+
+    return machine.gpus()
 
 
 def prepare(config: DictConfig, *, gpus: int) -> None:

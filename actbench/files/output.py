@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from typing import Any
+from typing import IO, Any
 
 from rich import console
 
@@ -31,3 +32,16 @@ class ShowingConsole(console.Console):
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
+
+
+def is_in_foreground(terminal: IO[str]) -> bool:
+    """Whether this process is what its terminal shows: not one of a shell's background (`actbench ... &`)."""
+    try:
+        return os.getpgrp() == os.tcgetpgrp(terminal.fileno())
+    except (OSError, ValueError, AttributeError):  # not the terminal that this process belongs to, or a system without
+        return True
+
+
+def working(console: console.Console, what: str) -> contextlib.AbstractContextManager[Any]:
+    """Within the block, which may take seconds, a terminal shows what is being done."""
+    return console.status(what) if is_in_foreground(console.file) else contextlib.nullcontext()
