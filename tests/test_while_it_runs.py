@@ -234,6 +234,9 @@ def test_on_a_narrow_terminal_findings_are_counted():
     runs = Runs("relu", moving=True, width=72)
     runs.train("relu", findings=findings)
     assert runs.screen.shown[-2] == "[1] relu  test accuracy 99.90 ± 1.27 %, dead 0.5 %, 12.1 s  2 findings"
+    runs = Runs("relu", moving=True, width=64)
+    runs.train("relu", findings=findings)
+    assert runs.screen.shown[-2] == "[1] relu  test accuracy 99.90 ± 1.27 %, dead 0.5 %  2 findings"
 
 
 def test_a_race_counts_within_its_rounds():
