@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
+from typing import NoReturn
 
 from omegaconf import DictConfig
 
 from actbench.command import ray_node, slurm
-from actbench.command.planning import Job
+from actbench.command.planning import BASIC, Job
 from actbench.errors import Problem
 
 _ALL_ON_ONE_GPU = ("joblib", "submitit_local")  # they start jobs side by side, and leave to each which GPU it takes
@@ -43,8 +46,21 @@ def prepared(config: DictConfig, jobs: Sequence[Job]) -> Iterator[None]:
     launcher = config.hydra.runtime.choices["hydra/launcher"]
     if launcher in _ALL_ON_ONE_GPU and (warning := of_one_gpu(launcher, config, jobs)):
         print(warning, file=sys.stderr)
+    handler = signal.getsignal(signal.SIGTERM)
+    listens = launcher != BASIC and handler == signal.SIG_DFL and threading.current_thread() is threading.main_thread()
     with ray_node.started(config, gpus=_gpus(jobs)) if ray_node.is_chosen(config) else contextlib.nullcontext():
-        yield
+        if listens:  # in place of Ray's handler, too, which aborts
+            signal.signal(signal.SIGTERM, _end)
+        try:
+            yield
+        finally:
+            if listens:
+                signal.signal(signal.SIGTERM, handler)
+
+
+def _end(number: int, _frame: object) -> NoReturn:
+    """SIGTERM stops a command whose jobs run in other processes as Ctrl-C does: these are ended, too."""
+    raise SystemExit(128 + number)
 
 
 def of_one_gpu(launcher: str, config: DictConfig, jobs: Sequence[Job]) -> str:
