@@ -20,6 +20,7 @@ def main() -> None:
     A command that a signal has stopped ends by that signal, once everything is written and closed, so that a loop of
     the shell around it stops, too; the shell says 130 or 143, as if that had been the exit code.
     """
+    _print_in_any_locale()
     stopped_by: list[int] = []
     atexit.register(_end_by, stopped_by)  # what is registered later is run before
     try:
@@ -42,6 +43,12 @@ def main() -> None:
         if os.environ.get("ACTBENCH_TRACEBACK"):
             raise
         sys.exit(complaints.complain(complaints.of_a_fault(error)))
+
+
+def _print_in_any_locale() -> None:
+    """What an encoding such as latin-1 does not have becomes a question mark, and is no error."""
+    if (sys.stdout.encoding or "").lower().replace("-", "") != "utf8" and hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")
 
 
 def _end_by(signals: Sequence[int]) -> None:

@@ -88,6 +88,8 @@ def in_words(error: Exception) -> str:
     text = str(error).strip()
     if any(words in text for words in _OF_A_PARSER):
         return "cannot be read"
+    if absent := re.search(r"Environment variable '(\w+)' not found", text):
+        return f"there is no environment variable {absent[1]}"
     lines = [line.strip() for line in text.splitlines()]
     if not lines:
         return type(error).__name__

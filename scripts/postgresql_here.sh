@@ -28,7 +28,7 @@ stop() {
     rm -rf "$folder"
 }
 trap stop EXIT
-trap 'exit 130' INT TERM
+trap 'exit 130' INT TERM HUP
 
 echo "secret of actbench" >"$folder/password"
 chmod 644 "$folder/password"

@@ -51,7 +51,7 @@ stop() {
     rm -rf "$folder"
 }
 trap stop EXIT
-trap 'exit 130' INT TERM
+trap 'exit 130' INT TERM HUP
 
 host=$(hostname -s)
 ports=$(python3 -c '

@@ -854,3 +854,12 @@ def test_the_help_of_a_subcommand_imports_nothing_heavy(subcommand):
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert f"usage: actbench {subcommand}" in done.stdout
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_what_an_encoding_does_not_have_is_a_question_mark_and_no_error(encoding):
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    command = [sys.executable, "-m", "actbench", "list", "gelu"]
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=100)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"?" in done.stdout

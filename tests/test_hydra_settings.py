@@ -44,6 +44,7 @@ CLOSED = {
     "hydra/launcher@x=basic": "what may be changed",
     "+activation@hydra.callbacks.x=relu": "activation=relu",
     "hydra/launcher=foo": "there are basic",
+    "-m activation=relu,gelu hydra/launcher=baisc": "actbench -m activation=relu,gelu hydra/launcher=basic",
     "hydra/launcher=ray": "pip install 'actbench[ray]'",
     "hydra.launcher.n_jobs=2": "hydra/launcher=NAME",
     "hydra/env=x": "NAME=VALUE actbench",
@@ -73,6 +74,21 @@ def test_what_a_user_needs_may_be_typed(tmp_path, monkeypatch):
         given = answer(["-m", *line.split(), "activation=relu,gelu", "dataset=digits"], tmp_path, monkeypatch)
         assert "starts: --multirun" in given.text, given.text
         check(given, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("hydra.launcher.njobs=2", "did you mean hydra.launcher.n_jobs? hydra.launcher has n_jobs, backend"),
+        ("hydra.launcher.n_jobs=two", "error: hydra.launcher.n_jobs=two: Value 'two' of type 'str' could not"),
+        ("workers=2", "workers=2: has no effect with hydra/launcher=joblib"),
+    ],
+)
+def test_a_parameter_that_a_launcher_does_not_take_is_one_message(words, said, tmp_path, monkeypatch):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    given = answer(["-m", "activation=relu,gelu", "hydra/launcher=joblib", words], tmp_path, monkeypatch)
+    assert said in given.text, given.text
+    check(given, tmp_path)
 
 
 FILES = {  # what a file in ./conf/experiment holds -> the key that is named

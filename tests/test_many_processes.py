@@ -106,6 +106,17 @@ def test_others_finish_what_they_can_and_say_whom_they_wait_for(alone, tmp_path)
     assert outcome_of_study(study) == alone
 
 
+def test_each_that_is_waited_for_is_said_once_in_whatever_order_they_are_looked_at(tmp_path, monkeypatch):
+    said: list[str] = []
+    monkeypatch.setattr(sharing.time, "sleep", lambda seconds: None)
+    waiting = sharing.Waiting(running.Command(sweep=SimpleNamespace(say=lambda text: said.append(text.plain))))
+    one, other, third = (Held(tmp_path / name, None) for name in ("one", "other", "third"))
+    for held in [*[[one, other]] * 40, [other, one], [one], [other], [one, third], [third]]:
+        waiting.wait(held)
+    assert [line.split(":")[0] for line in said] == [f"waiting for 2 runs in {tmp_path}"] * 2
+    assert ("third" in said[0], "third" in said[1]) == (False, True)
+
+
 def test_ctrl_c_of_one_leaves_the_others_working(alone, tmp_path):
     interrupted = Command(*SWEEP, cwd=tmp_path, before=partial(faults.after_epoch, 1, os.kill, 0, 0))
     other = Command(*SWEEP, cwd=tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import signal
@@ -87,17 +88,49 @@ def test_a_job_has_a_gpu_where_there_is_one_or_what_is_typed(
     assert ray_node.os.environ["RAY_AUTH_MODE"] == "disabled"
 
 
+@pytest.mark.parametrize(
+    ("remote", "said"),
+    [
+        ({"num_cpus": 1, "num_gpus": 0.5}, None),
+        ({"num_cpus": 1, "num_gpus": 3}, "remote.num_gpus=3: this machine has 1 GPU, so no job could begin"),
+        ({"num_cpus": 9, "num_gpus": 1}, "remote.num_cpus=9: this machine has 8 cores, so no job could begin"),
+        ({"num_cpus": 1, "num_gpus": "all"}, "remote.num_gpus=all: must be a number that is not negative"),
+        ({"num_cpus": -1, "num_gpus": None}, "remote.num_cpus=-1: must be a number that is not negative"),
+    ],
+)
+def test_what_this_machine_cannot_give_any_job_is_told_and_not_waited_for(monkeypatch, remote, said):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray_node, "_cores", lambda: 8)
+    monkeypatch.setattr(ray_node, "_gpus", lambda: 1)
+    problems = ray_node.problems(config_of("ray", ray={"init": {"address": None}, "remote": remote}))
+    assert [str(problem).splitlines()[0] for problem in problems] == (
+        [f"hydra.launcher.ray.{said}"] if said is not None else []
+    )
+
+
+@pytest.mark.parametrize("init", [{"address": "auto"}, {"address": None, "num_gpus": 4}])
+def test_what_others_have_told_ray_is_not_judged(monkeypatch, init):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert not ray_node.problems(config_of("ray", ray={"init": init, "remote": {"num_cpus": None, "num_gpus": 4}}))
+
+
 @real
 def test_what_ray_says_where_it_finds_no_cluster_is_our_message(monkeypatch):
     monkeypatch.setattr(ray_node, "prepare", lambda config, gpus: None)
+
+    def nobody(**_options):
+        raise ConnectionError("Could not find any running Ray instance")
+
+    monkeypatch.setattr("ray.init", nobody)
     config = config_of("ray", ray={"init": {"address": "auto"}})
     with pytest.raises(Failure, match="no Ray cluster answers there"), ray_node.started(config, gpus=0):
-        raise ConnectionError("Could not find any running Ray instance")
+        pass
 
 
 @real
 def test_the_temporary_files_of_a_ray_of_ours_are_removed_and_their_paths_are_short(monkeypatch):
     monkeypatch.setattr(ray_node, "prepare", lambda config, gpus: None)
+    monkeypatch.setattr("ray.init", lambda **options: None)
     monkeypatch.setenv("RAY_TMPDIR", "/tmp/" + 100 * "x")
     config = config_of("ray", ray={"init": {"address": "local"}})
     with ray_node.started(config, gpus=0):
@@ -120,3 +153,31 @@ def test_a_launcher_that_puts_all_jobs_on_one_gpu_is_warned_of(monkeypatch, devi
     warning = launchers.of_one_gpu("joblib", config_of("joblib", n_jobs=n_jobs), jobs)
     assert bool(warning) == warned
     assert not warned or "hydra/launcher=ray gives each job one" in warning
+
+
+def test_sigterm_ends_a_command_whose_jobs_run_elsewhere_in_order(monkeypatch):
+    """Also where Ray has put a handler of its own in the place of the system's, which aborts."""
+    after, ended = signal.getsignal(signal.SIGTERM), []
+    assert after == signal.SIG_DFL
+
+    @contextlib.contextmanager
+    def started(_config, **_options):
+        signal.signal(signal.SIGTERM, lambda *_: os.abort())
+        try:
+            yield
+        finally:
+            ended.append(True)
+
+    def in_ray(call, argument):
+        try:
+            call(argument)
+        except SystemExit:
+            raise SystemExit(1) from None
+
+    monkeypatch.setattr(ray_node, "started", started)
+    with pytest.raises(SystemExit) as stopped, launchers.prepared(config_of("ray"), []):
+        in_ray(signal.raise_signal, signal.SIGTERM)
+    assert (stopped.value.code, ended) == (128 + signal.SIGTERM, [True])
+    assert signal.getsignal(signal.SIGTERM) == after
+    with launchers.prepared(config_of("basic"), []):  # whose runs listen themselves
+        assert signal.getsignal(signal.SIGTERM) == after

@@ -247,6 +247,8 @@ def test_what_nobody_foresaw_is_one_sentence_and_a_way_to_see_more(monkeypatch, 
         (["activation=relu+gelu"], "actbench -m activation=relu,gelu"),
         (["-m", "activation=relu|gelu"], "actbench -m activation=relu,gelu"),
         (["hydra/launcher=joblib", "activation=relu"], "actbench -m hydra/launcher=joblib activation=relu"),
+        (["workers=2", "activation=relu"], "actbench -m workers=2 activation=relu"),
+        (["+search=tpe", "dropout=interval(0,1)"], "actbench -m +search=tpe 'dropout=interval(0,1)'"),
     ],
 )
 def test_several_choices_without_commas_are_all_meant(actbench, words, whole):
@@ -263,6 +265,13 @@ def test_several_choices_without_commas_are_all_meant(actbench, words, whole):
         (["model.width=1000000000", "dataset=digits"], "not enough memory"),
         (["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=0", "activation=relu,gelu"], "other than 0"),
         (["-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trails=3", "activation=relu,gelu"], "hydra.sweeper.n_trials?"),
+        (["-m", "+search=tpe", "hydra/sweeper/pruner=wilcox", "activation=relu,gelu"], "did you mean wilcoxon?"),
+        (["-m", "+search=tpe", "hydra/sweeper/sampler=foo", "activation=relu,gelu"], "there are cmaes, grid"),
+        (
+            ["-m", "+search=tpe", "hydra.sweeper.storage=${oc.env:ABSENT}", "activation=relu,gelu"],
+            "error: hydra.sweeper.storage=${oc.env:ABSENT}: there is no environment variable ABSENT\n",
+        ),
+        (["output_dir=${oc.env:ABSENT}/x"], "output_dir=${oc.env:ABSENT}/x: there is no environment variable ABSENT"),
         (["--shell-completion"], "actbench completion bash"),
         (["model=cnn", "model.width=3"], "choose one that has it: model="),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import subprocess
 import sys
 import traceback
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from screen import CommandInTerminal, Screen
 from actbench.command.complaints import complain
 from actbench.command.running import Command
 from actbench.errors import UserError
+from actbench.files.output import is_in_foreground
 from actbench.measures.scores import EpochRecord
 from actbench.records import Epoch, Estimate, Finding, RunSummary
 from actbench.sinks import elsewhere
@@ -233,6 +235,9 @@ def test_on_a_narrow_terminal_findings_are_counted():
     runs = Runs("relu", moving=True, width=72)
     runs.train("relu", findings=findings)
     assert runs.screen.shown[-2] == "[1] relu  test accuracy 99.90 ± 1.27 %, dead 0.5 %, 12.1 s  2 findings"
+    runs = Runs("relu", moving=True, width=64)
+    runs.train("relu", findings=findings)
+    assert runs.screen.shown[-2] == "[1] relu  test accuracy 99.90 ± 1.27 %, dead 0.5 %  2 findings"
 
 
 def test_a_race_counts_within_its_rounds():
@@ -500,3 +505,41 @@ def test_a_run_that_is_taken_while_one_looks_is_not_done_elsewhere(tmp_path, mon
     monkeypatch.setattr(elsewhere.reader, "status", read)
     assert of.look() == 1
     assert of.done == {"theirs"}
+
+
+IN_THE_BACKGROUND = """
+import os, pty, sys
+from actbench.files.output import is_in_foreground
+
+child, terminal = pty.fork()
+if child:
+    told = b""
+    try:
+        while more := os.read(terminal, 1000):
+            told += more
+    except OSError:  # the other side is closed
+        pass
+    sys.exit(told.split() != [b"True", b"False", b"True"] and told.decode())
+print(is_in_foreground(sys.stdout), flush=True)  # as the command for which a shell waits
+(asked, ask), (heard, hear) = os.pipe(), os.pipe()
+job = os.fork()
+if not job:
+    os.setpgid(0, 0)  # as a shell does with `actbench ... &`
+    print(is_in_foreground(sys.stdout), flush=True)
+    os.write(ask, b".")
+    os.read(heard, 1)
+    print(is_in_foreground(sys.stdout), flush=True)
+    os._exit(0)
+os.read(asked, 1)
+os.tcsetpgrp(0, job)  # as `fg` does
+os.write(hear, b".")
+os.waitpid(job, 0)
+"""
+
+
+def test_a_command_in_the_background_of_its_terminal_knows_it(tmp_path):
+    """So that those of `for i in 0 1; do actbench ... & done` do not draw over each other."""
+    done = subprocess.run([sys.executable, "-c", IN_THE_BACKGROUND], timeout=60, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    with open(tmp_path / "file", "w") as file:
+        assert is_in_foreground(file)  # which has no background

@@ -14,7 +14,7 @@ from actbench.command import next_commands, task_function
 from actbench.command.planning import Job
 from actbench.command.quoting import command
 from actbench.errors import Problem, UserError, in_a_line
-from actbench.files.output import PersistentConsole
+from actbench.files.output import PersistentConsole, working
 from actbench.store import reader
 
 _INDENT = 13  # of what stands behind a label
@@ -74,7 +74,7 @@ def _show_page(job: Job, study: Path, words: Sequence[str]) -> None:
     from actbench.report import pages
 
     console = _console()
-    with console.status(f"the page of {escape(str(study))} is being made"):  # in a terminal: it takes seconds
+    with working(console, f"the page of {escape(str(study))} is being made"):
         page = pages.current(study, about=job.settings.id)
     lines = []
     if page.configurations < 2:

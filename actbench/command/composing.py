@@ -25,10 +25,10 @@ from actbench.settings import GROUPS, Choice, Settings, Train
 
 _TRAIN_KEYS = [field.name for field in fields(Train)]
 _NOT_TYPED = (*GROUPS, "train", "dataset_note", "measures", "weights_content")
-_OF_COMMAND = ("output_dir", "workers")  # and not of a run
+OF_COMMAND = ("output_dir", "workers")  # and not of a run
 _PLAIN_KEYS = [
     *(field.name for field in fields(Settings) if field.name not in _NOT_TYPED),
-    *_OF_COMMAND,
+    *OF_COMMAND,
 ]
 _DECIDE_KEYS = ("margin", "max_seeds", "max_minutes", "test_set")  # of a race, not of a run: `command.race_terms`
 
@@ -89,7 +89,7 @@ def settings_of(
         decided = dataset or auto.decide()
         choices["dataset"], note = decided.choice(choices["dataset"].params), decided.note
     trust = flat["trust"] or []
-    plain = {key: flat[key] for key in _PLAIN_KEYS if key not in _OF_COMMAND}
+    plain = {key: flat[key] for key in _PLAIN_KEYS if key not in OF_COMMAND}
     values: dict[str, Any] = {**choices, **plain, "dataset_note": note}
     values |= {"split": float(flat["split"]), "dropout": float(flat["dropout"])}
     values |= {"trust": tuple([trust] if isinstance(trust, str) else trust)}

@@ -53,10 +53,21 @@ class Expansion:
             self._add(
                 Mistake("has no effect without -m", o.text, "-m makes a sweep", key=o.key, sweep=True)
                 for o in fixed
-                if hydra_settings.is_for_sweeps(o.text)
+                if hydra_settings.is_for_sweeps(o.text) or o.key == "workers"
             )
             self._add(_is_for_races(o, any(other.is_sweep for other in overrides)) for o in fixed if o.key in _OF_RACES)
         config = self._of_fixed(fixed)
+        if unresolved := {o for o in fixed if self._add(explaining.unresolved(o, config))}:
+            fixed, overrides = ([o for o in of if o not in unresolved] for of in (fixed, overrides))
+            config = self._of_fixed(fixed)
+        launcher = str(config.hydra.runtime.choices["hydra/launcher"])
+        if self.multirun and launcher != BASIC:
+            how = "leave it out: the launcher starts the processes"
+            self._add(
+                Problem(f"has no effect with hydra/launcher={launcher}", o.text, how)
+                for o in fixed
+                if o.key == "workers"
+            )
         params = self._params(config, overrides)
         sweeper = str(config.hydra.runtime.choices["hydra/sweeper"])
         sweeper = BASIC if sweeper in SWEEPS else sweeper

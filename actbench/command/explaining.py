@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from actbench.choices import choices_of
 from actbench.command import auto, hydra_settings
-from actbench.command.composing import without_hydra
+from actbench.command.composing import OF_COMMAND, without_hydra
 from actbench.command.override import TypedOverride, key_of, read
 from actbench.command.quoting import as_typed, split, wrong_function
 from actbench.command.suggestions import (
@@ -56,7 +55,7 @@ def explain(override: TypedOverride, error: Exception, config: DictConfig, typed
     if key in known and override.sign.startswith("+"):
         return Mistake("is changed without a +", shown, f"{key}={value}", key=key, words=(f"{key}={value}",))
     if hydra_settings.is_hydras(text):
-        return _unknown_parameter(text, config.hydra)
+        return _of_a_plugin(text, error, config.hydra)
     if key in known:
         return Problem(in_words(error), shown)
     return unknown_key(shown, known, list(map(as_typed, typed)))
@@ -134,6 +133,24 @@ def by_itself(override: TypedOverride, typed: Sequence[str], keys: Callable[[], 
     return []
 
 
+def unresolved(override: TypedOverride, config: DictConfig) -> list[Problem]:
+    """The problem of a `${...}` that stands for nothing, in what is no setting of a run: nobody asks before jobs start.
+
+    Args:
+        config: with the override.
+    """
+    own = hydra_settings.is_hydras(override.text) or override.key in OF_COMMAND
+    if not own or "${" not in override.value or "${hydra" in override.value:  # which is known when the jobs start
+        return []
+    try:
+        value = OmegaConf.select(config, override.key)
+        if OmegaConf.is_config(value):
+            OmegaConf.to_container(value, resolve=True)
+    except OmegaConfBaseException as error:
+        return [Problem(in_words(error), brief(as_typed(override.text)), "${oc.env:NAME} is an environment variable")]
+    return []
+
+
 def needs_sweep(override: TypedOverride) -> Problem:
     """The problem of several values without `-m`."""
     if override.key == "trust":
@@ -142,16 +159,30 @@ def needs_sweep(override: TypedOverride) -> Problem:
     return Mistake("several values need a sweep", override.text, SWEEP, key=override.key, sweep=True)
 
 
-def _unknown_parameter(override: str, hydra: DictConfig) -> Problem:
-    """The problem of an unknown parameter of the chosen launcher or sweeper."""
-    kind = key_of(override).replace("/", ".").split(".")[1]
+def _of_a_plugin(override: str, error: Exception, hydra: DictConfig) -> Problem:
+    """The problem of a parameter that the chosen launcher or sweeper does not have, or not with this value."""
+    if problem := hydra_settings.of_a_part(override):
+        return problem
+    key = key_of(override).replace("/", ".")
+    kind = key.split(".")[1]
+    known = [f"hydra.{kind}.{name}" for name in flat_keys(hydra[kind])]
+    if key in known:
+        cause = error.__cause__
+        return Problem(in_words(cause if isinstance(cause, Exception) else error), brief(override))
+    inside = key.rpartition(".")[0]
+    while inside not in (f"hydra.{kind}", *known):
+        inside = inside.rpartition(".")[0]
     closed = ("params", "custom_search_space", "search_space")
-    names = [str(name) for name in hydra[kind] if not str(name).startswith("_") and name not in closed]
-    has = f"it has {', '.join(names)}" if names else f"it has none: hydra/{kind}=NAME chooses another one"
-    last = key_of(override).rpartition(".")[2]
-    if near := difflib.get_close_matches(last, [name for name in names if name != last], n=1):
-        has = f"did you mean hydra.{kind}.{near[0]}? {has}"
-    return Problem(f"the {kind} has no such parameter, or it cannot have this value", brief(override), has)
+    content = OmegaConf.select(hydra, inside.partition(".")[2])
+    names = [str(name) for name in content if not str(name).startswith("_")] if isinstance(content, DictConfig) else []
+    names = [name for name in names if inside != f"hydra.{kind}" or name not in closed]
+    has = f"{inside} has {', '.join(names)}" if names else f"it has none: hydra/{kind}=NAME chooses another one"
+    near, _ = nearest_key(key, [f"{inside}.{name}" for name in names])
+    if near:
+        return Mistake(
+            f"the {kind} has no such parameter", override, f"did you mean {near}? {has}", key=key, rename=near
+        )
+    return Problem(f"the {kind} has no such parameter", brief(override), has)
 
 
 def flat_keys(config: DictConfig) -> list[str]:

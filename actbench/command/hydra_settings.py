@@ -6,6 +6,7 @@ written, what is imported and called, or what is printed, which actbench does it
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
@@ -95,8 +96,24 @@ def _plugin(key: str, value: str, override: str) -> Problem | None:
             override,
             f"there are {enumerated(names)}; parameters are typed: hydra.{kind}.KEY=VALUE",
         )
-    how = f"there are {enumerated(names)}" if value not in _EXTRAS else f"{_EXTRAS[value]} brings it"
-    return Problem(f"there is no {kind} called {brief(value)}", brief(override), how)
+    if value in _EXTRAS:
+        return Problem(f"there is no {kind} called {brief(value)}", brief(override), f"{_EXTRAS[value]} brings it")
+    return _no_such(kind, value, names, override)
+
+
+def of_a_part(override: str) -> Problem | None:
+    """The problem of a choice of a part of the sweeper that does not exist: `hydra/sweeper/pruner=foo`."""
+    key, _, value = override.lstrip("+~").partition("=")
+    names = _options(key) if key.count("/") > 1 else []
+    return _no_such(key.rpartition("/")[2], value, names, override) if names and value not in names else None
+
+
+def _no_such(kind: str, value: str, names: Sequence[str], override: str) -> Problem:
+    what, how = f"there is no {kind} called {brief(value)}", f"there are {enumerated(names)}"
+    if near := difflib.get_close_matches(value.lower(), names, n=1):
+        values = ((value, near[0]),)
+        return Mistake(what, override, f"did you mean {near[0]}? {how}", key=key_of(override), values=values)
+    return Problem(what, brief(override), how)
 
 
 def _is_installed(name: str) -> bool:

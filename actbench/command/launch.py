@@ -77,9 +77,8 @@ def read(words: Sequence[str]) -> tuple[CommandLine, Understood]:
     line = typed.read(words)
     line.overrides = trusting.with_trust(line.overrides)
     composing.register()
-    if line.multirun:
-        search.register()
-        race.register()
+    search.register()  # for a command that lacks nothing but its -m, too
+    race.register()
     return line, correcting.understand(line)
 
 

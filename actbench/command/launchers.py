@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor
+from typing import NoReturn
 
 from omegaconf import DictConfig
 
 from actbench.command import ray_node, slurm
-from actbench.command.planning import Job
+from actbench.command.planning import BASIC, Job
 from actbench.errors import Problem
 
 _ALL_ON_ONE_GPU = ("joblib", "submitit_local")  # they start jobs side by side, and leave to each which GPU it takes
@@ -44,8 +47,26 @@ def prepared(config: DictConfig, jobs: Sequence[Job]) -> Iterator[None]:
     launcher = config.hydra.runtime.choices["hydra/launcher"]
     if launcher in _ALL_ON_ONE_GPU and (warning := of_one_gpu(launcher, config, jobs)):
         print(warning, file=sys.stderr)
+    handler, received = signal.getsignal(signal.SIGTERM), []
+    listens = launcher != BASIC and handler == signal.SIG_DFL and threading.current_thread() is threading.main_thread()
+
+    def end(number: int, _frame: object) -> NoReturn:
+        """Stops a command whose jobs run in other processes as Ctrl-C does: these are ended, too."""
+        received.append(number)
+        raise SystemExit(128 + number)
+
     with ray_node.started(config, gpus=_gpus(jobs)) if ray_node.is_chosen(config) else contextlib.nullcontext():
-        yield
+        if listens:  # in place of Ray's handler, too, which aborts
+            signal.signal(signal.SIGTERM, end)
+        try:
+            yield
+        except BaseException:
+            if received:  # of what has passed through Ray only the kind is left
+                raise SystemExit(128 + received[0]) from None
+            raise
+        finally:
+            if listens:
+                signal.signal(signal.SIGTERM, handler)
 
 
 def lost_a_process(error: Exception) -> bool:

@@ -7,16 +7,20 @@ whose process was killed. Hydra's plugin brings the launcher; it would have as m
 from __future__ import annotations
 
 import contextlib
+import logging
+import math
 import os
 import socket
 import tempfile
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
+from actbench.command.suggestions import counted
 from actbench.errors import Failure, Problem
 
 NAME = "ray"
@@ -25,6 +29,7 @@ _STORE = 75 << 20  # bytes of shared memory, the least that Ray takes: what it h
 _LONGEST = 24  # bytes of the path of a folder for Ray's
 _WAIT = 5.0  # seconds until a cluster answers
 _SAID = 1.0  # seconds until all that jobs have said is printed
+_SAYS_THAT_IT_RUNS = "hydra_plugins.hydra_ray_launcher._launcher_util"
 _RETRIES = 3  # of a job whose process is killed
 
 _NODE = {
@@ -59,7 +64,7 @@ def problems(config: DictConfig) -> list[Problem]:
     """What would keep Ray from running any job, as far as it is known before one is started."""
     where = address(config)
     if where is None:
-        return []
+        return _beyond_this_machine(config)
     host, _, port = where.removeprefix("ray://").rpartition(":")
     if not port.isdecimal():  # `auto`, or a name: Ray knows
         return []
@@ -68,6 +73,37 @@ def problems(config: DictConfig) -> list[Problem]:
     except (OSError, OverflowError) as error:
         return [_nobody(config, error)]
     return []
+
+
+def _beyond_this_machine(config: DictConfig) -> list[Problem]:
+    """What each job asks for and this machine does not have: Ray would wait for it for ever."""
+    launcher, found = config.hydra.launcher.ray, []
+    for name, unit, there in (("num_cpus", "core", _cores), ("num_gpus", "GPU", _gpus)):
+        asked = launcher.remote.get(name)
+        if asked in (None, 0) or launcher.init.get(name) is not None:  # which tells Ray what there is
+            continue
+        if not isinstance(asked, (int, float)) or isinstance(asked, bool) or not 0 < asked < math.inf:
+            what, how = (
+                "must be a number that is not negative",
+                f"the share of a {unit} that a job gets, or their number",
+            )
+        elif asked > (number := there()):
+            what = f"this machine has {counted(number, unit)}" if number else f"this machine has no {unit}"
+            what, how = f"{what}, so no job could begin", "ask for less, or name a Ray cluster by its address"
+        else:
+            continue
+        found.append(Problem(what, f"hydra.launcher.ray.remote.{name}={asked}", how))
+    return found
+
+
+def _cores() -> int:
+    return os.cpu_count() or 1
+
+
+def _gpus() -> int:
+    from actbench.train import machine  # imports torch
+
+    return machine.gpus()
 
 
 def prepare(config: DictConfig, *, gpus: int) -> None:
@@ -110,7 +146,7 @@ def is_rays(error: Exception) -> bool:
 
 @contextlib.contextmanager
 def started(config: DictConfig, *, gpus: int) -> Iterator[None]:
-    """Within the block Hydra's launcher may start Ray, or connect to it; afterwards that is over, and nothing is left.
+    """Within the block Hydra's launcher may use Ray, here or in a cluster; later that is over, and nothing is left.
 
     Args:
         config, gpus: as for `prepare`.
@@ -127,9 +163,14 @@ def started(config: DictConfig, *, gpus: int) -> Iterator[None]:
             folder = tempfile.TemporaryDirectory(prefix="ray_", dir=_short(), ignore_cleanup_errors=True)
             with open_dict(config):
                 init._temp_dir = stack.enter_context(folder)
-        if not before:
-            stack.callback(_stop)
         try:
+            if not before:
+                stack.callback(_stop)
+                here = init.address == _HERE
+                print("starting Ray on this machine" if here else f"connecting to Ray at {init.address}", flush=True)
+                logging.getLogger(_SAYS_THAT_IT_RUNS).setLevel(logging.WARNING)
+                options: Any = OmegaConf.to_container(init, resolve=True)
+                ray.init(**{"logging_level": logging.WARNING, **options})
             yield
         except ConnectionError as error:
             if address(config) is None:

@@ -45,6 +45,7 @@ def check(overrides: Sequence[str], job: Job | None = None) -> list[Problem]:
         hydras = [override for override in fixed if hydra_settings.is_hydras(override) or key_of(override) == "search"]
         with composing():  # other mistakes must not hide those of the search
             hydra = compose("config", overrides=hydras, return_hydra_config=True).hydra
+        OmegaConf.to_container(hydra.sweeper, resolve=True)
     except (HydraException, OmegaConfBaseException, ValueError, AssertionError):
         return []  # `planning.plan` explains it
     if hydra.runtime.choices["hydra/sweeper"] == planning.BASIC:

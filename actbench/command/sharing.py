@@ -66,14 +66,15 @@ def free(folders: Sequence[Path]) -> tuple[list[Path], list[Held]]:
 
 
 class Waiting:
-    """Waits for what other processes hold, longer and longer, and says for whom.
+    """Waits for what other processes hold, longer and longer, and says for whom: once for each of them.
 
     There is no other way to learn that a lock is free on every file system. Processes that began together drift apart,
     since each waits for random times.
     """
 
     def __init__(self, command: Command) -> None:
-        self._sweep, self._said = command.sweep, ""
+        self._sweep = command.sweep
+        self._said: set[str] = set()  # of whom
         self.reset()
 
     def reset(self) -> None:
@@ -82,16 +83,14 @@ class Waiting:
 
     def wait(self, held: Sequence[Held]) -> None:
         """Waits once."""
-        if self._waited >= _SILENT:
+        if self._waited >= _SILENT and (waited_for := {f"{one.folder}: {one}" for one in held}) - self._said:
+            self._said |= waited_for
             self._say(_told(held))
         pause = self._pause * random.uniform(0.5, 1.0)
         time.sleep(pause)
         self._waited, self._pause = self._waited + pause, min(_GROWTH * self._pause, _LONGEST)
 
     def _say(self, what: str) -> None:
-        if what == self._said:
-            return
-        self._said = what
         if self._sweep is not None:
             self._sweep.say(Text(what))
         else:

@@ -48,7 +48,7 @@ def train(
         ended = not command.disk_errors
     except OSError as error:  # in a file that Hydra writes
         command.exit_codes.append(complain(of_the_disk(error, str(jobs[0].folder.parent), then=then)))
-    except KeyboardInterrupt:  # while a launcher's workers train; a run of this process tells this by itself
+    except (KeyboardInterrupt, SystemExit):  # while a launcher's workers train; a run here tells this by itself
         command.to_go_on = then
         raise
     finally:  # even if some of the runs failed

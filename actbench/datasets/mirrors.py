@@ -11,6 +11,7 @@ from typing import BinaryIO
 from urllib.request import Request, urlopen
 
 from actbench.datasets.on_disk import md5_of
+from actbench.files.output import is_in_foreground
 
 PATIENCE = 9.0  # seconds to wait for any mirror to answer, all mirrors together
 LARGEST = 200_000_000  # bytes of an archive: the largest there is has 31 million
@@ -88,7 +89,8 @@ def _copy_with_progress(blocks: Iterator[bytes], length: str | None, file: Binar
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     size = int(length) if length and length.isdigit() else None
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    moving = console.is_terminal and is_in_foreground(console.file)
+    with Progress(*columns, console=console, disable=not moving) as progress:
         task = progress.add_task(f"downloading {title}", total=size)
         for block in blocks:
             file.write(block)

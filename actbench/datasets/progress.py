@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
+from actbench.files.output import is_in_foreground
+
 _Item = TypeVar("_Item")
 _AT_LEAST = 2_000  # items; fewer take a second or two
 
@@ -17,4 +19,5 @@ def shown(items: Sequence[_Item], what: str) -> Iterable[_Item]:
     from rich.progress import track
 
     console = Console(stderr=True)
-    return track(items, what, console=console, transient=True, disable=not console.is_terminal)
+    moving = console.is_terminal and is_in_foreground(console.file)
+    return track(items, what, console=console, transient=True, disable=not moving)

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import IO, Any
 
 from rich import console
 
@@ -40,9 +40,10 @@ def telling() -> Iterator[Callable[[str], None]]:
     """Within the block a terminal shows what is going on, in the words that were told last; a file shows nothing."""
     of = console.Console(stderr=True, highlight=False)
     status = of.status("")
+    shown = of.is_terminal and is_in_foreground(of.file)
 
     def tell(words: str) -> None:
-        if of.is_terminal:
+        if shown:
             status.update(words)
             status.start()
 
@@ -50,3 +51,16 @@ def telling() -> Iterator[Callable[[str], None]]:
         yield tell
     finally:
         status.stop()
+
+
+def is_in_foreground(terminal: IO[str]) -> bool:
+    """Whether this process is what its terminal shows: not one of a shell's background (`actbench ... &`)."""
+    try:
+        return os.getpgrp() == os.tcgetpgrp(terminal.fileno())
+    except (OSError, ValueError, AttributeError):  # not the terminal that this process belongs to, or a system without
+        return True
+
+
+def working(console: console.Console, what: str) -> contextlib.AbstractContextManager[Any]:
+    """Within the block, which may take seconds, a terminal shows what is being done."""
+    return console.status(what) if is_in_foreground(console.file) else contextlib.nullcontext()

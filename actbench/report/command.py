@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from actbench.errors import Problem, UserError, from_disk
-from actbench.files.output import PersistentConsole, telling
+from actbench.files.output import PersistentConsole, telling, working
 from actbench.report import conditions, looks, pages, runs, short, terminal
 from actbench.report.comparison import Comparison, Terms, check_baseline, compare
 from actbench.report.conditions import Condition
@@ -226,7 +226,7 @@ def _show_and_write(report: Report, shown: Shown) -> None:
     if folder is not None:
         looks.record(report.studies)
         try:
-            with console.status("the page is being made"):  # in a terminal: it takes seconds
+            with working(console, "the page is being made"):
                 if not shown.made:
                     write(report, folder, elsewhere=shown.elsewhere)
         except UserError as error:

@@ -180,4 +180,5 @@ def _trials(of: SearchOfStudy) -> TextTable:
         note += f"; the last {_ROWS} of {len(rows):,} trials, {of.study / stored.FILE} has all"
     header = ("trial", "setting", "ended", heading("val_accuracy"), "best so far", "folder")
     title = f"Trials of the search in {of.study.name}: {said}"
-    return TextTable(title, header, tuple(rows[-_ROWS:]), note=note, text=True, section=SECTION, gist=said)
+    gist = f"best val. acc. {decimal(record, 2)} %" if math.isfinite(record) else "none has a result"
+    return TextTable(title, header, tuple(rows[-_ROWS:]), note=note, text=True, section=SECTION, gist=gist)

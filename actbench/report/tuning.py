@@ -65,6 +65,8 @@ def tune(
     named = zip(naming.fragments(settings, own), naming.fragments(settings, rest), block.configurations, strict=True)
     for value, setting, configuration in named:
         table.setdefault(value or key, {})[setting] = configuration
+    if per is None and len({setting for of in table.values() for setting in of}) == sum(map(len, table.values())) > 1:
+        return None, []  # each setting was tried once, as a search does that draws them: nobody has meant to tune so
     tried, remarks = _equal_terms(table, key)
     if len(tried) < 2 or len(table) < 2:
         return None, [f"no tuning per {key}: there are no two settings that were both tried with two of its values"]

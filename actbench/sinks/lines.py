@@ -34,20 +34,21 @@ def validation(epoch: Epoch) -> str:
     return f"val accuracy {Estimate.of(alive).plus_minus()} %" if alive else ""
 
 
-def outcome(summary: RunSummary, *, counted: bool = False) -> Text:
+def outcome(summary: RunSummary, *, counted: bool = False, timed: bool = True) -> Text:
     """`test accuracy 97.81 ± 0.20 %, dead 0.0 %, 12.1 s`, and the names of the findings, or only their number."""
-    seconds = f"{summary.seconds['total']:.1f} s"
+    seconds = f"{summary.seconds['total']:.1f} s" if timed else ""
     if summary.status == "diverged":
         epochs = sorted({*summary.diverged.values()})
         when = f"epoch {epochs[0]}" if len(epochs) == 1 else f"epochs {epochs[0]} to {epochs[-1]}"
-        return Text(f"every seed diverged, in {when}; {seconds}", style="bold red")
+        return Text("; ".join(filter(None, [f"every seed diverged, in {when}", seconds])), style="bold red")
     if summary.status == "pruned":
         accuracy = summary.metrics["val_accuracy"].plus_minus()
-        return Text(f"given up {summary.reason}, val accuracy {accuracy} %; {seconds}", style="dim")
+        said = f"given up {summary.reason}, val accuracy {accuracy} %"
+        return Text("; ".join(filter(None, [said, seconds])), style="dim")
     words = [f"test accuracy {summary.metrics['test_accuracy'].plus_minus()} %"]
     dead = summary.metrics.get("dead_ratio")
     words += [f"dead {100 * dead.mean:.1f} %"] if dead and dead.mean is not None else []
-    line = Text(", ".join([*words, seconds]))
+    line = Text(", ".join(filter(None, [*words, seconds])))
     if summary.diverged:
         line.append(f"  {len(summary.diverged)} of {len(summary.seeds)} seeds diverged", style="bold red")
     findings = [finding.code or finding.symptom for finding in summary.findings or ()]

@@ -18,13 +18,18 @@ from rich.live import Live
 from rich.segment import ControlType
 from rich.text import Text
 
+from actbench.files.output import is_in_foreground
+
 PER_SECOND = 4  # at most so often it is drawn
 _STREAMS = ("stdout", "stderr")
 
 
 def is_possible(console: Console) -> bool:
-    """Whether there is a terminal that can move its cursor; colours alone, which can be forced, are not enough."""
-    return console.is_interactive and console.file.isatty()
+    """Whether there is a terminal that can move its cursor; colours alone, which can be forced, are not enough.
+
+    Commands in its background (`actbench ... &`) get lines only: each would draw over what the others have drawn.
+    """
+    return console.is_interactive and console.file.isatty() and is_in_foreground(console.file)
 
 
 class LiveArea(Live):

@@ -80,8 +80,10 @@ class SweepRun:
         self.sweep.ranking.add(self.settings, self.name, summary)
         width = self.sweep.console.width if self.sweep.area is not None else None
         line = Text.assemble(self.label, "  already complete: " if stored else "  ", outcome(summary))
-        if width is not None and line.cell_len > width:
-            line = Text.assemble(self.label, "  ", outcome(summary, counted=True))
+        for timed in (True, False):
+            if width is not None and line.cell_len > width:
+                line = Text.assemble(self.label, "  ", outcome(summary, counted=True, timed=timed))
+        if width is not None:
             line.truncate(width, overflow="ellipsis")
         if not stored:
             self.sweep.pace.learn_overhead(self.sweep.clock() - self.began - self._in_epochs)
