@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
@@ -89,10 +90,7 @@ class Batches:
         from actbench.sinks.following import Following
         from actbench.sinks.live import is_possible
 
-        function = partial(slurm_jobs.run_free, command=self.command)
-        launcher = Plugins.instance().instantiate_launcher(
-            config=self.config, hydra_context=self.context, task_function=function
-        )
+        launcher = self._launcher(slurm_jobs.run_free)
         there = slurm_jobs.SlurmJobs(launcher, jobs[0].folder.parent, self.command)
         complete = [(job, summary) for job in jobs if (summary := _complete(job)) is not None]
         known = {job.folder for job, _ in complete}
@@ -115,10 +113,7 @@ class Batches:
 
     def _launch(self, jobs: Sequence[Job], first: int) -> list[Job]:
         """Has the launcher run the jobs; returns those that it left alone, since other processes hold them."""
-        function = partial(task_function.job_if_free, command=self.command)
-        launcher = Plugins.instance().instantiate_launcher(
-            config=self.config, hydra_context=self.context, task_function=function
-        )
+        launcher = self._launcher(task_function.job_if_free)
         at_once, held = self.config.hydra.sweeper.get("max_batch_size") or len(jobs), []
         for place in range(0, len(jobs), at_once):
             batch = jobs[place : place + at_once]
@@ -132,6 +127,11 @@ class Batches:
                 if returned.return_value == HELD:  # or it raises what the job has raised
                     held.append(job)
         return held
+
+    def _launcher(self, function: Callable[..., Any]) -> Any:
+        return Plugins.instance().instantiate_launcher(
+            config=self.config, hydra_context=self.context, task_function=partial(function, command=self.command)
+        )
 
     def _left_by(
         self, error: Exception, batch: Sequence[Job], before: Mapping[Path, tuple[int, int] | None]

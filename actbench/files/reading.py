@@ -12,8 +12,7 @@ import json
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache, partial
-from itertools import islice
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +82,10 @@ def read_bytes(path: str | Path, limit: int = MB) -> bytes:
 def _content(file: int, limit: int) -> bytes:
     """What a descriptor still has to give, `limit` bytes or little more; it is closed."""
     try:
-        parts = iter(partial(os.read, file, _PART), b"")
-        return b"".join(islice(parts, limit // _PART + 1))  # it may have grown meanwhile
+        content = bytearray()
+        while len(content) <= limit and (part := os.read(file, _PART)):  # it may have grown meanwhile
+            content += part
+        return bytes(content)
     finally:
         os.close(file)
 
