@@ -93,8 +93,7 @@ class Batches:
         launcher = self._launcher(slurm_jobs.run_free)
         there = slurm_jobs.SlurmJobs(launcher, jobs[0].folder.parent, self.command)
         complete = [(job, summary) for job in jobs if (summary := _complete(job)) is not None]
-        known = {job.folder for job, _ in complete}
-        numbered = enumerate(jobs, start=first)
+        known, numbered = {job.folder for job, _ in complete}, enumerate(jobs, start=first)
         due = [(number, job, _for_a_launcher(job)) for number, job in numbered if job.folder not in known]
         tasks = there.find_or_submit(due) if due else {}
         if self.command.detach:
