@@ -36,6 +36,10 @@ def elsewhere(config: DictConfig) -> bool:
     return slurm.is_chosen(config) or (ray_node.is_chosen(config) and ray_node.address(config) is not None)
 
 
+class Terminated(SystemExit):
+    """SIGTERM has ended a command whose jobs ran in other processes."""
+
+
 @contextlib.contextmanager
 def prepared(config: DictConfig, jobs: Sequence[Job]) -> Iterator[None]:
     """Within the block the chosen launcher may be made and called.
@@ -62,7 +66,7 @@ def prepared(config: DictConfig, jobs: Sequence[Job]) -> Iterator[None]:
             yield
         except BaseException:
             if received:  # of what has passed through Ray only the kind is left
-                raise SystemExit(128 + received[0]) from None
+                raise Terminated(128 + received[0]) from None
             raise
         finally:
             if listens:

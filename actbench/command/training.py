@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from actbench import naming
-from actbench.command import afterwards, next_commands, starting, task_function
+from actbench.command import afterwards, launchers, next_commands, starting, task_function
 from actbench.command.complaints import FAILED, complain, of_the_disk
 from actbench.command.planning import Job
 from actbench.command.race_terms import Terms
@@ -48,7 +48,7 @@ def train(
         ended = not command.disk_errors
     except OSError as error:  # in a file that Hydra writes
         command.exit_codes.append(complain(of_the_disk(error, str(jobs[0].folder.parent), then=then)))
-    except (KeyboardInterrupt, SystemExit):  # while a launcher's workers train; a run here tells this by itself
+    except (KeyboardInterrupt, launchers.Terminated):  # while other processes train; a run here tells it itself
         command.to_go_on = then
         raise
     finally:  # even if some of the runs failed
