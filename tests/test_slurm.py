@@ -218,6 +218,7 @@ def test_notes_are_read_as_far_as_they_can_be(tmp_path):
 def test_a_job_that_slurm_has_forgotten_is_not_waited_for_for_ever(tmp_path, monkeypatch, capsys):
     (tmp_path / "s" / ".submitit").mkdir(parents=True)
     (tmp_path / "s" / ".submitit" / "12.json").write_text(json.dumps({"12_0": "relu-x"}))
+    (tmp_path / "s" / ".submitit" / "11_0_0_result.pkl").touch()  # of one that was cancelled, and ended later
     launcher = SimpleNamespace(params={"submitit_folder": str(tmp_path / "s" / ".submitit")})
     jobs = slurm_jobs.SlurmJobs(launcher, tmp_path / "s", Running(["-m"]))
     monkeypatch.setattr(slurm, "states", lambda ids: {})
@@ -228,7 +229,7 @@ def test_a_job_that_slurm_has_forgotten_is_not_waited_for_for_ever(tmp_path, mon
     said = capsys.readouterr().err
     assert "Slurm's job 12_0 has ended without results" in said and "12_0_0_log.out has its log" in said
     assert jobs.command.exit_codes and not jobs.command.left
-    assert not [*(tmp_path / "s" / ".submitit").glob("*.json")]
+    assert not [*(tmp_path / "s" / ".submitit").glob("*.json"), *(tmp_path / "s" / ".submitit").glob("*.pkl")]
 
 
 # ---------------------------------------------------------------- refusals

@@ -57,10 +57,13 @@ class Submissions:
         return found
 
     def forget(self, noted: Mapping[str, str], states: Mapping[str, str]) -> None:
-        """Removes the notes about arrays of which no job is left, and what was submitted; the logs stay."""
+        """Removes the notes about arrays of which no job is left, and submitit's files about these; the logs stay."""
         alive = {array_of(task) for task in noted if not slurm.has_ended(states.get(task))}
         for array in {array_of(task) for task in noted} - alive:
             for path in [*self.folder.glob(f"{array}_*.pkl"), self.folder / f"{array}.json"]:
+                path.unlink(missing_ok=True)
+        for path in self.folder.glob("*_result.pkl"):  # of jobs that were cancelled, and ended later
+            if array_of(path.name) not in alive:
                 path.unlink(missing_ok=True)
 
     def clear(self) -> bool:
