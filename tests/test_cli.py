@@ -358,6 +358,17 @@ def test_the_command_that_goes_on_works_for_a_run_without_a_study(actbench, tmp_
     assert len(list((tmp_path / "outputs").glob("*/*/settings.yaml"))) == 1
 
 
+@pytest.mark.parametrize("word", ["output_dir=file", "study=file"])
+def test_a_file_where_a_folder_should_be_is_one_clear_error(actbench, tmp_path, word):
+    for path in (tmp_path / "file", tmp_path / "outputs" / "file"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    done = actbench("dataset=digits", "model.width=4", word)
+    assert done.returncode == 2 and done.stderr.count("error: ") == 1
+    assert "file: Not a directory\n    output_dir=FOLDER that you may write to" in done.stderr
+    assert (tmp_path / "file").read_text() == (tmp_path / "outputs" / "file").read_text() == "mine"
+
+
 def test_kill_at_any_moment_leaves_no_half_file(tmp_path):
     """Killed at many moments of starting, training and writing: every file that is there can be read."""
     for number, moment in enumerate((0.01, 0.05, 0.11, 0.23, 0.37, 0.52)):

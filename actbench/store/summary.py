@@ -45,7 +45,7 @@ def summary(folder: Path) -> RunSummary | None:
         check_stays(path)
         text = read_text(path, LARGEST)
         content = parse_json(text)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
         raise UserError(f"cannot be read ({reason(error)})", where=path, how=AWAY) from error
